@@ -1,0 +1,28 @@
+"""Input-dependent inference for Hugging Face models on OpenVINO.
+
+Importing the package costs next to nothing: torch, transformers and openvino load with the first name that needs them.
+"""
+
+from typing import TYPE_CHECKING
+
+from .utils.lazy import lazy_exports
+from .version import __version__
+
+
+if TYPE_CHECKING:
+    from .configuration import DynExecConfig
+    from .exporters import export_dynexec
+    from .modeling import DynExecModelForCausalLM
+    from .speculative import GenerationStats
+
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "configuration": ["DynExecConfig"],
+        "exporters": ["export_dynexec"],
+        "modeling": ["DynExecModelForCausalLM"],
+        "speculative": ["GenerationStats"],
+    },
+    extra=["__version__"],
+)

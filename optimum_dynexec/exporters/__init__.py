@@ -1,0 +1,21 @@
+"""Export to an optimum-intel directory that also carries what dynamic execution needs."""
+
+from typing import TYPE_CHECKING
+
+from ..utils.lazy import lazy_exports
+
+
+if TYPE_CHECKING:
+    from .boundaries import find_layer_boundaries
+    from .main import export_dynexec
+    from .marking import mark_boundaries, read_boundaries
+
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "boundaries": ["find_layer_boundaries"],
+        "main": ["export_dynexec"],
+        "marking": ["mark_boundaries", "read_boundaries"],
+    },
+)

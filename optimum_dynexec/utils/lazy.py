@@ -1,0 +1,42 @@
+"""Names of a package that are imported when they are first used (PEP 562)."""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+
+
+def lazy_exports(
+    package: str, modules: Mapping[str, Iterable[str]], extra: Iterable[str] = ()
+) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
+    """
+    Makes the `__getattr__`, `__dir__` and `__all__` of a package whose names live in submodules.
+
+    Args:
+        package (`str`):
+            `__name__` of the package.
+        modules (`Mapping[str, Iterable[str]]`):
+            For each submodule, the names that the package offers from it.
+        extra (`Iterable[str]`, *optional*, defaults to none):
+            Names that the package itself defines, to be listed too.
+
+    Returns:
+        `tuple`: the three values, in the order above.
+    """
+    home = {name: module for module, names in modules.items() for name in names}
+    names = sorted({*home, *extra})
+
+    def getattribute(name: str) -> object:
+        if name in home:
+            value = getattr(import_module(f".{home[name]}", package), name)
+        elif name in modules:
+            value = import_module(f".{name}", package)
+        else:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        # Kept in the package, so that the next use does not come here.
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def directory() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *names})
+
+    return getattribute, directory, names
