@@ -1,0 +1,74 @@
+# make venv        a development environment in .venv, with the package installed editable
+# make ext         rebuilds the extension after a change under csrc (incremental)
+# make quickstart  exports a small model and generates with it
+# make test        C++ tests, plain and sanitized, then pytest
+# make lint        formatting, linting and types
+PYTHON ?= python3.11
+PIP_INSTALL_ARGS ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(abspath $(VENV))/bin
+DEPENDENCIES := $(VENV)/.dependencies
+PACKAGE := $(VENV)/.package
+EXTRAS := tests quality benchmark examples
+
+CPP_SOURCES := $(wildcard csrc/kernels/*.cpp csrc/runtime/*.cpp csrc/bindings/*.cpp)
+CPP_HEADERS := $(wildcard csrc/kernels/*.h csrc/runtime/*.h csrc/bindings/*.h)
+CPP_FORMATTED := $(CPP_SOURCES) $(CPP_HEADERS) $(wildcard csrc/tests/*.cpp csrc/tests/*.h)
+
+# cmake and ninja are those of the environment.
+export PATH := $(BIN):$(PATH)
+export CMAKE_GENERATOR := Ninja
+
+.PHONY: venv ext quickstart test test-cpp test-python lint format clean
+
+venv: $(PACKAGE)
+
+$(DEPENDENCIES): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); e = p['project']['optional-dependencies']; \
+	    print(*p['build-system']['requires'], *p['project']['dependencies'], *sum((e[x] for x in '$(EXTRAS)'.split()), []), sep='\n')" \
+	    > $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_INSTALL_ARGS) -c constraints.txt -r $(VENV)/requirements.txt
+	touch $@
+
+$(PACKAGE): $(DEPENDENCIES) setup.py CMakeLists.txt $(CPP_SOURCES) $(CPP_HEADERS)
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	touch $@
+
+ext: $(DEPENDENCIES)
+	cmake -S . -B build/ext -DPython_EXECUTABLE=$(BIN)/python
+	cmake --build build/ext
+	cmake --install build/ext --prefix .
+	test ! -e $(PACKAGE) || touch $(PACKAGE)
+
+quickstart: venv
+	$(BIN)/python examples/quickstart.py
+
+test: test-cpp test-python
+
+test-cpp: $(DEPENDENCIES)
+	cmake -S csrc/tests -B build/tests
+	cmake --build build/tests
+	ctest --test-dir build/tests --output-on-failure
+	cmake -S csrc/tests -B build/tests-sanitize -DDYNEXEC_SANITIZE=ON
+	cmake --build build/tests-sanitize
+	ctest --test-dir build/tests-sanitize --output-on-failure
+
+test-python: venv
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(DEPENDENCIES)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy optimum_dynexec
+	$(BIN)/clang-format --dry-run -Werror $(CPP_FORMATTED)
+
+format: $(DEPENDENCIES)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP_FORMATTED)
+
+clean:
+	rm -rf build dist *.egg-info optimum_dynexec/_C*.so
