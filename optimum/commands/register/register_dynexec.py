@@ -4,6 +4,7 @@ REGISTER_COMMANDS = []
 
 try:
     from optimum.commands.export.base import ExportCommand
+
     from optimum_dynexec.commands.export import DynExecExportCommand
 except Exception as error:
     # An exception here would end optimum-cli for every other backend too, so a broken install only says so.
