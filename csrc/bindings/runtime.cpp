@@ -1,0 +1,183 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include <pybind11/functional.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "bindings/bindings.h"
+#include "runtime/decode_loop.h"
+#include "runtime/lookahead.h"
+#include "runtime/paged_model.h"
+
+namespace py = pybind11;
+
+namespace {
+
+using namespace dynexec;
+
+py::array_t<int64_t> tokens_of(const Sequence& sequence) {
+    return py::array_t<int64_t>(static_cast<py::ssize_t>(sequence.tokens.size()), sequence.tokens.data());
+}
+
+// Python callables as hooks: each takes the GIL for as long as it runs.
+Hooks make_hooks(const py::object& process_logits, const py::object& should_stop, const py::object& on_tokens) {
+    Hooks hooks;
+    if (!process_logits.is_none()) {
+        hooks.process_logits = [&process_logits](const Sequence& sequence, float* logits, size_t vocab) {
+            py::gil_scoped_acquire gil;
+            // A view without an owner would be copied: the base keeps it a view.
+            const py::array_t<float> row(static_cast<py::ssize_t>(vocab), logits, py::none());
+            process_logits(sequence.index, tokens_of(sequence), row);
+        };
+    }
+    if (!should_stop.is_none()) {
+        hooks.should_stop = [&should_stop](const Sequence& sequence) {
+            py::gil_scoped_acquire gil;
+            return should_stop(sequence.index, tokens_of(sequence)).cast<bool>();
+        };
+    }
+    if (!on_tokens.is_none()) {
+        hooks.on_tokens = [&on_tokens](const Sequence& sequence, size_t n) {
+            py::gil_scoped_acquire gil;
+            on_tokens(sequence.index, std::vector<int64_t>(sequence.tokens.end() - static_cast<std::ptrdiff_t>(n),
+                                                           sequence.tokens.end()));
+        };
+    }
+    hooks.poll = [] {
+        py::gil_scoped_acquire gil;
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    };
+    return hooks;
+}
+
+// One sequence in the cache of a model, driven step by step.
+class CachedSequence {
+public:
+    explicit CachedSequence(std::shared_ptr<PagedModel> model) : model_(std::move(model)) {}
+    ~CachedSequence() {
+        std::lock_guard<std::mutex> lock(model_->mutex());
+        table_.clear();
+    }
+
+    py::array_t<float> forward(const std::vector<int64_t>& ids) {
+        if (ids.empty()) throw std::invalid_argument("forward needs at least one token");
+        py::array_t<float> out({ids.size(), model_->vocab_size()});
+        float* const destination = out.mutable_data();
+        py::gil_scoped_release release;
+        std::lock_guard<std::mutex> lock(model_->mutex());
+        model_->reserve(table_, length_ + ids.size());
+        FlatBatch batch;
+        batch.add(ids.data(), ids.size(), length_, table_.blocks(), ids.size());
+        const float* const logits = model_->forward(batch);
+        std::copy(logits, logits + ids.size() * model_->vocab_size(), destination);
+        length_ += ids.size();
+        return out;
+    }
+
+    void rollback(size_t length) {
+        if (length > length_) throw std::invalid_argument("rollback can only shorten a sequence");
+        length_ = length;
+    }
+
+    size_t length() const { return length_; }
+
+private:
+    std::shared_ptr<PagedModel> model_;
+    BlockTable table_;
+    size_t length_ = 0;
+};
+
+py::object generate(DecodeLoop& loop, const std::vector<SequenceRequest>& requests,
+                    const SpeculationParams& speculation, const py::object& process_logits,
+                    const py::object& should_stop, const py::object& on_tokens) {
+    const Hooks hooks = make_hooks(process_logits, should_stop, on_tokens);
+    GenerationResult result;
+    {
+        py::gil_scoped_release release;
+        result = loop.generate(requests, speculation, hooks);
+    }
+    return py::cast(std::move(result));
+}
+
+}  // namespace
+
+void bind_runtime(py::module_& m) {
+    py::enum_<FinishReason>(m, "FinishReason")
+        .value("NONE", FinishReason::kNone)
+        .value("LENGTH", FinishReason::kLength)
+        .value("STOP", FinishReason::kStop)
+        .value("CALLBACK", FinishReason::kCallback);
+
+    py::class_<ProposerStats>(m, "ProposerStats")
+        .def_readonly("name", &ProposerStats::name)
+        .def_readonly("proposed", &ProposerStats::proposed)
+        .def_readonly("accepted", &ProposerStats::accepted)
+        .def_readonly("forwards", &ProposerStats::forwards);
+    py::class_<Stats>(m, "Stats")
+        .def_readonly("sequences", &Stats::sequences)
+        .def_readonly("prompt_tokens", &Stats::prompt_tokens)
+        .def_readonly("tokens", &Stats::tokens)
+        .def_readonly("target_forwards", &Stats::target_forwards)
+        .def_readonly("prefill_forwards", &Stats::prefill_forwards)
+        .def_readonly("verifications", &Stats::verifications)
+        .def_readonly("drafted_verifications", &Stats::drafted_verifications)
+        .def_readonly("accepted_histogram", &Stats::accepted_histogram)
+        .def_readonly("proposers", &Stats::proposers)
+        .def_readonly("total_seconds", &Stats::total_seconds)
+        .def_readonly("prefill_seconds", &Stats::prefill_seconds)
+        .def_readonly("propose_seconds", &Stats::propose_seconds)
+        .def_readonly("run_seconds", &Stats::run_seconds)
+        .def_readonly("decide_seconds", &Stats::decide_seconds)
+        .def_readonly("time_to_first_token", &Stats::time_to_first_token);
+    py::class_<GenerationResult>(m, "GenerationResult")
+        .def_readonly("tokens", &GenerationResult::tokens)
+        .def_readonly("finish_reasons", &GenerationResult::finish_reasons)
+        .def_readonly("stats", &GenerationResult::stats);
+
+    py::class_<SequenceRequest>(m, "SequenceRequest")
+        .def(py::init<>())
+        .def_readwrite("prompt", &SequenceRequest::prompt)
+        .def_readwrite("logits", &SequenceRequest::logits)
+        .def_readwrite("max_new_tokens", &SequenceRequest::max_new_tokens)
+        .def_readwrite("eos_token_ids", &SequenceRequest::eos_token_ids)
+        .def_readwrite("seed", &SequenceRequest::seed);
+    py::class_<SpeculationParams>(m, "SpeculationParams")
+        .def(py::init<>())
+        .def_readwrite("prompt_lookup", &SpeculationParams::prompt_lookup)
+        .def_readwrite("max_matching_ngram_size", &SpeculationParams::max_matching_ngram_size)
+        .def_readwrite("draft_model", &SpeculationParams::draft_model)
+        .def_readwrite("assistant_confidence_threshold", &SpeculationParams::assistant_confidence_threshold)
+        .def_readwrite("lookahead", &SpeculationParams::lookahead)
+        .def_readwrite("num_assistant_tokens", &SpeculationParams::num_assistant_tokens);
+    m.def("lookahead_names", &lookahead_names);
+
+    py::class_<PagedModel, std::shared_ptr<PagedModel>>(m, "PagedModel")
+        .def(py::init<const std::vector<ov::CompiledModel>&, size_t>(), py::arg("segments"),
+             py::arg("max_cache_tokens") = 0)
+        .def("profile",
+             [](PagedModel& model) {
+                 py::gil_scoped_release release;
+                 std::lock_guard<std::mutex> lock(model.mutex());
+                 model.profile();
+             })
+        .def_property_readonly("vocab_size", &PagedModel::vocab_size)
+        .def_property_readonly("num_segments", &PagedModel::num_segments)
+        .def_property_readonly("cache_bytes", &PagedModel::cache_bytes)
+        .def_property_readonly("free_blocks", [](const PagedModel& model) { return model.pool().available(); })
+        .def_property_readonly("num_blocks", [](const PagedModel& model) { return model.pool().capacity(); })
+        .def_property_readonly("block_size", [](const PagedModel& model) { return model.pool().block_size(); })
+        .def_property_readonly("costs", [](const PagedModel& model) { return model.cost_model().points(); });
+
+    py::class_<CachedSequence>(m, "CachedSequence")
+        .def(py::init<std::shared_ptr<PagedModel>>(), py::arg("model"))
+        .def("forward", &CachedSequence::forward, py::arg("ids"))
+        .def("rollback", &CachedSequence::rollback, py::arg("length"))
+        .def("__len__", &CachedSequence::length);
+
+    py::class_<DecodeLoop>(m, "DecodeLoop")
+        .def(py::init<PagedModel&, size_t>(), py::arg("target"), py::arg("max_batch_tokens"),
+             py::keep_alive<1, 2>())
+        .def("generate", &generate, py::arg("requests"), py::arg("speculation"),
+             py::arg("process_logits") = py::none(), py::arg("should_stop") = py::none(),
+             py::arg("on_tokens") = py::none());
+}

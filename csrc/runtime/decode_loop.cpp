@@ -1,0 +1,292 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/decode_loop.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+
+#include "runtime/decision.h"
+#include "runtime/draft_model.h"
+#include "runtime/lookahead.h"
+#include "runtime/prompt_lookup.h"
+
+namespace dynexec {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// The state of one generate call.
+class Run {
+public:
+    Run(PagedModel& target, size_t max_batch_tokens, const Hooks& hooks,
+        std::vector<std::unique_ptr<Proposer>>& proposers, Lookahead* lookahead,
+        const std::vector<SequenceRequest>& requests)
+        : target_(target), max_batch_tokens_(max_batch_tokens), hooks_(hooks), proposers_(proposers),
+          lookahead_(lookahead) {
+        stats_.sequences = requests.size();
+        for (const auto& request : requests) {
+            auto& sequence = sequences_.emplace_back(std::make_unique<Sequence>(sequences_.size(), request));
+            if (request.max_new_tokens == 0) sequence->finish_reason = FinishReason::kLength;
+            stats_.prompt_tokens += request.prompt.size();
+        }
+    }
+
+    GenerationResult operator()() {
+        auto polled = start_;
+        while (schedule()) {
+            propose();
+            float* const rows = forward();
+            decide_and_commit(rows);
+            if (hooks_.poll && Clock::now() - polled > std::chrono::milliseconds(50)) {
+                hooks_.poll();
+                polled = Clock::now();
+            }
+        }
+        return result();
+    }
+
+private:
+    
+
+    // One sequence's share of a forward pass.
+    struct Slot {
+        Sequence* sequence;
+        size_t prompt_rows;  // 0: it decodes; else so many tokens of its prompt are run
+    };
+
+    // Picks what runs in this step; false when everything is done. Decoding sequences always run; prompts fill up the
+    // forward pass to max_batch_tokens.
+    bool schedule() {
+        slots_.clear();
+        size_t prompt_rows = 0;
+        for (auto& sequence : sequences_) {
+            if (sequence->finished()) continue;
+            sequence->draft.clear();
+            if (sequence->decoding()) {
+                slots_.push_back({sequence.get(), 0});
+                continue;
+            }
+            const size_t rows =
+                std::min(sequence->tokens.size() - sequence->cached, max_batch_tokens_ - prompt_rows);
+            if (rows == 0) continue;
+            prompt_rows += rows;
+            slots_.push_back({sequence.get(), rows});
+        }
+        prompt_rows_ = prompt_rows;
+        return !slots_.empty();
+    }
+
+    void propose() {
+        if (lookahead_ == nullptr) return;
+        const auto start = Clock::now();
+        std::vector<Lookahead::Candidate> candidates;
+        for (const Slot& slot : slots_) {
+            // The last token of a forward pass needs no draft: it is chosen anyway.
+            if (slot.prompt_rows == 0) candidates.push_back({slot.sequence, slot.sequence->remaining() - 1});
+        }
+        if (!candidates.empty()) {
+            plans_ = lookahead_->plan(candidates, prompt_rows_);
+            for (auto& proposer : proposers_) {
+                std::vector<Proposer::Order> orders;
+                for (const auto& plan : plans_) {
+                    if (plan.proposer == proposer.get()) orders.push_back({plan.sequence, plan.tokens});
+                }
+                if (!orders.empty()) proposer->propose(orders);
+            }
+        } else {
+            plans_.clear();
+        }
+        stats_.propose_seconds += seconds_since(start);
+    }
+
+    float* forward() {
+        const auto start = Clock::now();
+        batch_.clear();
+        for (const Slot& slot : slots_) {
+            Sequence& sequence = *slot.sequence;
+            if (slot.prompt_rows > 0) {
+                target_.reserve(sequence.table, sequence.cached + slot.prompt_rows);
+                batch_.add(sequence.tokens.data() + sequence.cached, slot.prompt_rows, sequence.cached,
+                           sequence.table.blocks(), 1);
+                continue;
+            }
+            std::vector<int64_t> ids = {sequence.tokens.back()};
+            ids.insert(ids.end(), sequence.draft.tokens.begin(), sequence.draft.tokens.end());
+            target_.reserve(sequence.table, sequence.cached + ids.size());
+            batch_.add(ids.data(), ids.size(), sequence.cached, sequence.table.blocks(), ids.size());
+        }
+        float* rows = target_.forward(batch_);
+        const double elapsed = seconds_since(start);
+        stats_.target_forwards += 1;
+        if (prompt_rows_ > 0) {
+            stats_.prefill_forwards += 1;
+            stats_.prefill_seconds += elapsed;
+        } else {
+            stats_.run_seconds += elapsed;
+        }
+        return rows;
+    }
+
+    void decide_and_commit(float* rows) {
+        const auto start = Clock::now();
+        for (const Slot& slot : slots_) {
+            Sequence& sequence = *slot.sequence;
+            if (slot.prompt_rows > 0) {
+                sequence.cached += slot.prompt_rows;
+                const bool prompt_done = sequence.cached == sequence.tokens.size();
+                if (prompt_done) verify(sequence, rows);
+                rows += target_.vocab_size();
+                continue;
+            }
+            const size_t num_rows = 1 + sequence.draft.tokens.size();
+            verify(sequence, rows);
+            rows += num_rows * target_.vocab_size();
+        }
+        stats_.decide_seconds += seconds_since(start);
+    }
+
+    // Takes tokens from the rows until one differs from the draft, the rows end or the sequence does.
+    void verify(Sequence& sequence, float* rows) {
+        const size_t vocab = target_.vocab_size();
+        const size_t drafted = sequence.draft.tokens.size();
+        const size_t before = sequence.tokens.size();
+        size_t accepted = 0;
+        for (size_t position = 0; position <= drafted && !sequence.finished(); ++position) {
+            float* row = rows + position * vocab;
+            if (hooks_.process_logits) hooks_.process_logits(sequence, row, vocab);
+            const Decision decision = decide(sequence, position, row, vocab);
+            append(sequence, decision.token);
+            if (!decision.accepted || position == drafted) break;
+            ++accepted;
+        }
+        // The cache holds every committed token but the last, which has not been an input yet.
+        sequence.cached = sequence.tokens.size() - 1;
+        const size_t n = sequence.tokens.size() - before;
+        record(sequence, drafted, accepted, n);
+        for (auto& proposer : proposers_) proposer->committed(sequence, n);
+        if (hooks_.on_tokens) hooks_.on_tokens(sequence, n);
+        if (sequence.finished()) sequence.table.clear();
+    }
+
+    void append(Sequence& sequence, int64_t token) {
+        sequence.tokens.push_back(token);
+        sequence.counts.push(token);
+        const auto& eos = sequence.request.eos_token_ids;
+        if (std::find(eos.begin(), eos.end(), token) != eos.end()) {
+            sequence.finish_reason = FinishReason::kStop;
+        } else if (sequence.remaining() == 0) {
+            sequence.finish_reason = FinishReason::kLength;
+        }
+        // Asked even at the end: a criterion may count tokens.
+        if (hooks_.should_stop && hooks_.should_stop(sequence) && !sequence.finished()) {
+            sequence.finish_reason = FinishReason::kCallback;
+        }
+    }
+
+    void record(const Sequence& sequence, size_t drafted, size_t accepted, size_t n) {
+        if (stats_.tokens == 0) stats_.time_to_first_token = seconds_since(start_);
+        stats_.tokens += n;
+        stats_.verifications += 1;
+        if (drafted == 0) return;
+        stats_.drafted_verifications += 1;
+        if (stats_.accepted_histogram.size() <= accepted) stats_.accepted_histogram.resize(accepted + 1);
+        stats_.accepted_histogram[accepted] += 1;
+        for (const auto& plan : plans_) {
+            if (plan.sequence != &sequence) continue;
+            plan.proposer->stats().proposed += drafted;
+            plan.proposer->stats().accepted += accepted;
+        }
+        lookahead_->observe(sequence, drafted, accepted);
+    }
+
+    GenerationResult result() {
+        GenerationResult result;
+        for (const auto& sequence : sequences_) {
+            const auto prompt = static_cast<std::ptrdiff_t>(sequence->request.prompt.size());
+            result.tokens.emplace_back(sequence->tokens.begin() + prompt, sequence->tokens.end());
+            result.finish_reasons.push_back(sequence->finish_reason);
+        }
+        for (const auto& proposer : proposers_) stats_.proposers.push_back(proposer->stats());
+        stats_.total_seconds = seconds_since(start_);
+        result.stats = std::move(stats_);
+        return result;
+    }
+
+    PagedModel& target_;
+    size_t max_batch_tokens_;
+    const Hooks& hooks_;
+    std::vector<std::unique_ptr<Proposer>>& proposers_;
+    Lookahead* lookahead_;
+    std::vector<std::unique_ptr<Sequence>> sequences_;
+    std::vector<Slot> slots_;
+    std::vector<Lookahead::Plan> plans_;
+    size_t prompt_rows_ = 0;
+    FlatBatch batch_;
+    Stats stats_;
+    const Clock::time_point start_ = Clock::now();
+};
+
+}  // namespace
+
+DecodeLoop::DecodeLoop(PagedModel& target, size_t max_batch_tokens)
+    : target_(target), max_batch_tokens_(max_batch_tokens), prompt_lookup_memory_(PromptLookup::make_memory()) {
+    if (max_batch_tokens == 0) throw std::invalid_argument("max_batch_tokens must be at least 1");
+}
+
+void DecodeLoop::validate(const std::vector<SequenceRequest>& requests) const {
+    const auto vocab = static_cast<int64_t>(target_.vocab_size());
+    for (size_t i = 0; i < requests.size(); ++i) {
+        if (requests[i].prompt.empty()) {
+            throw std::invalid_argument("Prompt " + std::to_string(i) + " is empty: at least one token is needed");
+        }
+        for (const int64_t id : requests[i].prompt) {
+            if (id >= 0 && id < vocab) continue;
+            throw std::invalid_argument("Prompt " + std::to_string(i) + " holds token id " + std::to_string(id) +
+                                        "; the model's vocabulary has ids 0 to " + std::to_string(vocab - 1));
+        }
+    }
+}
+
+GenerationResult DecodeLoop::generate(const std::vector<SequenceRequest>& requests,
+                                      const SpeculationParams& speculation, const Hooks& hooks) {
+    validate(requests);
+    PagedModel* const draft = speculation.draft_model;
+    // A model may draft for itself; std::lock keeps two models that draft for each other from waiting forever.
+    std::unique_lock<std::mutex> target_lock(target_.mutex(), std::defer_lock);
+    std::unique_lock<std::mutex> draft_lock;
+    if (draft != nullptr && draft != &target_) {
+        draft_lock = std::unique_lock<std::mutex>(draft->mutex(), std::defer_lock);
+        std::lock(target_lock, draft_lock);
+    } else {
+        target_lock.lock();
+    }
+
+    std::vector<std::unique_ptr<Proposer>> proposers;
+    if (speculation.prompt_lookup) {
+        proposers.push_back(std::make_unique<PromptLookup>(speculation.max_matching_ngram_size, requests.size(),
+                                                           prompt_lookup_memory_));
+    }
+    if (draft != nullptr) {
+        auto& memory = draft_memory_.try_emplace(draft, DraftModel::make_memory()).first->second;
+        proposers.push_back(std::make_unique<DraftModel>(
+            *draft, target_.vocab_size(), speculation.num_assistant_tokens,
+            speculation.assistant_confidence_threshold, requests.size(), memory));
+    }
+    std::unique_ptr<Lookahead> lookahead;
+    if (!proposers.empty()) {
+        if (speculation.lookahead == "auto") {
+            if (!target_.cost_model().measured()) target_.profile();
+            if (draft != nullptr && !draft->cost_model().measured()) draft->profile();
+        }
+        lookahead = make_lookahead(speculation.lookahead,
+                                   {proposers, target_.cost_model(), speculation.num_assistant_tokens,
+                                    requests.size(), heuristic_tokens_});
+    }
+    return Run(target_, max_batch_tokens_, hooks, proposers, lookahead.get(), requests)();
+}
+
+}  // namespace dynexec

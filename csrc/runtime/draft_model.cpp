@@ -1,0 +1,116 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/draft_model.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "kernels/logits_stats.h"
+
+namespace dynexec {
+namespace {
+
+constexpr size_t kPositions = 8;
+constexpr double kPrior = 0.7;  // hopeful: a draft that is never tried is never learned about
+
+}  // namespace
+
+AcceptanceTable DraftModel::make_memory() { return AcceptanceTable(1, kPositions, 60.0); }
+
+DraftModel::DraftModel(PagedModel& model, size_t vocab, size_t max_tokens, float confidence_threshold,
+                       size_t num_sequences, AcceptanceTable& memory)
+    : Proposer("draft_model"), model_(model), vocab_(vocab), max_tokens_(max_tokens),
+      confidence_threshold_(confidence_threshold), states_(num_sequences), memory_(memory) {
+    // What was learned on earlier requests fades, so that a draft that had been given up is tried again.
+    memory_.forget(0.8);
+}
+
+size_t DraftModel::offer(const Sequence&, size_t limit) { return std::min(limit, max_tokens_); }
+
+double DraftModel::acceptance(const Sequence& sequence, size_t position) const {
+    const double prior = memory_.estimate(0, position, kPrior, 4.0);
+    return states_[sequence.index].acceptance.estimate(0, position, prior, 2.0);
+}
+
+double DraftModel::seconds(const Sequence& sequence, size_t tokens) const {
+    if (tokens == 0) return 0.0;
+    const size_t backlog = sequence.tokens.size() - states_[sequence.index].cached;
+    const CostModel& cost = model_.cost_model();
+    return cost.seconds(backlog) + static_cast<double>(tokens - 1) * cost.seconds(1);
+}
+
+bool DraftModel::choose(Sequence& sequence, float* row) {
+    const LogitsParams& params = sequence.request.logits;
+    const size_t n = std::min(vocab_, model_.vocab_size());
+    process_logits(row, n, params, sequence.counts);
+    int64_t token = -1;
+    float confidence = 1.0f;
+    if (params.do_sample) {
+        if (!softmax(row, n)) throw std::runtime_error("The draft model gave NaN logits");
+        token = sample(row, n, sequence.draft_rng);
+        confidence = row[token];
+        auto& probs = sequence.draft.probs.emplace_back(row, row + n);
+        probs.resize(vocab_, 0.0f);
+    } else if (confidence_threshold_ > 0.0f) {
+        const LogitsStats stats = logits_stats(row, n);
+        token = stats.argmax;
+        confidence = stats.max_prob;
+    } else {
+        token = argmax(row, n);
+    }
+    if (token < 0) throw std::runtime_error("The draft model gave NaN logits");
+    sequence.draft.tokens.push_back(token);
+    sequence.counts.push(token);
+    return confidence >= confidence_threshold_;
+}
+
+void DraftModel::propose(const std::vector<Order>& orders) {
+    std::vector<Order> open = orders;
+    FlatBatch batch;
+    while (!open.empty()) {
+        batch.clear();
+        for (const auto& [sequence, tokens] : open) {
+            State& state = states_[sequence->index];
+            state.proposed = true;
+            model_.reserve(state.table, sequence->tokens.size() + tokens);
+            const auto& draft = sequence->draft.tokens;
+            // Committed tokens it has not seen yet, or else the token it proposed last.
+            const bool first = draft.empty();
+            const int64_t* ids = first ? sequence->tokens.data() + state.cached : &draft.back();
+            const size_t n = first ? sequence->tokens.size() - state.cached : 1;
+            batch.add(ids, n, state.cached, state.table.blocks(), 1);
+            state.cached += n;
+        }
+        float* logits = model_.forward(batch);
+        stats().forwards += 1;
+        std::vector<Order> next;
+        for (size_t i = 0; i < open.size(); ++i) {
+            const bool go_on = choose(*open[i].sequence, logits + i * model_.vocab_size());
+            if (go_on && open[i].sequence->draft.tokens.size() < open[i].tokens) next.push_back(open[i]);
+        }
+        open.swap(next);
+    }
+    for (const auto& order : orders) {
+        for (const int64_t token : order.sequence->draft.tokens) order.sequence->counts.pop(token);
+    }
+}
+
+void DraftModel::committed(const Sequence& sequence, size_t n) {
+    State& state = states_[sequence.index];
+    if (!state.proposed) return;
+    state.proposed = false;
+    const size_t base = sequence.tokens.size() - n;
+    const auto& draft = sequence.draft.tokens;
+    size_t matched = 0;
+    while (matched < std::min(n, draft.size()) && draft[matched] == sequence.tokens[base + matched]) ++matched;
+    for (size_t i = 0; i < matched; ++i) {
+        state.acceptance.observe(0, i, true);
+        memory_.observe(0, i, true);
+    }
+    if (matched < std::min(n, draft.size())) {
+        state.acceptance.observe(0, matched, false);
+        memory_.observe(0, matched, false);
+    }
+    state.cached = std::min(state.cached, base + matched);
+}
+
+}  // namespace dynexec

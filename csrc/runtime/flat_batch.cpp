@@ -1,0 +1,38 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/flat_batch.h"
+
+#include <algorithm>
+
+namespace dynexec {
+
+void FlatBatch::add(const int64_t* ids, size_t n, size_t past, const std::vector<int32_t>& blocks, size_t logits_rows) {
+    if (subsequence_begins.empty()) {
+        subsequence_begins.push_back(0);
+        block_indices_begins.push_back(0);
+    }
+    for (size_t i = 0; i < n; ++i) {
+        input_ids.push_back(ids[i]);
+        position_ids.push_back(static_cast<int64_t>(past + i));
+    }
+    for (size_t row = tokens() - logits_rows; row < tokens(); ++row) {
+        logits_indices.push_back(static_cast<int64_t>(row));
+    }
+    past_lens.push_back(static_cast<int32_t>(past));
+    subsequence_begins.push_back(static_cast<int32_t>(tokens()));
+    block_indices.insert(block_indices.end(), blocks.begin(), blocks.end());
+    block_indices_begins.push_back(static_cast<int32_t>(block_indices.size()));
+    max_context_len = std::max(max_context_len, static_cast<int32_t>(past + n));
+}
+
+void FlatBatch::clear() {
+    input_ids.clear();
+    position_ids.clear();
+    past_lens.clear();
+    subsequence_begins.clear();
+    block_indices.clear();
+    block_indices_begins.clear();
+    logits_indices.clear();
+    max_context_len = 0;
+}
+
+}  // namespace dynexec

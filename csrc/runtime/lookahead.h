@@ -1,0 +1,50 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/cost_model.h"
+#include "runtime/proposer.h"
+
+namespace dynexec {
+
+// Decides, step by step, who proposes how many tokens for which sequence.
+class Lookahead {
+public:
+    virtual ~Lookahead() = default;
+
+    struct Candidate {
+        Sequence* sequence;
+        size_t limit;  // most draft tokens that can still be of use
+    };
+    struct Plan {
+        Sequence* sequence;
+        Proposer* proposer;
+        size_t tokens;  // > 0
+    };
+    // One step: `candidates` are the decoding sequences, `other_rows` prompt tokens share the forward pass. Sequences
+    // without a plan decode plainly.
+    virtual std::vector<Plan> plan(const std::vector<Candidate>& candidates, size_t other_rows) = 0;
+
+    // What came of a plan.
+    virtual void observe(const Sequence& sequence, size_t proposed, size_t accepted) = 0;
+};
+
+struct LookaheadContext {
+    std::vector<std::unique_ptr<Proposer>>& proposers;  // in order of preference
+    const CostModel& cost;                              // of the target
+    size_t num_tokens;                                  // longest draft, or the length itself for "constant"
+    size_t num_sequences;
+    double& heuristic_tokens;  // what "heuristic" has arrived at, kept over generate calls; 0: nothing yet
+};
+
+// Registry: "constant", "heuristic", "heuristic_transient" (transformers' num_assistant_tokens_schedule) and "auto".
+// Throws std::invalid_argument for another name.
+std::unique_ptr<Lookahead> make_lookahead(const std::string& name, const LookaheadContext& context);
+std::vector<std::string> lookahead_names();
+
+}  // namespace dynexec

@@ -1,0 +1,164 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/paged_model.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <stdexcept>
+
+namespace dynexec {
+namespace {
+
+template <typename T>
+ov::Tensor view(const std::vector<T>& values) {
+    // Inputs are read only for the runtime; ov::Tensor has no const view.
+    return ov::Tensor(ov::element::from<T>(), ov::Shape{values.size()}, const_cast<T*>(values.data()));
+}
+
+bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
+
+constexpr const char* kHiddenStates = "dynexec.hidden_states";
+
+}  // namespace
+
+PagedModel::PagedModel(const std::vector<ov::CompiledModel>& segments, size_t max_cache_tokens)
+    : max_cache_tokens_(max_cache_tokens) {
+    if (segments.empty()) throw std::invalid_argument("PagedModel: at least one segment is needed");
+    for (const auto& compiled : segments) add_segment(compiled);
+    const auto logits = segments.back().output(0).get_partial_shape();
+    if (logits.rank().is_dynamic() || logits[logits.rank().get_length() - 1].is_dynamic()) {
+        throw std::invalid_argument("PagedModel: the last segment's output has no static vocabulary size");
+    }
+    vocab_size_ = static_cast<size_t>(logits[logits.rank().get_length() - 1].get_length());
+}
+
+void PagedModel::add_segment(ov::CompiledModel compiled) {
+    static const std::map<std::string, Feed> feeds = {
+        {"input_ids", [](const FlatBatch& batch) { return view(batch.input_ids); }},
+        {"position_ids", [](const FlatBatch& batch) { return view(batch.position_ids); }},
+        {"past_lens", [](const FlatBatch& batch) { return view(batch.past_lens); }},
+        {"subsequence_begins", [](const FlatBatch& batch) { return view(batch.subsequence_begins); }},
+        {"block_indices", [](const FlatBatch& batch) { return view(batch.block_indices); }},
+        {"block_indices_begins", [](const FlatBatch& batch) { return view(batch.block_indices_begins); }},
+        {"max_context_len",
+         [](const FlatBatch& batch) {
+             return ov::Tensor(ov::element::i32, ov::Shape{}, const_cast<int32_t*>(&batch.max_context_len));
+         }},
+        {"dynexec.logits_indices", [](const FlatBatch& batch) { return view(batch.logits_indices); }},
+    };
+    Segment segment;
+    for (const auto& input : compiled.inputs()) {
+        const std::string name = input.get_any_name();
+        if (name == kHiddenStates) {
+            segment.takes_hidden_states = true;
+            segment.hidden_states = input;
+        } else if (starts_with(name, "key_cache.") || starts_with(name, "value_cache.")) {
+            const auto shape = input.get_partial_shape();
+            for (size_t axis = 1; axis < 4; ++axis) {
+                if (shape.size() != 4 || shape[axis].is_dynamic()) {
+                    throw std::invalid_argument("PagedModel: the device did not fix the layout of cache " + name);
+                }
+            }
+            // Values are [blocks, kv_heads, block_size, head_dim] on every device; keys may be transposed.
+            if (starts_with(name, "value_cache.")) pool_ = BlockPool(static_cast<size_t>(shape[2].get_length()));
+            segment.caches.push_back(input);
+        } else if (const auto feed = feeds.find(name); feed != feeds.end()) {
+            segment.inputs.emplace_back(input, feed->second);
+        } else {
+            throw std::invalid_argument("PagedModel: the model has an input '" + name + "' that cannot be fed");
+        }
+    }
+    if (segment.takes_hidden_states == segments_.empty()) {
+        throw std::invalid_argument("PagedModel: every segment but the first takes " + std::string(kHiddenStates));
+    }
+    segment.request = compiled.create_infer_request();
+    segments_.push_back(std::move(segment));
+}
+
+float* PagedModel::forward(const FlatBatch& batch) {
+    ov::Tensor hidden_states;
+    for (auto& segment : segments_) {
+        for (const auto& [port, feed] : segment.inputs) segment.request.set_tensor(port, feed(batch));
+        if (segment.takes_hidden_states) segment.request.set_tensor(segment.hidden_states, hidden_states);
+        segment.request.infer();
+        hidden_states = segment.request.get_output_tensor(0);
+    }
+    return hidden_states.data<float>();
+}
+
+void PagedModel::reserve(BlockTable& table, size_t tokens) {
+    const size_t needed = pool_.blocks_for(tokens) - std::min(pool_.blocks_for(tokens), table.blocks().size());
+    if (needed > pool_.available()) grow_cache(pool_.capacity() - pool_.available() + needed);
+    table.reserve(pool_, tokens);
+}
+
+void PagedModel::grow_cache(size_t in_use) {
+    const size_t limit =
+        max_cache_tokens_ == 0 ? std::numeric_limits<int32_t>::max() : pool_.blocks_for(max_cache_tokens_);
+    if (in_use > limit) {
+        throw std::length_error("The KV cache is full: " + std::to_string(in_use * pool_.block_size()) +
+                                " tokens are needed at once, max_cache_tokens is " + std::to_string(max_cache_tokens_) +
+                                ". Use shorter inputs, a smaller batch or a smaller max_new_tokens, or load the model "
+                                "with a larger max_cache_tokens.");
+    }
+    // A quarter more than asked for, so that a growing sequence seldom copies.
+    const size_t capacity = std::min(limit, in_use + in_use / 4 + 1);
+    for (auto& segment : segments_) {
+        for (const auto& port : segment.caches) {
+            auto shape = port.get_partial_shape();
+            shape[0] = static_cast<int64_t>(capacity);
+            ov::Tensor grown(port.get_element_type(), shape.to_shape());
+            if (pool_.capacity() > 0) {
+                const ov::Tensor old = segment.request.get_tensor(port);
+                std::memcpy(grown.data(), old.data(), old.get_byte_size());
+            }
+            segment.request.set_tensor(port, grown);
+        }
+    }
+    pool_.grow(capacity);
+}
+
+size_t PagedModel::cache_bytes() const {
+    size_t bytes = 0;
+    for (const auto& segment : segments_) {
+        for (const auto& port : segment.caches) {
+            auto shape = port.get_partial_shape();
+            shape[0] = static_cast<int64_t>(pool_.capacity());
+            bytes += ov::shape_size(shape.to_shape()) * port.get_element_type().bitwidth() / 8;
+        }
+    }
+    return bytes;
+}
+
+void PagedModel::profile() {
+    using Clock = std::chrono::steady_clock;
+    constexpr size_t kPast = 32;
+    constexpr int kRepeats = 3;
+    const std::vector<int64_t> ids(64, 0);
+    BlockTable table;
+    reserve(table, kPast + ids.size());
+    const auto run = [&](size_t rows) {
+        FlatBatch batch;
+        batch.add(ids.data(), rows, kPast, table.blocks(), rows);
+        const auto start = Clock::now();
+        forward(batch);
+        return std::chrono::duration<double>(Clock::now() - start).count();
+    };
+    {
+        FlatBatch prompt;
+        prompt.add(ids.data(), kPast, 0, table.blocks(), 1);
+        forward(prompt);
+    }
+    std::vector<std::pair<size_t, double>> points;
+    for (const size_t rows : {1, 2, 4, 6, 8, 12, 16, 24, 32}) {
+        run(rows);  // shape inference and kernel compilation happen once per shape
+        double best = run(rows);
+        for (int repeat = 1; repeat < kRepeats; ++repeat) best = std::min(best, run(rows));
+        points.emplace_back(rows, best);
+    }
+    cost_model_.set(std::move(points));
+}
+
+}  // namespace dynexec

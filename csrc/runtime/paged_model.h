@@ -1,0 +1,66 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <openvino/openvino.hpp>
+#include <string>
+#include <vector>
+
+#include "runtime/block_pool.h"
+#include "runtime/cost_model.h"
+#include "runtime/flat_batch.h"
+
+namespace dynexec {
+
+// A decoder as a chain of compiled segments that share one paged KV cache. The first segment takes token ids, each
+// further one the hidden states of the one before, the last one gives logits.
+//
+// Not thread safe: hold mutex() around everything that touches the model or its blocks.
+class PagedModel {
+public:
+    // `max_cache_tokens` caps the KV cache; 0: it grows as far as memory does.
+    // Throws std::invalid_argument if a segment has an input that this runtime does not know how to feed.
+    PagedModel(const std::vector<ov::CompiledModel>& segments, size_t max_cache_tokens);
+
+    // Runs the batch and returns logits, [batch.logits_indices.size(), vocab_size()] float32, row major. They may be
+    // written to and stay valid until the next call.
+    float* forward(const FlatBatch& batch);
+
+    // Gives `table` room for `tokens` tokens, growing the cache if it has to.
+    // Throws std::length_error when that would pass max_cache_tokens.
+    void reserve(BlockTable& table, size_t tokens);
+
+    // Times forward passes of 1 to 32 tokens for cost_model().
+    void profile();
+
+    const CostModel& cost_model() const { return cost_model_; }
+    size_t vocab_size() const { return vocab_size_; }
+    size_t num_segments() const { return segments_.size(); }
+    size_t cache_bytes() const;
+    const BlockPool& pool() const { return pool_; }
+    std::mutex& mutex() { return mutex_; }
+
+private:
+    using Feed = std::function<ov::Tensor(const FlatBatch&)>;
+    struct Segment {
+        ov::InferRequest request;
+        std::vector<std::pair<ov::Output<const ov::Node>, Feed>> inputs;
+        std::vector<ov::Output<const ov::Node>> caches;
+        bool takes_hidden_states = false;
+        ov::Output<const ov::Node> hidden_states;
+    };
+    void add_segment(ov::CompiledModel compiled);
+    void grow_cache(size_t blocks);
+
+    std::vector<Segment> segments_;
+    size_t max_cache_tokens_;
+    size_t vocab_size_ = 0;
+    BlockPool pool_{1};
+    CostModel cost_model_;
+    std::mutex mutex_;
+};
+
+}  // namespace dynexec

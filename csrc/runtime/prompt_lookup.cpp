@@ -1,0 +1,67 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/prompt_lookup.h"
+
+#include <algorithm>
+
+namespace dynexec {
+namespace {
+
+constexpr size_t kContexts = 6;
+constexpr size_t kPositions = 5;
+
+// Longer matches are better guesses; beyond a few tokens the difference fades.
+size_t context_of(size_t match_length) { return match_length <= 4 ? match_length - 1 : (match_length < 8 ? 4 : 5); }
+
+}  // namespace
+
+AcceptanceTable PromptLookup::make_memory() { return AcceptanceTable(kContexts, kPositions, 100.0); }
+
+PromptLookup::PromptLookup(size_t max_ngram, size_t num_sequences, AcceptanceTable& memory)
+    : Proposer("prompt_lookup"), memory_(memory) {
+    for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(max_ngram);
+}
+
+void PromptLookup::catch_up(State& state, const Sequence& sequence) {
+    const size_t known = state.index.tokens().size();
+    state.index.append(sequence.tokens.data() + known, sequence.tokens.size() - known);
+}
+
+size_t PromptLookup::offer(const Sequence& sequence, size_t limit) {
+    State& state = states_[sequence.index];
+    catch_up(state, sequence);
+    state.offered.clear();
+    const auto match = state.index.longest_match();
+    if (match.length == 0) return 0;
+    state.context = context_of(match.length);
+    state.index.propose(match, limit, state.offered);
+    return state.offered.size();
+}
+
+double PromptLookup::acceptance(const Sequence& sequence, size_t position) const {
+    const State& state = states_[sequence.index];
+    const double prior = memory_.estimate(state.context, position, 0.5, 2.0);
+    return state.acceptance.estimate(state.context, position, prior, 2.0);
+}
+
+void PromptLookup::propose(const std::vector<Order>& orders) {
+    for (const auto& [sequence, tokens] : orders) {
+        const auto& offered = states_[sequence->index].offered;
+        sequence->draft.tokens.assign(offered.begin(), offered.begin() + static_cast<std::ptrdiff_t>(tokens));
+    }
+}
+
+void PromptLookup::committed(const Sequence& sequence, size_t n) {
+    // Every offer is scored against what came, also the part that was not proposed: that costs nothing and keeps the
+    // estimate alive while speculation is off.
+    State& state = states_[sequence.index];
+    const int64_t* came = sequence.tokens.data() + sequence.tokens.size() - n;
+    for (size_t i = 0; i < std::min(n, state.offered.size()); ++i) {
+        const bool accepted = state.offered[i] == came[i];
+        state.acceptance.observe(state.context, i, accepted);
+        memory_.observe(state.context, i, accepted);
+        if (!accepted) break;
+    }
+    state.offered.clear();
+}
+
+}  // namespace dynexec

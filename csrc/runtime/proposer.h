@@ -1,0 +1,43 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "runtime/sequence.h"
+#include "runtime/stats.h"
+
+namespace dynexec {
+
+// A source of draft tokens for the sequences of one generate call. A new one is a subclass in a file of its own and a
+// line in make_proposers (decode_loop.cpp).
+class Proposer {
+public:
+    explicit Proposer(const char* name) { stats_.name = name; }
+    virtual ~Proposer() = default;
+
+    // How many tokens, at most `limit`, it could propose for `sequence` now.
+    virtual size_t offer(const Sequence& sequence, size_t limit) = 0;
+    // Of that offer: P(the token at `position` is accepted | all before it were).
+    virtual double acceptance(const Sequence& sequence, size_t position) const = 0;
+    // Of that offer: time to make its first `tokens` tokens.
+    virtual double seconds(const Sequence& sequence, size_t tokens) const = 0;
+
+    struct Order {
+        Sequence* sequence;
+        size_t tokens;  // at most what was offered
+    };
+    // Fills `sequence->draft` with at most the ordered number of tokens, for each order.
+    virtual void propose(const std::vector<Order>& orders) = 0;
+
+    // `n` tokens have just been appended to `sequence`, whether or not this proposer had been asked; sequence.draft
+    // still holds what was verified.
+    virtual void committed(const Sequence& sequence, size_t n) = 0;
+
+    ProposerStats& stats() { return stats_; }
+
+private:
+    ProposerStats stats_;
+};
+
+}  // namespace dynexec

@@ -1,0 +1,64 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/logits_processors.h"
+#include "kernels/sampling.h"
+#include "runtime/block_pool.h"
+
+namespace dynexec {
+
+// What the caller asks for, one per output sequence.
+struct SequenceRequest {
+    std::vector<int64_t> prompt;  // at least one token
+    LogitsParams logits;
+    size_t max_new_tokens = 0;
+    std::vector<int64_t> eos_token_ids;
+    uint64_t seed = 0;
+};
+
+// Tokens proposed for one sequence in one step.
+struct Draft {
+    std::vector<int64_t> tokens;
+    // The distribution each token was drawn from, [tokens.size()][vocab]; empty: the proposer was certain.
+    std::vector<std::vector<float>> probs;
+
+    void clear() {
+        tokens.clear();
+        probs.clear();
+    }
+};
+
+enum class FinishReason { kNone, kLength, kStop, kCallback };
+
+// One sequence while it is being generated. Everything it draws comes from its own random streams, so its tokens do
+// not depend on its neighbours in the batch.
+struct Sequence {
+    Sequence(size_t index_, const SequenceRequest& request_)
+        : index(index_), request(request_), tokens(request_.prompt), rng(request_.seed, 2 * index_),
+          draft_rng(request_.seed, 2 * index_ + 1) {
+        counts.add_prompt(tokens.data(), tokens.size());
+    }
+
+    size_t index;
+    const SequenceRequest& request;
+    std::vector<int64_t> tokens;  // prompt and output
+    size_t cached = 0;            // tokens whose keys and values are valid in `table`
+    BlockTable table;
+    TokenCounts counts;
+    Rng rng;
+    Rng draft_rng;
+    Draft draft;
+    FinishReason finish_reason = FinishReason::kNone;
+
+    size_t generated() const { return tokens.size() - request.prompt.size(); }
+    size_t remaining() const { return request.max_new_tokens - generated(); }
+    bool finished() const { return finish_reason != FinishReason::kNone; }
+    // All but the last prompt token are in the cache: the next forward pass gives a new token.
+    bool decoding() const { return cached + 1 == tokens.size(); }
+};
+
+}  // namespace dynexec

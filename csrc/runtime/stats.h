@@ -1,0 +1,36 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace dynexec {
+
+struct ProposerStats {
+    std::string name;
+    size_t proposed = 0;
+    size_t accepted = 0;
+    size_t forwards = 0;  // of the proposer's own model
+};
+
+// What one generate call did. Times are wall clock seconds.
+struct Stats {
+    size_t sequences = 0;
+    size_t prompt_tokens = 0;
+    size_t tokens = 0;  // generated
+    size_t target_forwards = 0;
+    size_t prefill_forwards = 0;      // of target_forwards, those that carried prompt tokens
+    size_t verifications = 0;         // (sequence, forward) pairs that gave at least one token
+    size_t drafted_verifications = 0;  // of these, those with a draft
+    std::vector<size_t> accepted_histogram;  // [k]: drafted verifications that accepted exactly k draft tokens
+    std::vector<ProposerStats> proposers;
+    double total_seconds = 0.0;
+    double prefill_seconds = 0.0;  // in forward passes that carried prompt tokens
+    double propose_seconds = 0.0;
+    double run_seconds = 0.0;  // in the other forward passes of the target
+    double decide_seconds = 0.0;
+    double time_to_first_token = 0.0;
+};
+
+}  // namespace dynexec
