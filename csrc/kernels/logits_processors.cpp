@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 
+#include "kernels/block_max.h"
 #include "kernels/exp.h"
 #include "kernels/isa.h"
 #include "kernels/logits_processors_isa.h"
@@ -69,23 +70,17 @@ struct RowMax {
 };
 
 // Divides by the temperature and writes the maximum of each block.
-DYNEXEC_INLINE RowMax scale_body(float* x, size_t n, float temperature, float* block_max) {
+DYNEXEC_INLINE RowMax scale_body(float* x, size_t n, float temperature, float* maxima) {
     RowMax row{-kInf, false};
     for (size_t begin = 0; begin < n; begin += kBlock) {
         float* const block = x + begin;
         const size_t size = std::min(kBlock, n - begin);
-        float max = -kInf;
-        int nan = 0;
-#pragma omp simd reduction(max : max) reduction(| : nan)
-        for (size_t i = 0; i < size; ++i) {
-            const float logit = block[i] / temperature;
-            block[i] = logit;
-            max = logit > max ? logit : max;
-            nan |= logit != logit ? 1 : 0;
-        }
-        *block_max++ = max;
+#pragma omp simd
+        for (size_t i = 0; i < size; ++i) block[i] /= temperature;
+        row.nan = row.nan || block_has_nan(block, size);
+        const float max = block_max(block, size);
+        *maxima++ = max;
         row.max = std::max(row.max, max);
-        row.nan = row.nan || nan != 0;
     }
     return row;
 }
@@ -108,10 +103,13 @@ DYNEXEC_INLINE double exp_sum_body(const float* x, size_t n, float max) {
 float top_k_bound(size_t k, Scratch& scratch) {
     if (scratch.block_max.size() < k) return kLowest;
     scratch.order = scratch.block_max;
-    const auto kth = scratch.order.begin() + static_cast<std::ptrdiff_t>(k - 1);
+    const auto kth = scratch.order.begin() + (k - 1);
     std::nth_element(scratch.order.begin(), kth, scratch.order.end(), std::greater<float>());
     return *kth;
 }
+
+// A float just below max + offset, so that nothing at max + offset is lost to rounding.
+float bound_below(float max, double offset) { return std::nextafter(static_cast<float>(max + offset), -kInf); }
 
 void collect(const float* x, size_t n, float bound, Scratch& scratch) {
     bound = std::max(bound, kLowest);  // -inf is no candidate
@@ -126,7 +124,7 @@ void collect(const float* x, size_t n, float bound, Scratch& scratch) {
 
 void keep_top_k(std::vector<Candidate>& candidates, size_t k) {
     if (candidates.size() <= k) return;
-    const auto kth = candidates.begin() + static_cast<std::ptrdiff_t>(k - 1);
+    const auto kth = candidates.begin() + (k - 1);
     std::nth_element(candidates.begin(), kth, candidates.end(), better);
     const float threshold = kth->logit;
     candidates.erase(
@@ -134,11 +132,11 @@ void keep_top_k(std::vector<Candidate>& candidates, size_t k) {
         candidates.end());
 }
 
-double mass(const Candidate& c, float max) { return std::exp(c.logit - max); }
+double mass(const Candidate& c, double max) { return std::exp(c.logit - max); }
 
 // Keeps a token while the mass of the tokens before it is below `target`, and always the first. A binary search by
 // partial sorts: half of what is left is decided at each step, so the whole takes time linear in the candidates.
-void keep_top_p(std::vector<Candidate>& candidates, float max, double target) {
+void keep_top_p(std::vector<Candidate>& candidates, double max, double target) {
     auto begin = candidates.begin();  // all before `begin` are kept
     auto end = candidates.end();      // none from `end` on is
     double before = 0;                // mass before `begin`
@@ -159,8 +157,8 @@ void keep_top_p(std::vector<Candidate>& candidates, float max, double target) {
     candidates.erase(begin, candidates.end());
 }
 
-DYNEXEC_MULTIVERSION(RowMax, scale, (float* x, size_t n, float temperature, float* block_max), scale_body,
-                     (x, n, temperature, block_max))
+DYNEXEC_MULTIVERSION(RowMax, scale, (float* x, size_t n, float temperature, float* maxima), scale_body,
+                     (x, n, temperature, maxima))
 DYNEXEC_MULTIVERSION(double, exp_sum, (const float* x, size_t n, float max), exp_sum_body, (x, n, max))
 
 void apply_warpers(Isa isa, float* logits, size_t vocab, const LogitsParams& params) {
@@ -177,7 +175,7 @@ void apply_warpers(Isa isa, float* logits, size_t vocab, const LogitsParams& par
 
     std::vector<Candidate>& candidates = scratch.candidates;
     const double top_p = params.top_p;
-    const float min_p_bound = use_min_p ? row.max + std::log(params.min_p) : -kInf;
+    const float log_min_p = use_min_p ? std::log(params.min_p) : -kInf;
     double total = 0;
     if (use_top_k) {
         collect(logits, vocab, top_k_bound(params.top_k, scratch), scratch);
@@ -189,15 +187,15 @@ void apply_warpers(Isa isa, float* logits, size_t vocab, const LogitsParams& par
         total = exp_sum_variant(isa)(logits, vocab, row.max);
         // All tokens of mass up to (1 - top_p) * total / vocab together fit into the tail. 0.99: room for rounding.
         const double tail = 0.99 * (1.0 - top_p) * total / static_cast<double>(vocab);
-        collect(logits, vocab, row.max + static_cast<float>(std::log(tail)), scratch);
+        collect(logits, vocab, bound_below(row.max, std::log(tail)), scratch);
     } else {
-        collect(logits, vocab, min_p_bound, scratch);
+        collect(logits, vocab, bound_below(row.max, log_min_p), scratch);
     }
     if (use_top_p) keep_top_p(candidates, row.max, top_p * total);
 
     std::fill(logits, logits + vocab, -kInf);
     for (const Candidate& c : candidates) {
-        if (c.logit >= min_p_bound) logits[c.index] = c.logit;
+        if (c.logit - row.max >= log_min_p) logits[c.index] = c.logit;
     }
 }
 

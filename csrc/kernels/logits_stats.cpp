@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/block_max.h"
 #include "kernels/exp.h"
 #include "kernels/isa.h"
 #include "kernels/logits_stats_isa.h"
@@ -18,13 +19,6 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 // Rows are read in blocks: within one, sums are vectors of floats; across blocks they are doubles. That keeps rounding
 // errors independent of the length of the row, and makes the position of the maximum cheap to find.
 constexpr size_t kBlock = 1024;
-
-DYNEXEC_INLINE float block_max(const float* x, size_t n) {
-    float max = -kInf;
-#pragma omp simd reduction(max : max)
-    for (size_t i = 0; i < n; ++i) max = x[i] > max ? x[i] : max;  // a NaN never replaces max
-    return max;
-}
 
 struct Top2 {
     float first;
@@ -90,13 +84,13 @@ DYNEXEC_INLINE LogitsStats stats_body(const float* x, size_t n) {
     const size_t index = locate_top(x, n, top);
 
     const double log_sum = std::log(sums.sum);
-    const double second = std::exp(top.second - top.first);
+    const double lead = -std::expm1(static_cast<double>(top.second) - top.first);  // 1 - second / first probability
     LogitsStats stats;
     stats.argmax = static_cast<int64_t>(index);
     stats.max = top.first;
     stats.logsumexp = static_cast<float>(top.first + log_sum);
     stats.max_prob = static_cast<float>(1.0 / sums.sum);
-    stats.margin = static_cast<float>((1.0 - second) / sums.sum);
+    stats.margin = static_cast<float>(lead / sums.sum);
     stats.entropy = static_cast<float>(std::max(0.0, log_sum - sums.weighted / sums.sum));
     return stats;
 }
@@ -105,16 +99,9 @@ DYNEXEC_INLINE int64_t argmax_body(const float* x, size_t n) {
     float best = -kInf;
     size_t best_block = 0;
     for (size_t begin = 0; begin < n; begin += kBlock) {
-        const float* const block = x + begin;
         const size_t size = std::min(kBlock, n - begin);
-        float max = -kInf;
-        int nan = 0;
-#pragma omp simd reduction(max : max) reduction(| : nan)
-        for (size_t i = 0; i < size; ++i) {
-            max = block[i] > max ? block[i] : max;
-            nan |= block[i] != block[i] ? 1 : 0;
-        }
-        if (nan != 0) return -1;
+        if (block_has_nan(x + begin, size)) return -1;
+        const float max = block_max(x + begin, size);
         if (max > best) {
             best = max;
             best_block = begin;
