@@ -1,0 +1,164 @@
+"""Finds where one decoder layer of an OpenVINO model ends and the next begins.
+
+The search looks at the graph's structure alone, so it knows no model family and no naming scheme. What a layer hands to
+the next, the residual stream, is one tensor that every path from the tokens to the logits goes through; inside a layer
+the paths part, around the attention and around the MLP. So: list the nodes that all paths share, see between which of
+them the attentions lie, and take the last shared node before the next attention.
+"""
+
+from typing import TYPE_CHECKING
+
+from .errors import NotSegmentableError
+
+
+if TYPE_CHECKING:
+    from openvino import Model, Node
+
+
+ATTENTION_TYPES = {"ScaledDotProductAttention", "PagedAttentionExtension"}
+TOKEN_INPUTS = ("inputs_embeds", "input_ids")
+
+
+def find_layer_boundaries(model: "Model") -> list[str]:
+    """
+    Finds the nodes whose output is the residual stream after each decoder layer.
+
+    Works on the stateful model as exported, compressed or not, and on the same model after the PagedAttention
+    transformation; both give the same names.
+
+    Args:
+        model (`openvino.Model`):
+            A decoder with one token input (`input_ids` or `inputs_embeds`) and a `logits` output.
+
+    Returns:
+        `list[str]`: the friendly name of the node after each layer, in order. The output of a node has the shape
+        `[batch, length, hidden]` in the stateful model. The last entry is the stream after the last layer, before the
+        final norm.
+
+    Raises:
+        [`NotSegmentableError`]: if no such nodes exist; the message says why.
+    """
+    shared, reached, attention_gaps = _shared_nodes(model)
+    if not attention_gaps:
+        raise NotSegmentableError(f"the model has none of the attention operations {sorted(ATTENTION_TYPES)}")
+
+    residual_adds = [i for i, node in enumerate(shared) if _joins_two_paths(node, reached)]
+    last_add = max(residual_adds, default=-1)
+    if last_add <= attention_gaps[-1]:
+        raise NotSegmentableError("the last attention is not followed by an addition to the residual stream")
+    stream = shared[last_add].get_output_partial_shape(0)
+    if stream.rank.is_dynamic or stream[-1].is_dynamic:
+        raise NotSegmentableError(f"the residual stream has the shape {stream}, whose last dimension is not known")
+    width = stream[-1].get_length()
+
+    boundaries = []
+    for layer, (start, end) in enumerate(zip(attention_gaps, attention_gaps[1:], strict=False)):
+        between = [i for i in range(start + 1, end + 1) if _carries(shared[i], width)]
+        if not between:
+            raise NotSegmentableError(f"layer {layer} and layer {layer + 1} share more than one tensor")
+        boundaries.append(between[-1])
+    boundaries.append(last_add + _steps_after_add(boundaries, residual_adds, shared, last_add))
+
+    names = [shared[i].get_friendly_name() for i in boundaries]
+    _check_unique(names, model)
+    return names
+
+
+def _shared_nodes(model: "Model") -> tuple[list["Node"], set[str], list[int]]:
+    """
+    Walks the paths from the tokens to the logits.
+
+    Returns:
+        `tuple`: the nodes that lie on every path, in order; the names of all nodes the tokens reach; and for each place
+        with attentions, ascending, the index of the last shared node before it.
+    """
+    source, sink = _token_input(model), _logits_result(model)
+    order = model.get_ordered_ops()
+    names = [node.get_name() for node in order]
+    consumers = {name: _data_consumers(node) for name, node in zip(names, order, strict=True)}
+
+    # The number of paths from the source to each node, and from each node to the sink: a node is on all of the paths if
+    # the product is their total. The counts grow exponentially with depth; Python's integers are exact at any size.
+    from_source = dict.fromkeys(names, 0)
+    from_source[source.get_name()] = 1
+    for name in names:
+        if from_source[name]:
+            for consumer in consumers[name]:
+                from_source[consumer] += from_source[name]
+    to_sink = dict.fromkeys(names, 0)
+    to_sink[sink.get_name()] = 1
+    for name in reversed(names):
+        to_sink[name] += sum(to_sink[consumer] for consumer in consumers[name])
+
+    total = from_source[sink.get_name()]
+    if not total:
+        raise NotSegmentableError(f"the output {sink.get_friendly_name()!r} does not depend on the tokens")
+    shared: list[Node] = []
+    gaps: list[int] = []
+    for name, node in zip(names, order, strict=True):
+        paths = from_source[name] * to_sink[name]
+        if paths == total:
+            shared.append(node)
+        elif paths and node.get_type_name() in ATTENTION_TYPES and len(shared) - 1 not in gaps:
+            gaps.append(len(shared) - 1)
+    return shared, {name for name in names if from_source[name]}, gaps
+
+
+def _token_input(model: "Model") -> "Node":
+    parameters = {name: node for node in model.get_parameters() for name in node.output(0).get_names()}
+    for name in TOKEN_INPUTS:
+        if name in parameters:
+            return parameters[name]
+    raise NotSegmentableError(f"the model has none of the inputs {list(TOKEN_INPUTS)}, only {sorted(parameters)}")
+
+
+def _logits_result(model: "Model") -> "Node":
+    results = model.get_results()
+    for result in results:
+        if "logits" in result.input_value(0).get_names() or "logits" in result.output(0).get_names():
+            return result
+    raise NotSegmentableError(f"the model has no output named 'logits' among its {len(results)}")
+
+
+def _data_consumers(node: "Node") -> list[str]:
+    """One name per edge. An edge into ShapeOf carries a shape, not the tensor."""
+    return [
+        target.get_node().get_name()
+        for output in node.outputs()
+        for target in output.get_target_inputs()
+        if target.get_node().get_type_name() != "ShapeOf"
+    ]
+
+
+def _joins_two_paths(node: "Node", reached: set[str]) -> bool:
+    """Tells an addition to the residual stream from the addition of a bias."""
+    return node.get_type_name() == "Add" and all(value.get_node().get_name() in reached for value in node.input_values())
+
+
+def _carries(node: "Node", width: int) -> bool:
+    """Tells whether the node's one output holds a hidden state per token."""
+    if node.get_output_size() != 1 or not node.get_output_element_type(0).is_real():
+        return False
+    shape = node.get_output_partial_shape(0)
+    return shape.rank.is_static and len(shape) >= 2 and shape[-1] == width
+
+
+def _steps_after_add(boundaries: list[int], residual_adds: list[int], shared: list["Node"], last_add: int) -> int:
+    """
+    How far behind its last addition a layer ends: 0, unless the layer goes on to normalise (post-norm) or reshape. What
+    follows the last layer does not show where it ends, so it ends as the layers before it do.
+    """
+    if not boundaries:
+        return 0
+    inner = boundaries[-1]
+    inner_add = max((i for i in residual_adds if i <= inner), default=inner)
+    types = [node.get_type_name() for node in shared[inner_add + 1 : inner + 1]]
+    same = types == [node.get_type_name() for node in shared[last_add + 1 : last_add + 1 + len(types)]]
+    return len(types) if same else 0
+
+
+def _check_unique(names: list[str], model: "Model") -> None:
+    wanted = set(names)
+    found = [name for name in (node.get_friendly_name() for node in model.get_ops()) if name in wanted]
+    if len(found) != len(names) or len(wanted) != len(names):
+        raise NotSegmentableError("the names of the layer boundaries are not unique in the model")

@@ -1,0 +1,13 @@
+"""Errors an export can end with."""
+
+
+class ExportError(ValueError):
+    """The export cannot be done as asked; the message is one line that says what to change."""
+
+
+class NotSegmentableError(ValueError):
+    """The model cannot be cut between its layers; the message says why."""
+
+
+class NotPageableError(ValueError):
+    """The model's state cannot be kept in the blocks of a paged KV cache; the message says why."""

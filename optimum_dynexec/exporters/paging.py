@@ -1,0 +1,41 @@
+"""Whether a model can run with a paged KV cache."""
+
+from typing import TYPE_CHECKING
+
+from .errors import NotPageableError
+
+
+if TYPE_CHECKING:
+    from openvino import Model
+
+
+STATE_TYPES = {"ReadValue", "Assign"}
+
+
+def to_paged(model: "Model") -> "Model":
+    """
+    Makes the PagedAttention form of a stateful decoder.
+
+    Args:
+        model (`openvino.Model`):
+            The decoder, which is left as it is.
+
+    Returns:
+        `openvino.Model`: a transformed clone, which shares the weights.
+
+    Raises:
+        [`NotPageableError`]: if the transformation does not apply or leaves part of the state outside the cache.
+    """
+    from openvino._offline_transformations import paged_attention_transformation
+
+    paged = model.clone()
+    try:
+        paged_attention_transformation(paged)
+    except RuntimeError as error:
+        # OpenVINO's message: the failed check, its place in the sources, then a line that says what is missing.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise NotPageableError(f"the PagedAttention transformation does not apply: {lines[-1]}") from error
+    left = sorted({node.get_type_name() for node in paged.get_ops()} & STATE_TYPES)
+    if left:
+        raise NotPageableError(f"the PagedAttention transformation leaves state in {' and '.join(left)} operations")
+    return paged
