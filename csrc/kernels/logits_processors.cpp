@@ -86,7 +86,7 @@ DYNEXEC_INLINE RowMax scale_body(float* x, size_t n, float temperature, float* m
 }
 
 DYNEXEC_INLINE double exp_sum_body(const float* x, size_t n, float max) {
-    constexpr size_t kSumBlock = 1024;  // float within, double across blocks
+    constexpr size_t kSumBlock = 256;  // float within, double across blocks
     double total = 0;
     for (size_t begin = 0; begin < n; begin += kSumBlock) {
         const float* const block = x + begin;

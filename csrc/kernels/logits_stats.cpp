@@ -18,7 +18,7 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 // Rows are read in blocks: within one, sums are vectors of floats; across blocks they are doubles. That keeps rounding
 // errors independent of the length of the row, and makes the position of the maximum cheap to find.
-constexpr size_t kBlock = 1024;
+constexpr size_t kBlock = 256;
 
 struct Top2 {
     float first;
