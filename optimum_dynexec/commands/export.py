@@ -1,5 +1,7 @@
-"""Defines the command line for `optimum-cli export dynexec`."""
+"""Defines the command line for `optimum-cli export dynexec`. It is loaded at every call of `optimum-cli`."""
 
+import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from optimum.commands.base import BaseOptimumCLICommand, CommandInfo
@@ -10,9 +12,49 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 
+# Options of `export openvino` that are left out; given all the same, they end in an error that says why.
+HIDDEN_OPTIONS = {"disable_stateful", "framework", "library"}
+
+
+def parse_layers(text: str) -> list[int]:
+    """Reads `9,19`."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of layers such as 9,19") from None
+
+
 class DynExecExportCommand(BaseOptimumCLICommand):
-    COMMAND = CommandInfo(name="dynexec", help="Export PyTorch models to OpenVINO IR for input-dependent execution.")
+    COMMAND = CommandInfo(name="dynexec", help="Export PyTorch decoders to OpenVINO IR for input-dependent inference.")
 
     @staticmethod
     def parse_args(parser: "ArgumentParser"):
-        return parse_args_openvino(parser)
+        parse_args_openvino(parser)
+        for action in parser._actions:
+            if action.dest in HIDDEN_OPTIONS:
+                action.help, action.default = argparse.SUPPRESS, argparse.SUPPRESS
+        group = parser.add_argument_group("Dynamic execution")
+        group.add_argument(
+            "--exit-layers",
+            type=parse_layers,
+            default=None,
+            metavar="LAYERS",
+            help="Layers after which tokens may leave the model, separated by commas. Layer 0 is the first.",
+        )
+        group.add_argument("--verbose", action="store_true", help="Show the traceback of an error.")
+
+    def run(self):
+        # Loads torch, transformers and openvino, which other commands must not wait for.
+        from optimum_dynexec.exporters import export_dynexec
+
+        options = dict(vars(self.args))
+        verbose = options.pop("verbose")
+        # Set by the command line itself.
+        options.pop("func")
+        try:
+            export_dynexec(options.pop("model"), options.pop("output"), **options)
+        except Exception as error:
+            if verbose:
+                raise
+            message = " ".join(str(error).split()) or type(error).__name__
+            sys.exit(f"optimum-cli export dynexec: error: {message}")

@@ -6,7 +6,9 @@ from ..utils.lazy import lazy_exports
 
 
 if TYPE_CHECKING:
+    from .annotate import annotate_export
     from .boundaries import find_layer_boundaries
+    from .errors import ExportError, NotPageableError, NotSegmentableError
     from .main import export_dynexec
     from .marking import mark_boundaries, read_boundaries
 
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "annotate": ["annotate_export"],
         "boundaries": ["find_layer_boundaries"],
+        "errors": ["ExportError", "NotPageableError", "NotSegmentableError"],
         "main": ["export_dynexec"],
         "marking": ["mark_boundaries", "read_boundaries"],
     },

@@ -1,11 +1,12 @@
 """Finds where one decoder layer of an OpenVINO model ends and the next begins.
 
-The search looks at the graph's structure alone, so it knows no model family and no naming scheme. What a layer hands to
-the next, the residual stream, is one tensor that every path from the tokens to the logits goes through; inside a layer
-the paths part, around the attention and around the MLP. So: list the nodes that all paths share, see between which of
-them the attentions lie, and take the last shared node before the next attention.
+The search looks at the graph's structure alone, so it knows no model family and no naming scheme. What a layer hands
+to the next, the residual stream, is one tensor that every path from the tokens to the logits goes through; inside a
+layer the paths part, around the attention and around the MLP. So: list the nodes that all paths share, see between
+which of them the attentions lie, and take the last shared node before the next attention.
 """
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .errors import NotSegmentableError
@@ -52,7 +53,7 @@ def find_layer_boundaries(model: "Model") -> list[str]:
     width = stream[-1].get_length()
 
     boundaries = []
-    for layer, (start, end) in enumerate(zip(attention_gaps, attention_gaps[1:], strict=False)):
+    for layer, (start, end) in enumerate(pairwise(attention_gaps)):
         between = [i for i in range(start + 1, end + 1) if _carries(shared[i], width)]
         if not between:
             raise NotSegmentableError(f"layer {layer} and layer {layer + 1} share more than one tensor")
@@ -69,16 +70,16 @@ def _shared_nodes(model: "Model") -> tuple[list["Node"], set[str], list[int]]:
     Walks the paths from the tokens to the logits.
 
     Returns:
-        `tuple`: the nodes that lie on every path, in order; the names of all nodes the tokens reach; and for each place
-        with attentions, ascending, the index of the last shared node before it.
+        `tuple`: the nodes that lie on every path, in order; the names of all nodes the tokens reach; and for each
+        place with attentions, ascending, the index of the last shared node before it.
     """
     source, sink = _token_input(model), _logits_result(model)
     order = model.get_ordered_ops()
     names = [node.get_name() for node in order]
     consumers = {name: _data_consumers(node) for name, node in zip(names, order, strict=True)}
 
-    # The number of paths from the source to each node, and from each node to the sink: a node is on all of the paths if
-    # the product is their total. The counts grow exponentially with depth; Python's integers are exact at any size.
+    # The number of paths from the source to each node, and from each node to the sink: a node is on all of the paths
+    # if the product is their total. The counts grow exponentially with depth; Python's integers stay exact.
     from_source = dict.fromkeys(names, 0)
     from_source[source.get_name()] = 1
     for name in names:
@@ -132,7 +133,9 @@ def _data_consumers(node: "Node") -> list[str]:
 
 def _joins_two_paths(node: "Node", reached: set[str]) -> bool:
     """Tells an addition to the residual stream from the addition of a bias."""
-    return node.get_type_name() == "Add" and all(value.get_node().get_name() in reached for value in node.input_values())
+    return node.get_type_name() == "Add" and all(
+        value.get_node().get_name() in reached for value in node.input_values()
+    )
 
 
 def _carries(node: "Node", width: int) -> bool:
@@ -145,8 +148,8 @@ def _carries(node: "Node", width: int) -> bool:
 
 def _steps_after_add(boundaries: list[int], residual_adds: list[int], shared: list["Node"], last_add: int) -> int:
     """
-    How far behind its last addition a layer ends: 0, unless the layer goes on to normalise (post-norm) or reshape. What
-    follows the last layer does not show where it ends, so it ends as the layers before it do.
+    How far behind its last addition a layer ends: 0, unless the layer goes on to normalise (post-norm) or reshape.
+    What follows the last layer does not show where it ends, so it ends as the layers before it do.
     """
     if not boundaries:
         return 0

@@ -10,6 +10,17 @@ if TYPE_CHECKING:
 
 
 STATE_TYPES = {"ReadValue", "Assign"}
+# What a paged model is fed with, besides the blocks of its caches.
+PAGED_INPUTS = {
+    "input_ids",
+    "position_ids",
+    "past_lens",
+    "subsequence_begins",
+    "block_indices",
+    "block_indices_begins",
+    "max_context_len",
+}
+CACHE_PREFIXES = ("key_cache.", "value_cache.")
 
 
 def to_paged(model: "Model") -> "Model":
@@ -24,7 +35,8 @@ def to_paged(model: "Model") -> "Model":
         `openvino.Model`: a transformed clone, which shares the weights.
 
     Raises:
-        [`NotPageableError`]: if the transformation does not apply or leaves part of the state outside the cache.
+        [`NotPageableError`]: if the transformation does not apply, leaves part of the state outside the cache, or the
+            model has an input of its own.
     """
     from openvino._offline_transformations import paged_attention_transformation
 
@@ -38,4 +50,8 @@ def to_paged(model: "Model") -> "Model":
     left = sorted({node.get_type_name() for node in paged.get_ops()} & STATE_TYPES)
     if left:
         raise NotPageableError(f"the PagedAttention transformation leaves state in {' and '.join(left)} operations")
+    inputs = [value.get_any_name() for value in paged.inputs]
+    strange = [name for name in inputs if name not in PAGED_INPUTS and not name.startswith(CACHE_PREFIXES)]
+    if strange:
+        raise NotPageableError(f"the model has the input '{strange[0]}', which a paged model is not fed with")
     return paged

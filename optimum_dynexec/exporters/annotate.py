@@ -1,0 +1,117 @@
+"""Adds what dynamic execution needs to a directory that optimum-intel has exported."""
+
+import logging
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..configuration import DynExecConfig, check_exit_layers
+from ..utils.model_hash import hash_model
+from ..version import __version__
+from .boundaries import find_layer_boundaries
+from .errors import ExportError, NotPageableError, NotSegmentableError
+from .marking import mark_boundaries
+from .paging import to_paged
+from .staging import EXPORT_MARK
+
+
+if TYPE_CHECKING:
+    from openvino import Model
+
+
+logger = logging.getLogger(__name__)
+
+RECORDED_PACKAGES = ("openvino", "optimum-intel", "transformers", "torch")
+
+
+def annotate_export(directory: str | Path, *, exit_layers: list[int] | None = None) -> DynExecConfig:
+    """
+    Marks the layer boundaries in an exported model and writes `dynexec_config.json` beside it. The weights are not
+    touched.
+
+    If the model cannot be cut or paged, one warning says what is lost, and the configuration says so too.
+
+    Args:
+        directory (`str` or `Path`):
+            A decoder's directory, as optimum-intel exports it.
+        exit_layers (`list[int]`, *optional*, defaults to none):
+            Layers after which tokens may leave the model; 0 is the first layer.
+
+    Returns:
+        [`DynExecConfig`]: the configuration written.
+
+    Raises:
+        [`~exporters.errors.ExportError`]: if the model cannot be read, or cannot be cut although exits are asked for.
+        `ValueError`: if the exits are not layers of the model.
+    """
+    from openvino import Core
+
+    xml_path = Path(directory) / EXPORT_MARK
+    exit_layers = list(exit_layers or [])
+    try:
+        model = Core().read_model(xml_path)
+    except RuntimeError as error:
+        raise ExportError(f"OpenVINO cannot read {xml_path}: {str(error).strip().splitlines()[-1]}") from error
+
+    lost = []
+    names: list[str] = []
+    try:
+        names = _boundaries_of(model, directory)
+    except NotSegmentableError as error:
+        if exit_layers:
+            raise ExportError(f"the model can have no exit layers, as it cannot be cut: {error}") from error
+        lost.append(f"no early exit, as it cannot be cut between its layers ({error})")
+    check_exit_layers(exit_layers, len(names))
+
+    reason = None
+    try:
+        to_paged(model)
+    except NotPageableError as error:
+        reason = str(error)
+        lost.append(f"no speculative decoding, as its KV cache cannot be paged ({error})")
+    del model
+    if lost:
+        logger.warning("The exported model generates as with optimum-intel, but with %s.", "; and ".join(lost))
+
+    mark_boundaries(xml_path, names)
+    config = DynExecConfig(
+        exit_layers=exit_layers,
+        hidden_state_names=dict(enumerate(names)),
+        pageable=reason is None,
+        pageable_reason=reason,
+        versions={"optimum-dynexec": __version__, **{package: version(package) for package in RECORDED_PACKAGES}},
+        model_hash=hash_model(directory),
+    )
+    config.save_pretrained(directory)
+    return config
+
+
+def layers_of(model_name_or_path: str | Path, trust_remote_code: bool = False) -> int | None:
+    """
+    Number of decoder layers that a model's configuration states.
+
+    Args:
+        model_name_or_path (`str` or `Path`):
+            Id on the Hub or local directory.
+        trust_remote_code (`bool`, *optional*, defaults to `False`):
+            Whether code in the model's repository may run.
+
+    Returns:
+        `int`, *optional*: `None` if it has no such entry or cannot be read without running code.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(model_name_or_path, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        logger.debug("no configuration of %s: %s", model_name_or_path, error)
+        return None
+    return getattr(config.get_text_config(), "num_hidden_layers", None)
+
+
+def _boundaries_of(model: "Model", directory: str | Path) -> list[str]:
+    names = find_layer_boundaries(model)
+    stated = layers_of(directory)
+    if stated is not None and stated != len(names):
+        raise NotSegmentableError(f"it has {len(names)} places to cut after, but {stated} layers")
+    return names

@@ -1,0 +1,135 @@
+"""Exports a model with optimum-intel and adds what dynamic execution needs."""
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..configuration import DynExecConfig, check_exit_layers
+from .annotate import annotate_export, layers_of
+from .errors import ExportError
+from .optimum_intel import DENIED_OPTIONS, default_options, export_openvino
+from .staging import EXPORT_MARK, staged_directory
+from .tasks import resolve_task
+
+
+logger = logging.getLogger(__name__)
+
+TORCH_WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.gguf")
+# Options that do not change what an exported model is like.
+LOADING_OPTIONS = {"trust_remote_code", "cache_dir", "variant"}
+
+
+def export_dynexec(
+    model_name_or_path: str | Path,
+    output: str | Path,
+    *,
+    task: str = "auto",
+    exit_layers: list[int] | None = None,
+    weight_format: str | None = None,
+    **options: Any,
+) -> DynExecConfig:
+    """
+    Exports a decoder to an OpenVINO directory that optimum-intel and openvino-genai load as it is, with the layer
+    boundaries marked in the model and a `dynexec_config.json` beside it.
+
+    The directory appears when it is complete. A failed or killed export leaves an earlier one at `output` as it was.
+
+    Args:
+        model_name_or_path (`str` or `Path`):
+            Id on the Hugging Face Hub or local directory of a transformers model. A local directory that optimum-intel
+            has exported already is copied, not exported again.
+        output (`str` or `Path`):
+            Directory to write to: absent, empty, or an earlier export, which is replaced.
+        task (`str`, *optional*, defaults to `"auto"`):
+            `"auto"` or `"text-generation-with-past"`.
+        exit_layers (`list[int]`, *optional*, defaults to none):
+            Layers after which tokens may leave the model; 0 is the first layer.
+        weight_format (`str`, *optional*):
+            `"fp32"`, `"fp16"`, `"int8"`, `"int4"`, `"mxfp4"`, `"nf4"` or `"cb4"`. Unset: optimum-intel's default.
+        options (*optional*):
+            The other options of `optimum-cli export openvino` by name, such as `group_size=64` or `sym=True`.
+
+    Returns:
+        [`DynExecConfig`]: the configuration written.
+
+    Raises:
+        [`~exporters.errors.ExportError`]: if the export cannot be done as asked.
+        `TypeError`: if an option is unknown.
+    """
+    options["weight_format"] = weight_format
+    _check_options(options)
+    source = _normalize(model_name_or_path)
+    exit_layers = list(exit_layers or [])
+    with staged_directory(Path(output)) as staging:
+        if _is_exported(Path(source)):
+            _check_copyable(source, options)
+            _copy_export(Path(source), staging)
+        else:
+            task = resolve_task(source, task)
+            if exit_layers and (num_layers := layers_of(source, bool(options.get("trust_remote_code")))):
+                check_exit_layers(exit_layers, num_layers)
+            with _temporary_files_in(staging / ".tmp"):
+                export_openvino(source, staging, task, options)
+        if not (staging / EXPORT_MARK).is_file():
+            raise ExportError(f"the export of {source} has no {EXPORT_MARK}, so it is not a decoder")
+        config = annotate_export(staging, exit_layers=exit_layers)
+    return config
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    accepted = default_options()
+    for name in options:
+        if name in DENIED_OPTIONS:
+            raise ExportError(f"the option `{name}` cannot be used: {DENIED_OPTIONS[name]}")
+        if name not in accepted:
+            raise TypeError(f"export_dynexec has no option `{name}`; there are {sorted(accepted)}")
+
+
+def _normalize(model_name_or_path: str | Path) -> str:
+    source = os.fspath(model_name_or_path)
+    # An id on the Hub is `name` or `owner/name`. What looks like a path and is none would end as a failed download.
+    looks_like_path = (
+        isinstance(model_name_or_path, Path) or source.startswith((".", "/", "~")) or source.count("/") > 1
+    )
+    if looks_like_path and not Path(source).is_dir():
+        raise ExportError(f"the model directory {source} does not exist")
+    return source
+
+
+def _is_exported(directory: Path) -> bool:
+    has_weights = directory.is_dir() and any(any(directory.glob(pattern)) for pattern in TORCH_WEIGHTS)
+    return (directory / EXPORT_MARK).is_file() and not has_weights
+
+
+def _check_copyable(source: str, options: dict[str, Any]) -> None:
+    defaults = default_options()
+    changed = [name for name, value in options.items() if value != defaults[name] and name not in LOADING_OPTIONS]
+    if changed:
+        raise ExportError(
+            f"{source} is already exported, so `{changed[0]}` can no longer be chosen; export from the original model"
+        )
+
+
+def _copy_export(source: Path, staging: Path) -> None:
+    if not (source / EXPORT_MARK).with_suffix(".bin").is_file():
+        raise ExportError(f"{source} has an {EXPORT_MARK} without its weights beside it")
+    for entry in source.iterdir():
+        if entry.is_file() and not entry.name.startswith("."):
+            shutil.copy2(entry, staging / entry.name)
+
+
+@contextmanager
+def _temporary_files_in(directory: Path) -> Iterator[None]:
+    """optimum-intel compresses by way of a temporary directory. Here it is found, and removed, by the next export."""
+    directory.mkdir()
+    before, tempfile.tempdir = tempfile.tempdir, str(directory)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(directory, ignore_errors=True)

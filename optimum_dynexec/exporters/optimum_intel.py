@@ -1,0 +1,48 @@
+"""optimum-intel's export command, called from Python with its options by name."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from optimum.commands.export.openvino import OVExportCommand, parse_args_openvino
+
+
+# Options of `export openvino` that make no sense here, and why.
+DENIED_OPTIONS = {
+    "disable_stateful": "a stateless model has no KV cache to page",
+    "framework": "there is one, PyTorch",
+    "library": "the decoders that can be exported are those of transformers",
+}
+# Options that this package has arguments for, or fills in.
+OWN_OPTIONS = {"model", "output", "task"}
+
+
+def default_options() -> dict[str, Any]:
+    """The options of optimum-intel's export that apply here, by name, with their defaults."""
+    options = vars(_default_arguments())
+    return {name: value for name, value in options.items() if name not in {*DENIED_OPTIONS, *OWN_OPTIONS}}
+
+
+def export_openvino(model_name_or_path: str, output: Path, task: str, options: dict[str, Any]) -> None:
+    """
+    Exports a model as `optimum-cli export openvino` does.
+
+    Args:
+        model_name_or_path (`str`):
+            Id on the Hub or local directory of a transformers model.
+        output (`Path`):
+            Directory to write to.
+        task (`str`):
+            The task to export for.
+        options (`dict[str, Any]`):
+            Values for some of [`default_options`].
+    """
+    arguments = _default_arguments()
+    vars(arguments).update(options, model=model_name_or_path, output=output, task=task, library="transformers")
+    OVExportCommand(None, args=arguments, from_defaults_factory=True, parser=ArgumentParser()).run()
+
+
+def _default_arguments() -> Namespace:
+    parser = ArgumentParser()
+    parse_args_openvino(parser)
+    return parser.parse_args(["--model", "model", "output"])

@@ -1,0 +1,79 @@
+"""Fixtures that every test may use: tiny models on disk, each made once per session."""
+
+import os
+
+
+# Nothing is to be fetched. HF_HUB_OFFLINE would say so, but it also turns off the detection of local directories that
+# are not exported yet; an address that refuses at once does not. Both are read when the libraries are imported.
+os.environ.pop("HF_HUB_OFFLINE", None)
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+EXACT_OV_CONFIG = {
+    "INFERENCE_PRECISION_HINT": "f32",
+    "KV_CACHE_PRECISION": "f32",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+}
+
+
+@pytest.fixture(scope="session")
+def exact_ov_config() -> dict[str, str]:
+    """Compilation properties with which logits depend on the tokens alone."""
+    return dict(EXACT_OV_CONFIG)
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer():
+    """The tokenizer of every tiny model."""
+    from tests.tiny_models import build_tokenizer
+
+    return build_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def tiny_hf(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """
+    `tiny_hf(name, **options)`: a Hugging Face directory of a tiny model, with its tokenizer. `options` are those of
+    `save_tiny_decoder`, for instance `seed=1` for other weights. Not to be changed by a test.
+    """
+    from tests.tiny_models import save_tiny_decoder
+
+    base, made = tmp_path_factory.mktemp("tiny-hf"), {}
+
+    def get(name: str, **options) -> Path:
+        key = "-".join([name, *(f"{key}={value}" for key, value in sorted(options.items()))])
+        if key not in made:
+            made[key] = base / key
+            save_tiny_decoder(name, made[key], **options)
+        return made[key]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def tiny_export(tiny_hf: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """
+    `tiny_export(name, weight_format="fp32", **options)`: the export of `tiny_hf(name, **options)` by `export_dynexec`.
+    Not to be changed by a test.
+    """
+    from optimum_dynexec import export_dynexec
+
+    base, made = tmp_path_factory.mktemp("tiny-export"), {}
+
+    def get(name: str, weight_format: str = "fp32", **options) -> Path:
+        source = tiny_hf(name, **options)
+        key = f"{source.name}-{weight_format}"
+        if key not in made:
+            compression = {"group_size": 16} if weight_format == "int4" else {}
+            export_dynexec(source, base / key, weight_format=weight_format, **compression)
+            made[key] = base / key
+        return made[key]
+
+    return get
