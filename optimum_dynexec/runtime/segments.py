@@ -16,7 +16,7 @@ def cut(model: Model, boundaries: list[str]) -> list[Model]:
 
     Args:
         model (`openvino.Model`):
-            A decoder from [`to_paged`]. Left as it is.
+            A decoder from [`prepare`]. Left as it is.
         boundaries (`list[str]`):
             Friendly names of the nodes to cut after, in the order of execution.
 

@@ -1,0 +1,14 @@
+"""Classes that replace `OVModelFor…`."""
+
+from typing import TYPE_CHECKING
+
+from ..utils.lazy import lazy_exports
+
+
+if TYPE_CHECKING:
+    from .causal_lm import DynExecGenerateOutput, DynExecModelForCausalLM
+
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__, {"causal_lm": ["DynExecGenerateOutput", "DynExecModelForCausalLM"]}
+)

@@ -1,0 +1,526 @@
+"""`DynExecModelForCausalLM`: `OVModelForCausalLM` whose `generate` spends compute where the text needs it."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from optimum.intel import OVModelForCausalLM
+from transformers import PretrainedConfig
+from transformers.generation import GenerateDecoderOnlyOutput, GenerationConfig
+from transformers.generation.logits_process import LogitsProcessorList
+from transformers.generation.stopping_criteria import StoppingCriteriaList
+from transformers.generation.streamers import BaseStreamer
+
+from ..configuration import DYNEXEC_CONFIG_NAME, DynExecConfig
+from ..exporters.boundaries import find_layer_boundaries
+from ..exporters.errors import NotPageableError, NotSegmentableError
+from ..exporters.marking import mark_boundaries
+from ..runtime import EXACT_OV_CONFIG, Engine
+from ..speculative.config import SpeculationConfig
+from ..speculative.stats import GenerationStats
+from ..utils.model_hash import hash_model
+from .generation import GenerationJob
+from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
+from .tokenizers import check_same_tokenizer
+
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS: dict[str, Mapping[str, str]] = {"exact": EXACT_OV_CONFIG, "fast": {}}
+# transformers' arguments that say how to speculate.
+SPECULATION_ARGUMENTS = (
+    "prompt_lookup_num_tokens",
+    "max_matching_ngram_size",
+    "num_assistant_tokens",
+    "num_assistant_tokens_schedule",
+    "assistant_confidence_threshold",
+)
+# Arguments of `generate` that are not part of a GenerationConfig.
+CALL_ARGUMENTS = ("tokenizer", "custom_generate", "trust_remote_code", "use_model_defaults")
+
+
+@dataclass
+class DynExecGenerateOutput(GenerateDecoderOnlyOutput):
+    """
+    What `generate(..., return_dict_in_generate=True)` returns: transformers' fields and `dynexec`.
+
+    Args:
+        sequences (`torch.LongTensor` of shape `(batch_size * num_return_sequences, length)`): prompts and output.
+        dynexec ([`~speculative.GenerationStats`]): what the call did, in figures.
+    """
+
+    dynexec: GenerationStats | None = None
+
+
+class DynExecModelForCausalLM(OVModelForCausalLM):
+    """
+    Drop-in for `OVModelForCausalLM`. `generate` runs on an engine that speculates without changing the output; `forward`
+    and what the engine does not cover (beam search, say) run on the plain model, as in optimum-intel.
+
+    `last_stats` holds the [`~speculative.GenerationStats`] of the latest `generate` on the engine, `None` before.
+    """
+
+    last_stats: GenerationStats | None = None
+    dynexec_config: DynExecConfig | None = None
+    _engine: Engine | None = None
+    _not_pageable: str | None = None
+    _max_cache_tokens: int | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model_id: str | Path,
+        export: bool = False,
+        *,
+        precision: str = "fast",
+        exit_layers: list[int] | None = None,
+        max_cache_tokens: int | None = None,
+        **kwargs: Any,
+    ) -> "DynExecModelForCausalLM":
+        """
+        Loads a model, or exports it first.
+
+        Args:
+            model_id (`str` or `Path`):
+                Model on the hub or directory; with `export=False`, one that holds an OpenVINO model.
+            export (`bool`, *optional*, defaults to `False`):
+                Convert a transformers model.
+            precision (`str`, *optional*, defaults to `"fast"`):
+                `"fast"` computes as OpenVINO does by default (bfloat16 and a compressed KV cache where the device has
+                them): the last bits of a logit then depend on how many tokens share a forward pass, and near ties may
+                be decided differently with speculation than without. `"exact"` computes in float32: greedy output
+                with speculation equals plain decoding token for token.
+            exit_layers (`list[int]`, *optional*):
+                Layers after which the model is cut into segments. Unset: those of `dynexec_config.json`.
+            max_cache_tokens (`int`, *optional*):
+                Most tokens the KV cache may hold over all sequences of a call. Unset, it grows with need.
+            kwargs:
+                Everything `OVModelForCausalLM.from_pretrained` takes.
+
+        Raises:
+            `ValueError`: for a `precision` or an exit layer that does not exist.
+        """
+        if precision not in PRECISIONS:
+            raise ValueError(f"`precision` must be one of {sorted(PRECISIONS)}, got {precision!r}")
+        if max_cache_tokens is not None and max_cache_tokens < 1:
+            raise ValueError(f"`max_cache_tokens` must be at least 1, got {max_cache_tokens}")
+        return super().from_pretrained(
+            model_id,
+            export=export,
+            precision=precision,
+            exit_layers=exit_layers,
+            max_cache_tokens=max_cache_tokens,
+            **kwargs,
+        )
+
+    @classmethod
+    def _from_pretrained(cls, model_id: str | Path, config: PretrainedConfig, **kwargs: Any):
+        precision = PRECISIONS[kwargs.pop("precision", "fast")]
+        exit_layers = kwargs.pop("exit_layers", None)
+        max_cache_tokens = kwargs.pop("max_cache_tokens", None)
+        given = kwargs.pop("ov_config", None) or {}
+        clash = sorted(key for key in precision if key in given and str(given[key]) != precision[key])
+        if clash:
+            raise ValueError(f"`precision='exact'` sets {clash}; leave them out of `ov_config` or use 'fast'")
+        compile_only = kwargs.get("compile_only", False)
+        compile_now = kwargs.pop("compile", True)
+        model = super()._from_pretrained(
+            model_id, config, ov_config={**given, **precision}, compile=compile_only and compile_now, **kwargs
+        )
+        if not isinstance(model, cls):
+            # optimum-intel hard-codes the class of some families. Ours goes on top of it.
+            model.__class__ = type(cls.__name__, (cls, type(model)), {"__module__": cls.__module__})
+        if not compile_only:
+            model.dynexec_config = model._load_dynexec_config(exit_layers)
+        model._max_cache_tokens = max_cache_tokens
+        model._plain_lock = threading.Lock()
+        if compile_now and not compile_only:
+            model.compile()
+        return model
+
+    # ---- engine ------------------------------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine | None:
+        """The [`~runtime.Engine`] `generate` runs on, compiled on first use; `None` if the architecture has none."""
+        if self._engine is None and self._not_pageable is None:
+            if self._compile_only:
+                self._not_pageable = "`compile_only=True` leaves no model to prepare"
+            else:
+                try:
+                    self._engine = Engine(
+                        self.model, self._device, self.ov_config, self._boundaries(), self._max_cache_tokens
+                    )
+                except NotPageableError as error:
+                    self._not_pageable = str(error)
+            if self._not_pageable is not None:
+                logger.warning(
+                    f"{self.config.model_type}: {self._not_pageable}. `generate` works as in optimum-intel, without"
+                    " speculation and its speed-up."
+                )
+        return self._engine
+
+    def _boundaries(self) -> list[str]:
+        config = self.dynexec_config
+        return [] if config is None else [config.hidden_state_names[layer] for layer in config.exit_layers]
+
+    def compile(self) -> None:
+        """Compiles the engine. The plain model under `forward` is compiled when it is first called."""
+        if self.engine is None:
+            super().compile()
+
+    def prepare_inputs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        super().compile()
+        return super().prepare_inputs(*args, **kwargs)
+
+    def clear_requests(self) -> None:
+        super().clear_requests()
+        self._engine = None
+
+    # ---- generate ----------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def generate(
+        self,
+        inputs: torch.Tensor | None = None,
+        generation_config: GenerationConfig | None = None,
+        logits_processor: LogitsProcessorList | None = None,
+        stopping_criteria: StoppingCriteriaList | None = None,
+        prefix_allowed_tokens_fn: Callable[[int, torch.Tensor], list[int]] | None = None,
+        synced_gpus: bool | None = None,
+        assistant_model: Any = None,
+        streamer: BaseStreamer | None = None,
+        negative_prompt_ids: torch.Tensor | None = None,
+        negative_prompt_attention_mask: torch.Tensor | None = None,
+        *,
+        speculation: str | None = None,
+        seed: int | None = None,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        **kwargs: Any,
+    ) -> torch.Tensor | GenerateDecoderOnlyOutput:
+        """
+        Generates as `transformers` does, faster. Greedy output equals plain decoding token for token (see `precision`
+        of [`from_pretrained`]), sampled output equals it in distribution.
+
+        Takes all arguments of `transformers.GenerationMixin.generate`, and:
+
+        Args:
+            assistant_model ([`DynExecModelForCausalLM`] or `OVModelForCausalLM`, *optional*):
+                A smaller model with the same tokenizer that proposes tokens.
+            speculation (`str`, *optional*):
+                `"auto"` mixes all there is and chooses draft lengths by measured gain, `"off"` decodes plainly;
+                `"prompt_lookup"` and `"draft_model"` use one source. Unset: what transformers' own arguments
+                (`prompt_lookup_num_tokens`, `assistant_model`) ask for, or else `"auto"`.
+            num_assistant_tokens_schedule (`str`, *optional*):
+                transformers' `"constant"`, `"heuristic"`, `"heuristic_transient"`, or `"auto"`.
+            seed (`int`, *optional*):
+                For sampling. Unset, it is drawn from torch's generator, so `transformers.set_seed` works.
+            presence_penalty, frequency_penalty (`float`, *optional*, defaults to 0):
+                Subtracted from the logits of generated tokens, once or per occurrence.
+
+        Returns:
+            `torch.LongTensor` of shape `(batch_size * num_return_sequences, length)`, or
+            [`DynExecGenerateOutput`] with `return_dict_in_generate=True`.
+
+        Raises:
+            `ValueError`: for arguments that are not accepted, an empty prompt, or token ids outside the vocabulary.
+            `TypeError`: for an `assistant_model` of another kind.
+        """
+        given = {name: self._given(name, kwargs, generation_config) for name in SPECULATION_ARGUMENTS}
+        kwargs = {name: value for name, value in kwargs.items() if name not in SPECULATION_ARGUMENTS}
+        if self._given("assistant_early_exit", kwargs, generation_config) is not None:
+            raise ValueError("`assistant_early_exit` needs trained exit heads, which this version does not have yet")
+        if kwargs.get("assistant_tokenizer") is not None:
+            raise ValueError("An assistant with another tokenizer is not supported: leave out `assistant_tokenizer`")
+        speculation_asked = speculation not in (None, "auto") or any(value is not None for value in given.values())
+        speculation_config = SpeculationConfig.resolve(speculation, assistant_model is not None, given)
+
+        if presence_penalty != 0.0 or frequency_penalty != 0.0:
+            length = _prompt_length(inputs, kwargs)
+            penalty = PresenceFrequencyPenaltyLogitsProcessor(presence_penalty, frequency_penalty, length)
+            penalties = LogitsProcessorList([penalty])
+        else:
+            penalties = LogitsProcessorList()
+
+        call = _Call(
+            inputs=inputs,
+            generation_config=generation_config,
+            logits_processor=LogitsProcessorList(logits_processor or []),
+            stopping_criteria=StoppingCriteriaList(stopping_criteria or []),
+            prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
+            streamer=streamer,
+            negative_prompt_ids=negative_prompt_ids,
+            negative_prompt_attention_mask=negative_prompt_attention_mask,
+            kwargs=kwargs,
+        )
+        config, model_kwargs = self._prepare_generation_config(
+            generation_config, **{name: value for name, value in kwargs.items() if name not in CALL_ARGUMENTS}
+        )
+        reason = self._why_plain(call, config, model_kwargs)
+        seed = int(torch.randint(2**62, (1,))) if seed is None and config.do_sample else seed
+        if reason is not None:
+            if speculation_config.enabled and speculation_asked:
+                logger.warning(f"Generating without speculation: {reason}.")
+            call.logits_processor += penalties
+            return self._generate_plain(call, seed)
+
+        job = self._make_job(call, config, model_kwargs, penalties)
+        job.seed = seed or 0
+        job.speculation = speculation_config
+        if speculation_config.draft_model:
+            job.draft_engine = self._draft_engine(assistant_model, job.max_length)
+        engine = self.engine
+        assert engine is not None  # _why_plain saw to it
+        sequences, self.last_stats = job.run(engine)
+        if config.return_dict_in_generate:
+            return DynExecGenerateOutput(sequences=sequences, dynexec=self.last_stats)
+        return sequences
+
+    def _given(self, name: str, kwargs: Mapping[str, Any], generation_config: GenerationConfig | None) -> Any:
+        """An argument as the user set it, without transformers' defaults."""
+        for source in (kwargs.get(name), getattr(generation_config, name, None)):
+            if source is not None:
+                return source
+        return getattr(self.generation_config, name, None)
+
+    def _why_plain(self, call: "_Call", config: GenerationConfig, model_kwargs: Mapping[str, Any]) -> str | None:
+        """Why the engine cannot take this call; `None` if it can."""
+        if self.engine is None:
+            return self._not_pageable
+        inputs = call.inputs if call.inputs is not None else model_kwargs.get("input_ids")
+        rows = (1 if inputs is None else inputs.shape[0]) * config.num_return_sequences
+        whole_batch = bool(
+            call.logits_processor or call.stopping_criteria or call.prefix_allowed_tokens_fn or call.streamer
+        )
+        reasons = {
+            "beam search has no draft to verify": (config.num_beams or 1) > 1,
+            "contrastive search is not covered": bool(config.penalty_alpha) and (config.top_k or 0) > 1,
+            "constrained decoding is not covered": bool(config.constraints or config.force_words_ids),
+            "DoLa is not covered": config.dola_layers is not None,
+            "classifier-free guidance is not covered": config.guidance_scale not in (None, 1)
+            or call.negative_prompt_ids is not None,
+            "token healing is not covered": bool(config.token_healing),
+            "custom generate functions are not covered": call.kwargs.get("custom_generate") is not None,
+            "scores, logits, attentions and hidden states are kept by the plain model only": bool(
+                config.output_scores
+                or config.output_logits
+                or config.output_attentions
+                or config.output_hidden_states
+            ),
+            "processors, criteria and streamers written for whole batches need one row per step": whole_batch
+            and rows > 1,
+            "`past_key_values`, `inputs_embeds` and `position_ids` are the plain model's": any(
+                model_kwargs.get(name) is not None for name in ("past_key_values", "inputs_embeds", "position_ids")
+            ),
+            "beyond the original context, longrope recomputes the cache": self._switches_rope(config),
+        }
+        return next((reason for reason, applies in reasons.items() if applies), None)
+
+    def _switches_rope(self, config: GenerationConfig) -> bool:
+        rope = getattr(self.config, "rope_parameters", None) or {}
+        original = getattr(self.config, "original_max_position_embeddings", None)
+        if rope.get("rope_type") != "longrope" or original is None:
+            return False
+        return (config.max_length or 0) + (config.max_new_tokens or 0) > original
+
+    def _generate_plain(self, call: "_Call", seed: int | None) -> torch.Tensor | GenerateDecoderOnlyOutput:
+        config = deepcopy(call.generation_config)
+        for name in SPECULATION_ARGUMENTS:
+            if config is not None:
+                setattr(config, name, None)
+        # The plain model has one state: calls take turns.
+        with self._plain_lock, torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            return super().generate(
+                call.inputs,
+                generation_config=config,
+                logits_processor=call.logits_processor,
+                stopping_criteria=call.stopping_criteria,
+                prefix_allowed_tokens_fn=call.prefix_allowed_tokens_fn,
+                streamer=call.streamer,
+                negative_prompt_ids=call.negative_prompt_ids,
+                negative_prompt_attention_mask=call.negative_prompt_attention_mask,
+                **call.kwargs,
+            )
+
+    def _make_job(
+        self,
+        call: "_Call",
+        config: GenerationConfig,
+        model_kwargs: dict[str, Any],
+        penalties: LogitsProcessorList,
+    ) -> GenerationJob:
+        """Reads the arguments with transformers' own methods, in the order of its `generate`."""
+        defaults = {
+            f"has_default_{name}": call.kwargs.get(name) is None
+            and getattr(call.generation_config, name, None) is None
+            and getattr(self.generation_config, name, None) is None
+            for name in ("max_length", "min_length")
+        }
+        self._validate_model_kwargs(model_kwargs.copy())
+        input_ids, input_name, model_kwargs = self._prepare_model_inputs(
+            call.inputs, config.bos_token_id, model_kwargs
+        )
+        if input_ids.ndim != 2 or input_ids.shape[1] == 0:
+            raise ValueError(
+                f"`input_ids` must have the shape (batch_size, length) with at least one token, got"
+                f" {tuple(input_ids.shape)}"
+            )
+        has_mask = model_kwargs.get("attention_mask") is not None
+        self._prepare_special_tokens(config, has_mask, device=input_ids.device)
+        if not has_mask:
+            model_kwargs["attention_mask"] = self._prepare_attention_mask_for_generation(
+                input_ids, config, model_kwargs
+            )
+        attention_mask = model_kwargs["attention_mask"]
+        if attention_mask.shape != input_ids.shape:
+            raise ValueError(
+                f"`attention_mask` must have the shape of `input_ids`, {tuple(input_ids.shape)}, got"
+                f" {tuple(attention_mask.shape)}"
+            )
+        if input_ids.shape[0] > 1 and bool((attention_mask[:, -1] == 0).any()):
+            logger.warning("Right padding was detected: set `padding_side='left'` on the tokenizer.")
+        prompt_length = input_ids.shape[1]
+        config = self._prepare_generated_length(
+            generation_config=config,
+            model_input_name=input_name,
+            input_ids_length=prompt_length,
+            inputs_tensor=input_ids,
+            **defaults,
+        )
+        self._validate_generated_length(config, prompt_length, defaults["has_default_max_length"])
+        processors = self._get_logits_processor(
+            generation_config=config,
+            input_ids_seq_length=prompt_length,
+            encoder_input_ids=input_ids,
+            prefix_allowed_tokens_fn=call.prefix_allowed_tokens_fn,
+            logits_processor=call.logits_processor + penalties,
+            device=str(input_ids.device),
+            model_kwargs=model_kwargs,
+        )
+        criteria = self._get_stopping_criteria(
+            generation_config=config,
+            stopping_criteria=call.stopping_criteria,
+            tokenizer=call.kwargs.get("tokenizer"),
+        )
+        if call.streamer is not None:
+            call.streamer.put(input_ids.cpu())
+        repeats = config.num_return_sequences
+        eos, pad = config._eos_token_tensor, config._pad_token_tensor
+        return GenerationJob(
+            input_ids=input_ids.cpu().repeat_interleave(repeats, dim=0),
+            attention_mask=attention_mask.cpu().repeat_interleave(repeats, dim=0),
+            do_sample=bool(config.do_sample),
+            max_length=self._limited_length(config.max_length, prompt_length),
+            eos_token_ids=[] if eos is None else eos.flatten().tolist(),
+            pad_token_id=None if pad is None else int(pad),
+            logits_processor=processors,
+            stopping_criteria=criteria,
+            streamer=call.streamer,
+        )
+
+    def _limited_length(self, max_length: int, prompt_length: int) -> int:
+        """Keeps models with learned position embeddings within their table; there is nothing to look up behind it."""
+        limit = position_limit(self.config)
+        if limit is None or max_length <= limit:
+            return max_length
+        if prompt_length >= limit:
+            raise ValueError(f"The prompt has {prompt_length} tokens, the model has positions for {limit} in all")
+        logger.warning(f"The model has positions for {limit} tokens: generation ends there, not at {max_length}.")
+        return limit
+
+    def _draft_engine(self, assistant_model: Any, max_length: int) -> Engine:
+        if isinstance(assistant_model, DynExecModelForCausalLM):
+            engine = assistant_model.engine
+            if engine is None:
+                raise ValueError(f"`assistant_model` cannot draft: {assistant_model._not_pageable}")
+        elif isinstance(assistant_model, OVModelForCausalLM):
+            engine = _ENGINES.get(assistant_model)
+            if engine is None:
+                engine = Engine(assistant_model.model, assistant_model._device, assistant_model.ov_config)
+                _ENGINES[assistant_model] = engine
+        else:
+            raise TypeError(
+                "`assistant_model` must be a DynExecModelForCausalLM or an OVModelForCausalLM, got"
+                f" {type(assistant_model).__name__}; load it with DynExecModelForCausalLM.from_pretrained(...,"
+                " export=True)"
+            )
+        limit = position_limit(assistant_model.config)
+        if limit is not None and max_length > limit:
+            raise ValueError(f"`assistant_model` has positions for {limit} tokens, generation may reach {max_length}")
+        assert self.engine is not None
+        check_same_tokenizer(
+            Path(str(self.model_save_dir)),
+            Path(str(assistant_model.model_save_dir)),
+            self.engine.paged_model.vocab_size,
+            engine.paged_model.vocab_size,
+        )
+        return engine
+
+    # ---- saving ------------------------------------------------------------------------------------------------
+
+    def _load_dynexec_config(self, exit_layers: list[int] | None) -> DynExecConfig:
+        directory = Path(str(self.model_save_dir))
+        if (directory / DYNEXEC_CONFIG_NAME).is_file():
+            config = DynExecConfig.from_pretrained(directory)
+        else:
+            try:
+                names = find_layer_boundaries(self.model)
+            except NotSegmentableError as error:
+                logger.warning(f"{self.config.model_type} cannot be cut between layers: {error}")
+                names = []
+            config = DynExecConfig(hidden_state_names=dict(enumerate(names)))
+        return config if exit_layers is None else replace(config, exit_layers=list(exit_layers))
+
+    def _save_pretrained(self, save_directory: str | Path) -> None:
+        super()._save_pretrained(save_directory)
+        if self.dynexec_config is None:
+            return
+        path = Path(save_directory) / self._ov_model_paths["model"]
+        mark_boundaries(path, list(self.dynexec_config.hidden_state_names.values()))
+        config = replace(
+            self.dynexec_config,
+            model_hash=hash_model(path.parent, path.stem),
+            pageable=self._not_pageable is None,
+            pageable_reason=self._not_pageable,
+        )
+        config.save_pretrained(save_directory)
+
+
+@dataclass
+class _Call:
+    """The arguments of one `generate` that both paths need."""
+
+    inputs: torch.Tensor | None
+    generation_config: GenerationConfig | None
+    logits_processor: LogitsProcessorList
+    stopping_criteria: StoppingCriteriaList
+    prefix_allowed_tokens_fn: Callable[[int, torch.Tensor], list[int]] | None
+    streamer: BaseStreamer | None
+    negative_prompt_ids: torch.Tensor | None
+    negative_prompt_attention_mask: torch.Tensor | None
+    kwargs: dict[str, Any]
+
+
+# Engines of assistants that are plain OVModelForCausalLM, for as long as those live.
+_ENGINES: WeakKeyDictionary[Any, Engine] = WeakKeyDictionary()
+
+
+def _prompt_length(inputs: torch.Tensor | None, kwargs: Mapping[str, Any]) -> int:
+    tokens = inputs if inputs is not None else kwargs.get("input_ids")
+    return 1 if tokens is None else tokens.shape[1]
+
+
+def position_limit(config: PretrainedConfig) -> int | None:
+    """Positions that a model with learned position embeddings has; `None` for rotary and ALiBi models."""
+    if getattr(config, "rope_parameters", None) or getattr(config, "alibi", False):
+        return None
+    return getattr(config, "max_position_embeddings", None)

@@ -1,0 +1,142 @@
+"""One `generate` call on the engine: from padded `input_ids` to requests, and from results to padded sequences."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.generation.logits_process import LogitsProcessorList
+from transformers.generation.stopping_criteria import EosTokenCriteria, MaxLengthCriteria, StoppingCriteriaList
+from transformers.generation.streamers import BaseStreamer
+
+from ..runtime import _C, Engine
+from ..speculative.config import SpeculationConfig
+from ..speculative.stats import GenerationStats
+from .logits_processors import native_params
+
+
+@dataclass
+class GenerationJob:
+    """
+    What is left of the arguments of `generate` when transformers has read them.
+
+    Args:
+        input_ids (`torch.LongTensor` of shape `(batch_size, prompt_length)`): prompts, padded on the left.
+        attention_mask (`torch.LongTensor` of shape `(batch_size, prompt_length)`): 0 where a prompt is padded.
+        do_sample (`bool`): sample, or take the most probable token.
+        max_length (`int`): longest sequence, prompt and padding included.
+        eos_token_ids (`list[int]`): tokens that end a sequence.
+        pad_token_id (`int`, *optional*): fills finished sequences up to the longest.
+        logits_processor (`LogitsProcessorList`): what shapes the distribution, in order.
+        stopping_criteria (`StoppingCriteriaList`): what ends a sequence.
+        seed (`int`): of the random numbers; each sequence has a stream of its own.
+        speculation ([`SpeculationConfig`]): who proposes, how much.
+        draft_engine ([`Engine`], *optional*): of the assistant model.
+        streamer (`BaseStreamer`, *optional*): is handed the tokens as they come.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    do_sample: bool
+    max_length: int
+    eos_token_ids: list[int]
+    pad_token_id: int | None
+    logits_processor: LogitsProcessorList
+    stopping_criteria: StoppingCriteriaList
+    seed: int = 0
+    speculation: SpeculationConfig = field(default_factory=SpeculationConfig)
+    draft_engine: Engine | None = None
+    streamer: BaseStreamer | None = None
+
+    def run(self, engine: Engine) -> tuple[torch.Tensor, GenerationStats]:
+        """
+        Generates on `engine`.
+
+        Returns:
+            `tuple`: sequences, `torch.LongTensor` of shape `(batch_size, length)` with the prompts as they were given
+            and finished sequences filled with `pad_token_id`; and [`GenerationStats`].
+
+        Raises:
+            `ValueError`: for an empty prompt, a token id outside the vocabulary, or sequences of different lengths
+            without a `pad_token_id`.
+        """
+        params = native_params(self.logits_processor, self.do_sample, self.input_ids.shape[1])
+        process_logits = None
+        if params is None:
+            process_logits = self._process_logits
+            params = _C.LogitsParams()
+            params.do_sample = self.do_sample
+        result = engine.loop.generate(
+            [self._request(row, params) for row in range(self.input_ids.shape[0])],
+            self._speculation_params(),
+            process_logits=process_logits,
+            should_stop=self._should_stop(),
+            on_tokens=self._on_tokens() if self.streamer is not None else None,
+        )
+        if self.streamer is not None:
+            self.streamer.end()
+        return self._padded(result.tokens), GenerationStats.from_engine(result.stats)
+
+    def _request(self, row: int, params: Any) -> Any:
+        request = _C.SequenceRequest()
+        request.prompt = self.input_ids[row][self.attention_mask[row].bool()].tolist()
+        request.logits = params
+        request.max_new_tokens = max(self.max_length - self.input_ids.shape[1], 0)
+        request.eos_token_ids = self.eos_token_ids
+        request.seed = self.seed
+        return request
+
+    def _speculation_params(self) -> Any:
+        config = self.speculation
+        params = _C.SpeculationParams()
+        params.prompt_lookup = config.prompt_lookup
+        params.max_matching_ngram_size = config.max_matching_ngram_size
+        params.draft_model = self.draft_engine.paged_model if self.draft_engine is not None else None
+        params.assistant_confidence_threshold = config.assistant_confidence_threshold
+        params.lookahead = config.schedule
+        params.num_assistant_tokens = config.num_assistant_tokens
+        return params
+
+    def _padded_ids(self, row: int, tokens: np.ndarray) -> torch.Tensor:
+        """The sequence so far as transformers would show it to a processor: with the padding of its prompt."""
+        prompt = self.input_ids[row]
+        generated = tokens[int(self.attention_mask[row].sum()) :]
+        return torch.cat([prompt, torch.from_numpy(generated)])[None]
+
+    def _process_logits(self, row: int, tokens: np.ndarray, logits: np.ndarray) -> None:
+        scores = torch.from_numpy(logits)[None]
+        processed = self.logits_processor(self._padded_ids(row, tokens), scores)
+        scores.copy_(processed)
+
+    def _should_stop(self) -> Callable[[int, np.ndarray], bool] | None:
+        # The loop itself stops at max_length and EOS.
+        criteria = [c for c in self.stopping_criteria if type(c) not in (MaxLengthCriteria, EosTokenCriteria)]
+        if not criteria:
+            return None
+
+        def should_stop(row: int, tokens: np.ndarray) -> bool:
+            ids = self._padded_ids(row, tokens)
+            # Every criterion is asked every time, as in transformers: some keep count.
+            return any([bool(torch.as_tensor(criterion(ids, None)).all()) for criterion in criteria])
+
+        return should_stop
+
+    def _on_tokens(self) -> Callable[[int, list[int]], None]:
+        streamer = self.streamer
+        assert streamer is not None
+
+        def on_tokens(_: int, tokens: list[int]) -> None:
+            for token in tokens:
+                streamer.put(torch.tensor([token]))
+
+        return on_tokens
+
+    def _padded(self, generated: list[list[int]]) -> torch.Tensor:
+        longest = max(map(len, generated))
+        if self.pad_token_id is None and any(len(tokens) < longest for tokens in generated):
+            raise ValueError("Sequences of different lengths came out, and no `pad_token_id` is set to fill them up")
+        out = torch.full((len(generated), longest), self.pad_token_id or 0, dtype=torch.long)
+        for row, tokens in enumerate(generated):
+            out[row, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
+        return torch.cat([self.input_ids, out], dim=1)

@@ -1,0 +1,112 @@
+"""Which of transformers' logits processors the decode loop applies itself, and one that transformers lacks."""
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any
+
+import torch
+from transformers.generation import logits_process as hf
+
+from ..runtime import _C
+
+
+class PresenceFrequencyPenaltyLogitsProcessor(hf.LogitsProcessor):
+    """
+    OpenAI's presence and frequency penalties, as openvino-genai and vLLM have them: over generated tokens only.
+
+    Args:
+        presence_penalty (`float`): subtracted once from the logit of every token generated so far.
+        frequency_penalty (`float`): subtracted for each time the token was generated so far.
+        prompt_length (`int`): tokens at the front of `input_ids` that are prompt.
+
+    Raises:
+        `ValueError`: if a penalty is not a finite number.
+    """
+
+    def __init__(self, presence_penalty: float, frequency_penalty: float, prompt_length: int):
+        for name, value in (("presence_penalty", presence_penalty), ("frequency_penalty", frequency_penalty)):
+            if not isinstance(value, int | float) or not -inf < value < inf:
+                raise ValueError(f"`{name}` must be a finite number, got {value!r}")
+        self.presence_penalty = float(presence_penalty)
+        self.frequency_penalty = float(frequency_penalty)
+        self.prompt_length = prompt_length
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        generated = input_ids[:, self.prompt_length :]
+        counts = torch.zeros_like(scores).scatter_add_(1, generated, torch.ones_like(generated, dtype=scores.dtype))
+        return scores - self.frequency_penalty * counts - self.presence_penalty * (counts > 0)
+
+
+def _repetition(params: Any, processor: Any, _: int) -> bool:
+    params.repetition_penalty = processor.penalty
+    return processor.prompt_ignore_length is None and processor.logits_indices is None
+
+
+def _presence_frequency(params: Any, processor: Any, _: int) -> bool:
+    params.presence_penalty = processor.presence_penalty
+    params.frequency_penalty = processor.frequency_penalty
+    return True
+
+
+def _min_length(params: Any, processor: Any, prompt_length: int) -> bool:
+    params.min_new_tokens = max(params.min_new_tokens, processor.min_length - prompt_length, 0)
+    params.eos_token_ids = processor.eos_token_id.tolist()
+    return True
+
+
+def _min_new_tokens(params: Any, processor: Any, prompt_length: int) -> bool:
+    params.min_new_tokens = max(params.min_new_tokens, processor.min_new_tokens)
+    params.eos_token_ids = processor.eos_token_id.tolist()
+    return processor.prompt_length_to_skip == prompt_length
+
+
+def _warper(field: str, attribute: str) -> Callable[[Any, Any, int], bool]:
+    def translate(params: Any, processor: Any, _: int) -> bool:
+        setattr(params, field, getattr(processor, attribute))
+        return getattr(processor, "filter_value", -inf) == -inf and getattr(processor, "min_tokens_to_keep", 1) == 1
+
+    return translate
+
+
+# In the order in which transformers lists them; the decode loop (csrc/kernels/logits_processors.h) applies the
+# penalties first, which is the same: what a minimum length rules out stays ruled out. Each sets its parameters and
+# says whether that covers the processor as it is configured.
+NATIVE: dict[type, Callable[[Any, Any, int], bool]] = {
+    hf.RepetitionPenaltyLogitsProcessor: _repetition,
+    hf.MinLengthLogitsProcessor: _min_length,
+    hf.MinNewTokensLengthLogitsProcessor: _min_new_tokens,
+    PresenceFrequencyPenaltyLogitsProcessor: _presence_frequency,
+    hf.TemperatureLogitsWarper: _warper("temperature", "temperature"),
+    hf.TopKLogitsWarper: _warper("top_k", "top_k"),
+    hf.TopPLogitsWarper: _warper("top_p", "top_p"),
+    hf.MinPLogitsWarper: _warper("min_p", "min_p"),
+}
+
+
+def native_params(processors: Sequence[hf.LogitsProcessor], do_sample: bool, prompt_length: int) -> Any:
+    """
+    Translates a list of logits processors for the decode loop.
+
+    Args:
+        processors (`Sequence[LogitsProcessor]`): what `generate` would apply, in order.
+        do_sample (`bool`): whether tokens are sampled.
+        prompt_length (`int`): length of `input_ids`, padding included.
+
+    Returns:
+        `LogitsParams` or `None`: `None` if a processor, or their order, is not covered; then all of them have to be
+        called one after the other.
+    """
+    order = list(NATIVE)
+    params = _C.LogitsParams()
+    params.do_sample = do_sample
+    last = -1
+    for processor in processors:
+        # Subclasses may do anything; a warper in greedy decoding is applied by transformers, but not by the loop.
+        rank = order.index(type(processor)) if type(processor) in NATIVE else -1
+        is_warper = rank >= order.index(hf.TemperatureLogitsWarper)
+        if rank <= last or (is_warper and not do_sample):
+            return None
+        if not NATIVE[type(processor)](params, processor, prompt_length):
+            return None
+        last = rank
+    return params

@@ -1,0 +1,57 @@
+"""A decoder compiled for the C++ decode loop."""
+
+from collections.abc import Mapping, Sequence
+
+import openvino as ov
+
+from .. import _C
+from .paged import prepare
+from .segments import cut
+
+
+# Logits then depend on the tokens alone and not on how many of them share a forward pass, so that speculation cannot
+# change what is chosen.
+EXACT_OV_CONFIG = {
+    "INFERENCE_PRECISION_HINT": "f32",
+    "KV_CACHE_PRECISION": "f32",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+}
+# Longest stretch of prompt in one forward pass. It bounds the memory of activations.
+MAX_BATCH_TOKENS = 1024
+
+
+class Engine:
+    """
+    A compiled decoder with its paged KV cache and decode loop. Calls from several threads take turns.
+
+    Args:
+        model (`openvino.Model`):
+            A stateful decoder as optimum-intel exports it; left as it is.
+        device (`str`):
+            OpenVINO device to run on.
+        ov_config (`Mapping[str, str]`):
+            OpenVINO properties for compilation.
+        boundaries (`Sequence[str]`):
+            Friendly names of the nodes to cut the model after; empty: one segment.
+        max_cache_tokens (`int`, *optional*):
+            Most tokens the KV cache may hold. Unset, it grows with need.
+
+    Raises:
+        [`~exporters.errors.NotPageableError`]: if the architecture is not covered.
+    """
+
+    def __init__(
+        self,
+        model: ov.Model,
+        device: str,
+        ov_config: Mapping[str, str],
+        boundaries: Sequence[str] = (),
+        max_cache_tokens: int | None = None,
+    ):
+        core = ov.Core()
+        segments = cut(prepare(model), list(boundaries))
+        compiled = [core.compile_model(segment, device, dict(ov_config)) for segment in segments]
+        self.paged_model = _C.PagedModel(compiled, max_cache_tokens or 0)
+        # The forward passes of 1 to 32 tokens are timed now, so that no request has to wait for it.
+        self.paged_model.profile()
+        self.loop = _C.DecodeLoop(self.paged_model, MAX_BATCH_TOKENS)

@@ -1,0 +1,120 @@
+"""From the arguments of `generate` to what the decode loop is asked to do."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..runtime import _C
+
+
+# "early_exit" and "draft_head" join with trained exit heads.
+SPECULATION_MODES = ("auto", "off", "prompt_lookup", "draft_model")
+SCHEDULES = tuple(_C.lookahead_names())
+
+# Longest draft that "auto" considers: one less than the longest forward pass that is timed at load.
+AUTO_NUM_TOKENS = 31
+# Match length at which a longer n-gram says no more about the next token.
+AUTO_NGRAM_SIZE = 8
+
+
+@dataclass(frozen=True)
+class SpeculationConfig:
+    """
+    How one `generate` call speculates.
+
+    Args:
+        prompt_lookup (`bool`): propose what followed an earlier occurrence of the last tokens.
+        draft_model (`bool`): propose what the assistant model writes.
+        schedule (`str`): who decides the draft length, one of [`SCHEDULES`].
+        num_assistant_tokens (`int`): the draft length, or the longest one for `"auto"`.
+        assistant_confidence_threshold (`float`): a draft of the assistant model ends after a token less probable.
+        max_matching_ngram_size (`int`): longest n-gram to look up.
+    """
+
+    prompt_lookup: bool = False
+    draft_model: bool = False
+    schedule: str = "auto"
+    num_assistant_tokens: int = AUTO_NUM_TOKENS
+    assistant_confidence_threshold: float = 0.0
+    max_matching_ngram_size: int = AUTO_NGRAM_SIZE
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is proposed at all."""
+        return self.prompt_lookup or self.draft_model
+
+    @classmethod
+    def resolve(cls, speculation: str | None, has_assistant: bool, given: dict[str, Any]) -> "SpeculationConfig":
+        """
+        Reads transformers' arguments and ours.
+
+        Args:
+            speculation (`str`, *optional*):
+                One of [`SPECULATION_MODES`]. Unset: what the other arguments ask for, as in transformers, or else
+                `"auto"`.
+            has_assistant (`bool`):
+                Whether an `assistant_model` was given.
+            given (`dict[str, Any]`):
+                Those of transformers' arguments that the user set (not its defaults): `prompt_lookup_num_tokens`,
+                `max_matching_ngram_size`, `num_assistant_tokens`, `num_assistant_tokens_schedule`,
+                `assistant_confidence_threshold`.
+
+        Raises:
+            `ValueError`: for a value that is not accepted, or arguments that contradict each other.
+        """
+        lookup_tokens = given.get("prompt_lookup_num_tokens")
+        if speculation is None:
+            if has_assistant:
+                speculation = "draft_model"
+            elif lookup_tokens is not None:
+                speculation = "prompt_lookup"
+            else:
+                speculation = "auto"
+        if speculation not in SPECULATION_MODES:
+            raise ValueError(f"`speculation` must be one of {list(SPECULATION_MODES)}, got {speculation!r}")
+        if speculation == "off":
+            return cls()
+        if speculation == "draft_model" and not has_assistant:
+            raise ValueError("`speculation='draft_model'` needs an `assistant_model`")
+
+        prompt_lookup = speculation in ("auto", "prompt_lookup") or lookup_tokens is not None
+        draft_model = has_assistant and speculation in ("auto", "draft_model")
+        if has_assistant and not draft_model:
+            raise ValueError("`assistant_model` was given with `speculation='prompt_lookup'`; use 'auto' for both")
+
+        # transformers' fixed lengths where its arguments ask for a mode, measured ones in "auto".
+        schedule = _choice("num_assistant_tokens_schedule", given, "auto" if speculation == "auto" else "constant")
+        lengths = [given.get("num_assistant_tokens"), lookup_tokens]
+        fixed = 20 if draft_model else 10
+        default_length = AUTO_NUM_TOKENS if schedule == "auto" else fixed
+        length = next((n for n in (lengths if draft_model else lengths[::-1]) if n is not None), default_length)
+        threshold = given.get("assistant_confidence_threshold")
+        if threshold is None:
+            threshold = 0.4 if draft_model else 0.0
+        if not 0.0 <= threshold <= 1.0:
+            raise ValueError(f"`assistant_confidence_threshold` must be between 0 and 1, got {threshold}")
+        ngram_size = given.get("max_matching_ngram_size")
+        if ngram_size is None:
+            ngram_size = 2 if speculation == "prompt_lookup" and schedule != "auto" else AUTO_NGRAM_SIZE
+        return cls(
+            prompt_lookup=prompt_lookup,
+            draft_model=draft_model,
+            schedule=schedule,
+            num_assistant_tokens=_positive("num_assistant_tokens` / `prompt_lookup_num_tokens", length),
+            assistant_confidence_threshold=float(threshold),
+            max_matching_ngram_size=_positive("max_matching_ngram_size", ngram_size, 64),
+        )
+
+
+def _choice(name: str, given: dict[str, Any], default: str) -> str:
+    value = given.get(name)
+    if value is None:
+        return default
+    if value not in SCHEDULES:
+        raise ValueError(f"`{name}` must be one of {list(SCHEDULES)}, got {value!r}")
+    return value
+
+
+def _positive(name: str, value: Any, limit: int | None = None) -> int:
+    if isinstance(value, bool) or int(value) != value or value < 1 or (limit is not None and value > limit):
+        raise ValueError(f"`{name}` must be a whole number from 1{'' if limit is None else f' to {limit}'}, got {value}")
+    return int(value)
