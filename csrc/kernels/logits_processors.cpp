@@ -50,10 +50,10 @@ struct Candidate {
     size_t index;
 };
 
-// The order in which tokens are kept. transformers sorts stably from smallest to largest and cuts the front off, so
-// among equal logits the highest index survives longest.
+// The order in which tokens are kept. Which of several equal logits stay is undefined in transformers (torch.sort is
+// not stable); here the lowest indices do, as in argmax.
 bool better(const Candidate& a, const Candidate& b) {
-    return a.logit > b.logit || (a.logit == b.logit && a.index > b.index);
+    return a.logit > b.logit || (a.logit == b.logit && a.index < b.index);
 }
 
 struct Scratch {

@@ -15,7 +15,7 @@ struct LogitsParams {
     bool do_sample = false;
     float temperature = 1.0f;         // > 0
     size_t top_k = 0;                 // 0: off; ties with the k-th logit are kept, as transformers keeps them
-    float top_p = 1.0f;               // (0, 1]
+    float top_p = 1.0f;               // (0, 1]; of equal logits at the threshold the lowest indices are kept
     float min_p = 0.0f;               // [0, 1)
     float repetition_penalty = 1.0f;  // > 0; over prompt and output (CTRL, arXiv 1909.05858)
     float presence_penalty = 0.0f;    // over output only, subtracted once (OpenAI)

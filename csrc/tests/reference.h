@@ -117,7 +117,9 @@ inline std::vector<Fate> warp(const std::vector<float>& x, const dynexec::Logits
         const std::vector<double> p = softmax(row);
         std::vector<size_t> order(n);
         std::iota(order.begin(), order.end(), size_t{0});
-        std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return row[a] < row[b]; });
+        std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+            return row[a] < row[b] || (row[a] == row[b] && a > b);  // of equal ones, the lowest index stays longest
+        });
         const double threshold = 1.0 - static_cast<double>(params.top_p);
         double cumulative = 0;
         for (size_t rank = 0; rank + 1 < n; ++rank) {

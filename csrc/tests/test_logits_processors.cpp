@@ -152,15 +152,15 @@ TEST(top_p_at_its_threshold) {
     CHECK(process(row, params) == Row({-kInf, row[1], -kInf, row[3]}));
     params.top_p = 0.4f;
     CHECK(process(row, params) == Row({-kInf, row[1], -kInf, -kInf}));
-    params.top_p = 0.8f;  // of two equal ones, transformers drops the first
-    CHECK(process(row, params) == Row({-kInf, row[1], row[2], row[3]}));
+    params.top_p = 0.8f;  // of two equal ones, the first stays
+    CHECK(process(row, params) == Row({row[0], row[1], -kInf, row[3]}));
     params.top_p = 0.9f;
     CHECK(process(row, params) == row);
     params.top_p = 1e-6f;  // one is always left
     CHECK(process(row, params) == Row({-kInf, row[1], -kInf, -kInf}));
-    // Equal logits: exactly half of the mass is needed, cumsum <= 1 - top_p removes the first half.
+    // A sum equal to 1 - top_p is still removed.
     params.top_p = 0.5f;
-    CHECK(process(Row(4, 0.0f), params) == Row({-kInf, -kInf, 0.0f, 0.0f}));
+    CHECK(process(Row(4, 0.0f), params) == Row({0.0f, 0.0f, -kInf, -kInf}));
 }
 
 TEST(min_p_is_relative_to_the_largest) {
