@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from .errors import NotPageableError
+from .masks import check_masks
 
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def to_paged(model: "Model") -> "Model":
         `openvino.Model`: a transformed clone, which shares the weights.
 
     Raises:
-        [`NotPageableError`]: if the transformation does not apply, leaves part of the state outside the cache, or the
-            model has an input of its own.
+        [`NotPageableError`]: if the transformation does not apply, leaves part of the state outside the cache or
+            changes what is attended to, or if the model has an input of its own.
     """
     from openvino._offline_transformations import paged_attention_transformation
 
@@ -54,4 +55,5 @@ def to_paged(model: "Model") -> "Model":
     strange = [name for name in inputs if name not in PAGED_INPUTS and not name.startswith(CACHE_PREFIXES)]
     if strange:
         raise NotPageableError(f"the model has the input '{strange[0]}', which a paged model is not fed with")
+    check_masks(model, paged)
     return paged
