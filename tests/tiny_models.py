@@ -1,4 +1,4 @@
-"""Tiny random decoders of every supported family, and a tiny tokenizer, all made offline.
+"""Tiny random decoders of every supported family and of some that are not, and a tiny tokenizer, all made offline.
 
 Weights are drawn wider than the families' own initialisation, so that the logits of a random model differ clearly and
 a greedy comparison means something. The vocabulary is that of the tokenizer, so that any token a model picks has text.
@@ -103,6 +103,21 @@ TINY_DECODERS: dict[str, Callable[..., tuple[PreTrainedModel, PretrainedConfig]]
         max_position_embeddings=256,
         init_std=0.2,
     ),
+    # The only one with ALiBi.
+    "bloom": partial(_decoder, "Bloom", hidden_size=64, n_layer=LAYERS, n_head=4, initializer_range=0.2),
+    # OpenVINO's PagedAttention transformation drops the window of its local attention.
+    "gpt_neo": partial(
+        _decoder,
+        "GPTNeo",
+        hidden_size=64,
+        intermediate_size=96,
+        num_layers=2,
+        attention_types=[[["global", "local"], 1]],
+        num_heads=4,
+        window_size=SLIDING_WINDOW,
+        max_position_embeddings=256,
+        initializer_range=0.2,
+    ),
     # optimum-intel exports its attention as MatMul and Softmax, which neither the paging nor the cutting recognises.
     "xglm": partial(
         _decoder,
@@ -115,7 +130,8 @@ TINY_DECODERS: dict[str, Callable[..., tuple[PreTrainedModel, PretrainedConfig]]
         init_std=0.2,
     ),
 }
-UNPAGEABLE = {"xglm"}
+UNPAGEABLE = {"gpt_neo", "xglm"}
+UNSEGMENTABLE = {"xglm"}
 
 
 def save_tiny_decoder(name: str, directory: Path, **options) -> PreTrainedModel:

@@ -1,9 +1,9 @@
 """Whether a paged model attends to what its stateful original attends to.
 
 PagedAttention takes no mask: it is causal, with a sliding window and with ALiBi slopes where it is given them.
-OpenVINO's transformation derives these from the mask's subgraph if it knows its form, and silently drops the mask if it
-does not. So the masks of the original are evaluated here and compared with what PagedAttention does instead. Masks
-depend on shapes and hardly ever on weights, which makes this cheap for a model of any size.
+OpenVINO's transformation derives these from the mask's subgraph if it knows its form, and if it does not, silently
+drops the mask. So the masks of the original are evaluated here and compared with what PagedAttention does instead.
+Masks depend on shapes and hardly ever on weights, which makes this cheap for a model of any size.
 """
 
 import logging
@@ -71,12 +71,12 @@ def check_masks(stateful: "Model", paged: "Model") -> None:
 
 def _same_attention(mask: np.ndarray, past: int, window: int, slopes: np.ndarray) -> bool:
     """Compares a mask `[1, heads or 1, new, past + new]` with causality, a window (0: none) and ALiBi slopes."""
-    if mask.ndim < 2 or mask.shape[-1] != past + NEW_TOKENS:
+    if mask.shape[-2:] != (NEW_TOKENS, past + NEW_TOKENS):
         return False
     distance = past + np.arange(NEW_TOKENS)[:, None] - np.arange(past + NEW_TOKENS)
     expected = (distance >= 0) & ((distance < window) if window else True)
     allowed = mask if mask.dtype == bool else mask > FORBIDDEN
-    if not np.array_equal(*np.broadcast_arrays(allowed, expected)):
+    if not np.all(allowed == expected):
         return False
     if mask.dtype == bool:
         return slopes.size == 0
