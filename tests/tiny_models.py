@@ -104,7 +104,15 @@ TINY_DECODERS: dict[str, Callable[..., tuple[PreTrainedModel, PretrainedConfig]]
         init_std=0.2,
     ),
     # The only one with ALiBi.
-    "bloom": partial(_decoder, "Bloom", hidden_size=64, n_layer=LAYERS, n_head=4, initializer_range=0.2),
+    "bloom": partial(
+        _decoder,
+        "Bloom",
+        hidden_size=64,
+        n_layer=LAYERS,
+        n_head=4,
+        initializer_range=0.2,
+        tie_word_embeddings=False,
+    ),
     # OpenVINO's PagedAttention transformation drops the window of its local attention.
     "gpt_neo": partial(
         _decoder,
@@ -128,6 +136,8 @@ TINY_DECODERS: dict[str, Callable[..., tuple[PreTrainedModel, PretrainedConfig]]
         attention_heads=4,
         max_position_embeddings=256,
         init_std=0.2,
+        scale_embedding=False,
+        tie_word_embeddings=False,
     ),
 }
 UNPAGEABLE = {"gpt_neo", "xglm"}

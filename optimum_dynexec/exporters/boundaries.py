@@ -6,7 +6,7 @@ layer the paths part, around the attention and around the MLP. So: list the node
 which of them the attentions lie, and take the last shared node before the next attention.
 """
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from .errors import NotSegmentableError
@@ -56,7 +56,7 @@ def find_layer_boundaries(model: "Model") -> list[str]:
     for layer, (start, end) in enumerate(pairwise(attention_gaps)):
         between = [i for i in range(start + 1, end + 1) if _carries(shared[i], width)]
         if not between:
-            raise NotSegmentableError(f"layer {layer} and layer {layer + 1} share more than one tensor")
+            raise NotSegmentableError(f"layer {layer} and layer {layer + 1} share no hidden state")
         boundaries.append(between[-1])
     boundaries.append(last_add + _steps_after_add(boundaries, residual_adds, shared, last_add))
 
@@ -95,14 +95,31 @@ def _shared_nodes(model: "Model") -> tuple[list["Node"], set[str], list[int]]:
     if not total:
         raise NotSegmentableError(f"the output {sink.get_friendly_name()!r} does not depend on the tokens")
     shared: list[Node] = []
-    gaps: list[int] = []
+    attentions: dict[int, list[str]] = {}
     for name, node in zip(names, order, strict=True):
         paths = from_source[name] * to_sink[name]
+        if paths and node.get_type_name() in ATTENTION_TYPES:
+            attentions.setdefault(len(shared) - 1, []).append(name)
         if paths == total:
             shared.append(node)
-        elif paths and node.get_type_name() in ATTENTION_TYPES and len(shared) - 1 not in gaps:
-            gaps.append(len(shared) - 1)
-    return shared, {name for name in names if from_source[name]}, gaps
+    # Attentions side by side are one layer's. One after the other they are two layers', with nothing shared between.
+    for layer, group in enumerate(attentions.values()):
+        if any(_leads_to(first, second, consumers) for first, second in combinations(group, 2)):
+            raise NotSegmentableError(f"layer {layer} and layer {layer + 1} share more than one tensor")
+    return shared, {name for name in names if from_source[name]}, list(attentions)
+
+
+def _leads_to(first: str, second: str, consumers: dict[str, list[str]]) -> bool:
+    seen: set[str] = set()
+    stack = [first]
+    while stack:
+        name = stack.pop()
+        if name == second:
+            return True
+        if name not in seen:
+            seen.add(name)
+            stack += consumers[name]
+    return False
 
 
 def _token_input(model: "Model") -> "Node":
