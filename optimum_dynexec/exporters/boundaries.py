@@ -41,7 +41,7 @@ def find_layer_boundaries(model: "Model") -> list[str]:
     """
     shared, reached, attention_gaps = _shared_nodes(model)
     if not attention_gaps:
-        raise NotSegmentableError(f"the model has none of the attention operations {sorted(ATTENTION_TYPES)}")
+        raise NotSegmentableError(f"it has none of the attention operations {' and '.join(sorted(ATTENTION_TYPES))}")
 
     residual_adds = [i for i, node in enumerate(shared) if _joins_two_paths(node, reached)]
     last_add = max(residual_adds, default=-1)
@@ -127,7 +127,7 @@ def _token_input(model: "Model") -> "Node":
     for name in TOKEN_INPUTS:
         if name in parameters:
             return parameters[name]
-    raise NotSegmentableError(f"the model has none of the inputs {list(TOKEN_INPUTS)}, only {sorted(parameters)}")
+    raise NotSegmentableError(f"it has none of the inputs {list(TOKEN_INPUTS)}, only {sorted(parameters)}")
 
 
 def _logits_result(model: "Model") -> "Node":
@@ -135,7 +135,7 @@ def _logits_result(model: "Model") -> "Node":
     for result in results:
         if "logits" in result.input_value(0).get_names() or "logits" in result.output(0).get_names():
             return result
-    raise NotSegmentableError(f"the model has no output named 'logits' among its {len(results)}")
+    raise NotSegmentableError(f"it has no output named 'logits' among its {len(results)}")
 
 
 def _data_consumers(node: "Node") -> list[str]:

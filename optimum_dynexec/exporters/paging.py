@@ -47,7 +47,7 @@ def to_paged(model: "Model") -> "Model":
     except RuntimeError as error:
         # OpenVINO's message: the failed check, its place in the sources, then a line that says what is missing.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise NotPageableError(f"the PagedAttention transformation does not apply: {lines[-1]}") from error
+        raise NotPageableError(f"the PagedAttention transformation does not apply: {lines[-1].rstrip('.')}") from error
     left = sorted({node.get_type_name() for node in paged.get_ops()} & STATE_TYPES)
     if left:
         raise NotPageableError(f"the PagedAttention transformation leaves state in {' and '.join(left)} operations")

@@ -53,6 +53,20 @@ def staged_directory(output: Path) -> Iterator[Path]:
         _retire(replaced, output)
 
 
+# A lock goes with the last process that has it open. A forked child must not be that process: it may outlive an export
+# that was killed.
+_locked: set[int] = set()
+
+
+def _forget_locks() -> None:
+    for descriptor in _locked:
+        os.close(descriptor)
+    _locked.clear()
+
+
+os.register_at_fork(after_in_child=_forget_locks)
+
+
 @contextmanager
 def _locked_directory(directory: Path, output: Path) -> Iterator[None]:
     """Makes the directory and locks it. The lock goes with the process, however that ends."""
@@ -62,6 +76,7 @@ def _locked_directory(directory: Path, output: Path) -> Iterator[None]:
             descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             continue
+        _locked.add(descriptor)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,6 +87,7 @@ def _locked_directory(directory: Path, output: Path) -> Iterator[None]:
                 yield
                 return
         finally:
+            _locked.discard(descriptor)
             os.close(descriptor)
 
 

@@ -139,7 +139,6 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         if not compile_only:
             model.dynexec_config = model._load_dynexec_config(exit_layers)
         model._max_cache_tokens = max_cache_tokens
-        model._plain_lock = threading.Lock()
         if compile_now and not compile_only:
             model.compile()
         return model
@@ -149,22 +148,35 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     @property
     def engine(self) -> Engine | None:
         """The [`~runtime.Engine`] `generate` runs on, compiled on first use; `None` if the architecture has none."""
-        if self._engine is None and self._not_pageable is None:
-            if self._compile_only:
-                self._not_pageable = "`compile_only=True` leaves no model to prepare"
-            else:
-                try:
-                    self._engine = Engine(
-                        self.model, self._device, self.ov_config, self._boundaries(), self._max_cache_tokens
+        with self._lock:
+            if self._engine is None and self._not_pageable is None:
+                if self._compile_only:
+                    self._not_pageable = "`compile_only=True` leaves no model to prepare"
+                else:
+                    self._build_engine()
+                if self._not_pageable is not None:
+                    logger.warning(
+                        f"{self.config.model_type}: {self._not_pageable}. `generate` works as in optimum-intel, without"
+                        " speculation and its speed-up."
                     )
-                except NotPageableError as error:
-                    self._not_pageable = str(error)
-            if self._not_pageable is not None:
-                logger.warning(
-                    f"{self.config.model_type}: {self._not_pageable}. `generate` works as in optimum-intel, without"
-                    " speculation and its speed-up."
-                )
-        return self._engine
+            return self._engine
+
+    def _build_engine(self) -> None:
+        try:
+            self._engine = Engine(
+                self.model,
+                self._device,
+                self.ov_config,
+                self._boundaries(),
+                self._max_cache_tokens,
+                _weights_path(self),
+            )
+        except NotPageableError as error:
+            self._not_pageable = str(error)
+
+    @property
+    def _lock(self) -> threading.RLock:
+        return self.__dict__.setdefault("_lock_of_this", threading.RLock())
 
     def _boundaries(self) -> list[str]:
         config = self.dynexec_config
@@ -336,7 +348,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             if config is not None:
                 setattr(config, name, None)
         # The plain model has one state: calls take turns.
-        with self._plain_lock, torch.random.fork_rng(devices=[], enabled=seed is not None):
+        with self._lock, torch.random.fork_rng(devices=[], enabled=seed is not None):
             if seed is not None:
                 torch.manual_seed(seed)
             return super().generate(
@@ -445,7 +457,12 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         elif isinstance(assistant_model, OVModelForCausalLM):
             engine = _ENGINES.get(assistant_model)
             if engine is None:
-                engine = Engine(assistant_model.model, assistant_model._device, assistant_model.ov_config)
+                engine = Engine(
+                    assistant_model.model,
+                    assistant_model._device,
+                    assistant_model.ov_config,
+                    weights_path=_weights_path(assistant_model),
+                )
                 _ENGINES[assistant_model] = engine
         else:
             raise TypeError(
@@ -512,6 +529,11 @@ class _Call:
 
 # Engines of assistants that are plain OVModelForCausalLM, for as long as those live.
 _ENGINES: WeakKeyDictionary[Any, Engine] = WeakKeyDictionary()
+
+
+def _weights_path(model: OVModelForCausalLM) -> Path | None:
+    directory = model.model_save_dir
+    return None if directory is None else (Path(str(directory)) / model._ov_model_paths["model"]).with_suffix(".bin")
 
 
 def _prompt_length(inputs: torch.Tensor | None, kwargs: Mapping[str, Any]) -> int:

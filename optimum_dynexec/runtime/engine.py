@@ -1,10 +1,12 @@
 """A decoder compiled for the C++ decode loop."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import openvino as ov
 
 from .. import _C
+from .memory import released_weights
 from .paged import prepare
 from .segments import cut
 
@@ -35,6 +37,8 @@ class Engine:
             Friendly names of the nodes to cut the model after; empty: one segment.
         max_cache_tokens (`int`, *optional*):
             Most tokens the KV cache may hold. Unset, it grows with need.
+        weights_path (`str` or `Path`, *optional*):
+            The `.bin` file that `model` maps into memory.
 
     Raises:
         [`~exporters.errors.NotPageableError`]: if the architecture is not covered.
@@ -47,10 +51,12 @@ class Engine:
         ov_config: Mapping[str, str],
         boundaries: Sequence[str] = (),
         max_cache_tokens: int | None = None,
+        weights_path: str | Path | None = None,
     ):
         core = ov.Core()
         segments = cut(prepare(model), list(boundaries))
-        compiled = [core.compile_model(segment, device, dict(ov_config)) for segment in segments]
+        with released_weights(weights_path):
+            compiled = [core.compile_model(segment, device, dict(ov_config)) for segment in segments]
         self.paged_model = _C.PagedModel(compiled, max_cache_tokens or 0)
         # The forward passes of 1 to 32 tokens are timed now, so that no request has to wait for it.
         self.paged_model.profile()
