@@ -134,25 +134,31 @@ size_t PagedModel::cache_bytes() const {
 
 void PagedModel::profile() {
     using Clock = std::chrono::steady_clock;
-    constexpr size_t kPast = 32;
+    constexpr size_t kTokens = 64;
     constexpr int kRepeats = 3;
-    const std::vector<int64_t> ids(64, 0);
+    // Half of them are past, half may be run at once. A cache that holds fewer is profiled as far as it goes.
+    const size_t room = max_cache_tokens_ == 0
+                            ? kTokens
+                            : std::min(kTokens, pool_.blocks_for(max_cache_tokens_) * pool_.block_size());
+    const size_t past = room / 2;
+    const std::vector<int64_t> ids(room, 0);
     BlockTable table;
-    reserve(table, kPast + ids.size());
+    reserve(table, room);
     const auto run = [&](size_t rows) {
         FlatBatch batch;
-        batch.add(ids.data(), rows, kPast, table.blocks(), rows);
+        batch.add(ids.data(), rows, past, table.blocks(), rows);
         const auto start = Clock::now();
         forward(batch);
         return std::chrono::duration<double>(Clock::now() - start).count();
     };
-    {
+    if (past > 0) {
         FlatBatch prompt;
-        prompt.add(ids.data(), kPast, 0, table.blocks(), 1);
+        prompt.add(ids.data(), past, 0, table.blocks(), 1);
         forward(prompt);
     }
     std::vector<std::pair<size_t, double>> points;
     for (const size_t rows : {1, 2, 4, 6, 8, 12, 16, 24, 32}) {
+        if (rows > room - past) break;
         run(rows);  // shape inference and kernel compilation happen once per shape
         double best = run(rows);
         for (int repeat = 1; repeat < kRepeats; ++repeat) best = std::min(best, run(rows));
