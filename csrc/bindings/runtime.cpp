@@ -55,6 +55,8 @@ class CachedSequence {
 public:
     explicit CachedSequence(std::shared_ptr<PagedModel> model) : model_(std::move(model)) {}
     ~CachedSequence() {
+        // Whoever holds the mutex may be waiting for the GIL.
+        py::gil_scoped_release release;
         std::lock_guard<std::mutex> lock(model_->mutex());
         table_.clear();
     }
