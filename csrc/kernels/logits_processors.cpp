@@ -17,7 +17,8 @@ namespace {
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kLowest = std::numeric_limits<float>::lowest();
 
-bool in_vocab(int64_t token, size_t vocab) { return token >= 0 && static_cast<uint64_t>(token) < vocab; }
+// Negative ids wrap round to huge ones.
+bool in_vocab(int64_t token, size_t vocab) { return static_cast<uint64_t>(token) < vocab; }
 
 void apply_penalties(float* logits, size_t vocab, const LogitsParams& params, const TokenCounts& counts) {
     const float repetition = params.repetition_penalty;
@@ -108,9 +109,6 @@ float top_k_bound(size_t k, Scratch& scratch) {
     return *kth;
 }
 
-// A float just below max + offset, so that nothing at max + offset is lost to rounding.
-float bound_below(float max, double offset) { return std::nextafter(static_cast<float>(max + offset), -kInf); }
-
 void collect(const float* x, size_t n, float bound, Scratch& scratch) {
     bound = std::max(bound, kLowest);  // -inf is no candidate
     scratch.candidates.clear();
@@ -187,9 +185,9 @@ void apply_warpers(Isa isa, float* logits, size_t vocab, const LogitsParams& par
         total = exp_sum_variant(isa)(logits, vocab, row.max);
         // All tokens of mass up to (1 - top_p) * total / vocab together fit into the tail. 0.99: room for rounding.
         const double tail = 0.99 * (1.0 - top_p) * total / static_cast<double>(vocab);
-        collect(logits, vocab, bound_below(row.max, std::log(tail)), scratch);
+        collect(logits, vocab, static_cast<float>(row.max + std::log(tail)), scratch);
     } else {
-        collect(logits, vocab, bound_below(row.max, log_min_p), scratch);
+        collect(logits, vocab, row.max + log_min_p, scratch);
     }
     if (use_top_p) keep_top_p(candidates, row.max, top_p * total);
 

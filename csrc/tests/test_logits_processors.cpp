@@ -156,8 +156,10 @@ TEST(top_p_at_its_threshold) {
     CHECK(process(row, params) == Row({row[0], row[1], -kInf, row[3]}));
     params.top_p = 0.9f;
     CHECK(process(row, params) == row);
-    params.top_p = 1e-6f;  // one is always left
-    CHECK(process(row, params) == Row({-kInf, row[1], -kInf, -kInf}));
+    for (const float top_p : {1e-6f, 0.0f}) {  // one is always left
+        params.top_p = top_p;
+        CHECK(process(row, params) == Row({-kInf, row[1], -kInf, -kInf}));
+    }
     // A sum equal to 1 - top_p is still removed.
     params.top_p = 0.5f;
     CHECK(process(Row(4, 0.0f), params) == Row({0.0f, 0.0f, -kInf, -kInf}));

@@ -174,12 +174,29 @@ TEST(zero_residual_falls_back_to_the_target) {
     CHECK(chi_square_accepts(outcome.tokens, {0.5, 0.5}));
 }
 
+TEST(a_certain_proposal_leaves_the_random_numbers_alone) {
+    // With and without n-gram lookup one seed gives one text.
+    const Probs p = scaled({3, 0, 1, 2, 0.5f});
+    for (int64_t proposed = 0; proposed < 5; ++proposed) {
+        Rng plain(12, 0);
+        Rng verified(12, 0);
+        for (int i = 0; i < 1000; ++i) {
+            const int64_t token = sample(p.data(), p.size(), plain);
+            const Decision decision = verify_sampled(proposed, p.data(), nullptr, p.size(), verified);
+            CHECK(decision.token == token && decision.accepted == (token == proposed));
+        }
+    }
+}
+
 TEST(a_proposal_outside_the_vocabulary_is_rejected) {
     const Probs p = {0.25f, 0.75f};
+    const Probs q = {0.75f, 0.25f};
     for (const int64_t proposed : {int64_t{-1}, int64_t{2}, INT64_MAX, INT64_MIN}) {
         const Outcome outcome = simulate(verify_sampled, p, {}, proposed, kDraws / 10);
         CHECK(outcome.acceptance == 0);
         CHECK(chi_square_accepts(outcome.tokens, normalised(p)));
+        Rng rng(13, 0);
+        CHECK(!verify_sampled(proposed, p.data(), q.data(), p.size(), rng).accepted);
     }
 }
 
