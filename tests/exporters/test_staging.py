@@ -113,3 +113,22 @@ def test_two_at_once_are_refused(tmp_path):
         with pytest.raises(ExportError, match="another process"), staged_directory(tmp_path / "output"):
             pytest.fail("the block must not run")
     assert os.listdir(tmp_path / "output") == ["a"]
+
+
+def test_forked_child_does_not_keep_the_lock_of_a_killed_export(tmp_path):
+    program = (
+        "import os, signal, sys, time; from pathlib import Path; from optimum_dynexec.exporters.staging import *\n"
+        "with staged_directory(Path(sys.argv[1])):\n"
+        "    child = os.fork()\n"
+        "    if not child: time.sleep(60)\n"
+        "    print(child, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, tmp_path / "output"], stdout=subprocess.PIPE, text=True)
+    child = int(process.stdout.readline())
+    try:
+        assert process.wait() == -signal.SIGKILL
+        with staged_directory(tmp_path / "output"):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        process.stdout.close()

@@ -1,0 +1,90 @@
+import subprocess
+import sys
+
+import pytest
+
+from optimum.commands import optimum_cli
+from optimum_dynexec import DynExecConfig
+from optimum_dynexec.commands.export import parse_layers
+
+
+def run(*arguments, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "optimum.commands.optimum_cli", "export", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def run_here(monkeypatch, capsys, *arguments) -> tuple[object, str]:
+    """The same without a new process: the exit status and what was written as an error."""
+    monkeypatch.setattr(sys, "argv", ["optimum-cli", "export", "dynexec", *map(str, arguments)])
+    with pytest.raises(SystemExit) as raised:
+        optimum_cli.main()
+    return raised.value.code, capsys.readouterr().err
+
+
+def test_exports(tiny_hf, tmp_path):
+    options = ["--exit-layers", "0,1", "--weight-format", "int8", "--task", "text-generation-with-past"]
+    result = run("dynexec", "--model", tiny_hf("llama"), *options, tmp_path / "output")
+    assert result.returncode == 0, result.stderr
+    config = DynExecConfig.from_pretrained(tmp_path / "output")
+    assert config.exit_layers == [0, 1]
+    assert (tmp_path / "output" / "openvino_tokenizer.xml").is_file()
+    assert b"u8" in (tmp_path / "output" / "openvino_model.xml").read_bytes()
+
+
+def test_error_is_one_line(tiny_hf, tmp_path):
+    result = run("dynexec", "--model", tiny_hf("llama"), "--exit-layers", "7", tmp_path / "output")
+    assert result.returncode == 1
+    *_, last = result.stderr.strip().splitlines()
+    assert last.startswith("optimum-cli export dynexec: error: `exit_layers` must be between 0 and 1")
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "output").exists()
+
+
+def test_verbose_shows_the_traceback(tmp_path):
+    result = run("dynexec", "--model", tmp_path / "nothing", "--verbose", tmp_path / "output")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "/nowhere/at/all"], "does not exist"),
+        (["--model", "MODEL", "--task", "fill-mask"], "task 'fill-mask' cannot be exported"),
+        (["--model", "MODEL", "--disable-stateful"], "`disable_stateful` cannot be used"),
+        (["--model", "MODEL", "--library", "timm"], "`library` cannot be used"),
+        (["--model", "MODEL", "--ratio", "0.5"], "weight format is not specified"),
+    ],
+)
+def test_errors(tiny_hf, tmp_path, monkeypatch, capsys, arguments, message):
+    arguments = [tiny_hf("llama") if argument == "MODEL" else argument for argument in arguments]
+    code, _ = run_here(monkeypatch, capsys, *arguments, tmp_path / "output")
+    assert message in str(code)
+    assert "\n" not in str(code)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--exit-layers", "1;2", "-m", "x", "out"], "'1;2' is not a list of layers such as 9,19"),
+        (["--weight-format", "int3", "-m", "x", "out"], "invalid choice: 'int3'"),
+        (["out"], "required: -m/--model"),
+    ],
+)
+def test_usage_errors(monkeypatch, capsys, arguments, message):
+    code, error = run_here(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert message in error
+
+
+def test_help_lists_what_applies():
+    result = run("dynexec", "--help", check=True)
+    for option in ("--exit-layers", "--weight-format", "--group-size", "--dataset", "--verbose"):
+        assert option in result.stdout
+    for option in ("--disable-stateful", "--library", "--framework"):
+        assert option not in result.stdout
+
+
+def test_layers():
+    assert parse_layers("9,19") == [9, 19]
+    assert parse_layers("9") == [9]
