@@ -1,0 +1,1 @@
+"""Benchmarks of generation: `python -m benchmarks.llm --help`, from the root of the repository."""

@@ -1,0 +1,260 @@
+"""Text generation, batch 1: optimum-dynexec beside openvino_genai on the questions of Spec-Bench.
+
+    python -m benchmarks.llm --model MODEL --questions spec_bench_questions.jsonl --precision exact
+    python -m benchmarks.llm --model MODEL --questions spec_bench_questions.jsonl --memory
+    python -m benchmarks.llm --model MODEL --unguessable
+
+MODEL is a transformers model (id or directory), which is exported once, or a directory with an OpenVINO model.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+from transformers import AutoTokenizer
+
+from optimum_dynexec.utils.model_hash import hash_model
+
+from . import memory, unguessable
+from .environment import environment
+from .models import WEIGHT_FORMATS, eos_token_ids, exported, is_exported, weight_compression
+from .records import Key, Records
+from .report import as_json, complete_questions, equal_questions, markdown, report, summarize
+from .spec_bench import Question, encode, load_questions
+from .systems import Setting, System, select
+
+
+WARM_UP_TEXT = "Name three colours and say what you like about each of them."
+WARM_UP_TOKENS = 24
+UNGUESSABLE_PROMPTS = 12
+METHOD = (
+    "Token ids in, token ids out on both sides, the same ids for all; greedy, batch 1, EOS counted as a token."
+    " Systems run one after the other on each question, in rotating order."
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    logging.getLogger("nncf").setLevel(logging.WARNING)
+    model = _model_directory(args)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    systems = _systems(args)
+    setting = Setting(
+        model=model,
+        draft=_draft_directory(args, model) if any(system.needs_draft for system in systems) else None,
+        precision=args.precision,
+        eos_token_ids=eos_token_ids(model),
+        prefix_caching=args.genai_prefix_caching,
+    )
+    settings = _settings(args, setting)
+    mode = "memory" if args.memory else "unguessable" if args.unguessable else "speed"
+    out = args.out or Path("build", "benchmarks", f"{mode}-{model.name}-{args.precision}.json")
+    print(_heading(settings))
+    if args.memory:
+        result = _memory(args, setting, tokenizer, systems)
+    elif args.unguessable:
+        result = _unguessable(args, setting, tokenizer, systems)
+    else:
+        result = _speed(args, setting, settings, tokenizer, systems, out.with_suffix(".jsonl"))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({"settings": settings, **result}, indent=1) + "\n", encoding="utf-8")
+    print(f"\nWritten to {out}")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="HuggingFaceTB/SmolLM2-135M-Instruct", help="id or directory")
+    parser.add_argument("--questions", type=Path, help="Spec-Bench's questions, jsonl")
+    parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="how both sides compute")
+    parser.add_argument("--weight-format", choices=WEIGHT_FORMATS, help="of the export, default fp32")
+    parser.add_argument("--draft", help="draft model, id or directory; default: MODEL with INT4 weights")
+    parser.add_argument("--systems", nargs="+", metavar="PATTERN", help="names or patterns such as 'genai-*'")
+    parser.add_argument("--max-questions-per-category", type=int, default=10, metavar="N")
+    parser.add_argument("--max-new-tokens", type=int, default=160, metavar="N")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="of every question; medians are reported")
+    parser.add_argument("--seed", type=int, default=0, help="of --unguessable, the only part that samples")
+    parser.add_argument("--export-dir", type=Path, default=Path("models"), help="where exports are kept")
+    parser.add_argument(
+        "--out", type=Path, help="JSON file; records go to a .jsonl beside it, and a run resumes there"
+    )
+    parser.add_argument("--memory", action="store_true", help="measure peak memory, one process per system")
+    parser.add_argument("--unguessable", action="store_true", help="measure what speculation costs if it cannot help")
+    parser.add_argument(
+        "--genai-prefix-caching",
+        action="store_true",
+        help="leave openvino_genai's prefix caching on (its default); each of its settings then loads the model anew",
+    )
+    args = parser.parse_args(argv)
+    if args.questions is None and not args.unguessable:
+        parser.error("--questions is needed")
+    if min(args.max_questions_per_category, args.max_new_tokens, args.repeats) < 1:
+        parser.error("numbers of questions, tokens and repeats must be at least 1")
+    if args.weight_format and is_exported(args.model):
+        parser.error(f"{args.model} is exported already: --weight-format does not apply")
+    if args.genai_prefix_caching and args.repeats > 1:
+        parser.error("--genai-prefix-caching would answer repeats from the cache: leave out --repeats")
+    return args
+
+
+def _model_directory(args: argparse.Namespace) -> Path:
+    if is_exported(args.model):
+        return Path(args.model)
+    return exported(args.model, args.weight_format or "fp32", args.export_dir)
+
+
+def _draft_directory(args: argparse.Namespace, model: Path) -> Path:
+    draft = args.draft or args.model
+    if is_exported(draft):
+        return Path(draft)
+    return exported(draft, "int4", args.export_dir)
+
+
+def _systems(args: argparse.Namespace) -> list[System]:
+    default = memory.DEFAULT_SYSTEMS if args.memory else unguessable.SYSTEMS if args.unguessable else ("*",)
+    systems = select(args.systems or list(default))
+    if args.draft is None and is_exported(args.model):
+        # It cannot be compressed to INT4 any more.
+        left_out = [system.name for system in systems if system.needs_draft]
+        if left_out:
+            print(f"Without --draft, {', '.join(left_out)} are left out.")
+        systems = [system for system in systems if not system.needs_draft]
+    return systems
+
+
+def _settings(args: argparse.Namespace, setting: Setting) -> dict[str, Any]:
+    """Everything that a figure of this run depends on."""
+    settings: dict[str, Any] = {
+        "model": args.model,
+        "model_hash": hash_model(setting.model, "openvino_model"),
+        "weights": weight_compression(setting.model),
+        "precision": setting.precision,
+        "max_new_tokens": args.max_new_tokens,
+        "seed": args.seed,
+        "genai_prefix_caching": setting.prefix_caching,
+        **environment(),
+    }
+    if args.questions is not None:
+        settings["questions_sha256"] = hashlib.sha256(args.questions.read_bytes()).hexdigest()[:16]
+    if setting.draft is not None:
+        settings["draft"] = args.draft or f"{args.model} with INT4 weights (no smaller model was given)"
+        settings["draft_hash"] = hash_model(setting.draft, "openvino_model")
+    return settings
+
+
+def _heading(settings: dict[str, Any]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in settings.items())
+
+
+def _speed(
+    args: argparse.Namespace,
+    setting: Setting,
+    settings: dict[str, Any],
+    tokenizer: Any,
+    systems: list[System],
+    path: Path,
+) -> dict[str, Any]:
+    questions = load_questions(args.questions, args.max_questions_per_category)
+    records = Records(path, settings)
+    start = time.perf_counter()
+    with contextlib.suppress(KeyboardInterrupt):  # what is there is reported
+        _generate(args, setting, tokenizer, systems, questions, records)
+    groups = summarize(records, questions, systems, args.repeats)
+    done = complete_questions(records, questions, systems, args.repeats)
+    if not done:
+        print("No question has been answered by all systems yet.")
+        return {"figures": {}}
+    print(f"\n{METHOD}")
+    print(
+        f"{len(done)} of {len(questions)} questions, {args.repeats} repeat(s), seed: none is used in greedy decoding."
+    )
+    if records.resumed:
+        print(f"{records.resumed} of {len(records.generations)} records are of earlier runs in the same setting.")
+    print(f"\n{report(groups)}")
+    same = equal_questions(records, done, "dynexec-plain", "genai-plain", args.repeats)
+    if same is not None:
+        print(f"\ndynexec-plain and genai-plain gave the same tokens for {same} of {len(done)} questions.")
+    print(f"This run took {time.perf_counter() - start:.0f} s.")
+    return {"questions": [question.question_id for question in done], "figures": as_json(groups), "records": str(path)}
+
+
+def _generate(
+    args: argparse.Namespace,
+    setting: Setting,
+    tokenizer: Any,
+    systems: list[System],
+    questions: list[Question],
+    records: Records,
+) -> None:
+    todo = [
+        (Key(system.name, question.question_id, repeat), system, question)
+        for repeat in range(args.repeats)
+        for index, question in enumerate(questions)
+        for system in _rotated(systems, index + repeat)
+    ]
+    todo = [item for item in todo if item[0] not in records]
+    if not todo:
+        return
+    shared: dict[Any, Any] = {}
+    warm_up = encode(tokenizer, WARM_UP_TEXT)
+    for system in tqdm(systems, desc="loading", leave=False):
+        system.load(setting, shared)
+        system.generate(warm_up, WARM_UP_TOKENS)
+    with tqdm(todo, unit="answer", smoothing=0.05) as progress:
+        for key, system, question in progress:
+            progress.set_postfix_str(f"{question.task} {key.question_id} {key.system}", refresh=False)
+            records.add(key, system.generate(encode(tokenizer, question.text), args.max_new_tokens))
+
+
+def _rotated(systems: list[System], by: int) -> list[System]:
+    by %= len(systems)
+    return systems[by:] + systems[:by]
+
+
+def _memory(args: argparse.Namespace, setting: Setting, tokenizer: Any, systems: list[System]) -> dict[str, Any]:
+    questions = load_questions(args.questions, 1)
+    prompts = [encode(tokenizer, question.text) for question in questions]
+    rows = [
+        memory.measure(system.name, setting, prompts, args.max_new_tokens) for system in tqdm(systems, leave=False)
+    ]
+    columns = ["imports", "loaded", "anonymous", "file", "peak_generating", "peak", "growth"]
+    cells = [[row["system"], *("" if row[c] is None else f"{row[c]:.0f}" for c in columns)] for row in rows]
+    print(
+        f"\nResident memory in MiB, a fresh process each, {len(prompts)} prompts of up to"
+        f" {max(map(len, prompts))} tokens; growth over {memory.SHORT_REQUESTS} short requests after"
+        f" {memory.WARM_UP_REQUESTS} to warm up.\n\n{markdown(['system', *columns], cells)}"
+    )
+    return {"memory": rows}
+
+
+def _unguessable(args: argparse.Namespace, setting: Setting, tokenizer: Any, systems: list[System]) -> dict[str, Any]:
+    if len(systems) != 2 or not all(system.name.startswith("dynexec-") for system in systems):
+        raise SystemExit("--unguessable compares two systems of ours: --systems dynexec-plain dynexec-auto")
+    shared: dict[Any, Any] = {}
+    for system in systems:
+        system.load(setting, shared)
+    prompts = unguessable.random_prompts(tokenizer, UNGUESSABLE_PROMPTS, args.seed)
+    result = unguessable.measure(systems, prompts, args.max_new_tokens, args.repeats, args.seed, tqdm)
+    print(
+        f"\n{len(prompts)} prompts of random words, {args.max_new_tokens} tokens sampled at temperature"
+        f" {unguessable.TEMPERATURE}, {args.repeats} repeat(s), interleaved, medians"
+    )
+    for system in systems:
+        row = result[system.name]
+        print(
+            f"{system.name}: {row['tokens_per_second']:.1f} tokens/s, {row['accepted']} of {row['proposed']} proposed"
+            f" tokens accepted, {row['tokens']} generated"
+        )
+    each = ", ".join(f"{ratio:.3f}" for ratio in result["ratios"])
+    print(f"{systems[1].name} / {systems[0].name}: {result['ratio']:.3f} (repeats: {each})")
+    return {"unguessable": result}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The directories that the systems load."""
+
+from pathlib import Path
+
+from transformers import AutoConfig
+
+from optimum_dynexec import export_dynexec
+
+
+OPENVINO_MODEL = "openvino_model.xml"
+WEIGHT_FORMATS = ("fp32", "fp16", "int8", "int4")
+# Divides the layer widths of small models, which the default of 128 does not.
+INT4_GROUP_SIZE = 64
+
+
+def is_exported(model: str) -> bool:
+    """Whether `model` is a directory with an OpenVINO model."""
+    return (Path(model) / OPENVINO_MODEL).is_file()
+
+
+def exported(model: str, weight_format: str, directory: Path) -> Path:
+    """
+    Returns a directory with the OpenVINO model of `model` in `weight_format`, exported on the first call.
+
+    Args:
+        model (`str`): id on the hub or directory of a transformers model.
+        weight_format (`str`): one of [`WEIGHT_FORMATS`].
+        directory (`Path`): where exports are kept.
+    """
+    output = directory / f"{Path(model).name}-{weight_format}"
+    if not is_exported(str(output)):
+        options = {"group_size": INT4_GROUP_SIZE} if weight_format == "int4" else {}
+        export_dynexec(model, output, task="text-generation-with-past", weight_format=weight_format, **options)
+    return output
+
+
+def eos_token_ids(directory: Path) -> list[int]:
+    """The tokens that end an answer, as `generation_config.json` or else `config.json` has them."""
+    from transformers import GenerationConfig
+
+    try:
+        eos = GenerationConfig.from_pretrained(directory).eos_token_id
+    except OSError:
+        eos = AutoConfig.from_pretrained(directory).eos_token_id
+    if eos is None:
+        raise ValueError(f"{directory} names no eos_token_id")
+    return list(eos) if isinstance(eos, list) else [eos]
+
+
+def weight_compression(directory: Path) -> str:
+    """How the weights of an OpenVINO model are stored, as the model itself says."""
+    import openvino as ov
+
+    model = ov.Core().read_model(directory / OPENVINO_MODEL)
+    types = {}
+    for op in model.get_ops():
+        if op.get_type_name() == "Constant":
+            name = op.get_output_element_type(0).get_type_name()
+            types[name] = types.get(name, 0) + op.get_byte_size()
+    total = sum(types.values())
+    shares = sorted(types.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {size / total:.0%}" for name, size in shares if size >= 0.01 * total)

@@ -1,0 +1,96 @@
+"""What a system under test is, and which there are."""
+
+import fnmatch
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Setting:
+    """
+    What all systems of a run have in common.
+
+    Args:
+        model (`Path`): directory with the OpenVINO model.
+        draft (`Path`, *optional*): directory with the OpenVINO draft model.
+        precision (`str`): `"exact"` or `"fast"`.
+        eos_token_ids (`list[int]`): tokens that end an answer.
+        prefix_caching (`bool`): leave openvino_genai's reuse of the KV cache of earlier requests on.
+    """
+
+    model: Path
+    draft: Path | None
+    precision: str
+    eos_token_ids: list[int]
+    prefix_caching: bool = False
+
+
+@dataclass
+class Generation:
+    """
+    What came of one request. Tokens go in and come out as ids.
+
+    Args:
+        tokens (`list[int]`): generated ids, EOS included.
+        seconds (`float`): wall clock of the whole call.
+        first_token_seconds (`float`): of these, until the first token.
+        steps (`int`): forward passes of the model that gave tokens.
+        proposed (`int`, *optional*): draft tokens; `None` if the system does not tell.
+        accepted (`int`, *optional*): of these, those that were accepted.
+    """
+
+    tokens: list[int]
+    seconds: float
+    first_token_seconds: float
+    steps: int
+    proposed: int | None = None
+    accepted: int | None = None
+
+
+class System(ABC):
+    """
+    One engine in one setting.
+
+    Args:
+        name (`str`): its name in the tables.
+    """
+
+    # The plain decoding whose greedy answers it should repeat.
+    reference: str
+    needs_draft = False
+
+    def __init__(self, name: str):
+        self.name = name
+
+    @abstractmethod
+    def load(self, setting: Setting, shared: dict[Any, Any]) -> None:
+        """Gets ready. What several systems can use is loaded once and kept in `shared`."""
+
+    @abstractmethod
+    def generate(self, ids: list[int], max_new_tokens: int) -> Generation:
+        """Answers one prompt greedily."""
+
+
+def registry() -> dict[str, Callable[[str], System]]:
+    """All systems by name, in the order of the tables."""
+    from .dynexec_systems import DYNEXEC_SYSTEMS
+    from .genai_systems import GENAI_SYSTEMS
+
+    return {**DYNEXEC_SYSTEMS, **GENAI_SYSTEMS}
+
+
+def select(patterns: list[str]) -> list[System]:
+    """
+    Makes the systems whose names match one of the shell patterns.
+
+    Raises:
+        `ValueError`: if a pattern matches none.
+    """
+    factories = registry()
+    for pattern in patterns:
+        if not fnmatch.filter(factories, pattern):
+            raise ValueError(f"No system matches {pattern!r}; there are {', '.join(factories)}")
+    return [make(name) for name, make in factories.items() if any(fnmatch.fnmatch(name, p) for p in patterns)]
