@@ -89,6 +89,14 @@ private:
     size_t length_ = 0;
 };
 
+auto locked(void (PagedModel::*method)()) {
+    return [method](PagedModel& model) {
+        py::gil_scoped_release release;
+        std::lock_guard<std::mutex> lock(model.mutex());
+        (model.*method)();
+    };
+}
+
 py::object generate(DecodeLoop& loop, const std::vector<SequenceRequest>& requests,
                     const SpeculationParams& speculation, const py::object& process_logits,
                     const py::object& should_stop, const py::object& on_tokens) {
@@ -156,12 +164,8 @@ void bind_runtime(py::module_& m) {
     py::class_<PagedModel, std::shared_ptr<PagedModel>>(m, "PagedModel")
         .def(py::init<const std::vector<ov::CompiledModel>&, size_t>(), py::arg("segments"),
              py::arg("max_cache_tokens") = 0)
-        .def("profile",
-             [](PagedModel& model) {
-                 py::gil_scoped_release release;
-                 std::lock_guard<std::mutex> lock(model.mutex());
-                 model.profile();
-             })
+        .def("warm_up", locked(&PagedModel::warm_up))
+        .def("profile", locked(&PagedModel::profile))
         .def_property_readonly("vocab_size", &PagedModel::vocab_size)
         .def_property_readonly("num_segments", &PagedModel::num_segments)
         .def_property_readonly("cache_bytes", &PagedModel::cache_bytes)

@@ -279,8 +279,11 @@ GenerationResult DecodeLoop::generate(const std::vector<SequenceRequest>& reques
     std::unique_ptr<Lookahead> lookahead;
     if (!proposers.empty()) {
         if (speculation.lookahead == "auto") {
-            if (!target_.cost_model().measured()) target_.profile();
-            if (draft != nullptr && !draft->cost_model().measured()) draft->profile();
+            for (PagedModel* model : {&target_, draft}) {
+                if (model == nullptr || model->cost_model().measured()) continue;
+                model->warm_up();
+                model->profile();
+            }
         }
         lookahead = make_lookahead(speculation.lookahead,
                                    {proposers, target_.cost_model(), speculation.num_assistant_tokens,

@@ -60,7 +60,8 @@ bool DraftModel::choose(Sequence& sequence, float* row) {
     if (token < 0) throw std::runtime_error("The draft model gave NaN logits");
     sequence.draft.tokens.push_back(token);
     sequence.counts.push(token);
-    return confidence >= confidence_threshold_;
+    const auto& eos = sequence.request.eos_token_ids;  // nothing can follow it
+    return confidence >= confidence_threshold_ && std::find(eos.begin(), eos.end(), token) == eos.end();
 }
 
 void DraftModel::propose(const std::vector<Order>& orders) {

@@ -20,6 +20,7 @@ ov::Tensor view(const std::vector<T>& values) {
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 
 constexpr const char* kHiddenStates = "dynexec.hidden_states";
+constexpr size_t kProfiledRows[] = {1, 2, 4, 6, 8, 12, 16, 24, 32};
 
 }  // namespace
 
@@ -132,37 +133,38 @@ size_t PagedModel::cache_bytes() const {
     return bytes;
 }
 
-void PagedModel::profile() {
+double PagedModel::timed_forward(size_t rows) {
     using Clock = std::chrono::steady_clock;
-    constexpr size_t kTokens = 64;
-    constexpr int kRepeats = 3;
-    // Half of them are past, half may be run at once. A cache that holds fewer is profiled as far as it goes.
-    const size_t room = max_cache_tokens_ == 0
-                            ? kTokens
-                            : std::min(kTokens, pool_.blocks_for(max_cache_tokens_) * pool_.block_size());
-    const size_t past = room / 2;
-    const std::vector<int64_t> ids(room, 0);
+    constexpr size_t kPast = 32;  // what lies there does not matter, only that it is attended to
+    const std::vector<int64_t> ids(rows, 0);
     BlockTable table;
-    reserve(table, room);
-    const auto run = [&](size_t rows) {
-        FlatBatch batch;
-        batch.add(ids.data(), rows, past, table.blocks(), rows);
-        const auto start = Clock::now();
-        forward(batch);
-        return std::chrono::duration<double>(Clock::now() - start).count();
-    };
-    if (past > 0) {
-        FlatBatch prompt;
-        prompt.add(ids.data(), past, 0, table.blocks(), 1);
-        forward(prompt);
-    }
+    reserve(table, kPast + rows);
+    FlatBatch batch;
+    batch.add(ids.data(), rows, kPast, table.blocks(), rows);
+    const auto start = Clock::now();
+    forward(batch);
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+void PagedModel::warm_up() {
+    for (const size_t rows : kProfiledRows) timed_forward(rows);
+}
+
+void PagedModel::profile() {
+    constexpr int kRepeats = 3;
+    constexpr double kBudgetSeconds = 5.0;
     std::vector<std::pair<size_t, double>> points;
-    for (const size_t rows : {1, 2, 4, 6, 8, 12, 16, 24, 32}) {
-        if (rows > room - past) break;
-        run(rows);  // shape inference and kernel compilation happen once per shape
-        double best = run(rows);
-        for (int repeat = 1; repeat < kRepeats; ++repeat) best = std::min(best, run(rows));
+    double spent = 0.0;
+    for (const size_t rows : kProfiledRows) {
+        double best = std::numeric_limits<double>::infinity();
+        for (int repeat = 0; repeat < kRepeats; ++repeat) {
+            const double seconds = timed_forward(rows);
+            best = std::min(best, seconds);  // other work on the machine only ever adds
+            spent += seconds;
+        }
         points.emplace_back(rows, best);
+        // A large model is not kept from serving for long: its cost beyond is extrapolated.
+        if (spent > kBudgetSeconds && points.size() > 2) break;
     }
     cost_model_.set(std::move(points));
 }

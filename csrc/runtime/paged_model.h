@@ -33,7 +33,10 @@ public:
     // Throws std::length_error when that would pass max_cache_tokens.
     void reserve(BlockTable& table, size_t tokens);
 
-    // Times forward passes of 1 to 32 tokens for cost_model().
+    // Runs forward passes of 1 to 32 tokens once: the first pass of a shape compiles its kernels.
+    void warm_up();
+
+    // Times the same passes for cost_model(). Call warm_up() first.
     void profile();
 
     const CostModel& cost_model() const { return cost_model_; }
@@ -53,7 +56,8 @@ private:
         ov::Output<const ov::Node> hidden_states;
     };
     void add_segment(ov::CompiledModel compiled);
-    void grow_cache(size_t blocks);
+    void grow_cache(size_t in_use);
+    double timed_forward(size_t rows);
 
     std::vector<Segment> segments_;
     size_t max_cache_tokens_;

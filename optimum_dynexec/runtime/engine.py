@@ -57,7 +57,9 @@ class Engine:
         segments = cut(prepare(model), list(boundaries))
         with released_weights(weights_path):
             compiled = [core.compile_model(segment, device, dict(ov_config)) for segment in segments]
-        self.paged_model = _C.PagedModel(compiled, max_cache_tokens or 0)
-        # The forward passes of 1 to 32 tokens are timed now, so that no request has to wait for it.
+            self.paged_model = _C.PagedModel(compiled, max_cache_tokens or 0)
+            # The first forward passes still repack weights.
+            self.paged_model.warm_up()
+        # Now, so that no request has to wait for it.
         self.paged_model.profile()
         self.loop = _C.DecodeLoop(self.paged_model, MAX_BATCH_TOKENS)

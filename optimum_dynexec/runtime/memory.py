@@ -42,6 +42,8 @@ def released_weights(path: str | Path | None) -> Iterator[None]:
         done.set()
         thread.join()
         _release(file)
+        # What compilation freed goes back to the system too.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _release(file: str) -> None:
