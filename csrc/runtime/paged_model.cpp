@@ -2,6 +2,7 @@
 #include "runtime/paged_model.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <limits>
@@ -20,7 +21,7 @@ ov::Tensor view(const std::vector<T>& values) {
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 
 constexpr const char* kHiddenStates = "dynexec.hidden_states";
-constexpr size_t kProfiledRows[] = {1, 2, 4, 6, 8, 12, 16, 24, 32};
+constexpr std::array<size_t, 9> kProfiledRows = {1, 2, 4, 6, 8, 12, 16, 24, 32};
 
 }  // namespace
 
@@ -133,21 +134,31 @@ size_t PagedModel::cache_bytes() const {
     return bytes;
 }
 
+std::vector<size_t> PagedModel::profiled_rows() const {
+    const size_t room =
+        max_cache_tokens_ == 0 ? 2 * kProfiledRows.back() : pool_.blocks_for(max_cache_tokens_) * pool_.block_size();
+    std::vector<size_t> fitting;
+    for (const size_t rows : kProfiledRows) {
+        if (2 * rows <= room) fitting.push_back(rows);
+    }
+    return fitting;
+}
+
 double PagedModel::timed_forward(size_t rows) {
     using Clock = std::chrono::steady_clock;
-    constexpr size_t kPast = 32;  // what lies there does not matter, only that it is attended to
+    const size_t past = profiled_rows().back();  // what lies there does not matter, only that it is attended to
     const std::vector<int64_t> ids(rows, 0);
     BlockTable table;
-    reserve(table, kPast + rows);
+    reserve(table, past + rows);
     FlatBatch batch;
-    batch.add(ids.data(), rows, kPast, table.blocks(), rows);
+    batch.add(ids.data(), rows, past, table.blocks(), rows);
     const auto start = Clock::now();
     forward(batch);
     return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 void PagedModel::warm_up() {
-    for (const size_t rows : kProfiledRows) timed_forward(rows);
+    for (const size_t rows : profiled_rows()) timed_forward(rows);
 }
 
 void PagedModel::profile() {
@@ -155,7 +166,7 @@ void PagedModel::profile() {
     constexpr double kBudgetSeconds = 5.0;
     std::vector<std::pair<size_t, double>> points;
     double spent = 0.0;
-    for (const size_t rows : kProfiledRows) {
+    for (const size_t rows : profiled_rows()) {
         double best = std::numeric_limits<double>::infinity();
         for (int repeat = 0; repeat < kRepeats; ++repeat) {
             const double seconds = timed_forward(rows);

@@ -57,6 +57,8 @@ private:
     };
     void add_segment(ov::CompiledModel compiled);
     void grow_cache(size_t in_use);
+    // As far as the largest cache allows; a block holds at least two tokens.
+    std::vector<size_t> profiled_rows() const;
     double timed_forward(size_t rows);
 
     std::vector<Segment> segments_;
