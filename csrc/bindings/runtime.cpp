@@ -181,9 +181,7 @@ void bind_runtime(py::module_& m) {
         .def("__len__", &CachedSequence::length);
 
     py::class_<DecodeLoop>(m, "DecodeLoop")
-        .def(py::init<PagedModel&, size_t>(), py::arg("target"), py::arg("max_batch_tokens"),
-             py::keep_alive<1, 2>())
-        .def("generate", &generate, py::arg("requests"), py::arg("speculation"),
-             py::arg("process_logits") = py::none(), py::arg("should_stop") = py::none(),
-             py::arg("on_tokens") = py::none());
+        .def(py::init<PagedModel&, size_t>(), py::arg("target"), py::arg("max_batch_tokens"), py::keep_alive<1, 2>())
+        .def("generate", &generate, py::arg("requests"), py::arg("speculation"), py::arg("process_logits") = py::none(),
+             py::arg("should_stop") = py::none(), py::arg("on_tokens") = py::none());
 }

@@ -25,7 +25,10 @@ public:
     Run(PagedModel& target, size_t max_batch_tokens, const Hooks& hooks,
         std::vector<std::unique_ptr<Proposer>>& proposers, Lookahead* lookahead,
         const std::vector<SequenceRequest>& requests)
-        : target_(target), max_batch_tokens_(max_batch_tokens), hooks_(hooks), proposers_(proposers),
+        : target_(target),
+          max_batch_tokens_(max_batch_tokens),
+          hooks_(hooks),
+          proposers_(proposers),
           lookahead_(lookahead) {
         stats_.sequences = requests.size();
         for (const auto& request : requests) {
@@ -50,8 +53,6 @@ public:
     }
 
 private:
-    
-
     // One sequence's share of a forward pass.
     struct Slot {
         Sequence* sequence;
@@ -70,8 +71,7 @@ private:
                 slots_.push_back({sequence.get(), 0});
                 continue;
             }
-            const size_t rows =
-                std::min(sequence->tokens.size() - sequence->cached, max_batch_tokens_ - prompt_rows);
+            const size_t rows = std::min(sequence->tokens.size() - sequence->cached, max_batch_tokens_ - prompt_rows);
             if (rows == 0) continue;
             prompt_rows += rows;
             slots_.push_back({sequence.get(), rows});
@@ -272,9 +272,9 @@ GenerationResult DecodeLoop::generate(const std::vector<SequenceRequest>& reques
     }
     if (draft != nullptr) {
         auto& memory = draft_memory_.try_emplace(draft, DraftModel::make_memory()).first->second;
-        proposers.push_back(std::make_unique<DraftModel>(
-            *draft, target_.vocab_size(), speculation.num_assistant_tokens,
-            speculation.assistant_confidence_threshold, requests.size(), memory));
+        proposers.push_back(std::make_unique<DraftModel>(*draft, target_.vocab_size(), speculation.num_assistant_tokens,
+                                                         speculation.assistant_confidence_threshold, requests.size(),
+                                                         memory));
     }
     std::unique_ptr<Lookahead> lookahead;
     if (!proposers.empty()) {
@@ -285,9 +285,9 @@ GenerationResult DecodeLoop::generate(const std::vector<SequenceRequest>& reques
                 model->profile();
             }
         }
-        lookahead = make_lookahead(speculation.lookahead,
-                                   {proposers, target_.cost_model(), speculation.num_assistant_tokens,
-                                    requests.size(), heuristic_tokens_});
+        lookahead = make_lookahead(
+            speculation.lookahead,
+            {proposers, target_.cost_model(), speculation.num_assistant_tokens, requests.size(), heuristic_tokens_});
     }
     return Run(target_, max_batch_tokens_, hooks, proposers, lookahead.get(), requests)();
 }

@@ -18,8 +18,13 @@ AcceptanceTable DraftModel::make_memory() { return AcceptanceTable(1, kPositions
 
 DraftModel::DraftModel(PagedModel& model, size_t vocab, size_t max_tokens, float confidence_threshold,
                        size_t num_sequences, AcceptanceTable& memory)
-    : Proposer("draft_model"), model_(model), vocab_(vocab), max_tokens_(max_tokens),
-      confidence_threshold_(confidence_threshold), states_(num_sequences), memory_(memory) {
+    : Proposer("draft_model"),
+      model_(model),
+      vocab_(vocab),
+      max_tokens_(max_tokens),
+      confidence_threshold_(confidence_threshold),
+      states_(num_sequences),
+      memory_(memory) {
     // What was learned on earlier requests fades, so that a draft that had been given up is tried again.
     memory_.forget(0.8);
 }

@@ -50,7 +50,8 @@ public:
             option.plan.tokens = 0;
             for (const double reach : option.reach) tokens.push_back({reach, &option});
         }
-        std::stable_sort(tokens.begin(), tokens.end(), [](const Token& a, const Token& b) { return a.reach > b.reach; });
+        std::stable_sort(tokens.begin(), tokens.end(),
+                         [](const Token& a, const Token& b) { return a.reach > b.reach; });
         const size_t base_rows = candidates.size() + other_rows;
         double expected = static_cast<double>(candidates.size());
         double draft_seconds = 0.0;

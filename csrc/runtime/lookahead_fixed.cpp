@@ -11,8 +11,8 @@ class FixedLookahead : public Lookahead {
 public:
     FixedLookahead(const LookaheadContext& context, bool adapt, bool keep)
         : context_(context), adapt_(adapt), keep_(keep) {
-        const double start = keep && context.heuristic_tokens > 0 ? context.heuristic_tokens
-                                                                  : static_cast<double>(context.num_tokens);
+        const double start =
+            keep && context.heuristic_tokens > 0 ? context.heuristic_tokens : static_cast<double>(context.num_tokens);
         tokens_.assign(context.num_sequences, start);
     }
 

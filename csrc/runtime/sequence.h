@@ -38,7 +38,10 @@ enum class FinishReason { kNone, kLength, kStop, kCallback };
 // not depend on its neighbours in the batch.
 struct Sequence {
     Sequence(size_t index_, const SequenceRequest& request_)
-        : index(index_), request(request_), tokens(request_.prompt), rng(request_.seed, 2 * index_),
+        : index(index_),
+          request(request_),
+          tokens(request_.prompt),
+          rng(request_.seed, 2 * index_),
           draft_rng(request_.seed, 2 * index_ + 1) {
         counts.add_prompt(tokens.data(), tokens.size());
     }

@@ -20,9 +20,9 @@ struct Stats {
     size_t prompt_tokens = 0;
     size_t tokens = 0;  // generated
     size_t target_forwards = 0;
-    size_t prefill_forwards = 0;      // of target_forwards, those that carried prompt tokens
-    size_t verifications = 0;         // (sequence, forward) pairs that gave at least one token
-    size_t drafted_verifications = 0;  // of these, those with a draft
+    size_t prefill_forwards = 0;             // of target_forwards, those that carried prompt tokens
+    size_t verifications = 0;                // (sequence, forward) pairs that gave at least one token
+    size_t drafted_verifications = 0;        // of these, those with a draft
     std::vector<size_t> accepted_histogram;  // [k]: drafted verifications that accepted exactly k draft tokens
     std::vector<ProposerStats> proposers;
     double total_seconds = 0.0;

@@ -60,8 +60,8 @@ class DynExecGenerateOutput(GenerateDecoderOnlyOutput):
 
 class DynExecModelForCausalLM(OVModelForCausalLM):
     """
-    Drop-in for `OVModelForCausalLM`. `generate` runs on an engine that speculates without changing the output; `forward`
-    and what the engine does not cover (beam search, say) run on the plain model, as in optimum-intel.
+    Drop-in for `OVModelForCausalLM`. `generate` runs on an engine that speculates without changing the output;
+    `forward` and what the engine does not cover (beam search, say) run on the plain model, as in optimum-intel.
 
     `last_stats` holds the [`~speculative.GenerationStats`] of the latest `generate` on the engine, `None` before.
     """
@@ -156,8 +156,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                     self._build_engine()
                 if self._not_pageable is not None:
                     logger.warning(
-                        f"{self.config.model_type}: {self._not_pageable}. `generate` works as in optimum-intel, without"
-                        " speculation and its speed-up."
+                        f"{self.config.model_type}: {self._not_pageable}. `generate` works as in optimum-intel,"
+                        " without speculation and its speed-up."
                     )
             return self._engine
 
@@ -321,10 +321,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             "token healing is not covered": bool(config.token_healing),
             "custom generate functions are not covered": call.kwargs.get("custom_generate") is not None,
             "scores, logits, attentions and hidden states are kept by the plain model only": bool(
-                config.output_scores
-                or config.output_logits
-                or config.output_attentions
-                or config.output_hidden_states
+                config.output_scores or config.output_logits or config.output_attentions or config.output_hidden_states
             ),
             "processors, criteria and streamers written for whole batches need one row per step": whole_batch
             and rows > 1,

@@ -10,16 +10,6 @@ from ..exporters.paging import to_paged
 
 
 LOGITS_INDICES = "dynexec.logits_indices"
-# What csrc/runtime/paged_model.cpp can feed, besides the caches.
-KNOWN_INPUTS = {
-    "input_ids",
-    "position_ids",
-    "past_lens",
-    "subsequence_begins",
-    "block_indices",
-    "block_indices_begins",
-    "max_context_len",
-}
 
 
 def prepare(model: Model) -> Model:
@@ -40,10 +30,6 @@ def prepare(model: Model) -> Model:
         [`NotPageableError`]: if the engine cannot run this architecture; the message says why.
     """
     paged = to_paged(model)
-    for parameter in paged.inputs:
-        name = parameter.get_any_name()
-        if name not in KNOWN_INPUTS and not name.startswith(("key_cache.", "value_cache.")):
-            raise NotPageableError(f"the engine has nothing to feed the input '{name}' with")
     _select_logits(paged)
     return paged
 

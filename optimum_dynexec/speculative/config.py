@@ -115,6 +115,7 @@ def _choice(name: str, given: dict[str, Any], default: str) -> str:
 
 
 def _positive(name: str, value: Any, limit: int | None = None) -> int:
-    if isinstance(value, bool) or int(value) != value or value < 1 or (limit is not None and value > limit):
-        raise ValueError(f"`{name}` must be a whole number from 1{'' if limit is None else f' to {limit}'}, got {value}")
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1 or (limit is not None and value > limit):
+        accepted = "at least 1" if limit is None else f"from 1 to {limit}"
+        raise ValueError(f"`{name}` must be a whole number {accepted}, got {value}")
     return int(value)
