@@ -253,6 +253,7 @@ def _unguessable(args: argparse.Namespace, setting: Setting, tokenizer: Any, sys
         )
     each = ", ".join(f"{ratio:.3f}" for ratio in result["ratios"])
     print(f"{systems[1].name} / {systems[0].name}: {result['ratio']:.3f} (repeats: {each})")
+    print(f"{result['equal']} of {result['runs']} sampled answers are equal token for token (same seeds).")
     return {"unguessable": result}
 
 

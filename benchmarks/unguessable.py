@@ -45,7 +45,8 @@ def measure(
 
     Returns:
         `dict[str, Any]`: for each system tokens per second from the medians over `repeats`, and what was proposed and
-        accepted; `ratio` of the second to the first, and `ratios`, the same in each repeat.
+        accepted; `ratio` of the second to the first, and `ratios`, the same in each repeat; `equal` of `runs` answers
+        had the same tokens, as they have with the same seed where nothing but prompt lookup proposes.
     """
     runs: dict[str, dict[tuple[int, int], Any]] = {system.name: {} for system in systems}
     for system in systems:
@@ -74,6 +75,8 @@ def measure(
             "tokens": sum(len(run.tokens) for run in by_key.values()),
         }
     plain, dynamic = (runs[system.name] for system in systems)
+    result["runs"] = len(plain)
+    result["equal"] = sum(run.tokens == dynamic[key].tokens for key, run in plain.items())
     result["ratios"] = [
         sum(plain[r, i].seconds for i in range(len(prompts))) / sum(dynamic[r, i].seconds for i in range(len(prompts)))
         for r in range(repeats)

@@ -1,0 +1,45 @@
+"""Speculative decoding with a draft model, alone and together with prompt lookup.
+
+    python examples/draft_model.py --model MODEL_DIR --draft DRAFT_DIR
+
+Both are exported directories with the same tokenizer. A draft pays when it is several times faster than the model;
+`speculation="auto"` measures that and leaves the draft alone where it does not.
+"""
+
+import argparse
+
+import torch
+from transformers import AutoTokenizer
+
+from optimum_dynexec import DynExecModelForCausalLM
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True, help="exported directory")
+    parser.add_argument("--draft", required=True, help="exported directory of a smaller model, same tokenizer")
+    parser.add_argument("--prompt", default="Explain in a few sentences why the sky is blue.")
+    parser.add_argument("--max-new-tokens", type=int, default=80)
+    args = parser.parse_args()
+
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    model = DynExecModelForCausalLM.from_pretrained(args.model, precision="exact")
+    draft = DynExecModelForCausalLM.from_pretrained(args.draft)  # drafts need not be exact
+    messages = [{"role": "user", "content": args.prompt}]
+    inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+
+    settings = {
+        "plain": {"speculation": "off"},
+        "draft model, 4 tokens": {"assistant_model": draft, "num_assistant_tokens": 4},
+        "auto, with the draft": {"assistant_model": draft, "speculation": "auto"},
+    }
+    outputs = []
+    for name, arguments in settings.items():
+        outputs.append(model.generate(**inputs, max_new_tokens=args.max_new_tokens, do_sample=False, **arguments))
+        print(f"--- {name}\n{model.last_stats}\n")
+    print(tokenizer.decode(outputs[0][0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
+    print(f"\nTokens equal in all settings: {all(torch.equal(output, outputs[0]) for output in outputs)}")
+
+
+if __name__ == "__main__":
+    main()
