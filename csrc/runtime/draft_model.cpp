@@ -11,10 +11,15 @@ namespace {
 
 constexpr size_t kPositions = 8;
 constexpr double kPrior = 0.7;  // hopeful: a draft that is never tried is never learned about
+// In observations: over all requests, and within one text, which may be quite another.
+constexpr double kLongMemory = 200.0;
+constexpr double kShortMemory = 20.0;
 
 }  // namespace
 
-AcceptanceTable DraftModel::make_memory() { return AcceptanceTable(1, kPositions, 60.0); }
+AcceptanceTable DraftModel::make_memory() { return AcceptanceTable(1, kPositions, kLongMemory); }
+
+DraftModel::State::State() : acceptance(1, kPositions, kShortMemory) {}
 
 DraftModel::DraftModel(PagedModel& model, size_t vocab, size_t max_tokens, float confidence_threshold,
                        size_t num_sequences, AcceptanceTable& memory)

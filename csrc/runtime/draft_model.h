@@ -27,7 +27,7 @@ public:
 
 private:
     struct State {
-        State() : acceptance(make_memory()) {}
+        State();
         BlockTable table;
         size_t cached = 0;
         AcceptanceTable acceptance;

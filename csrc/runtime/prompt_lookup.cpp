@@ -12,9 +12,15 @@ constexpr size_t kPositions = 5;
 // Longer matches are better guesses; beyond a few tokens the difference fades.
 size_t context_of(size_t match_length) { return match_length <= 4 ? match_length - 1 : (match_length < 8 ? 4 : 5); }
 
+// In observations: over all requests, and within one text, which may be quite another.
+constexpr double kLongMemory = 200.0;
+constexpr double kShortMemory = 20.0;
+
 }  // namespace
 
-AcceptanceTable PromptLookup::make_memory() { return AcceptanceTable(kContexts, kPositions, 100.0); }
+AcceptanceTable PromptLookup::make_memory() { return AcceptanceTable(kContexts, kPositions, kLongMemory); }
+
+PromptLookup::State::State(size_t max_ngram) : index(max_ngram), acceptance(kContexts, kPositions, kShortMemory) {}
 
 PromptLookup::PromptLookup(size_t max_ngram, size_t num_sequences, AcceptanceTable& memory)
     : Proposer("prompt_lookup"), memory_(memory) {

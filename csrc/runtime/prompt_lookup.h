@@ -26,7 +26,7 @@ public:
 
 private:
     struct State {
-        explicit State(size_t max_ngram) : index(max_ngram), acceptance(make_memory()) {}
+        explicit State(size_t max_ngram);
         NGramIndex index;
         AcceptanceTable acceptance;
         size_t context = 0;

@@ -1,6 +1,6 @@
 """The engine: a decoder IR made ready for it, and the C++ decode loop that runs it."""
 
-import openvino  # noqa: F401  (the extension needs the libopenvino that this loads)
+import openvino  # the extension needs the libopenvino that this loads
 
 from .. import _C
 from .engine import EXACT_OV_CONFIG, Engine

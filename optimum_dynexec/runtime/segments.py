@@ -1,8 +1,11 @@
 """Cuts a paged decoder into segments at residual-stream boundaries."""
 
+import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 from openvino import Model
+
+from ..exporters.paging import CACHE_PREFIXES
 
 
 HIDDEN_STATES = "dynexec.hidden_states"
@@ -21,9 +24,11 @@ def cut(model: Model, boundaries: list[str]) -> list[Model]:
             Friendly names of the nodes to cut after, in the order of execution.
 
     Raises:
-        `ValueError`: if a name is not in the model, or the names are not in the order of execution.
+        `ValueError`: if a name is not in the model, the names are not in the order of execution, or a layer after a
+            boundary needs one before it.
     """
     model = model.clone()
+    _fold_static_dimensions(model)
     nodes = {op.get_friendly_name(): op for op in model.get_ordered_ops()}
     missing = [name for name in boundaries if name not in nodes]
     if missing:
@@ -39,13 +44,39 @@ def cut(model: Model, boundaries: list[str]) -> list[Model]:
     ends = [result for result, _ in cuts] + list(model.get_results())
     parameters = list(model.get_parameters()) + [parameter for _, parameter in cuts]
     segments = []
+    seen_caches: set[str] = set()
     for index, end in enumerate(ends):
         needed = _parameters_of(end, parameters)
         expected = [] if index == 0 else [cuts[index - 1][1].get_name()]
         if [p.get_name() for p in needed if p.get_friendly_name() == HIDDEN_STATES] != expected:
             raise ValueError(f"{boundaries} does not cut the model into a chain: the names must be in execution order")
+        caches = {p.get_name() for p in needed if p.output(0).get_any_name().startswith(CACHE_PREFIXES)}
+        if caches & seen_caches:
+            raise ValueError(f"{boundaries} does not cut the model: a layer after a boundary needs one before it")
+        seen_caches |= caches
         segments.append(ov.Model([end], needed, f"{model.get_friendly_name()}.segment_{index}"))
     return segments
+
+
+def _fold_static_dimensions(model: Model) -> None:
+    """
+    Replaces the dimensions that a graph reads off its tensors, where they are known, by constants. All layers may
+    share what one of them has read off (Phi-3 does), and would else need that layer's tensors behind a boundary.
+    """
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "Gather" or node.input_value(0).get_node().get_type_name() != "ShapeOf":
+            continue
+        shape = node.input_value(0).get_node().input_value(0).get_partial_shape()
+        indices = node.input_value(1).get_node()
+        if shape.rank.is_dynamic or indices.get_type_name() != "Constant":
+            continue
+        axes = np.asarray(indices.data)
+        dimensions = [shape[int(axis)] for axis in axes.flatten()]
+        if any(dimension.is_dynamic for dimension in dimensions):
+            continue
+        values = np.array([dimension.get_length() for dimension in dimensions], np.int64).reshape(axes.shape)
+        constant = ops.constant(values, node.get_output_element_type(0))
+        node.output(0).replace(constant.output(0))
 
 
 def _parameters_of(end: ov.Node, parameters: list[ov.Node]) -> list[ov.Node]:
