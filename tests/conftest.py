@@ -12,6 +12,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,5 +76,24 @@ def tiny_export(tiny_hf: Callable[..., Path], tmp_path_factory: pytest.TempPathF
             export_dynexec(source, base / key, weight_format=weight_format, **compression)
             made[key] = base / key
         return made[key]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_export: Callable[..., Path]) -> Callable[..., Any]:
+    """
+    `tiny_model(name, weight_format="fp32", **options)`: the export of that name, loaded as `DynExecModelForCausalLM`
+    with `precision="exact"`. Not to be changed by a test.
+    """
+    from optimum_dynexec import DynExecModelForCausalLM
+
+    loaded = {}
+
+    def get(name: str, weight_format: str = "fp32", **options):
+        directory = tiny_export(name, weight_format, **options)
+        if directory not in loaded:
+            loaded[directory] = DynExecModelForCausalLM.from_pretrained(directory, precision="exact")
+        return loaded[directory]
 
     return get
