@@ -5,6 +5,19 @@
 #include <cmath>
 
 namespace dynexec {
+namespace {
+
+// In observations: over requests, and within one text, which may be quite another.
+constexpr double kLongMemory = 200.0;
+constexpr double kShortMemory = 20.0;
+// What earlier requests have shown is worth so many observations of the text itself.
+constexpr double kWeightOfRequests = 2.0;
+
+}  // namespace
+
+AcceptanceTable AcceptanceTable::over_requests(size_t contexts, size_t positions) {
+    return AcceptanceTable(contexts, positions, kLongMemory);
+}
 
 AcceptanceTable::AcceptanceTable(size_t contexts, size_t positions, double memory)
     : positions_(positions), decay_(std::exp(-1.0 / memory)), cells_(contexts * positions) {}
@@ -29,6 +42,24 @@ void AcceptanceTable::forget(double factor) {
         c.accepted *= factor;
         c.seen *= factor;
     }
+}
+
+RunningAcceptance::RunningAcceptance(AcceptanceTable& over_requests)
+    : over_requests_(&over_requests), here_(over_requests.contexts(), over_requests.positions(), kShortMemory) {}
+
+size_t RunningAcceptance::score(size_t context, const std::vector<int64_t>& guessed, const int64_t* came, size_t n) {
+    for (size_t i = 0; i < std::min(n, guessed.size()); ++i) {
+        const bool accepted = guessed[i] == came[i];
+        over_requests_->observe(context, i, accepted);
+        here_.observe(context, i, accepted);
+        if (!accepted) return i;
+    }
+    return std::min(n, guessed.size());
+}
+
+double RunningAcceptance::estimate(size_t context, size_t position, double prior, double weight) const {
+    const double before = over_requests_->estimate(context, position, prior, weight);
+    return here_.estimate(context, position, before, kWeightOfRequests);
 }
 
 }  // namespace dynexec

@@ -11,15 +11,10 @@ namespace {
 
 constexpr size_t kPositions = 8;
 constexpr double kPrior = 0.7;  // hopeful: a draft that is never tried is never learned about
-// In observations: over all requests, and within one text, which may be quite another.
-constexpr double kLongMemory = 200.0;
-constexpr double kShortMemory = 20.0;
 
 }  // namespace
 
-AcceptanceTable DraftModel::make_memory() { return AcceptanceTable(1, kPositions, kLongMemory); }
-
-DraftModel::State::State() : acceptance(1, kPositions, kShortMemory) {}
+AcceptanceTable DraftModel::make_memory() { return AcceptanceTable::over_requests(1, kPositions); }
 
 DraftModel::DraftModel(PagedModel& model, size_t vocab, size_t max_tokens, float confidence_threshold,
                        size_t num_sequences, AcceptanceTable& memory)
@@ -27,18 +22,16 @@ DraftModel::DraftModel(PagedModel& model, size_t vocab, size_t max_tokens, float
       model_(model),
       vocab_(vocab),
       max_tokens_(max_tokens),
-      confidence_threshold_(confidence_threshold),
-      states_(num_sequences),
-      memory_(memory) {
+      confidence_threshold_(confidence_threshold) {
     // What was learned on earlier requests fades, so that a draft that had been given up is tried again.
-    memory_.forget(0.8);
+    memory.forget(0.8);
+    for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(memory);
 }
 
 size_t DraftModel::offer(const Sequence&, size_t limit) { return std::min(limit, max_tokens_); }
 
 double DraftModel::acceptance(const Sequence& sequence, size_t position) const {
-    const double prior = memory_.estimate(0, position, kPrior, 4.0);
-    return states_[sequence.index].acceptance.estimate(0, position, prior, 2.0);
+    return states_[sequence.index].acceptance.estimate(0, position, kPrior, 4.0);
 }
 
 double DraftModel::seconds(const Sequence& sequence, size_t tokens) const {
@@ -110,17 +103,7 @@ void DraftModel::committed(const Sequence& sequence, size_t n) {
     if (!state.proposed) return;
     state.proposed = false;
     const size_t base = sequence.tokens.size() - n;
-    const auto& draft = sequence.draft.tokens;
-    size_t matched = 0;
-    while (matched < std::min(n, draft.size()) && draft[matched] == sequence.tokens[base + matched]) ++matched;
-    for (size_t i = 0; i < matched; ++i) {
-        state.acceptance.observe(0, i, true);
-        memory_.observe(0, i, true);
-    }
-    if (matched < std::min(n, draft.size())) {
-        state.acceptance.observe(0, matched, false);
-        memory_.observe(0, matched, false);
-    }
+    const size_t matched = state.acceptance.score(0, sequence.draft.tokens, sequence.tokens.data() + base, n);
     state.cached = std::min(state.cached, base + matched);
 }
 

@@ -1,6 +1,7 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #pragma once
 
+#include <deque>
 #include <vector>
 
 #include "runtime/acceptance.h"
@@ -27,10 +28,10 @@ public:
 
 private:
     struct State {
-        State();
+        explicit State(AcceptanceTable& memory) : acceptance(memory) {}
         BlockTable table;
         size_t cached = 0;
-        AcceptanceTable acceptance;
+        RunningAcceptance acceptance;
         bool proposed = false;
     };
     // Chooses the next draft token from `row`; returns whether the draft may go on.
@@ -40,8 +41,7 @@ private:
     size_t vocab_;
     size_t max_tokens_;
     float confidence_threshold_;
-    std::vector<State> states_;
-    AcceptanceTable& memory_;
+    std::deque<State> states_;  // a block table does not move
 };
 
 }  // namespace dynexec

@@ -12,19 +12,13 @@ constexpr size_t kPositions = 5;
 // Longer matches are better guesses; beyond a few tokens the difference fades.
 size_t context_of(size_t match_length) { return match_length <= 4 ? match_length - 1 : (match_length < 8 ? 4 : 5); }
 
-// In observations: over all requests, and within one text, which may be quite another.
-constexpr double kLongMemory = 200.0;
-constexpr double kShortMemory = 20.0;
-
 }  // namespace
 
-AcceptanceTable PromptLookup::make_memory() { return AcceptanceTable(kContexts, kPositions, kLongMemory); }
-
-PromptLookup::State::State(size_t max_ngram) : index(max_ngram), acceptance(kContexts, kPositions, kShortMemory) {}
+AcceptanceTable PromptLookup::make_memory() { return AcceptanceTable::over_requests(kContexts, kPositions); }
 
 PromptLookup::PromptLookup(size_t max_ngram, size_t num_sequences, AcceptanceTable& memory)
-    : Proposer("prompt_lookup"), memory_(memory) {
-    for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(max_ngram);
+    : Proposer("prompt_lookup") {
+    for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(max_ngram, memory);
 }
 
 void PromptLookup::catch_up(State& state, const Sequence& sequence) {
@@ -45,8 +39,7 @@ size_t PromptLookup::offer(const Sequence& sequence, size_t limit) {
 
 double PromptLookup::acceptance(const Sequence& sequence, size_t position) const {
     const State& state = states_[sequence.index];
-    const double prior = memory_.estimate(state.context, position, 0.5, 2.0);
-    return state.acceptance.estimate(state.context, position, prior, 2.0);
+    return state.acceptance.estimate(state.context, position, 0.5, 2.0);
 }
 
 void PromptLookup::propose(const std::vector<Order>& orders) {
@@ -60,13 +53,7 @@ void PromptLookup::committed(const Sequence& sequence, size_t n) {
     // Every offer is scored against what came, also the part that was not proposed: that costs nothing and keeps the
     // estimate alive while speculation is off.
     State& state = states_[sequence.index];
-    const int64_t* came = sequence.tokens.data() + sequence.tokens.size() - n;
-    for (size_t i = 0; i < std::min(n, state.offered.size()); ++i) {
-        const bool accepted = state.offered[i] == came[i];
-        state.acceptance.observe(state.context, i, accepted);
-        memory_.observe(state.context, i, accepted);
-        if (!accepted) break;
-    }
+    state.acceptance.score(state.context, state.offered, sequence.tokens.data() + sequence.tokens.size() - n, n);
     state.offered.clear();
 }
 

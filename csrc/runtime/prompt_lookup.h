@@ -26,16 +26,15 @@ public:
 
 private:
     struct State {
-        explicit State(size_t max_ngram);
+        State(size_t max_ngram, AcceptanceTable& memory) : index(max_ngram), acceptance(memory) {}
         NGramIndex index;
-        AcceptanceTable acceptance;
+        RunningAcceptance acceptance;
         size_t context = 0;
         std::vector<int64_t> offered;
     };
     void catch_up(State& state, const Sequence& sequence);
 
     std::vector<State> states_;
-    AcceptanceTable& memory_;
 };
 
 }  // namespace dynexec
