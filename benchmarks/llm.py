@@ -162,6 +162,8 @@ def _speed(
 ) -> dict[str, Any]:
     questions = load_questions(args.questions, args.max_questions_per_category)
     records = Records(path, settings)
+    if records.others:
+        print(f"{path} also holds {records.others} records of another model, build or setting, which are left alone.")
     start = time.perf_counter()
     with contextlib.suppress(KeyboardInterrupt):  # what is there is reported
         _generate(args, setting, tokenizer, systems, questions, records)
@@ -171,9 +173,7 @@ def _speed(
         print("No question has been answered by all systems yet.")
         return {"figures": {}}
     print(f"\n{METHOD}")
-    print(
-        f"{len(done)} of {len(questions)} questions, {args.repeats} repeat(s), seed: none is used in greedy decoding."
-    )
+    print(f"{len(done)} of {len(questions)} questions, {args.repeats} repeat(s); greedy decoding uses no seed.")
     if records.resumed:
         print(f"{records.resumed} of {len(records.generations)} records are of earlier runs in the same setting.")
     print(f"\n{report(groups)}")

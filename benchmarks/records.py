@@ -33,6 +33,7 @@ class Records:
         text = json.dumps(settings, sort_keys=True)
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.generations: dict[Key, Generation] = {}
+        self.others = 0
         if path.is_file():
             for line in path.read_text(encoding="utf-8").splitlines():
                 self._read(line)
@@ -46,6 +47,8 @@ class Records:
         if row.pop("fingerprint", None) == self.fingerprint:
             key = Key(row.pop("system"), row.pop("question_id"), row.pop("repeat"))
             self.generations[key] = Generation(**row)
+        else:
+            self.others += 1
 
     def __contains__(self, key: Key) -> bool:
         return key in self.generations

@@ -24,6 +24,7 @@ class Figures:
         seconds (`float`): the calls from end to end, summed.
         tokens_per_second (`float`): `tokens / seconds`.
         decode_tokens_per_second (`float`): without the first token of each question and the time until it.
+        first_token_seconds (`float`): mean time until the first token.
         mean_accepted_length (`float`): tokens per forward pass of the model that gave tokens; 1 is plain decoding.
         acceptance_rate (`float`, *optional*): share of the proposed tokens that were accepted.
         equal (`int`, *optional*):
@@ -37,6 +38,7 @@ class Figures:
     seconds: float
     tokens_per_second: float
     decode_tokens_per_second: float
+    first_token_seconds: float
     mean_accepted_length: float
     acceptance_rate: float | None
     equal: int | None
@@ -79,6 +81,7 @@ def figures(records: Records, questions: Sequence[Question], system: System, rep
         seconds=seconds,
         tokens_per_second=tokens / seconds,
         decode_tokens_per_second=(tokens - len(questions)) / decode_seconds if decode_seconds > 0 else 0.0,
+        first_token_seconds=(seconds - decode_seconds) / len(questions),
         mean_accepted_length=tokens / steps,
         acceptance_rate=sum(filter(None, accepted)) / total_proposed if total_proposed else None,
         equal=equal_questions(records, questions, system.name, system.reference, repeats),
@@ -134,6 +137,7 @@ def group_table(rows: Sequence[Figures]) -> str:
             f"{row.decode_tokens_per_second:.1f}",
             _ratio(row, plain),
             _ratio(row, best),
+            f"{row.first_token_seconds * 1e3:.0f}",
             f"{row.mean_accepted_length:.2f}",
             "" if row.acceptance_rate is None else f"{row.acceptance_rate:.0%}",
             "" if row.equal is None else f"{row.equal} of {row.questions}",
@@ -142,17 +146,9 @@ def group_table(rows: Sequence[Figures]) -> str:
         for row in rows
     ]
     best_header = "x best genai" if best is None else f"x {best.system}"
-    header = [
-        "system",
-        "tokens/s",
-        "decode only",
-        f"x {PEER}",
-        best_header,
-        "accepted length",
-        "acceptance",
-        "= own plain",
-    ]
-    return markdown([*header, "tokens"], table)
+    header = ["system", "tokens/s", "decode only", f"x {PEER}", best_header]
+    header += ["first token ms", "accepted length", "acceptance", "= own plain", "tokens"]
+    return markdown(header, table)
 
 
 def task_table(groups: dict[str, list[Figures]]) -> str:
