@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from huggingface_hub.constants import HF_HUB_CACHE
 from optimum.commands.base import BaseOptimumCLICommand, CommandInfo
 from optimum.commands.export.openvino import parse_args_openvino
 
@@ -30,6 +31,8 @@ class DynExecExportCommand(BaseOptimumCLICommand):
     @staticmethod
     def parse_args(parser: "ArgumentParser"):
         parse_args_openvino(parser)
+        # Its own default overlooks HF_HUB_CACHE.
+        parser.set_defaults(cache_dir=HF_HUB_CACHE)
         for action in parser._actions:
             if action.dest in HIDDEN_OPTIONS:
                 action.help, action.default = argparse.SUPPRESS, argparse.SUPPRESS

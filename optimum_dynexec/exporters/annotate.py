@@ -3,7 +3,7 @@
 import logging
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..configuration import DynExecConfig, check_exit_layers
 from ..utils.model_hash import hash_model
@@ -86,15 +86,15 @@ def annotate_export(directory: str | Path, *, exit_layers: list[int] | None = No
     return config
 
 
-def layers_of(model_name_or_path: str | Path, trust_remote_code: bool = False) -> int | None:
+def layers_of(model_name_or_path: str | Path, **loading: Any) -> int | None:
     """
     Number of decoder layers that a model's configuration states.
 
     Args:
         model_name_or_path (`str` or `Path`):
             Id on the Hub or local directory.
-        trust_remote_code (`bool`, *optional*, defaults to `False`):
-            Whether code in the model's repository may run.
+        loading (*optional*):
+            Arguments of `AutoConfig.from_pretrained`.
 
     Returns:
         `int`, *optional*: `None` if it has no such entry or cannot be read without running code.
@@ -102,7 +102,7 @@ def layers_of(model_name_or_path: str | Path, trust_remote_code: bool = False) -
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(model_name_or_path, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(model_name_or_path, **loading)
     except (OSError, ValueError) as error:
         logger.debug("no configuration of %s: %s", model_name_or_path, error)
         return None

@@ -70,8 +70,9 @@ def export_dynexec(
             _check_copyable(source, options)
             _copy_export(Path(source), staging)
         else:
-            task = resolve_task(source, task)
-            if exit_layers and (num_layers := layers_of(source, bool(options.get("trust_remote_code")))):
+            task = resolve_task(source, task, options.get("cache_dir"))
+            loading = {name: options[name] for name in ("trust_remote_code", "cache_dir") if name in options}
+            if exit_layers and (num_layers := layers_of(source, **loading)):
                 check_exit_layers(exit_layers, num_layers)
             with _temporary_files_in(staging / ".tmp"):
                 export_openvino(source, staging, task, options)

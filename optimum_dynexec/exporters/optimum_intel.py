@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.constants import HF_HUB_CACHE
 from optimum.commands.export.openvino import OVExportCommand, parse_args_openvino
 
 
@@ -45,4 +46,6 @@ def export_openvino(model_name_or_path: str, output: Path, task: str, options: d
 def _default_arguments() -> Namespace:
     parser = ArgumentParser()
     parse_args_openvino(parser)
+    # Its own default overlooks HF_HUB_CACHE.
+    parser.set_defaults(cache_dir=HF_HUB_CACHE)
     return parser.parse_args(["--model", "model", "output"])

@@ -1,6 +1,7 @@
 """Which task a model is exported for."""
 
 import json
+import os
 from pathlib import Path
 
 from .errors import ExportError
@@ -9,7 +10,7 @@ from .errors import ExportError
 DECODER_TASK = "text-generation-with-past"
 
 
-def resolve_task(model_name_or_path: str, task: str) -> str:
+def resolve_task(model_name_or_path: str, task: str, cache_dir: str | None = None) -> str:
     """
     Settles the task, from the model's architecture where `"auto"` is asked for.
 
@@ -20,21 +21,20 @@ def resolve_task(model_name_or_path: str, task: str) -> str:
             Id on the Hub or local directory.
         task (`str`):
             `"auto"` or a task's name.
+        cache_dir (`str`, *optional*):
+            Where downloads are kept, if not in the usual place.
 
     Returns:
-        `str`: `"text-generation-with-past"`, the task that decoders are exported for; or `"auto"` for a model on the
-        Hub, whose task is not known before it is downloaded.
+        `str`: `"text-generation-with-past"`, the task that decoders are exported for.
 
     Raises:
         [`ExportError`]: if the task is another one, or cannot be inferred.
     """
-    if task == "auto" and not Path(model_name_or_path).is_dir():
-        return task
-    if task != "auto":
-        if task not in {DECODER_TASK, "causal-lm-with-past"}:
-            raise ExportError(f"the task '{task}' cannot be exported; accepted are 'auto' and '{DECODER_TASK}'")
+    if task in {DECODER_TASK, "causal-lm-with-past"}:
         return DECODER_TASK
-    architecture = _architecture(Path(model_name_or_path))
+    if task != "auto":
+        raise ExportError(f"the task '{task}' cannot be exported; accepted are 'auto' and '{DECODER_TASK}'")
+    architecture = _architecture(model_name_or_path, cache_dir)
     inferred = _infer(architecture)
     if inferred is None:
         raise ExportError(
@@ -49,12 +49,21 @@ def resolve_task(model_name_or_path: str, task: str) -> str:
     return DECODER_TASK
 
 
-def _architecture(directory: Path) -> str | None:
-    path = directory / "config.json"
-    if not path.is_file():
-        raise ExportError(f"{directory} is not a model: it has no config.json")
+def _architecture(model_name_or_path: str, cache_dir: str | None) -> str | None:
+    from transformers.utils import cached_file
+
+    path: str | None
+    if Path(model_name_or_path).is_dir():
+        path = os.path.join(model_name_or_path, "config.json")
+        if not os.path.isfile(path):
+            raise ExportError(f"{model_name_or_path} is not a model: it has no config.json")
+    else:
+        try:
+            path = cached_file(model_name_or_path, "config.json", cache_dir=cache_dir)
+        except OSError as error:
+            raise ExportError(f"{model_name_or_path} is no local directory, and not to be had: {error}") from error
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(Path(str(path)).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ExportError(f"{path} is not valid JSON: {error}") from error
     architectures = config.get("architectures") if isinstance(config, dict) else None

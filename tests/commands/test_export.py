@@ -1,3 +1,5 @@
+import os
+import shutil
 import subprocess
 import sys
 
@@ -29,6 +31,23 @@ def test_exports(tiny_hf, tmp_path):
     assert config.exit_layers == [0, 1]
     assert (tmp_path / "output" / "openvino_tokenizer.xml").is_file()
     assert b"u8" in (tmp_path / "output" / "openvino_model.xml").read_bytes()
+
+
+def test_id_on_the_hub(tiny_hf, tmp_path):
+    """Of a model that was downloaded before, as there is no Hub to reach here."""
+    repository = tmp_path / "cache" / "models--owner--tiny"
+    shutil.copytree(tiny_hf("llama"), repository / "snapshots" / "0123abcd")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0123abcd")
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "cache")}
+    result = run("dynexec", "--model", "owner/tiny", "--exit-layers", "1", tmp_path / "output", env=offline)
+    assert result.returncode == 0, result.stderr
+    assert DynExecConfig.from_pretrained(tmp_path / "output").exit_layers == [1]
+    assert (tmp_path / "output" / "openvino_tokenizer.xml").is_file()
+
+    result = run("dynexec", "--model", "owner/other", tmp_path / "output", env=offline)
+    assert result.returncode == 1
+    assert "owner/other is no local directory, and not to be had" in result.stderr.strip().splitlines()[-1]
 
 
 def test_error_is_one_line(tiny_hf, tmp_path):
