@@ -8,13 +8,11 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from optimum.commands.base import BaseOptimumCLICommand, CommandInfo
 from optimum.commands.export.openvino import parse_args_openvino
 
+from ..exporters.optimum_intel import DENIED_OPTIONS
+
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-
-
-# Options of `export openvino` that are left out; given all the same, they end in an error that says why.
-HIDDEN_OPTIONS = {"disable_stateful", "framework", "library"}
 
 
 def parse_layers(text: str) -> list[int]:
@@ -34,7 +32,8 @@ class DynExecExportCommand(BaseOptimumCLICommand):
         # Its own default overlooks HF_HUB_CACHE.
         parser.set_defaults(cache_dir=HF_HUB_CACHE)
         for action in parser._actions:
-            if action.dest in HIDDEN_OPTIONS:
+            # Left out of the help. Given all the same, they end in an error that says why.
+            if action.dest in DENIED_OPTIONS:
                 action.help, action.default = argparse.SUPPRESS, argparse.SUPPRESS
         group = parser.add_argument_group("Dynamic execution")
         group.add_argument(
