@@ -42,12 +42,12 @@ METHOD = (
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     logging.getLogger("nncf").setLevel(logging.WARNING)
+    systems = _systems(args)
     model = _model_directory(args)
     tokenizer = AutoTokenizer.from_pretrained(model)
-    systems = _systems(args)
     setting = Setting(
         model=model,
-        draft=_draft_directory(args, model) if any(system.needs_draft for system in systems) else None,
+        draft=_draft_directory(args) if any(system.needs_draft for system in systems) else None,
         precision=args.precision,
         eos_token_ids=eos_token_ids(model),
         prefix_caching=args.genai_prefix_caching,
@@ -109,7 +109,7 @@ def _model_directory(args: argparse.Namespace) -> Path:
     return exported(args.model, args.weight_format or "fp32", args.export_dir)
 
 
-def _draft_directory(args: argparse.Namespace, model: Path) -> Path:
+def _draft_directory(args: argparse.Namespace) -> Path:
     draft = args.draft or args.model
     if is_exported(draft):
         return Path(draft)
@@ -118,7 +118,10 @@ def _draft_directory(args: argparse.Namespace, model: Path) -> Path:
 
 def _systems(args: argparse.Namespace) -> list[System]:
     default = memory.DEFAULT_SYSTEMS if args.memory else unguessable.SYSTEMS if args.unguessable else ("*",)
-    systems = select(args.systems or list(default))
+    try:
+        systems = select(args.systems or list(default))
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     if args.draft is None and is_exported(args.model):
         # It cannot be compressed to INT4 any more.
         left_out = [system.name for system in systems if system.needs_draft]
