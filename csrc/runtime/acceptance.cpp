@@ -11,7 +11,7 @@ namespace {
 constexpr double kLongMemory = 200.0;
 constexpr double kShortMemory = 20.0;
 // What earlier requests have shown is worth so many observations of the text itself.
-constexpr double kWeightOfRequests = 2.0;
+constexpr double kWeightOfRequests = 4.0;
 
 }  // namespace
 

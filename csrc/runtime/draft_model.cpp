@@ -38,7 +38,10 @@ double DraftModel::seconds(const Sequence& sequence, size_t tokens) const {
     if (tokens == 0) return 0.0;
     const size_t backlog = sequence.tokens.size() - states_[sequence.index].cached;
     const CostModel& cost = model_.cost_model();
-    return cost.seconds(backlog) + static_cast<double>(tokens - 1) * cost.seconds(1);
+    // Catching up, with the prompt above all, serves every later draft too: each token bears its share.
+    const double catching_up = cost.seconds(backlog) - cost.seconds(1);
+    const double share = static_cast<double>(tokens) / static_cast<double>(sequence.remaining());
+    return static_cast<double>(tokens) * cost.seconds(1) + share * catching_up;
 }
 
 bool DraftModel::choose(Sequence& sequence, float* row) {

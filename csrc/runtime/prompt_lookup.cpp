@@ -9,6 +9,14 @@ namespace {
 constexpr size_t kContexts = 6;
 constexpr size_t kPositions = 5;
 
+// What is believed before anything was seen: acceptance by match length and position, as measured with
+// SmolLM2-135M-Instruct on instructions, arithmetic and summaries. Outweighed after some ten observations.
+constexpr double kPrior[kContexts][kPositions] = {
+    {0.25, 0.55, 0.60, 0.70, 0.70}, {0.50, 0.65, 0.70, 0.70, 0.80}, {0.60, 0.70, 0.70, 0.80, 0.80},
+    {0.70, 0.70, 0.80, 0.80, 0.80}, {0.75, 0.80, 0.80, 0.80, 0.90}, {0.90, 0.90, 0.95, 0.95, 0.95},
+};
+constexpr double kPriorWeight = 8.0;
+
 // Longer matches are better guesses; beyond a few tokens the difference fades.
 size_t context_of(size_t match_length) { return match_length <= 4 ? match_length - 1 : (match_length < 8 ? 4 : 5); }
 
@@ -39,7 +47,8 @@ size_t PromptLookup::offer(const Sequence& sequence, size_t limit) {
 
 double PromptLookup::acceptance(const Sequence& sequence, size_t position) const {
     const State& state = states_[sequence.index];
-    return state.acceptance.estimate(state.context, position, 0.5, 2.0);
+    const double prior = kPrior[state.context][std::min(position, kPositions - 1)];
+    return state.acceptance.estimate(state.context, position, prior, kPriorWeight);
 }
 
 void PromptLookup::propose(const std::vector<Order>& orders) {
