@@ -233,7 +233,10 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             num_assistant_tokens_schedule (`str`, *optional*):
                 transformers' `"constant"`, `"heuristic"`, `"heuristic_transient"`, or `"auto"`.
             seed (`int`, *optional*):
-                For sampling. Unset, it is drawn from torch's generator, so `transformers.set_seed` works.
+                For sampling, from 0 to 2**64 - 1. Unset, it is drawn from torch's generator, so
+                `transformers.set_seed` works. Prompt lookup does not change the tokens that a seed gives; an assistant
+                model does, and so do its draft lengths, which are the same every time only with the schedule
+                `"constant"`.
             presence_penalty, frequency_penalty (`float`, *optional*, defaults to 0):
                 Subtracted from the logits of generated tokens, once or per occurrence.
 
@@ -276,6 +279,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             generation_config, **{name: value for name, value in kwargs.items() if name not in CALL_ARGUMENTS}
         )
         reason = self._why_plain(call, config, model_kwargs)
+        if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**64):
+            raise ValueError(f"`seed` must be a whole number from 0 to 2**64 - 1, got {seed!r}")
         seed = int(torch.randint(2**62, (1,))) if seed is None and config.do_sample else seed
         if reason is not None:
             if speculation_config.enabled and speculation_asked:

@@ -12,8 +12,12 @@ SCHEDULES = tuple(_C.lookahead_names())
 
 # Longest draft that "auto" considers: one less than the longest forward pass that is timed at load.
 AUTO_NUM_TOKENS = 31
+# Longest draft that can be asked for.
+MAX_NUM_TOKENS = 1024
 # Match length at which a longer n-gram says no more about the next token.
 AUTO_NGRAM_SIZE = 8
+# What csrc/kernels/ngram_index.h takes.
+MAX_NGRAM_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,8 @@ class SpeculationConfig:
         threshold = given.get("assistant_confidence_threshold")
         if threshold is None:
             threshold = 0.4 if draft_model else 0.0
-        if not 0.0 <= threshold <= 1.0:
-            raise ValueError(f"`assistant_confidence_threshold` must be between 0 and 1, got {threshold}")
+        if not isinstance(threshold, int | float) or not 0.0 <= threshold <= 1.0:
+            raise ValueError(f"`assistant_confidence_threshold` must be between 0 and 1, got {threshold!r}")
         ngram_size = given.get("max_matching_ngram_size")
         if ngram_size is None:
             ngram_size = 2 if speculation == "prompt_lookup" and schedule != "auto" else AUTO_NGRAM_SIZE
@@ -99,9 +103,9 @@ class SpeculationConfig:
             prompt_lookup=prompt_lookup,
             draft_model=draft_model,
             schedule=schedule,
-            num_assistant_tokens=_positive("num_assistant_tokens` / `prompt_lookup_num_tokens", length),
+            num_assistant_tokens=_whole("num_assistant_tokens` / `prompt_lookup_num_tokens", length, MAX_NUM_TOKENS),
             assistant_confidence_threshold=float(threshold),
-            max_matching_ngram_size=_positive("max_matching_ngram_size", ngram_size, 64),
+            max_matching_ngram_size=_whole("max_matching_ngram_size", ngram_size, MAX_NGRAM_SIZE),
         )
 
 
@@ -114,8 +118,7 @@ def _choice(name: str, given: dict[str, Any], default: str) -> str:
     return value
 
 
-def _positive(name: str, value: Any, limit: int | None = None) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1 or (limit is not None and value > limit):
-        accepted = "at least 1" if limit is None else f"from 1 to {limit}"
-        raise ValueError(f"`{name}` must be a whole number {accepted}, got {value}")
-    return int(value)
+def _whole(name: str, value: Any, limit: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= limit:
+        raise ValueError(f"`{name}` must be a whole number from 1 to {limit}, got {value!r}")
+    return value
