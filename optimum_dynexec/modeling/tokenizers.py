@@ -13,7 +13,7 @@ def check_same_tokenizer(target: Path, draft: Path, target_vocab_size: int, draf
     the sizes of the models' vocabularies must be equal.
 
     Raises:
-        `ValueError`: if they differ; the message says in what.
+        `ValueError`: if they differ, the message says in what; or if a `tokenizer.json` cannot be read.
     """
     ours, theirs = _vocabulary(target), _vocabulary(draft)
     if ours is None or theirs is None:
@@ -39,11 +39,13 @@ def _vocabulary(directory: Path) -> dict[str, int] | None:
 
 @lru_cache(maxsize=8)
 def _read_vocabulary(path: Path, _modified: int) -> dict[str, int]:
-    with path.open(encoding="utf-8") as file:
-        content = json.load(file)
-    vocabulary = content["model"]["vocab"]
-    # Unigram models list [token, score] pairs; the others map tokens to ids.
-    if isinstance(vocabulary, list):
-        vocabulary = {token: index for index, (token, _score) in enumerate(vocabulary)}
-    added = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
-    return {**vocabulary, **added}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        vocabulary = content["model"]["vocab"]
+        # Unigram models list [token, score] pairs; the others map tokens to ids.
+        if isinstance(vocabulary, list):
+            vocabulary = {token: index for index, (token, _score) in enumerate(vocabulary)}
+        added = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
+        return {**vocabulary, **added}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{path} is not a tokenizer that can be compared: {error!r}") from error
