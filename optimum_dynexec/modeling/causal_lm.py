@@ -388,6 +388,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 f"`input_ids` must have the shape (batch_size, length) with at least one token, got"
                 f" {tuple(input_ids.shape)}"
             )
+        if input_ids.is_floating_point() or input_ids.is_complex() or input_ids.dtype == torch.bool:
+            raise ValueError(f"`input_ids` must hold whole numbers, got {input_ids.dtype}")
         has_mask = model_kwargs.get("attention_mask") is not None
         self._prepare_special_tokens(config, has_mask, device=input_ids.device)
         if not has_mask:
