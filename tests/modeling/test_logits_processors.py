@@ -60,7 +60,7 @@ def build(case):
 
 
 def at_the_threshold(case, before):
-    """Tokens that rounding alone keeps or removes: the mass before them is that of top-p, or they have that of min-p."""
+    """Tokens that rounding alone keeps or removes: at the mass of top-p, or with the probability of min-p."""
     found = np.zeros(len(before), bool)
     probabilities = before.double().softmax(-1).numpy()
     if "top_p" in case:
