@@ -1,6 +1,7 @@
 """`DynExecModelForCausalLM`: `OVModelForCausalLM` whose `generate` spends compute where the text needs it."""
 
 import logging
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -22,6 +23,7 @@ from ..exporters.boundaries import find_layer_boundaries
 from ..exporters.errors import NotPageableError, NotSegmentableError
 from ..exporters.marking import mark_boundaries
 from ..runtime import EXACT_OV_CONFIG, Engine
+from ..runtime.paged import prepare
 from ..speculative.config import SpeculationConfig
 from ..speculative.stats import GenerationStats
 from ..utils.model_hash import hash_model
@@ -502,18 +504,30 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         return config if exit_layers is None else replace(config, exit_layers=list(exit_layers))
 
     def _save_pretrained(self, save_directory: str | Path) -> None:
-        super()._save_pretrained(save_directory)
-        if self.dynexec_config is None:
-            return
-        path = Path(save_directory) / self._ov_model_paths["model"]
-        mark_boundaries(path, list(self.dynexec_config.hidden_state_names.values()))
-        config = replace(
-            self.dynexec_config,
-            model_hash=hash_model(path.parent, path.stem),
-            pageable=self._not_pageable is None,
-            pageable_reason=self._not_pageable,
-        )
-        config.save_pretrained(save_directory)
+        # The weights may be mapped from the very file that is written: it has to be replaced, not written over.
+        with tempfile.TemporaryDirectory(dir=save_directory, prefix=".saving-") as staging:
+            super()._save_pretrained(staging)
+            if self.dynexec_config is not None:
+                path = Path(staging) / self._ov_model_paths["model"]
+                mark_boundaries(path, list(self.dynexec_config.hidden_state_names.values()))
+                reason = self._why_not_pageable()
+                config = replace(
+                    self.dynexec_config,
+                    model_hash=hash_model(path.parent, path.stem),
+                    pageable=reason is None,
+                    pageable_reason=reason,
+                )
+                config.save_pretrained(staging)
+            for file in Path(staging).iterdir():
+                file.replace(Path(save_directory) / file.name)
+
+    def _why_not_pageable(self) -> str | None:
+        if self._engine is None and self._not_pageable is None:
+            try:
+                prepare(self.model)
+            except NotPageableError as error:
+                return str(error)
+        return self._not_pageable
 
 
 @dataclass
