@@ -99,7 +99,7 @@ def test_an_exception_in_a_hook_reaches_the_caller_as_it_is(hook, tiny_model):
 
 
 def test_dropping_a_sequence_while_the_model_is_busy(tiny_model):
-    """The sequence waits for the model, the model's hook for the interpreter: neither may hold what the other needs."""
+    """It waits for the model, whose hook waits for the interpreter: neither may hold what the other needs."""
     engine = tiny_model("llama").engine
     inside, drop = threading.Event(), threading.Event()
     sequence = [_C.CachedSequence(engine.paged_model)]
