@@ -1,6 +1,7 @@
 """What is saved can be loaded again, here and elsewhere."""
 
 import json
+from pathlib import Path
 
 import openvino as ov
 import pytest
@@ -97,4 +98,4 @@ def test_everything_is_pushed_to_the_hub(tiny_export, tmp_path, monkeypatch):
     model.push_to_hub(str(tmp_path), "somebody/something")
     assert uploads.pop("repo") == "somebody/something"
     assert {"openvino_model.xml", "openvino_model.bin", "config.json", "dynexec_config.json"} <= set(uploads)
-    assert json.loads(open(uploads["dynexec_config.json"]).read())["hidden_state_names"]
+    assert json.loads(Path(uploads["dynexec_config.json"]).read_text())["hidden_state_names"]
