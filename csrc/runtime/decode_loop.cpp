@@ -89,16 +89,16 @@ private:
             if (slot.prompt_rows == 0) candidates.push_back({slot.sequence, slot.sequence->remaining() - 1});
         }
         if (!candidates.empty()) {
-            plans_ = lookahead_->plan(candidates, prompt_rows_);
+            step_ = lookahead_->plan(candidates, prompt_rows_);
             for (auto& proposer : proposers_) {
                 std::vector<Proposer::Order> orders;
-                for (const auto& plan : plans_) {
+                for (const auto& plan : step_.plans) {
                     if (plan.proposer == proposer.get()) orders.push_back({plan.sequence, plan.tokens});
                 }
                 if (!orders.empty()) proposer->propose(orders);
             }
         } else {
-            plans_.clear();
+            step_ = {};
         }
         stats_.propose_seconds += seconds_since(start);
     }
@@ -116,8 +116,14 @@ private:
             }
             std::vector<int64_t> ids = {sequence.tokens.back()};
             ids.insert(ids.end(), sequence.draft.tokens.begin(), sequence.draft.tokens.end());
-            target_.reserve(sequence.table, sequence.cached + ids.size());
+            size_t padding = 0;
+            if (&slot == &slots_.back() && step_.rows > batch_.tokens() + ids.size()) {
+                padding = step_.rows - batch_.tokens() - ids.size();
+                if (!target_.has_room(sequence.table, sequence.cached + ids.size() + padding)) padding = 0;
+            }
+            target_.reserve(sequence.table, sequence.cached + ids.size() + padding);
             batch_.add(ids.data(), ids.size(), sequence.cached, sequence.table.blocks(), ids.size());
+            if (padding > 0) batch_.pad(padding);
         }
         float* rows = target_.forward(batch_);
         const double elapsed = seconds_since(start);
@@ -195,7 +201,7 @@ private:
         stats_.drafted_verifications += 1;
         if (stats_.accepted_histogram.size() <= accepted) stats_.accepted_histogram.resize(accepted + 1);
         stats_.accepted_histogram[accepted] += 1;
-        for (const auto& plan : plans_) {
+        for (const auto& plan : step_.plans) {
             if (plan.sequence != &sequence) continue;
             plan.proposer->stats().proposed += drafted;
             plan.proposer->stats().accepted += accepted;
@@ -223,7 +229,7 @@ private:
     Lookahead* lookahead_;
     std::vector<std::unique_ptr<Sequence>> sequences_;
     std::vector<Slot> slots_;
-    std::vector<Lookahead::Plan> plans_;
+    Lookahead::Step step_;
     size_t prompt_rows_ = 0;
     FlatBatch batch_;
     Stats stats_;

@@ -24,6 +24,17 @@ void FlatBatch::add(const int64_t* ids, size_t n, size_t past, const std::vector
     max_context_len = std::max(max_context_len, static_cast<int32_t>(past + n));
 }
 
+void FlatBatch::pad(size_t n) {
+    // The position is repeated: the next one may lie outside a model's table of positions.
+    input_ids.insert(input_ids.end(), n, input_ids.back());
+    position_ids.insert(position_ids.end(), n, position_ids.back());
+    for (size_t i = 0; i < n; ++i) logits_indices.push_back(logits_indices.back() + 1);
+    subsequence_begins.back() += static_cast<int32_t>(n);
+    const size_t last = past_lens.size() - 1;
+    max_context_len =
+        std::max(max_context_len, past_lens[last] + subsequence_begins[last + 1] - subsequence_begins[last]);
+}
+
 void FlatBatch::clear() {
     input_ids.clear();
     position_ids.clear();

@@ -23,6 +23,9 @@ struct FlatBatch {
     // Appends `n` tokens of a sequence that has `past` tokens in the cache; asks for the logits of the last
     // `logits_rows` of them.
     void add(const int64_t* ids, size_t n, size_t past, const std::vector<int32_t>& blocks, size_t logits_rows);
+    // Appends `n` tokens behind those of the last sequence whose only use is the shape of the batch. Their logits mean
+    // nothing, what they leave in the cache is written over by the tokens that come next.
+    void pad(size_t n);
     void clear();
 };
 

@@ -26,9 +26,12 @@ public:
         Proposer* proposer;
         size_t tokens;  // > 0
     };
-    // One step: `candidates` are the decoding sequences, `other_rows` prompt tokens share the forward pass. Sequences
-    // without a plan decode plainly.
-    virtual std::vector<Plan> plan(const std::vector<Candidate>& candidates, size_t other_rows) = 0;
+    struct Step {
+        std::vector<Plan> plans;  // sequences without one decode plainly
+        size_t rows = 0;          // tokens to pad the forward pass to; 0: no padding
+    };
+    // One step: `candidates` are the decoding sequences, `other_rows` prompt tokens share the forward pass.
+    virtual Step plan(const std::vector<Candidate>& candidates, size_t other_rows) = 0;
 
     // What came of a plan.
     virtual void observe(const Sequence& sequence, size_t proposed, size_t accepted) = 0;

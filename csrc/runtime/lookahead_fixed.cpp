@@ -16,18 +16,18 @@ public:
         tokens_.assign(context.num_sequences, start);
     }
 
-    std::vector<Plan> plan(const std::vector<Candidate>& candidates, size_t) override {
-        std::vector<Plan> plans;
+    Step plan(const std::vector<Candidate>& candidates, size_t) override {
+        Step step;
         for (const auto& [sequence, limit] : candidates) {
             const size_t wanted = std::min(limit, static_cast<size_t>(tokens_[sequence->index]));
             for (auto& proposer : context_.proposers) {
                 const size_t offered = wanted == 0 ? 0 : proposer->offer(*sequence, wanted);
                 if (offered == 0) continue;
-                plans.push_back({sequence, proposer.get(), offered});
+                step.plans.push_back({sequence, proposer.get(), offered});
                 break;
             }
         }
-        return plans;
+        return step;
     }
 
     void observe(const Sequence& sequence, size_t proposed, size_t accepted) override {

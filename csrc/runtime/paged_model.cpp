@@ -96,6 +96,11 @@ void PagedModel::reserve(BlockTable& table, size_t tokens) {
     table.reserve(pool_, tokens);
 }
 
+bool PagedModel::has_room(const BlockTable& table, size_t tokens) const {
+    const size_t blocks = pool_.capacity() - pool_.available() + pool_.blocks_for(tokens);
+    return max_cache_tokens_ == 0 || blocks - table.blocks().size() <= pool_.blocks_for(max_cache_tokens_);
+}
+
 void PagedModel::grow_cache(size_t in_use) {
     const size_t limit =
         max_cache_tokens_ == 0 ? std::numeric_limits<int32_t>::max() : pool_.blocks_for(max_cache_tokens_);
@@ -168,6 +173,7 @@ void PagedModel::profile() {
     double spent = 0.0;
     for (const size_t rows : profiled_rows()) {
         double best = std::numeric_limits<double>::infinity();
+        timed_forward(rows);  // the first one pays for the switch
         for (int repeat = 0; repeat < kRepeats; ++repeat) {
             const double seconds = timed_forward(rows);
             best = std::min(best, seconds);  // other work on the machine only ever adds
@@ -178,6 +184,18 @@ void PagedModel::profile() {
         if (spent > kBudgetSeconds && points.size() > 2) break;
     }
     cost_model_.set(std::move(points));
+    cost_model_.set_switch_seconds(timed_switch());
+}
+
+double PagedModel::timed_switch() {
+    constexpr int kRepeats = 5;
+    const auto& points = cost_model_.points();
+    if (points.size() < 3) return 0.0;
+    const auto [few, few_seconds] = points[0];
+    const auto [more, more_seconds] = points[2];
+    double best = std::numeric_limits<double>::infinity();
+    for (int repeat = 0; repeat < kRepeats; ++repeat) best = std::min(best, timed_forward(few) + timed_forward(more));
+    return std::max(0.0, (best - few_seconds - more_seconds) / 2.0);
 }
 
 }  // namespace dynexec

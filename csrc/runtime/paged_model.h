@@ -33,6 +33,9 @@ public:
     // Throws std::length_error when that would pass max_cache_tokens.
     void reserve(BlockTable& table, size_t tokens);
 
+    // Whether `table` can be given room for `tokens` tokens within max_cache_tokens.
+    bool has_room(const BlockTable& table, size_t tokens) const;
+
     // Runs forward passes of 1 to 32 tokens once: the first pass of a shape compiles its kernels.
     void warm_up();
 
@@ -60,6 +63,7 @@ private:
     // As far as the largest cache allows; a block holds at least two tokens.
     std::vector<size_t> profiled_rows() const;
     double timed_forward(size_t rows);
+    double timed_switch();
 
     std::vector<Segment> segments_;
     size_t max_cache_tokens_;
