@@ -21,6 +21,7 @@ ov::Tensor view(const std::vector<T>& values) {
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 
 constexpr const char* kHiddenStates = "dynexec.hidden_states";
+constexpr size_t kProfiledPast = 256;
 constexpr std::array<size_t, 9> kProfiledRows = {1, 2, 4, 6, 8, 12, 16, 24, 32};
 
 }  // namespace
@@ -140,23 +141,27 @@ size_t PagedModel::cache_bytes() const {
 }
 
 std::vector<size_t> PagedModel::profiled_rows() const {
-    const size_t room =
-        max_cache_tokens_ == 0 ? 2 * kProfiledRows.back() : pool_.blocks_for(max_cache_tokens_) * pool_.block_size();
     std::vector<size_t> fitting;
     for (const size_t rows : kProfiledRows) {
-        if (2 * rows <= room) fitting.push_back(rows);
+        if (max_cache_tokens_ == 0 || 2 * rows <= pool_.blocks_for(max_cache_tokens_) * pool_.block_size()) {
+            fitting.push_back(rows);
+        }
     }
     return fitting;
 }
 
 double PagedModel::timed_forward(size_t rows) {
     using Clock = std::chrono::steady_clock;
-    const size_t past = profiled_rows().back();  // what lies there does not matter, only that it is attended to
+    // Attention to a context of usual length is part of the cost. What lies there does not matter.
+    size_t past = kProfiledPast;
+    if (max_cache_tokens_ > 0) past = std::min(past, pool_.blocks_for(max_cache_tokens_) * pool_.block_size() - rows);
     const std::vector<int64_t> ids(rows, 0);
     BlockTable table;
     reserve(table, past + rows);
     FlatBatch batch;
     batch.add(ids.data(), rows, past, table.blocks(), rows);
+    // A model with learned positions may have no more than a few.
+    for (size_t i = 0; i < rows; ++i) batch.position_ids[i] = static_cast<int64_t>(i);
     const auto start = Clock::now();
     forward(batch);
     return std::chrono::duration<double>(Clock::now() - start).count();
