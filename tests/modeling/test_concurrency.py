@@ -105,6 +105,8 @@ def test_cancelling_in_mid_decode(how, mode, tiny_model, encode):
 INTERRUPTED = """
 import os, signal, sys, threading
 import torch
+# A parent that runs in the background leaves its children deaf to it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from optimum_dynexec import DynExecModelForCausalLM
 model = DynExecModelForCausalLM.from_pretrained(sys.argv[1], precision="exact")
 paged = model.engine.paged_model
