@@ -172,7 +172,9 @@ void bind_runtime(py::module_& m) {
         .def_property_readonly("free_blocks", [](const PagedModel& model) { return model.pool().available(); })
         .def_property_readonly("num_blocks", [](const PagedModel& model) { return model.pool().capacity(); })
         .def_property_readonly("block_size", [](const PagedModel& model) { return model.pool().block_size(); })
-        .def_property_readonly("costs", [](const PagedModel& model) { return model.cost_model().points(); });
+        .def_property_readonly("costs", [](const PagedModel& model) { return model.cost_model().points(); })
+        .def_property_readonly("switch_seconds",
+                               [](const PagedModel& model) { return model.cost_model().switch_seconds(); });
 
     py::class_<CachedSequence>(m, "CachedSequence")
         .def(py::init<std::shared_ptr<PagedModel>>(), py::arg("model"))
