@@ -1,0 +1,15 @@
+"""Heads: small networks that predict tokens from a backbone's hidden states."""
+
+from typing import TYPE_CHECKING
+
+from ..utils.lazy import lazy_exports
+
+
+if TYPE_CHECKING:
+    from .config import HeadConfig
+    from .storage import load_head, save_head
+
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__, {"config": ["HeadConfig"], "storage": ["load_head", "save_head"]}
+)
