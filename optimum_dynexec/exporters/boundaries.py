@@ -39,7 +39,7 @@ def find_layer_boundaries(model: "Model") -> list[str]:
     Raises:
         [`NotSegmentableError`]: if no such nodes exist; the message says why.
     """
-    shared, reached, attention_gaps = _shared_nodes(model)
+    shared, reached, attention_gaps = shared_nodes(model)
     if not attention_gaps:
         raise NotSegmentableError(f"it has none of the attention operations {' and '.join(sorted(ATTENTION_TYPES))}")
 
@@ -65,7 +65,7 @@ def find_layer_boundaries(model: "Model") -> list[str]:
     return names
 
 
-def _shared_nodes(model: "Model") -> tuple[list["Node"], set[str], list[int]]:
+def shared_nodes(model: "Model") -> tuple[list["Node"], set[str], list[int]]:
     """
     Walks the paths from the tokens to the logits.
 
