@@ -127,24 +127,26 @@ def test_logits_that_are_more_than_a_product_are_refused(tail, named, tiny_expor
     assert backbone_graph.last_hidden_states(model).get_partial_shape()[-1] == 64
 
 
-def test_an_embedding_that_is_scaled(tiny_hf, tmp_path):
+def test_an_embedding_and_logits_that_are_scaled(tiny_hf, tmp_path):
     from optimum_dynexec import export_dynexec
 
-    config = transformers.GemmaConfig(
+    config = transformers.GraniteConfig(
         vocab_size=len(build_tokenizer()),
         hidden_size=64,
         intermediate_size=96,
         num_hidden_layers=LAYERS,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=16,
         max_position_embeddings=256,
+        embedding_multiplier=8.0,
+        logits_scaling=4.0,
     )
-    hf = transformers.GemmaForCausalLM(config)
+    hf = transformers.GraniteForCausalLM(config)
     hf.save_pretrained(tmp_path / "hf")
     build_tokenizer().save_pretrained(tmp_path / "hf")
     export_dynexec(tmp_path / "hf", tmp_path / "ov", weight_format="int8")
     model = read(tmp_path / "ov")
-    expected = hf.model.embed_tokens.weight.detach().numpy()
-    for found, scale in [(backbone_graph.embedding_matrix(model), 8), (backbone_graph.unembedding(model), 1)]:
-        assert np.abs(found - scale * expected).max() <= 0.02 * scale * np.abs(expected).max()
+    expected = 8 * hf.model.embed_tokens.weight.detach().numpy()
+    assert np.abs(backbone_graph.embedding_matrix(model) - expected).max() <= 0.02 * np.abs(expected).max()
+    with pytest.raises(ValueError, match="comes after it"):
+        backbone_graph.unembedding(model)
