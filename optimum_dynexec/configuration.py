@@ -35,6 +35,8 @@ class DynExecConfig:
             Versions of the packages that the export was made with.
         model_hash (`str`, *optional*):
             SHA-256 over the whole of the model's `.xml` and `.bin`, as [`~utils.model_hash.hash_model`] gives it.
+        calibration (`dict[str, Any]`, *optional*):
+            Thresholds for early exit and what is guaranteed of them: the fields of a [`~calibration.Calibration`].
 
     Raises:
         `ValueError`: if a field's value is not acceptable; the message names the field, the value and what is
@@ -48,6 +50,7 @@ class DynExecConfig:
     pageable_reason: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     model_hash: str | None = None
+    calibration: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name, (accepts, accepted) in _ACCEPTED.items():
@@ -200,4 +203,5 @@ _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
         ),
         "'sha256:' and 64 hexadecimal digits, or null",
     ),
+    "calibration": (lambda value: value is None or isinstance(value, dict), "an object or null"),
 }
