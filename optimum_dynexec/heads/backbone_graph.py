@@ -78,7 +78,10 @@ def unembedding_product(model: "Model") -> "Node":
     Raises:
         `ValueError`: if there is none before the logits.
     """
-    node = model.output("logits").get_node().input_value(0).get_node()
+    results = [result for result in model.get_results() if "logits" in result.output(0).get_names()]
+    if not results:
+        raise ValueError("the model has no output named 'logits'")
+    node = results[0].input_value(0).get_node()
     constant: dict[str, bool] = {}
     while node.get_type_name() != "MatMul":
         data = [value.get_node() for value in node.input_values() if not _is_constant(value.get_node(), constant)]

@@ -7,12 +7,14 @@ from openvino import Model
 
 from ..exporters.errors import NotPageableError
 from ..exporters.paging import to_paged
+from ..heads.backbone_graph import unembedding_product
 
 
 LOGITS_INDICES = "dynexec.logits_indices"
+LAST_HIDDEN_STATES = "dynexec.last_hidden_states"
 
 
-def prepare(model: Model) -> Model:
+def prepare(model: Model, last_hidden_states: bool = False) -> Model:
     """
     Makes the model that the engine runs, of `n` tokens of several sequences laid end to end.
 
@@ -22,6 +24,9 @@ def prepare(model: Model) -> Model:
     Args:
         model (`openvino.Model`):
             A decoder as optimum-intel exports it, with its KV cache as state. Left as it is.
+        last_hidden_states (`bool`, *optional*, defaults to `False`):
+            Whether it gives as second output, `dynexec.last_hidden_states`, what the unembedding is applied to, of
+            all tokens, float32 `[n, 1, hidden_size]`. A draft head reads that.
 
     Returns:
         `openvino.Model`: a transformed clone, which shares the weights.
@@ -30,26 +35,43 @@ def prepare(model: Model) -> Model:
         [`NotPageableError`]: if the engine cannot run this architecture; the message says why.
     """
     paged = to_paged(model)
-    _select_logits(paged)
+    hidden_states = select_logits(paged)
+    if last_hidden_states:
+        result = ops.result(_as_float32(hidden_states))
+        result.output(0).set_names({LAST_HIDDEN_STATES})
+        paged.add_results([result])
     return paged
 
 
-def _select_logits(model: Model) -> None:
-    """Computes logits only for the rows in a new input: the unembedding of a whole prompt would be wasted work."""
-    (result,) = model.get_results()
-    node = result.input_value(0).get_node()
-    # Past what follows the unembedding (scaling, soft-capping, conversion) to the product itself.
-    while node.get_type_name() != "MatMul":
-        data = [value.get_node() for value in node.input_values() if value.get_node().get_type_name() != "Constant"]
-        if not data:
-            raise NotPageableError("no product with the unembedding stands before the logits")
-        node = data[0]
+def select_logits(model: Model) -> ov.Output:
+    """
+    Computes logits only for the rows in a new input: the unembedding of a whole prompt would be wasted work.
+
+    Args:
+        model (`openvino.Model`):
+            A paged model, which has its tokens on axis 0; changed.
+
+    Returns:
+        `openvino.Output`: what the rows are taken of, `[n, 1, hidden_size]`.
+
+    Raises:
+        [`NotPageableError`]: if the logits do not come from a product.
+    """
+    try:
+        node = unembedding_product(model)
+    except ValueError as error:
+        raise NotPageableError(str(error)) from error
+    hidden_states = node.input_value(0)
     indices = ops.parameter([-1], np.int64, name=LOGITS_INDICES)
     indices.get_output_tensor(0).set_names({LOGITS_INDICES})
-    # A paged model has its tokens on axis 0.
-    rows = ops.gather(node.input_value(0), indices, ops.constant(0, np.int64))
+    rows = ops.gather(hidden_states, indices, ops.constant(0, np.int64))
     node.input(0).replace_source_output(rows.output(0))
-    if result.get_output_element_type(0) != ov.Type.f32:
-        result.input(0).replace_source_output(ops.convert(result.input_value(0), "f32").output(0))
+    result = model.output("logits").get_node()
+    result.input(0).replace_source_output(_as_float32(result.input_value(0)))
     model.add_parameters([indices])
     model.validate_nodes_and_infer_types()
+    return hidden_states
+
+
+def _as_float32(value: ov.Output) -> ov.Output:
+    return value if value.get_element_type() == ov.Type.f32 else ops.convert(value, "f32").output(0)

@@ -15,7 +15,8 @@ def cut(model: Model, boundaries: list[str]) -> list[Model]:
     """Cuts `model` after each node named in `boundaries` into a chain of models.
 
     Each segment but the last has one output, the hidden states `[n, 1, hidden_size]` or `[1, n, hidden_size]` at its
-    boundary; each but the first takes them as input `dynexec.hidden_states`. Weights stay shared.
+    boundary; each but the first takes them as input `dynexec.hidden_states`. The last one has the outputs of `model`.
+    Weights stay shared.
 
     Args:
         model (`openvino.Model`):
@@ -41,12 +42,12 @@ def cut(model: Model, boundaries: list[str]) -> list[Model]:
         for target in output.get_target_inputs():
             target.replace_source_output(hidden_states.output(0))
         cuts.append((ops.result(output), hidden_states))
-    ends = [result for result, _ in cuts] + list(model.get_results())
+    ends = [[result] for result, _ in cuts] + [list(model.get_results())]
     parameters = list(model.get_parameters()) + [parameter for _, parameter in cuts]
     segments = []
     seen_caches: set[str] = set()
-    for index, end in enumerate(ends):
-        needed = _parameters_of(end, parameters)
+    for index, results in enumerate(ends):
+        needed = _parameters_of(results, parameters)
         expected = [] if index == 0 else [cuts[index - 1][1].get_name()]
         if [p.get_name() for p in needed if p.get_friendly_name() == HIDDEN_STATES] != expected:
             raise ValueError(f"{boundaries} does not cut the model into a chain: the names must be in execution order")
@@ -54,7 +55,7 @@ def cut(model: Model, boundaries: list[str]) -> list[Model]:
         if caches & seen_caches:
             raise ValueError(f"{boundaries} does not cut the model: a layer after a boundary needs one before it")
         seen_caches |= caches
-        segments.append(ov.Model([end], needed, f"{model.get_friendly_name()}.segment_{index}"))
+        segments.append(ov.Model(results, needed, f"{model.get_friendly_name()}.segment_{index}"))
     return segments
 
 
@@ -79,9 +80,9 @@ def _fold_static_dimensions(model: Model) -> None:
         node.output(0).replace(constant.output(0))
 
 
-def _parameters_of(end: ov.Node, parameters: list[ov.Node]) -> list[ov.Node]:
+def _parameters_of(ends: list[ov.Node], parameters: list[ov.Node]) -> list[ov.Node]:
     seen: set[str] = set()
-    stack = [end]
+    stack = list(ends)
     while stack:
         node = stack.pop()
         if node.get_name() in seen:

@@ -1,0 +1,156 @@
+"""The OpenVINO model of a head. A kind is a function and a line in the registry."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import openvino as ov
+from openvino import Node
+from openvino import opset13 as ops
+
+from .config import HeadConfig
+from .ir_layers import Weights, linear, rms_norm, transformer_block
+from .tensors import check_tensors
+
+
+HIDDEN_STATES = "dynexec.hidden_states"
+LAST_HIDDEN_STATES = "dynexec.last_hidden_states"
+TOKEN_IDS = "dynexec.token_ids"
+# Where an IR says which head it is.
+RT_INFO = ["dynexec", "head"]
+WEIGHT_FORMATS = ("fp32", "int8")
+
+
+@dataclass
+class _Body:
+    """What a kind computes before the norm and the unembedding, `output` `[batch, length, hidden_size]`."""
+
+    output: Node
+    inputs: list[Node]
+    state: list[Node]
+
+
+def _norm(config: HeadConfig, weights: Weights) -> _Body:
+    h = _input(HIDDEN_STATES, np.float32, [-1, -1, config.hidden_size])
+    return _Body(h, [h], [])
+
+
+def _adapter(config: HeadConfig, weights: Weights) -> _Body:
+    h = _input(HIDDEN_STATES, np.float32, [-1, -1, config.hidden_size])
+    change = linear(ops.swish(linear(h, weights, "down.weight")), weights, "up.weight")
+    return _Body(ops.add(h, change), [h], [])
+
+
+def _block(config: HeadConfig, weights: Weights) -> _Body:
+    h = _input(HIDDEN_STATES, np.float32, [-1, -1, config.hidden_size])
+    positions, beams = _input("position_ids", np.int64, [-1, -1]), _input("beam_idx", np.int32, [-1])
+    g, state = transformer_block(h, positions, beams, weights, config)
+    return _Body(g, [h, positions, beams], state)
+
+
+def _draft(config: HeadConfig, weights: Weights) -> _Body:
+    e = _input("inputs_embeds", np.float32, [-1, -1, config.hidden_size])
+    h = _input(HIDDEN_STATES, np.float32, [-1, -1, config.hidden_size])
+    positions, beams = _input("position_ids", np.int64, [-1, -1]), _input("beam_idx", np.int32, [-1])
+    both = [
+        rms_norm(e, weights, "norm_embedding.weight", config.norm_eps),
+        rms_norm(h, weights, "norm_hidden.weight", config.norm_eps),
+    ]
+    x = linear(ops.concat(both, -1), weights, "fc.weight")
+    g, state = transformer_block(x, positions, beams, weights, config)
+    return _Body(g, [e, h, positions, beams], state)
+
+
+BODIES: dict[str, Callable[[HeadConfig, Weights], _Body]] = {
+    "norm": _norm,
+    "adapter": _adapter,
+    "block": _block,
+    "draft": _draft,
+}
+
+
+def build_head_ir(
+    config: HeadConfig,
+    tensors: Mapping[str, np.ndarray],
+    unembedding: np.ndarray | None = None,
+    *,
+    weight_format: str = "fp32",
+) -> ov.Model:
+    """
+    Makes the OpenVINO model of a head, which runs by itself.
+
+    Its inputs are `dynexec.hidden_states` float32 `[batch, length, hidden_size]`; for the kinds with a transformer
+    block, whose KV cache is state, `position_ids` int64 `[batch, length]` and `beam_idx` int32 `[batch]`; for the
+    draft head the next tokens' `inputs_embeds`, float32 `[batch, length, hidden_size]`. Its outputs are `logits`,
+    float32 `[batch, length, words]`; of the draft head `dynexec.last_hidden_states`, which stand in for the backbone's
+    while it drafts; and the constant `dynexec.token_ids`, int64 `[words]`: the token that each word is.
+
+    Args:
+        config ([`HeadConfig`]):
+            What the head is like.
+        tensors (`Mapping[str, np.ndarray]`):
+            Its tensors by name, as [`~heads.storage.load_head`] gives them.
+        unembedding (`np.ndarray` of shape `(vocab_size, hidden_size)`, *optional*):
+            The backbone's; needed if the head shares it.
+        weight_format (`str`, *optional*, defaults to `"fp32"`):
+            `"fp32"` or `"int8"`: matrices in 8 bits with one scale per row, symmetric.
+
+    Raises:
+        `ValueError`: if a tensor is missing, not known or of another shape than `config` says.
+    """
+    if weight_format not in WEIGHT_FORMATS:
+        raise ValueError(f"`weight_format` must be one of {list(WEIGHT_FORMATS)}, got {weight_format!r}")
+    check_tensors(config, tensors)
+    token_ids = np.ascontiguousarray(tensors["token_ids"], np.int64)
+    if config.shares_unembedding:
+        tensors = {**tensors, "unembedding.weight": _rows(config, unembedding, token_ids)}
+    weights = Weights(tensors, weight_format == "int8")
+    body = BODIES[config.kind](config, weights)
+    words = linear(rms_norm(body.output, weights, "norm.weight", config.norm_eps), weights, "unembedding.weight")
+    outputs = [_output("logits", words)]
+    if config.kind == "draft":
+        outputs.append(_output(LAST_HIDDEN_STATES, body.output))
+    outputs.append(_output(TOKEN_IDS, ops.constant(token_ids)))
+    model = ov.Model(outputs, body.state, body.inputs, config.name)
+    model.set_rt_info(config.to_json(), RT_INFO)
+    return model
+
+
+def head_config(model: ov.Model) -> HeadConfig:
+    """
+    Tells what a head's model is like.
+
+    Args:
+        model (`openvino.Model`):
+            A model from [`build_head_ir`], or read from its file.
+
+    Raises:
+        `ValueError`: if it is no head.
+    """
+    if not model.has_rt_info(RT_INFO):
+        raise ValueError(f"the model {model.get_friendly_name()!r} is no head: it does not say of which kind it is")
+    return HeadConfig.from_json(model.get_rt_info(RT_INFO).astype(str))
+
+
+def _rows(config: HeadConfig, unembedding: np.ndarray | None, token_ids: np.ndarray) -> np.ndarray:
+    expected = (config.vocab_size, config.hidden_size)
+    if unembedding is None:
+        raise ValueError(f"the {config.name} shares the backbone's unembedding, which must be given")
+    if unembedding.shape != expected:
+        raise ValueError(
+            f"the {config.name} was made for an unembedding of shape {expected}, but the backbone's is "
+            f"{unembedding.shape}"
+        )
+    return unembedding[token_ids]
+
+
+def _input(name: str, element_type: type, shape: list[int]) -> Node:
+    parameter = ops.parameter(shape, element_type, name=name)
+    parameter.output(0).set_names({name})
+    return parameter
+
+
+def _output(name: str, node: Node) -> Node:
+    result = ops.result(node)
+    result.output(0).set_names({name})
+    return result

@@ -1,0 +1,83 @@
+"""The tensors that a head consists of."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from .config import HeadConfig
+
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def _norm(config: HeadConfig) -> Shapes:
+    return {"norm.weight": (config.hidden_size,)}
+
+
+def _adapter(config: HeadConfig) -> Shapes:
+    d, rank = config.hidden_size, config.rank
+    return {**_norm(config), "down.weight": (rank, d), "up.weight": (d, rank)}
+
+
+def _block(config: HeadConfig) -> Shapes:
+    d, inner = config.hidden_size, config.intermediate_size
+    queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
+    block = {
+        "input_norm": (d,),
+        "q": (queries, d),
+        "k": (keys, d),
+        "v": (keys, d),
+        "o": (d, queries),
+        "post_norm": (d,),
+        "gate": (inner, d),
+        "up": (inner, d),
+        "down": (d, inner),
+    }
+    return {**_norm(config), **{f"block.{name}.weight": shape for name, shape in block.items()}}
+
+
+def _draft(config: HeadConfig) -> Shapes:
+    d = config.hidden_size
+    own = {"norm_embedding.weight": (d,), "norm_hidden.weight": (d,), "fc.weight": (d, 2 * d)}
+    return {**_block(config), **own}
+
+
+SHAPES: dict[str, Callable[[HeadConfig], Shapes]] = {
+    "norm": _norm,
+    "adapter": _adapter,
+    "block": _block,
+    "draft": _draft,
+}
+
+
+def tensor_shapes(config: HeadConfig, num_words: int) -> Shapes:
+    """
+    The shapes of a head's tensors by name, all float32 but `token_ids`.
+
+    Args:
+        config ([`HeadConfig`]): what the head is like.
+        num_words (`int`): number of tokens that it can predict.
+    """
+    shapes: Shapes = {"token_ids": (num_words,), **SHAPES[config.kind](config)}
+    if not config.shares_unembedding:
+        shapes["unembedding.weight"] = (num_words, config.hidden_size)
+    return shapes
+
+
+def check_tensors(config: HeadConfig, tensors: Mapping[str, np.ndarray]) -> None:
+    """
+    Checks that a head's tensors are all there, have the right shapes, and no other is.
+
+    Args:
+        config ([`HeadConfig`]): what the head is like.
+        tensors (`Mapping[str, np.ndarray]`): by name.
+
+    Raises:
+        `ValueError`: if they are not; the message names the first tensor that is wrong.
+    """
+    shapes = tensor_shapes(config, len(tensors.get("token_ids", ())))
+    for name in sorted({*shapes, *tensors}):
+        found = tuple(tensors[name].shape) if name in tensors else "absent"
+        expected = shapes.get(name, "absent")
+        if found != expected:
+            raise ValueError(f"`{name}` of a head of kind {config.kind!r} must be {expected}, but it is {found}")

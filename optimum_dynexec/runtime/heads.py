@@ -1,0 +1,156 @@
+"""Heads made ready for the engine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
+from openvino import Model
+from openvino._offline_transformations import paged_attention_transformation
+
+from ..heads.backbone_graph import embeddings
+from ..heads.ir import HIDDEN_STATES, TOKEN_IDS, head_config
+from . import _C
+from .paged import select_logits
+
+
+EMBEDDINGS = "inputs_embeds"
+
+
+@dataclass(frozen=True)
+class Head:
+    """
+    A compiled head.
+
+    Args:
+        paged_model (`_C.PagedModel`): what runs it; it has a KV cache of its own if the head has a transformer block.
+        token_ids (`list[int]`): the token that each of its words is.
+        kind (`str`): as in [`~heads.HeadConfig`].
+        layer (`int`, *optional*): whose hidden states an exit head reads; `None` for the draft head.
+    """
+
+    paged_model: Any
+    token_ids: list[int]
+    kind: str
+    layer: int | None
+
+
+def compile_head(
+    model: Model, backbone: Model, device: str, ov_config: Mapping[str, str], max_cache_tokens: int | None = None
+) -> Head:
+    """
+    Compiles a head for the engine.
+
+    Args:
+        model (`openvino.Model`):
+            The head, from [`~heads.ir.build_head_ir`] or its file; left as it is.
+        backbone (`openvino.Model`):
+            The decoder that the head belongs to, as exported; left as it is.
+        device (`str`):
+            OpenVINO device to run on.
+        ov_config (`Mapping[str, str]`):
+            OpenVINO properties for compilation.
+        max_cache_tokens (`int`, *optional*):
+            Most tokens the head's KV cache may hold. Unset, it grows with need.
+
+    Raises:
+        `ValueError`: if the head does not fit the backbone.
+    """
+    config = head_config(model)
+    paged, token_ids = prepare_head(model, backbone)
+    compiled = ov.Core().compile_model(paged, device, dict(ov_config))
+    return Head(_C.PagedModel([compiled], max_cache_tokens or 0), token_ids, config.kind, config.layer)
+
+
+def prepare_head(model: Model, backbone: Model) -> tuple[Model, list[int]]:
+    """
+    Makes the form of a head that the engine runs, for `n` tokens of several sequences laid end to end.
+
+    Its inputs are `dynexec.hidden_states` float32 `[n, 1, hidden_size]` and `dynexec.logits_indices` int64 `[rows]`;
+    with a transformer block, `position_ids` int64 `[n]` and those of PagedAttention; of the draft head also
+    `input_ids` int64 `[n]`. Its outputs are `logits` float32 `[rows, 1, words]`, and of the draft head
+    `dynexec.last_hidden_states` float32 `[n, 1, hidden_size]`.
+
+    Args:
+        model (`openvino.Model`):
+            The head, from [`~heads.ir.build_head_ir`] or its file; left as it is.
+        backbone (`openvino.Model`):
+            The decoder that the head belongs to, as exported; left as it is. The draft head shares its embedding.
+
+    Returns:
+        `tuple`: the model, and for each word of the head its token.
+
+    Raises:
+        `ValueError`: if the head does not fit the backbone.
+    """
+    config = head_config(model)
+    paged = model.clone()
+    tokens = paged.output(TOKEN_IDS).get_node()
+    token_ids = [int(token) for token in tokens.input_value(0).get_node().data]
+    paged.remove_result(tokens)
+    if config.has_block:
+        _page(paged)
+    if config.kind == "draft":
+        _look_up(paged, backbone, config.hidden_size)
+    _put_tokens_first(paged, config.hidden_size)
+    select_logits(paged)
+    return paged, token_ids
+
+
+def _page(model: Model) -> None:
+    """Turns the head's attention into a paged one."""
+    # OpenVINO's transformation wants an input of this name. It takes the input apart, which is undone after it.
+    if not _has_input(model, EMBEDDINGS):
+        _rename(model.input(HIDDEN_STATES).get_node(), EMBEDDINGS)
+        paged_attention_transformation(model)
+        _rename(model.input(EMBEDDINGS).get_node(), HIDDEN_STATES)
+    else:
+        paged_attention_transformation(model)
+
+
+def _look_up(model: Model, backbone: Model, hidden_size: int) -> None:
+    """Has the draft head take token ids, which it looks up in the backbone's embedding."""
+    found = embeddings(backbone)
+    if found.get_partial_shape()[-1] != hidden_size:
+        raise ValueError(
+            f"the draft head was made for embeddings of size {hidden_size}, but the backbone's have "
+            f"{found.get_partial_shape()[-1]}"
+        )
+    ids = backbone.input("input_ids").get_node()
+    # A clone shares the weights, but not the nodes.
+    table = ov.Model([ops.result(found)], [ids], "embedding").clone()
+    (ids,) = table.get_parameters()
+    value = table.get_results()[0].input_value(0)
+    taken = ops.parameter([-1], ids.get_element_type(), name="input_ids")
+    ids.output(0).replace(ops.unsqueeze(taken, np.int64(1)).output(0))
+    _replace_input(model, EMBEDDINGS, taken, ops.convert(value, "f32"))
+
+
+def _put_tokens_first(model: Model, hidden_size: int) -> None:
+    """Has the hidden states come as the backbone gives them, one token per batch row: `[n, 1, hidden_size]`."""
+    taken = ops.parameter([-1, 1, hidden_size], np.float32, name=HIDDEN_STATES)
+    _replace_input(model, HIDDEN_STATES, taken, taken)
+
+
+def _replace_input(model: Model, name: str, parameter: ov.Node, value: ov.Node) -> None:
+    """Puts a new parameter, and what is made of it, in the place of an input."""
+    old = model.input(name).get_node()
+    targets = [target.get_node() for target in old.output(0).get_target_inputs()]
+    # The transformation leaves its own reshaping behind the input it knows.
+    place = targets[0] if [node.get_type_name() for node in targets] == ["Unsqueeze"] else old
+    place.output(0).replace(value.output(0))
+    model.remove_parameter(old)
+    parameter.output(0).set_names({parameter.get_friendly_name()})
+    model.add_parameters([parameter])
+    model.validate_nodes_and_infer_types()
+
+
+def _has_input(model: Model, name: str) -> bool:
+    return any(name in value.get_names() for value in model.inputs)
+
+
+def _rename(parameter: ov.Node, name: str) -> None:
+    parameter.output(0).set_names({name})
+    parameter.set_friendly_name(name)
