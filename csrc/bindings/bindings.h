@@ -5,3 +5,4 @@
 
 void bind_kernels(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
+void bind_sequences(pybind11::module_& m);

@@ -7,4 +7,5 @@ PYBIND11_MODULE(_C, m) {
     m.doc() = "The decode loop and kernels of optimum-dynexec. Import openvino first.";
     bind_kernels(m);
     bind_runtime(m);
+    bind_sequences(m);
 }

@@ -50,45 +50,6 @@ Hooks make_hooks(const py::object& process_logits, const py::object& should_stop
     return hooks;
 }
 
-// One sequence in the cache of a model, driven step by step.
-class CachedSequence {
-public:
-    explicit CachedSequence(std::shared_ptr<PagedModel> model) : model_(std::move(model)) {}
-    ~CachedSequence() {
-        // Whoever holds the mutex may be waiting for the GIL.
-        py::gil_scoped_release release;
-        std::lock_guard<std::mutex> lock(model_->mutex());
-        table_.clear();
-    }
-
-    py::array_t<float> forward(const std::vector<int64_t>& ids) {
-        if (ids.empty()) throw std::invalid_argument("forward needs at least one token");
-        py::array_t<float> out({ids.size(), model_->vocab_size()});
-        float* const destination = out.mutable_data();
-        py::gil_scoped_release release;
-        std::lock_guard<std::mutex> lock(model_->mutex());
-        model_->reserve(table_, length_ + ids.size());
-        FlatBatch batch;
-        batch.add(ids.data(), ids.size(), length_, table_.blocks(), ids.size());
-        const float* const logits = model_->forward(batch);
-        std::copy(logits, logits + ids.size() * model_->vocab_size(), destination);
-        length_ += ids.size();
-        return out;
-    }
-
-    void rollback(size_t length) {
-        if (length > length_) throw std::invalid_argument("rollback can only shorten a sequence");
-        length_ = length;
-    }
-
-    size_t length() const { return length_; }
-
-private:
-    std::shared_ptr<PagedModel> model_;
-    BlockTable table_;
-    size_t length_ = 0;
-};
-
 auto locked(void (PagedModel::*method)()) {
     return [method](PagedModel& model) {
         py::gil_scoped_release release;
@@ -155,6 +116,7 @@ void bind_runtime(py::module_& m) {
         .def(py::init<>())
         .def_readwrite("prompt_lookup", &SpeculationParams::prompt_lookup)
         .def_readwrite("max_matching_ngram_size", &SpeculationParams::max_matching_ngram_size)
+        .def_readwrite("draft_head", &SpeculationParams::draft_head)
         .def_readwrite("draft_model", &SpeculationParams::draft_model)
         .def_readwrite("assistant_confidence_threshold", &SpeculationParams::assistant_confidence_threshold)
         .def_readwrite("lookahead", &SpeculationParams::lookahead)
@@ -168,6 +130,8 @@ void bind_runtime(py::module_& m) {
         .def("profile", locked(&PagedModel::profile))
         .def_property_readonly("vocab_size", &PagedModel::vocab_size)
         .def_property_readonly("num_segments", &PagedModel::num_segments)
+        .def_property_readonly("hidden_size", &PagedModel::hidden_size)
+        .def_property_readonly("input_hidden_size", &PagedModel::input_hidden_size)
         .def_property_readonly("cache_bytes", &PagedModel::cache_bytes)
         .def_property_readonly("free_blocks", [](const PagedModel& model) { return model.pool().available(); })
         .def_property_readonly("num_blocks", [](const PagedModel& model) { return model.pool().capacity(); })
@@ -176,11 +140,10 @@ void bind_runtime(py::module_& m) {
         .def_property_readonly("switch_seconds",
                                [](const PagedModel& model) { return model.cost_model().switch_seconds(); });
 
-    py::class_<CachedSequence>(m, "CachedSequence")
-        .def(py::init<std::shared_ptr<PagedModel>>(), py::arg("model"))
-        .def("forward", &CachedSequence::forward, py::arg("ids"))
-        .def("rollback", &CachedSequence::rollback, py::arg("length"))
-        .def("__len__", &CachedSequence::length);
+    py::class_<Head, std::shared_ptr<Head>>(m, "Head")
+        .def(py::init<std::shared_ptr<PagedModel>, std::vector<int64_t>>(), py::arg("paged_model"),
+             py::arg("token_ids"))
+        .def_property_readonly("token_ids", &Head::token_ids);
 
     py::class_<DecodeLoop>(m, "DecodeLoop")
         .def(py::init<PagedModel&, size_t>(), py::arg("target"), py::arg("max_batch_tokens"), py::keep_alive<1, 2>())

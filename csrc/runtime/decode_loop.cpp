@@ -5,9 +5,11 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <stdexcept>
 
 #include "runtime/decision.h"
+#include "runtime/draft_head.h"
 #include "runtime/draft_model.h"
 #include "runtime/lookahead.h"
 #include "runtime/prompt_lookup.h"
@@ -139,20 +141,32 @@ private:
 
     void decide_and_commit(float* rows) {
         const auto start = Clock::now();
+        const float* hidden_states = target_.hidden_states();
         for (const Slot& slot : slots_) {
             Sequence& sequence = *slot.sequence;
             if (slot.prompt_rows > 0) {
+                const size_t first = sequence.cached;
                 sequence.cached += slot.prompt_rows;
                 const bool prompt_done = sequence.cached == sequence.tokens.size();
                 if (prompt_done) verify(sequence, rows);
+                show(sequence, first, hidden_states, slot.prompt_rows);
                 rows += target_.vocab_size();
+                hidden_states += slot.prompt_rows * target_.hidden_size();
                 continue;
             }
             const size_t num_rows = 1 + sequence.draft.tokens.size();
+            const size_t first = sequence.cached;
             verify(sequence, rows);
+            show(sequence, first, hidden_states, sequence.cached - first);
             rows += num_rows * target_.vocab_size();
+            hidden_states += num_rows * target_.hidden_size();
         }
         stats_.decide_seconds += seconds_since(start);
+    }
+
+    void show(const Sequence& sequence, size_t first, const float* hidden_states, size_t n) {
+        if (target_.hidden_size() == 0 || sequence.finished()) return;
+        for (auto& proposer : proposers_) proposer->saw(sequence, first, hidden_states, n);
     }
 
     // Takes tokens from the rows until one differs from the draft, the rows end or the sequence does.
@@ -261,20 +275,24 @@ GenerationResult DecodeLoop::generate(const std::vector<SequenceRequest>& reques
                                       const SpeculationParams& speculation, const Hooks& hooks) {
     validate(requests);
     PagedModel* const draft = speculation.draft_model;
-    // A model may draft for itself; std::lock keeps two models that draft for each other from waiting forever.
-    std::unique_lock<std::mutex> target_lock(target_.mutex(), std::defer_lock);
-    std::unique_lock<std::mutex> draft_lock;
-    if (draft != nullptr && draft != &target_) {
-        draft_lock = std::unique_lock<std::mutex>(draft->mutex(), std::defer_lock);
-        std::lock(target_lock, draft_lock);
-    } else {
-        target_lock.lock();
-    }
+    const Head* const head = speculation.draft_head.get();
+    // A model may draft for itself: each is there once.
+    std::set<PagedModel*> models = {&target_};
+    if (draft != nullptr) models.insert(draft);
+    if (head != nullptr) models.insert(&head->model());
+    // Always in the same order, so that two models that draft for each other do not wait forever.
+    std::vector<std::unique_lock<std::mutex>> locks;
+    for (PagedModel* model : models) locks.emplace_back(model->mutex());
 
     std::vector<std::unique_ptr<Proposer>> proposers;
     if (speculation.prompt_lookup) {
         proposers.push_back(std::make_unique<PromptLookup>(speculation.max_matching_ngram_size, requests.size(),
                                                            prompt_lookup_memory_));
+    }
+    if (head != nullptr) {
+        auto& memory = draft_memory_.try_emplace(&head->model(), DraftHead::make_memory()).first->second;
+        proposers.push_back(std::make_unique<DraftHead>(*head, target_, speculation.num_assistant_tokens,
+                                                        max_batch_tokens_, requests.size(), memory));
     }
     if (draft != nullptr) {
         auto& memory = draft_memory_.try_emplace(draft, DraftModel::make_memory()).first->second;
@@ -285,8 +303,8 @@ GenerationResult DecodeLoop::generate(const std::vector<SequenceRequest>& reques
     std::unique_ptr<Lookahead> lookahead;
     if (!proposers.empty()) {
         if (speculation.lookahead == "auto") {
-            for (PagedModel* model : {&target_, draft}) {
-                if (model == nullptr || model->cost_model().measured()) continue;
+            for (PagedModel* model : models) {
+                if (model->cost_model().measured()) continue;
                 model->warm_up();
                 model->profile();
             }

@@ -3,10 +3,12 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "runtime/acceptance.h"
+#include "runtime/head.h"
 #include "runtime/paged_model.h"
 #include "runtime/sequence.h"
 #include "runtime/stats.h"
@@ -17,6 +19,7 @@ namespace dynexec {
 struct SpeculationParams {
     bool prompt_lookup = false;
     size_t max_matching_ngram_size = 8;
+    std::shared_ptr<const Head> draft_head;  // one of the target's own
     PagedModel* draft_model = nullptr;
     float assistant_confidence_threshold = 0.0f;
     std::string lookahead = "auto";  // see make_lookahead

@@ -25,6 +25,7 @@ void FlatBatch::add(const int64_t* ids, size_t n, size_t past, const std::vector
 }
 
 void FlatBatch::pad(size_t n) {
+    hidden_states.resize(hidden_states.size() / tokens() * (tokens() + n));
     // The position is repeated: the next one may lie outside a model's table of positions.
     input_ids.insert(input_ids.end(), n, input_ids.back());
     position_ids.insert(position_ids.end(), n, position_ids.back());
@@ -43,6 +44,7 @@ void FlatBatch::clear() {
     block_indices.clear();
     block_indices_begins.clear();
     logits_indices.clear();
+    hidden_states.clear();
     max_context_len = 0;
 }
 

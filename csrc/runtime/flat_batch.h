@@ -17,6 +17,8 @@ struct FlatBatch {
     std::vector<int32_t> block_indices_begins;  // [sequences + 1]
     int32_t max_context_len = 0;
     std::vector<int64_t> logits_indices;  // [rows]: the tokens whose logits are wanted
+    // [tokens, hidden size]: what a model takes whose input is the hidden states of another. The caller appends them.
+    std::vector<float> hidden_states;
 
     size_t tokens() const { return input_ids.size(); }
 

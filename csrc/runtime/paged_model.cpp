@@ -21,6 +21,15 @@ ov::Tensor view(const std::vector<T>& values) {
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 
 constexpr const char* kHiddenStates = "dynexec.hidden_states";
+constexpr const char* kLastHiddenStates = "dynexec.last_hidden_states";
+size_t last_dimension(const ov::Output<const ov::Node>& port, const char* what) {
+    const auto shape = port.get_partial_shape();
+    if (shape.rank().is_dynamic() || shape.size() == 0 || shape[shape.size() - 1].is_dynamic()) {
+        throw std::invalid_argument("PagedModel: the model does not say the size of its " + std::string(what));
+    }
+    return static_cast<size_t>(shape[shape.size() - 1].get_length());
+}
+
 constexpr size_t kProfiledPast = 256;
 constexpr std::array<size_t, 9> kProfiledRows = {1, 2, 4, 6, 8, 12, 16, 24, 32};
 
@@ -30,11 +39,20 @@ PagedModel::PagedModel(const std::vector<ov::CompiledModel>& segments, size_t ma
     : max_cache_tokens_(max_cache_tokens) {
     if (segments.empty()) throw std::invalid_argument("PagedModel: at least one segment is needed");
     for (const auto& compiled : segments) add_segment(compiled);
-    const auto logits = segments.back().output(0).get_partial_shape();
-    if (logits.rank().is_dynamic() || logits[logits.rank().get_length() - 1].is_dynamic()) {
-        throw std::invalid_argument("PagedModel: the last segment's output has no static vocabulary size");
+    find_outputs(segments.back());
+}
+
+void PagedModel::find_outputs(const ov::CompiledModel& last) {
+    vocab_size_ = last_dimension(last.output(0), "logits");
+    for (const auto& output : last.outputs()) {
+        const auto& names = output.get_names();
+        if (names.count(kHiddenStates) == 0 && names.count(kLastHiddenStates) == 0) continue;
+        hidden_states_output_ = output;
+        hidden_size_ = last_dimension(output, "hidden states");
     }
-    vocab_size_ = static_cast<size_t>(logits[logits.rank().get_length() - 1].get_length());
+    if (const auto& input = segments_.front().hidden_states) {
+        input_hidden_size_ = last_dimension(*input, "hidden states");
+    }
 }
 
 void PagedModel::add_segment(ov::CompiledModel compiled) {
@@ -55,7 +73,6 @@ void PagedModel::add_segment(ov::CompiledModel compiled) {
     for (const auto& input : compiled.inputs()) {
         const std::string name = input.get_any_name();
         if (name == kHiddenStates) {
-            segment.takes_hidden_states = true;
             segment.hidden_states = input;
         } else if (starts_with(name, "key_cache.") || starts_with(name, "value_cache.")) {
             const auto shape = input.get_partial_shape();
@@ -73,7 +90,7 @@ void PagedModel::add_segment(ov::CompiledModel compiled) {
             throw std::invalid_argument("PagedModel: the model has an input '" + name + "' that cannot be fed");
         }
     }
-    if (segment.takes_hidden_states == segments_.empty()) {
+    if (!segment.hidden_states && !segments_.empty()) {
         throw std::invalid_argument("PagedModel: every segment but the first takes " + std::string(kHiddenStates));
     }
     segment.request = compiled.create_infer_request();
@@ -81,12 +98,23 @@ void PagedModel::add_segment(ov::CompiledModel compiled) {
 }
 
 float* PagedModel::forward(const FlatBatch& batch) {
-    ov::Tensor hidden_states;
+    ov::Tensor hidden_states;  // of the segment before; at the first one, those of another model
+    if (input_hidden_size_ > 0) {
+        if (batch.hidden_states.size() != batch.tokens() * input_hidden_size_) {
+            throw std::invalid_argument("PagedModel: a pass of " + std::to_string(batch.tokens()) + " tokens needs " +
+                                        std::to_string(input_hidden_size_) + " hidden states for each");
+        }
+        hidden_states = ov::Tensor(ov::element::f32, ov::Shape{batch.tokens(), 1, input_hidden_size_},
+                                   const_cast<float*>(batch.hidden_states.data()));
+    }
     for (auto& segment : segments_) {
         for (const auto& [port, feed] : segment.inputs) segment.request.set_tensor(port, feed(batch));
-        if (segment.takes_hidden_states) segment.request.set_tensor(segment.hidden_states, hidden_states);
+        if (segment.hidden_states) segment.request.set_tensor(*segment.hidden_states, hidden_states);
         segment.request.infer();
         hidden_states = segment.request.get_output_tensor(0);
+    }
+    if (hidden_states_output_) {
+        hidden_states_ = segments_.back().request.get_tensor(*hidden_states_output_).data<const float>();
     }
     return hidden_states.data<float>();
 }
@@ -160,6 +188,7 @@ double PagedModel::timed_forward(size_t rows) {
     reserve(table, past + rows);
     FlatBatch batch;
     batch.add(ids.data(), rows, past, table.blocks(), rows);
+    batch.hidden_states.resize(rows * input_hidden_size_);
     // A model with learned positions may have no more than a few.
     for (size_t i = 0; i < rows; ++i) batch.position_ids[i] = static_cast<int64_t>(i);
     const auto start = Clock::now();

@@ -6,6 +6,7 @@
 #include <functional>
 #include <mutex>
 #include <openvino/openvino.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ namespace dynexec {
 // A decoder as a chain of compiled segments that share one paged KV cache. The first segment takes token ids, each
 // further one the hidden states of the one before, the last one gives logits.
 //
+// A head is one too, of one segment: it takes hidden states of another model, beside token ids or instead of them.
+//
 // Not thread safe: hold mutex() around everything that touches the model or its blocks.
 class PagedModel {
 public:
@@ -28,6 +31,14 @@ public:
     // Runs the batch and returns logits, [batch.logits_indices.size(), vocab_size()] float32, row major. They may be
     // written to and stay valid until the next call.
     float* forward(const FlatBatch& batch);
+
+    // What the last segment gives beside logits, [tokens of the last batch, hidden_size()] float32, valid until the
+    // next call: of a model with a draft head, the input of its unembedding ("dynexec.last_hidden_states"); of a draft
+    // head, what it takes in place of the model's while it drafts ("dynexec.hidden_states").
+    const float* hidden_states() const { return hidden_states_; }
+    size_t hidden_size() const { return hidden_size_; }  // 0: there is no such output
+    // Of the hidden states that the first segment takes; 0: it takes none.
+    size_t input_hidden_size() const { return input_hidden_size_; }
 
     // Gives `table` room for `tokens` tokens, growing the cache if it has to.
     // Throws std::length_error when that would pass max_cache_tokens.
@@ -55,10 +66,10 @@ private:
         ov::InferRequest request;
         std::vector<std::pair<ov::Output<const ov::Node>, Feed>> inputs;
         std::vector<ov::Output<const ov::Node>> caches;
-        bool takes_hidden_states = false;
-        ov::Output<const ov::Node> hidden_states;
+        std::optional<ov::Output<const ov::Node>> hidden_states;  // input
     };
     void add_segment(ov::CompiledModel compiled);
+    void find_outputs(const ov::CompiledModel& last);
     void grow_cache(size_t in_use);
     // As far as the largest cache allows; a block holds at least two tokens.
     std::vector<size_t> profiled_rows() const;
@@ -68,6 +79,10 @@ private:
     std::vector<Segment> segments_;
     size_t max_cache_tokens_;
     size_t vocab_size_ = 0;
+    size_t hidden_size_ = 0;
+    size_t input_hidden_size_ = 0;
+    std::optional<ov::Output<const ov::Node>> hidden_states_output_;
+    const float* hidden_states_ = nullptr;
     BlockPool pool_{1};
     CostModel cost_model_;
     std::mutex mutex_;

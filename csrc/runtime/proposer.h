@@ -30,6 +30,13 @@ public:
     // Fills `sequence->draft` with at most the ordered number of tokens, for each order.
     virtual void propose(const std::vector<Order>& orders) = 0;
 
+    // The target has run `n` tokens of `sequence` that stand, those from index `first` on; `hidden_states`, [n, its
+    // hidden_size()], are what it computed for them. Called for every token that is not the last, in order, and only if
+    // the target gives hidden states.
+    virtual void saw(const Sequence& sequence, size_t first, const float* hidden_states, size_t n) {
+        static_cast<void>(sequence), static_cast<void>(first), static_cast<void>(hidden_states), static_cast<void>(n);
+    }
+
     // `n` tokens have just been appended to `sequence`, whether or not this proposer had been asked; sequence.draft
     // still holds what was verified.
     virtual void committed(const Sequence& sequence, size_t n) = 0;

@@ -230,8 +230,9 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 A smaller model with the same tokenizer that proposes tokens.
             speculation (`str`, *optional*):
                 `"auto"` mixes all there is and chooses draft lengths by measured gain, `"off"` decodes plainly;
-                `"prompt_lookup"` and `"draft_model"` use one source. Unset: what transformers' own arguments
-                (`prompt_lookup_num_tokens`, `assistant_model`) ask for, or else `"auto"`.
+                `"prompt_lookup"`, `"draft_model"` and `"draft_head"` (one that was trained for this model) use one
+                source. Unset: what transformers' own arguments (`prompt_lookup_num_tokens`, `assistant_model`) ask
+                for, or else `"auto"`.
             num_assistant_tokens_schedule (`str`, *optional*):
                 transformers' `"constant"`, `"heuristic"`, `"heuristic_transient"`, or `"auto"`.
             seed (`int`, *optional*):
@@ -257,7 +258,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         if kwargs.get("assistant_tokenizer") is not None:
             raise ValueError("An assistant with another tokenizer is not supported: leave out `assistant_tokenizer`")
         speculation_asked = speculation not in (None, "auto") or any(value is not None for value in given.values())
-        speculation_config = SpeculationConfig.resolve(speculation, assistant_model is not None, given)
+        has_draft_head = getattr(self.engine, "draft_head", None) is not None
+        speculation_config = SpeculationConfig.resolve(speculation, assistant_model is not None, given, has_draft_head)
 
         if presence_penalty != 0.0 or frequency_penalty != 0.0:
             length = _prompt_length(inputs, kwargs)

@@ -69,7 +69,7 @@ class GenerationJob:
             params.do_sample = self.do_sample
         result = engine.loop.generate(
             [self._request(row, params) for row in range(self.input_ids.shape[0])],
-            self._speculation_params(),
+            self._speculation_params(engine),
             process_logits=process_logits,
             should_stop=self._should_stop(),
             on_tokens=self._on_tokens() if self.streamer is not None else None,
@@ -87,12 +87,15 @@ class GenerationJob:
         request.seed = self.seed
         return request
 
-    def _speculation_params(self) -> Any:
+    def _speculation_params(self, engine: Engine) -> Any:
         config = self.speculation
         params = _C.SpeculationParams()
         params.prompt_lookup = config.prompt_lookup
         params.max_matching_ngram_size = config.max_matching_ngram_size
         params.draft_model = self.draft_engine.paged_model if self.draft_engine is not None else None
+        if config.draft_head:
+            head = engine.draft_head
+            params.draft_head = _C.Head(head.paged_model, head.token_ids)
         params.assistant_confidence_threshold = config.assistant_confidence_threshold
         params.lookahead = config.schedule
         params.num_assistant_tokens = config.num_assistant_tokens

@@ -6,8 +6,8 @@ from typing import Any
 from ..runtime import _C
 
 
-# "early_exit" and "draft_head" join with trained exit heads.
-SPECULATION_MODES = ("auto", "off", "prompt_lookup", "draft_model")
+# "early_exit" joins with trained exit heads.
+SPECULATION_MODES = ("auto", "off", "prompt_lookup", "draft_model", "draft_head")
 SCHEDULES = tuple(_C.lookahead_names())
 
 # Longest draft that "auto" considers: one less than the longest forward pass that is timed at load.
@@ -28,6 +28,7 @@ class SpeculationConfig:
     Args:
         prompt_lookup (`bool`): propose what followed an earlier occurrence of the last tokens.
         draft_model (`bool`): propose what the assistant model writes.
+        draft_head (`bool`): propose what the model's own draft head predicts.
         schedule (`str`): who decides the draft length, one of [`SCHEDULES`].
         num_assistant_tokens (`int`): the draft length, or the longest one for `"auto"`.
         assistant_confidence_threshold (`float`): a draft of the assistant model ends after a token less probable.
@@ -36,6 +37,7 @@ class SpeculationConfig:
 
     prompt_lookup: bool = False
     draft_model: bool = False
+    draft_head: bool = False
     schedule: str = "auto"
     num_assistant_tokens: int = AUTO_NUM_TOKENS
     assistant_confidence_threshold: float = 0.0
@@ -44,10 +46,12 @@ class SpeculationConfig:
     @property
     def enabled(self) -> bool:
         """Whether anything is proposed at all."""
-        return self.prompt_lookup or self.draft_model
+        return self.prompt_lookup or self.draft_model or self.draft_head
 
     @classmethod
-    def resolve(cls, speculation: str | None, has_assistant: bool, given: dict[str, Any]) -> "SpeculationConfig":
+    def resolve(
+        cls, speculation: str | None, has_assistant: bool, given: dict[str, Any], has_draft_head: bool = False
+    ) -> "SpeculationConfig":
         """
         Reads transformers' arguments and ours.
 
@@ -61,6 +65,8 @@ class SpeculationConfig:
                 Those of transformers' arguments that the user set (not its defaults): `prompt_lookup_num_tokens`,
                 `max_matching_ngram_size`, `num_assistant_tokens`, `num_assistant_tokens_schedule`,
                 `assistant_confidence_threshold`.
+            has_draft_head (`bool`, *optional*, defaults to `False`):
+                Whether the model was loaded with a draft head.
 
         Raises:
             `ValueError`: for a value that is not accepted, or arguments that contradict each other.
@@ -80,17 +86,27 @@ class SpeculationConfig:
         if speculation == "draft_model" and not has_assistant:
             raise ValueError("`speculation='draft_model'` needs an `assistant_model`")
 
+        if speculation == "draft_head" and not has_draft_head:
+            raise ValueError(
+                "`speculation='draft_head'` needs a draft head, and the model has none: train one with"
+                " `optimum-cli dynexec train-heads` and load the model again"
+            )
+
         prompt_lookup = speculation in ("auto", "prompt_lookup") or lookup_tokens is not None
         draft_model = has_assistant and speculation in ("auto", "draft_model")
+        draft_head = has_draft_head and speculation in ("auto", "draft_head")
         if has_assistant and not draft_model:
-            raise ValueError("`assistant_model` was given with `speculation='prompt_lookup'`; use 'auto' for both")
+            raise ValueError(f"`assistant_model` was given with `speculation='{speculation}'`; use 'auto' for both")
 
-        # transformers' fixed lengths where its arguments ask for a mode, measured ones in "auto".
-        schedule = _choice("num_assistant_tokens_schedule", given, "auto" if speculation == "auto" else "constant")
+        # transformers' fixed lengths where its arguments ask for a mode, measured ones in "auto". The draft head is
+        # ours, so its length is fixed only if one is asked for.
+        measured = speculation == "auto" or (speculation == "draft_head" and given.get("num_assistant_tokens") is None)
+        schedule = _choice("num_assistant_tokens_schedule", given, "auto" if measured else "constant")
         lengths = [given.get("num_assistant_tokens"), lookup_tokens]
         fixed = 20 if draft_model else 10
         default_length = AUTO_NUM_TOKENS if schedule == "auto" else fixed
-        length = next((n for n in (lengths if draft_model else lengths[::-1]) if n is not None), default_length)
+        drafts = draft_model or speculation == "draft_head"
+        length = next((n for n in (lengths if drafts else lengths[::-1]) if n is not None), default_length)
         threshold = given.get("assistant_confidence_threshold")
         if threshold is None:
             threshold = 0.4 if draft_model else 0.0
@@ -102,6 +118,7 @@ class SpeculationConfig:
         return cls(
             prompt_lookup=prompt_lookup,
             draft_model=draft_model,
+            draft_head=draft_head,
             schedule=schedule,
             num_assistant_tokens=_whole("num_assistant_tokens` / `prompt_lookup_num_tokens", length, MAX_NUM_TOKENS),
             assistant_confidence_threshold=float(threshold),

@@ -10,7 +10,7 @@ class ProposerStats:
     What one source of draft tokens contributed.
 
     Args:
-        name (`str`): `"prompt_lookup"` or `"draft_model"`.
+        name (`str`): `"prompt_lookup"`, `"draft_head"` or `"draft_model"`.
         proposed (`int`): draft tokens it proposed.
         accepted (`int`): of these, the tokens that were accepted.
         forwards (`int`): forward passes of its own model.
@@ -39,7 +39,7 @@ class GenerationStats:
         proposers (`list[ProposerStats]`): the sources of draft tokens.
         total_seconds (`float`): the decode loop, from the tokens of the prompt to the last token.
         prefill_seconds (`float`): in forward passes that carried prompt tokens.
-        propose_seconds (`float`): making drafts, the draft model's forward passes included.
+        propose_seconds (`float`): making drafts, the forward passes of draft models and heads included.
         run_seconds (`float`): in the other forward passes of the model.
         decide_seconds (`float`): verifying, choosing, stopping criteria and streaming.
         time_to_first_token (`float`): until the first token of any sequence.
@@ -80,7 +80,7 @@ class GenerationStats:
 
     @property
     def draft_forwards(self) -> int:
-        """Forward passes of draft models."""
+        """Forward passes of draft models and draft heads."""
         return sum(proposer.forwards for proposer in self.proposers)
 
     @property
@@ -111,7 +111,7 @@ class GenerationStats:
             f" ({self.decode_tokens_per_second:.1f} after the prompt), first token after"
             f" {self.time_to_first_token * 1e3:.0f} ms",
             f"prompt {self.prompt_tokens} tokens, {self.sequences} sequence(s)",
-            f"forward passes: {self.target_forwards} of the model, {self.draft_forwards} of draft models;"
+            f"forward passes: {self.target_forwards} of the model, {self.draft_forwards} of drafts;"
             f" {self.mean_accepted_length:.2f} tokens per verification",
         ]
         for proposer in self.proposers:

@@ -2,15 +2,17 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tests.patched_export import patch_weights
 from tests.speculative import tiny_vocabulary
+from tests.speculative.tiny_draft_head import draft_head, save_one_layer, with_draft_head
 
 
 @pytest.fixture(scope="session")
 def tiny_vocabulary_models(tmp_path_factory):
-    """The target in torch and on the engine, and its drafts: itself, a sharper one, a strange one."""
+    """The target in torch and on the engine, its drafts (itself, a sharp one, a strange one), and with draft heads."""
     from optimum_dynexec import DynExecModelForCausalLM, export_dynexec
 
     base = tmp_path_factory.mktemp("tiny-vocabulary")
@@ -25,4 +27,19 @@ def tiny_vocabulary_models(tmp_path_factory):
     for name in ("sharp", "random"):
         patch_weights(base / "same", base / name, unembedding, unembeddings[name])
     models = {name: DynExecModelForCausalLM.from_pretrained(base / name, precision="exact") for name in unembeddings}
-    return SimpleNamespace(torch=torch_model, target=models["same"], drafts=models, unembeddings=unembeddings)
+
+    # Draft heads: one that knows all words, and one that knows some, in an order of its own.
+    save_one_layer(base / "one-layer", tiny_vocabulary.VOCABULARY, torch_model.config.hidden_size, seed=6)
+    export_dynexec(base / "one-layer", base / "head", weight_format="fp32")
+    one_layer = DynExecModelForCausalLM.from_pretrained(base / "head", precision="exact")
+    mix = np.random.default_rng(0).standard_normal((torch_model.config.hidden_size,) * 2) / 30
+    headed = {
+        name: with_draft_head(
+            DynExecModelForCausalLM.from_pretrained(base / "same", precision="exact"),
+            draft_head(one_layer, mix, words),
+        )
+        for name, words in (("all_words", None), ("few_words", [9, 1, 2, 6, 3, 0]))
+    }
+    return SimpleNamespace(
+        torch=torch_model, target=models["same"], drafts=models, headed=headed, unembeddings=unembeddings
+    )

@@ -6,8 +6,8 @@ from optimum_dynexec.speculative import SpeculationConfig
 from optimum_dynexec.speculative.config import AUTO_NGRAM_SIZE, AUTO_NUM_TOKENS
 
 
-def resolve(speculation=None, has_assistant=False, **given):
-    return SpeculationConfig.resolve(speculation, has_assistant, given)
+def resolve(speculation=None, has_assistant=False, has_draft_head=False, **given):
+    return SpeculationConfig.resolve(speculation, has_assistant, given, has_draft_head)
 
 
 def sources(config):
@@ -33,6 +33,36 @@ def test_sources_and_schedule(arguments, prompt_lookup, draft_model, schedule):
     config = resolve(**arguments)
     assert sources(config) == (prompt_lookup, draft_model, True)
     assert config.schedule == schedule
+
+
+@pytest.mark.parametrize(
+    ("arguments", "prompt_lookup", "draft_model", "draft_head", "schedule", "length"),
+    [
+        ({}, True, False, True, "auto", AUTO_NUM_TOKENS),
+        ({"has_assistant": True, "speculation": "auto"}, True, True, True, "auto", AUTO_NUM_TOKENS),
+        # Whoever asks for one source gets that one.
+        ({"prompt_lookup_num_tokens": 3}, True, False, False, "constant", 3),
+        ({"has_assistant": True}, False, True, False, "constant", 20),
+        ({"speculation": "draft_head"}, False, False, True, "auto", AUTO_NUM_TOKENS),
+        ({"speculation": "draft_head", "num_assistant_tokens": 4}, False, False, True, "constant", 4),
+        (
+            {"speculation": "draft_head", "num_assistant_tokens": 4, "num_assistant_tokens_schedule": "heuristic"},
+            *(False, False, True, "heuristic", 4),
+        ),
+        (
+            {"speculation": "draft_head", "num_assistant_tokens_schedule": "constant"},
+            *(False, False, True, "constant", 10),
+        ),
+        (
+            {"speculation": "draft_head", "num_assistant_tokens": 4, "prompt_lookup_num_tokens": 6},
+            *(True, False, True, "constant", 4),
+        ),
+    ],
+)
+def test_with_a_draft_head(arguments, prompt_lookup, draft_model, draft_head, schedule, length):
+    config = resolve(has_draft_head=True, **arguments)
+    assert (config.prompt_lookup, config.draft_model, config.draft_head) == (prompt_lookup, draft_model, draft_head)
+    assert (config.schedule, config.num_assistant_tokens, config.enabled) == (schedule, length, True)
 
 
 @pytest.mark.parametrize("has_assistant", [False, True])
@@ -92,6 +122,9 @@ def test_ngram_size(arguments, size):
         ({"speculation": 3}, "`speculation`"),
         ({"speculation": "draft_model"}, "`assistant_model`"),
         ({"speculation": "prompt_lookup", "has_assistant": True}, "`assistant_model`"),
+        ({"speculation": "draft_head"}, "train-heads"),
+        ({"speculation": "draft_head", "has_draft_head": True, "has_assistant": True}, "`assistant_model`"),
+        ({"speculation": "draft_head", "has_draft_head": True, "num_assistant_tokens": 0}, "num_assistant_tokens"),
         ({"num_assistant_tokens": 0}, "num_assistant_tokens"),
         ({"num_assistant_tokens": -1}, "num_assistant_tokens"),
         ({"num_assistant_tokens": 2.0}, "num_assistant_tokens"),

@@ -27,6 +27,8 @@ SOURCES = {
     "same": {"assistant_model": "same", "num_assistant_tokens": 3, "assistant_confidence_threshold": 0.0},
     "sharp": {"assistant_model": "sharp", "num_assistant_tokens": 3, "assistant_confidence_threshold": 0.0},
     "random": {"assistant_model": "random", "num_assistant_tokens": 3, "assistant_confidence_threshold": 0.0},
+    "draft_head": {"speculation": "draft_head", "head": "all_words", "num_assistant_tokens": 3},
+    "draft_head_of_few_words": {"speculation": "draft_head", "head": "few_words", "num_assistant_tokens": 3},
     "sharp_with_threshold": {"assistant_model": "sharp", "assistant_confidence_threshold": 0.6},
 }
 CASES = [
@@ -45,7 +47,8 @@ def draw(tiny_vocabulary_models):
         arguments = dict(SOURCES[source])
         if "assistant_model" in arguments:
             arguments["assistant_model"] = tiny_vocabulary_models.drafts[arguments["assistant_model"]]
-        model = tiny_vocabulary_models.target
+        head = arguments.pop("head", None)
+        model = tiny_vocabulary_models.target if head is None else tiny_vocabulary_models.headed[head]
         counts = np.zeros([VOCABULARY] * 3, np.int64)
         proposed = accepted = 0
         for seed in range(SAMPLES // PER_CALL):

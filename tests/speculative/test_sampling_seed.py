@@ -13,6 +13,7 @@ MODES = {
     "prompt_lookup": {"prompt_lookup_num_tokens": 4},
     "auto": {"speculation": "auto"},
     "draft_model": {"assistant_model": "random", "num_assistant_tokens": 3},
+    "draft_head": {"speculation": "draft_head", "num_assistant_tokens": 3},
 }
 
 
@@ -22,7 +23,9 @@ def sample(tiny_vocabulary_models):
         arguments = {**MODES[mode], "max_new_tokens": 40, "do_sample": True, "top_k": 0, **arguments}
         if "assistant_model" in arguments:
             arguments["assistant_model"] = tiny_vocabulary_models.drafts["random"]
-        return tiny_vocabulary_models.target.generate(prompts, **arguments)[:, prompts.shape[1] :].tolist()
+        headed = tiny_vocabulary_models.headed["all_words"]
+        model = headed if mode == "draft_head" else tiny_vocabulary_models.target
+        return model.generate(prompts, **arguments)[:, prompts.shape[1] :].tolist()
 
     return get
 
@@ -71,7 +74,7 @@ def test_greedy_takes_no_random_number(sample):
     assert torch.rand(1) == expected
 
 
-@pytest.mark.parametrize("mode", ["off", "prompt_lookup", "draft_model"])
+@pytest.mark.parametrize("mode", ["off", "prompt_lookup", "draft_model", "draft_head"])
 def test_neighbours_do_not_matter(mode, sample):
     first, second, third = PROMPTS, torch.tensor([[4, 5, 6, 7, 4, 5, 6, 7]]), torch.tensor([[9, 9, 9, 8, 8, 8, 7, 7]])
     pairs = [sample(torch.cat([first, other]), mode=mode, seed=5) for other in (second, third)]

@@ -1,0 +1,33 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "runtime/paged_model.h"
+
+namespace dynexec {
+
+// A small model that predicts tokens from the hidden states of a large one. It may know a part of the vocabulary only.
+class Head {
+public:
+    // `token_ids`: the tokens that its words stand for. Throws std::invalid_argument if they are not one for each word.
+    Head(std::shared_ptr<PagedModel> model, std::vector<int64_t> token_ids);
+
+    PagedModel& model() const { return *model_; }
+    const std::vector<int64_t>& token_ids() const { return token_ids_; }
+
+    // Throws std::invalid_argument if the head does not fit a model of that vocabulary and hidden size.
+    void check_fits(size_t vocab, size_t hidden_size) const;
+
+    // Writes the logits of its words, [model().vocab_size()], into a row of `vocab` logits; what it has no word for is
+    // impossible.
+    void scatter(const float* words, float* row, size_t vocab) const;
+
+private:
+    std::shared_ptr<PagedModel> model_;
+    std::vector<int64_t> token_ids_;
+};
+
+}  // namespace dynexec
