@@ -6,6 +6,8 @@ from pathlib import Path
 import openvino as ov
 
 from .. import _C
+from ..heads.ir import head_config
+from .heads import Head, compile_head, default_ov_config
 from .memory import released_weights
 from .paged import prepare
 from .segments import cut
@@ -39,9 +41,16 @@ class Engine:
             Most tokens the KV cache may hold. Unset, it grows with need.
         weights_path (`str` or `Path`, *optional*):
             The `.bin` file that `model` maps into memory.
+        heads (`Sequence[openvino.Model]`, *optional*, defaults to none):
+            Heads of the model, from [`~heads.ir.build_head_ir`] or their files: a draft head and exit heads at
+            `boundaries`. They become `draft_head` (`None` without one) and `exit_heads`, by their layer.
+        head_ov_config (`Mapping[str, str]`, *optional*):
+            OpenVINO properties that heads are compiled with in place of the defaults. Whatever they are, the output is
+            as exact as `ov_config` makes it: heads only propose.
 
     Raises:
         [`~exporters.errors.NotPageableError`]: if the architecture is not covered.
+        `ValueError`: if a head does not fit the model.
     """
 
     def __init__(
@@ -52,14 +61,28 @@ class Engine:
         boundaries: Sequence[str] = (),
         max_cache_tokens: int | None = None,
         weights_path: str | Path | None = None,
+        heads: Sequence[ov.Model] = (),
+        head_ov_config: Mapping[str, str] | None = None,
     ):
         core = ov.Core()
-        segments = cut(prepare(model), list(boundaries))
+        drafts = any(head_config(head).kind == "draft" for head in heads)
+        segments = cut(prepare(model, last_hidden_states=drafts), list(boundaries))
+        # What makes the backbone exact is of no use to heads.
+        common = {name: value for name, value in ov_config.items() if name not in EXACT_OV_CONFIG}
+        compiled_heads = []
         with released_weights(weights_path):
             compiled = [core.compile_model(segment, device, dict(ov_config)) for segment in segments]
             self.paged_model = _C.PagedModel(compiled, max_cache_tokens or 0)
             # The first forward passes still repack weights.
             self.paged_model.warm_up()
+            for head in heads:
+                properties = {**common, **default_ov_config(head, device), **(head_ov_config or {})}
+                compiled_heads.append(compile_head(head, model, device, properties, max_cache_tokens))
+                compiled_heads[-1].paged_model.warm_up()
         # Now, so that no request has to wait for it.
         self.paged_model.profile()
+        for head in compiled_heads:
+            head.paged_model.profile()
+        self.exit_heads = {head.layer: head for head in compiled_heads if head.layer is not None}
+        self.draft_head: Head | None = next((head for head in compiled_heads if head.layer is None), None)
         self.loop = _C.DecodeLoop(self.paged_model, MAX_BATCH_TOKENS)

@@ -64,6 +64,22 @@ def compile_head(
     return Head(_C.PagedModel([compiled], max_cache_tokens or 0), token_ids, config.kind, config.layer)
 
 
+def default_ov_config(model: Model, device: str) -> dict[str, str]:
+    """
+    The OpenVINO properties that a head is best compiled with, as far as measured.
+
+    Args:
+        model (`openvino.Model`):
+            The head.
+        device (`str`):
+            OpenVINO device to run on.
+    """
+    # 8-bit weights are multiplied as they are, which conversions to bfloat16 on the way would only slow down.
+    in_8_bits = any(node.get_output_element_type(0) == ov.Type.i8 for node in model.get_ops())
+    has_bf16 = "BF16" in ov.Core().get_property(device, "OPTIMIZATION_CAPABILITIES")
+    return {"INFERENCE_PRECISION_HINT": "bf16" if has_bf16 and not in_8_bits else "f32"}
+
+
 def prepare_head(model: Model, backbone: Model) -> tuple[Model, list[int]]:
     """
     Makes the form of a head that the engine runs, for `n` tokens of several sequences laid end to end.

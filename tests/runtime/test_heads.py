@@ -6,6 +6,7 @@ import pytest
 
 from optimum_dynexec.heads.backbone_graph import embedding_matrix, unembedding
 from optimum_dynexec.heads.ir import build_head_ir
+from optimum_dynexec.runtime import _C, Engine
 from optimum_dynexec.runtime.heads import prepare_head
 from optimum_dynexec.runtime.paged import prepare
 from optimum_dynexec.runtime.segments import cut
@@ -130,3 +131,30 @@ def test_the_hidden_states_that_a_draft_head_reads(name, layers, backbones, tiny
     # The logits are made of them, for the rows that are asked for.
     np.testing.assert_allclose(rest[0][[1, 4]] @ unembedding(model).T, first, atol=1e-4 * np.abs(first).max())
     assert rest[0].shape[:2] == (9, 1)
+
+
+def test_an_engine_with_heads(tiny_model, backbones):
+    model = tiny_model("llama")
+    words = unembedding(model.model)
+    irs = [
+        build_head_ir(config, tensors, words, weight_format=weight_format)
+        for kind, layer, weight_format in [
+            ("block", 1, "int8"),
+            ("draft", None, "fp32"),
+            ("norm", 0, "fp32"),
+        ]
+        for config, tensors, _ in [random_head(kind, layer=layer, **sizes_of(words))]
+    ]
+    names = model.dynexec_config.hidden_state_names
+    engine = Engine(model.model, "CPU", EXACT, [names[0], names[1]], 512, heads=irs)
+    assert {layer: head.kind for layer, head in engine.exit_heads.items()} == {0: "norm", 1: "block"}
+    assert engine.draft_head.kind == "draft"
+    assert engine.draft_head.layer is None
+    assert tiny_model("llama").engine.draft_head is None
+    for compiled in [engine.draft_head, *engine.exit_heads.values()]:
+        assert compiled.paged_model.vocab_size == len(compiled.token_ids)
+        assert compiled.paged_model.costs[0][1] > 0
+        _C.Head(compiled.paged_model, compiled.token_ids)
+    ids = [5, 6, 7, 8]
+    logits = [_C.CachedSequence(e.paged_model).forward(ids) for e in (engine, model.engine)]
+    np.testing.assert_allclose(logits[0], logits[1], atol=1e-4)
