@@ -7,11 +7,69 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from .heads.config import KINDS
 from .utils.atomic import write_atomically
 
 
 DYNEXEC_CONFIG_NAME = "dynexec_config.json"
 FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class AttachedHead:
+    """
+    A head whose model stands beside the decoder's.
+
+    Args:
+        kind (`str`):
+            `"norm"`, `"adapter"`, `"block"` or `"draft"`.
+        layer (`int`, *optional*):
+            Layer whose hidden states it reads; `None` exactly for the kind `"draft"`.
+        file (`str`):
+            Name of its `.xml` file in the directory; the `.bin` is beside it.
+        hash (`str`):
+            SHA-256 over both, as [`~utils.model_hash.hash_model`] gives it. Other files are not loaded.
+        trained_on (`str`, *optional*):
+            `model_hash` of the export that it was trained on, if known. A head may be used with another export of the
+            same model, quantized, say: what it proposes is checked by the model.
+        attached_to (`str`, *optional*):
+            `model_hash` of the export that it was attached to.
+        metrics (`dict[str, Any]`, *optional*, defaults to none):
+            What its training measured.
+
+    Raises:
+        `ValueError`: if a field's value is not acceptable; the message names the field, the value and what is
+            accepted.
+    """
+
+    kind: str
+    layer: int | None
+    file: str
+    hash: str
+    trained_on: str | None = None
+    attached_to: str | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_fields(self, _ACCEPTED_OF_HEADS)
+        if (self.layer is None) != (self.kind == "draft"):
+            raise ValueError(f"`layer` must be null exactly for the kind 'draft', but it is {self.layer!r}")
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "AttachedHead":
+        """
+        Makes one of what `dynexec_config.json` holds.
+
+        Raises:
+            `ValueError`: if a field is unknown, missing or not acceptable.
+        """
+        if not isinstance(values, dict):
+            raise ValueError(f"a head must be a JSON object, but it is {values!r}")
+        known = [f.name for f in fields(cls)]
+        wrong = sorted({*values, "kind", "layer", "file", "hash"} - ({*values} & {*known}))
+        if wrong:
+            raise ValueError(f"the key {wrong[0]!r} of a head is unknown or missing; the keys are {known}")
+        return cls(**values)
 
 
 @dataclass
@@ -23,7 +81,8 @@ class DynExecConfig:
         format_version (`int`, *optional*, defaults to 1):
             Version of the file's layout.
         exit_layers (`list[int]`, *optional*, defaults to none):
-            Layers after which a token may leave the model, ascending. Layer 0 is the first; the last is no exit.
+            Layers after which a token may leave the model, ascending. Layer 0 is the first; the last is no exit. The
+            model is cut there, also if it has no head for one of them.
         hidden_state_names (`dict[int, str]`, *optional*, defaults to none):
             For each layer, the friendly name of the node in the model whose output is the hidden state after it.
             Empty if the model cannot be cut between its layers.
@@ -35,6 +94,8 @@ class DynExecConfig:
             Versions of the packages that the export was made with.
         model_hash (`str`, *optional*):
             SHA-256 over the whole of the model's `.xml` and `.bin`, as [`~utils.model_hash.hash_model`] gives it.
+        heads (`dict[str, AttachedHead]`, *optional*, defaults to none):
+            Heads in the directory by name: `draft_head`, or `exit_head_` and the layer.
         calibration (`dict[str, Any]`, *optional*):
             Thresholds for early exit and what is guaranteed of them: the fields of a [`~calibration.Calibration`].
 
@@ -50,13 +111,11 @@ class DynExecConfig:
     pageable_reason: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     model_hash: str | None = None
+    heads: dict[str, AttachedHead] = field(default_factory=dict)
     calibration: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        for name, (accepts, accepted) in _ACCEPTED.items():
-            value = getattr(self, name)
-            if not accepts(value):
-                raise ValueError(f"`{name}` must be {accepted}, but it is {value!r}")
+        _check_fields(self, _ACCEPTED)
         self.exit_layers = sorted(set(self.exit_layers))
         check_exit_layers(self.exit_layers, len(self.hidden_state_names))
         if self.pageable != (self.pageable_reason is None):
@@ -64,6 +123,14 @@ class DynExecConfig:
                 "`pageable_reason` must be given exactly if `pageable` is false, but they are "
                 f"{self.pageable_reason!r} and {self.pageable!r}"
             )
+        for name, head in self.heads.items():
+            expected = head_name(head.layer)
+            if name != expected:
+                raise ValueError(f"the head for layer {head.layer!r} must be called {expected!r}, not {name!r}")
+            if head.layer is not None and head.layer >= len(self.hidden_state_names) - 1:
+                raise ValueError(
+                    f"`heads` has {name!r}, but the model with {len(self.hidden_state_names)} layers has no such exit"
+                )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "DynExecConfig":
@@ -92,6 +159,9 @@ class DynExecConfig:
         names = values.get("hidden_state_names", {})
         if isinstance(names, dict):
             values = {**values, "hidden_state_names": {_as_layer(layer): name for layer, name in names.items()}}
+        heads = values.get("heads", {})
+        if isinstance(heads, dict):
+            values = {**values, "heads": {name: AttachedHead.from_dict(head) for name, head in heads.items()}}
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -134,6 +204,16 @@ class DynExecConfig:
         write_atomically(Path(directory) / DYNEXEC_CONFIG_NAME, text.encode())
 
 
+def head_name(layer: int | None) -> str:
+    """
+    Name of a head.
+
+    Args:
+        layer (`int`, *optional*): of an exit head; `None` for the draft head.
+    """
+    return "draft_head" if layer is None else f"exit_head_{layer}"
+
+
 def check_exit_layers(exit_layers: list[int], num_layers: int) -> None:
     """
     Checks exits against the number of layers that the model can be cut after.
@@ -159,6 +239,13 @@ def check_exit_layers(exit_layers: list[int], num_layers: int) -> None:
         )
 
 
+def _check_fields(config: Any, table: dict[str, tuple[Callable[[Any], bool], str]]) -> None:
+    for name, (accepts, accepted) in table.items():
+        value = getattr(config, name)
+        if not accepts(value):
+            raise ValueError(f"`{name}` must be {accepted}, but it is {value!r}")
+
+
 def _as_layer(key: Any) -> Any:
     """JSON has strings as keys. What is not a layer is left for the check to name."""
     return int(key) if isinstance(key, str) and re.fullmatch(r"0|[1-9][0-9]{0,5}", key) else key
@@ -170,6 +257,10 @@ def _is_layer(value: Any) -> bool:
 
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
+
+
+def _is_hash(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("sha256:[0-9a-f]{64}", value) is not None
 
 
 # For each field, the check of its value and what an error says is accepted.
@@ -198,10 +289,32 @@ _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
         "a version for each package name",
     ),
     "model_hash": (
-        lambda value: (
-            value is None or (isinstance(value, str) and re.fullmatch("sha256:[0-9a-f]{64}", value) is not None)
-        ),
+        lambda value: value is None or _is_hash(value),
         "'sha256:' and 64 hexadecimal digits, or null",
     ),
+    "heads": (
+        lambda value: (
+            isinstance(value, dict)
+            and all(map(_is_name, value))
+            and all(isinstance(head, AttachedHead) for head in value.values())
+        ),
+        "a head for each name",
+    ),
     "calibration": (lambda value: value is None or isinstance(value, dict), "an object or null"),
+}
+# The same for the fields of a head.
+_ACCEPTED_OF_HEADS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "kind": (lambda value: value in KINDS, f"one of {list(KINDS)}"),
+    "layer": (lambda value: value is None or _is_layer(value), "an integer from 0, or null"),
+    # A name, not a path: nothing outside the directory is read.
+    "file": (
+        lambda value: isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]+\.xml", value) is not None,
+        "the name of an .xml file",
+    ),
+    "hash": (_is_hash, "'sha256:' and 64 hexadecimal digits"),
+    **{
+        name: (lambda value: value is None or _is_hash(value), "'sha256:' and 64 hexadecimal digits, or null")
+        for name in ("trained_on", "attached_to")
+    },
+    "metrics": (lambda value: isinstance(value, dict), "an object"),
 }

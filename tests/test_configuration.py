@@ -3,7 +3,10 @@ import json
 import pytest
 
 from optimum_dynexec import DynExecConfig
-from optimum_dynexec.configuration import DYNEXEC_CONFIG_NAME, FORMAT_VERSION
+from optimum_dynexec.configuration import DYNEXEC_CONFIG_NAME, FORMAT_VERSION, AttachedHead
+
+
+HASH = "sha256:" + "0a" * 32
 
 
 def full_config() -> DynExecConfig:
@@ -13,7 +16,11 @@ def full_config() -> DynExecConfig:
         pageable=False,
         pageable_reason="why",
         versions={"openvino": "2026.4.1"},
-        model_hash="sha256:" + "0a" * 32,
+        model_hash=HASH,
+        heads={
+            "draft_head": AttachedHead("draft", None, "openvino_draft_head.xml", HASH, HASH, HASH, {"first": 0.8}),
+            "exit_head_1": AttachedHead("block", 1, "openvino_exit_head_1.xml", HASH),
+        },
     )
 
 
@@ -65,6 +72,7 @@ def test_unknown_key_is_named():
         ("versions", {"openvino": 2026}, "a version for each package"),
         ("versions", [], "a version for each package"),
         ("model_hash", "md5:00", "64 hexadecimal digits"),
+        ("heads", [], "a head for each name"),
     ],
 )
 def test_error_names_key_value_and_what_is_accepted(key, value, accepted):
@@ -88,6 +96,41 @@ def test_reason_belongs_to_what_cannot_be_paged():
         DynExecConfig(pageable=False)
     with pytest.raises(ValueError, match="pageable_reason"):
         DynExecConfig(pageable_reason="why")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "tree"}, "`kind` must be one of .*'block'.*'tree'"),
+        ({"kind": None}, "`kind` must be one of"),
+        ({"layer": None}, "`layer` must be null exactly for the kind 'draft'"),
+        ({"layer": "1"}, "`layer` must be an integer"),
+        ({"layer": 0}, "must be called 'exit_head_0', not 'exit_head_1'"),
+        ({"file": "../openvino_exit_head_1.xml"}, "`file` must be the name of an .xml file"),
+        ({"file": "/tmp/a.xml"}, "`file` must be the name"),
+        ({"hash": None}, "`hash` must be 'sha256:'"),
+        ({"trained_on": "here"}, "`trained_on` must be"),
+        ({"metrics": 3}, "`metrics` must be an object"),
+        ({"colour": 3}, "'colour' of a head is unknown or missing"),
+    ],
+)
+def test_entries_of_heads_are_checked(change, message):
+    values = full_config().to_dict()
+    values["heads"]["exit_head_1"].update(change)
+    with pytest.raises(ValueError, match=message):
+        DynExecConfig.from_dict(values)
+
+
+def test_heads_belong_to_layers_of_the_model():
+    head = AttachedHead("norm", 2, "openvino_exit_head_2.xml", HASH)
+    with pytest.raises(ValueError, match="has 'exit_head_2', but the model with 3 layers"):
+        DynExecConfig(hidden_state_names={k: f"n{k}" for k in range(3)}, heads={"exit_head_2": head})
+    # Exits may be chosen that are fewer than the heads.
+    DynExecConfig(hidden_state_names={k: f"n{k}" for k in range(4)}, heads={"exit_head_2": head})
+    with pytest.raises(ValueError, match="'hash' of a head is unknown or missing"):
+        DynExecConfig.from_dict({"heads": {"draft_head": {"kind": "draft", "layer": None, "file": "a.xml"}}})
+    with pytest.raises(ValueError, match="must be a JSON object"):
+        DynExecConfig.from_dict({"heads": {"draft_head": "a.xml"}})
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"exit_layers": "x"}', "[" * 100000, b"\xff\xfe\x00"])
