@@ -1,0 +1,103 @@
+"""How often heads agree with their model on questions they were not trained on.
+
+    python -m benchmarks.heads --model DIRECTORY --heads DIRECTORY --questions spec_bench_questions.jsonl
+
+DIRECTORY of the model is an export. The heads are judged along the model's own greedy answers.
+"""
+
+import argparse
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import openvino as ov
+import torch
+from transformers import AutoTokenizer
+
+from optimum_dynexec import DynExecModelForCausalLM
+from optimum_dynexec.exporters.boundaries import find_layer_boundaries
+from optimum_dynexec.heads import load_head
+from optimum_dynexec.heads.backbone_graph import embedding_matrix, unembedding
+from optimum_dynexec.heads.batches import Batches
+from optimum_dynexec.heads.continuations import ContinuationArguments, own_continuations
+from optimum_dynexec.heads.evaluation import Agreement, evaluate
+from optimum_dynexec.heads.features import compute_features
+from optimum_dynexec.heads.modules import Head, make_head
+from optimum_dynexec.heads.storage import SUFFIX
+
+from .environment import environment
+from .report import markdown
+from .spec_bench import TASKS, encode, load_questions
+
+
+ROWS = 512
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    files = sorted(args.heads.glob(f"*{SUFFIX}"))
+    if not files:
+        raise SystemExit(f"{args.heads} holds no heads")
+    for name, value in environment().items():
+        print(f"{name}: {value}")
+    backbone = ov.Core().read_model(args.model / "openvino_model.xml")
+    matrix, embedding = (torch.from_numpy(f(backbone)) for f in (unembedding, embedding_matrix))
+    heads = [_load(path, matrix) for path in files]
+    questions = load_questions(args.questions, args.max_questions_per_category)
+    with tempfile.TemporaryDirectory() as directory:
+        tokenizer = AutoTokenizer.from_pretrained(args.model)
+        model = DynExecModelForCausalLM.from_pretrained(args.model, precision=args.precision)
+        greedy = ContinuationArguments(max_new_tokens=args.max_new_tokens, max_prompt_tokens=10**6, sampled_every=0)
+        texts = own_continuations(model, [encode(tokenizer, q.text) for q in questions], directory, greedy)
+        del model
+        names = find_layer_boundaries(backbone)
+        layers = [head.config.layer for head in heads if head.config.layer is not None]
+        features = compute_features(backbone, {layer: names[layer] for layer in layers}, texts, directory)
+        result = {}
+        for head in heads:
+            batches = Batches(head, features, embedding, ROWS, "cpu")
+            groups = {task: [i for i, q in enumerate(questions) if q.task == task] for task in TASKS}
+            groups["overall"] = list(range(len(questions)))
+            result[head.config.name] = {group: evaluate(batches, chosen) for group, chosen in groups.items()}
+    print(f"\n{len(questions)} questions, up to {args.max_new_tokens} tokens, {args.precision} precision\n")
+    columns = ["head", *TASKS, "overall"]
+    cells = [[name, *(_cell(groups[column]) for column in columns[1:])] for name, groups in result.items()]
+    print(markdown(columns, cells))
+    for name, groups in result.items():
+        steps = " ".join(f"{share:.3f}" for share in groups["overall"].by_step)
+        print(f"{name}: share of drafts of which 1, 2, ... tokens stand: {steps}; {groups['overall'].tokens} tokens")
+    if args.out:
+        plain = {name: {group: asdict(a) for group, a in groups.items()} for name, groups in result.items()}
+        args.out.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="directory of an export")
+    parser.add_argument("--heads", type=Path, required=True, help="directory of safetensors files")
+    parser.add_argument("--questions", type=Path, required=True, help="Spec-Bench's questions, jsonl")
+    parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="the answers are made with")
+    parser.add_argument("--max-questions-per-category", type=int, default=10, metavar="N")
+    parser.add_argument("--max-new-tokens", type=int, default=160, metavar="N")
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    return parser.parse_args(argv)
+
+
+def _load(path: Path, matrix: torch.Tensor) -> Head:
+    config, tensors = load_head(path)
+    head = make_head(config, torch.from_numpy(tensors["token_ids"]), matrix)
+    for name, parameter in head.named_parameters():
+        parameter.data.copy_(torch.from_numpy(tensors[name]))
+    return head
+
+
+def _cell(agreement: Agreement) -> str:
+    if agreement.steps == 1:
+        return f"{agreement.first:.3f}"
+    return f"{agreement.first:.3f}; {agreement.accepted:.2f} of {agreement.steps}"
+
+
+if __name__ == "__main__":
+    main()

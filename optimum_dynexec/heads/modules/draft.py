@@ -1,0 +1,69 @@
+"""A draft head: the next token's embedding and the last hidden state tell the one after (EAGLE, arXiv 2401.15077)."""
+
+import torch
+from torch import nn
+
+from .head import Batch, Head
+from .layers import Block, RMSNorm, attend
+
+
+class DraftHead(Head):
+    """
+    `fc([norm(e); norm(h)])`, a block, then norm and unembedding. While it drafts, the block's output takes the place
+    of the hidden state that is not known yet; it is trained on several such steps (EAGLE-3, arXiv 2503.01840).
+    """
+
+    ahead = 2
+
+    def __init__(self, config, token_ids: torch.Tensor, unembedding: torch.Tensor):
+        super().__init__(config, token_ids, unembedding)
+        d = config.hidden_size
+        self.norm_embedding = RMSNorm(d, config.norm_eps)
+        self.norm_hidden = RMSNorm(d, config.norm_eps)
+        self.fc = nn.Linear(2 * d, d, bias=False)
+        self.block = Block(config)
+        # The block first sees about what the backbone's last layer leaves.
+        nn.init.normal_(self.fc.weight, std=0.02)
+        with torch.no_grad():
+            self.fc.weight[:, d:] += torch.eye(d)
+
+    def _fused(self, embeddings: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.cat([self.norm_embedding(embeddings), self.norm_hidden(hidden)], dim=-1))
+
+    def forward(self, batch: Batch, steps: int) -> list[torch.Tensor]:
+        block = self.block
+        device = batch.features.device
+        # Row i takes the feature of token i and the embedding of token i + 1. The last row of a sequence has none: no
+        # label is read from it, nor attended to.
+        x = self._fused(batch.embeddings.roll(-1, 0), batch.features)
+        positions = torch.cat([torch.arange(n, device=device) for n in batch.lengths])
+        y = block.input_norm(x)
+        keys, values = block.keys_values(y, positions)
+        rows = self.rows(batch)
+        index = torch.cat([torch.arange(r.start, r.stop, device=device) for r in rows])
+        x, y, positions = x[index], y[index], positions[index]
+        chain: list[tuple[torch.Tensor, torch.Tensor]] = []
+        outputs: list[torch.Tensor] = []
+        for step in range(steps):
+            if step > 0:
+                # The token that the row before has predicted is the next one's input. Behind the end of the text it
+                # is a wrong one, but then there is no label either.
+                following = (index + 1 + step).clamp(max=len(batch.embeddings) - 1)
+                x = self._fused(batch.embeddings[following], outputs[-1])
+                y = block.input_norm(x)
+                chain.append(block.keys_values(y, positions + step))
+            queries = block.queries(y, positions + step)
+            attended, done = [], 0
+            for start, r in zip(batch.starts(), rows, strict=True):
+                part = slice(done, done + r.stop - r.start)
+                attended.append(
+                    attend(
+                        queries[part],
+                        keys[start : r.stop],
+                        values[start : r.stop],
+                        [(k[part], v[part]) for k, v in chain],
+                    )
+                )
+                done = part.stop
+            outputs.append(block.finish(x, torch.cat(attended)))
+        return outputs

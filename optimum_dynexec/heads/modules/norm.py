@@ -1,0 +1,12 @@
+"""The logit lens with a norm of its own (nostalgebraist, "interpreting GPT: the logit lens", 2020)."""
+
+import torch
+
+from .head import Batch, Head
+
+
+class NormHead(Head):
+    """Norm, then the backbone's unembedding."""
+
+    def forward(self, batch: Batch, steps: int) -> list[torch.Tensor]:
+        return [torch.cat([batch.features[rows] for rows in self.rows(batch)])]

@@ -1,0 +1,116 @@
+"""`train_heads` from end to end on a tiny model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from optimum_dynexec.heads import load_head
+from optimum_dynexec.heads import trainer as trainer_module
+from optimum_dynexec.heads.continuations import ContinuationArguments
+from optimum_dynexec.heads.train import train_heads
+from optimum_dynexec.heads.trainer import TrainingArguments
+from tests.tiny_models import TEXT
+
+
+ARGUMENTS = {
+    "continuation_arguments": ContinuationArguments(max_new_tokens=24, sampled_every=0),
+    "training_arguments": TrainingArguments(epochs=12, batch_rows=64, eval_ratio=0.2, draft_steps=2, patience=99),
+    "progress": False,
+}
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("prompts") / "prompts.txt"
+    words = " ".join(TEXT).split()
+    path.write_text("\n".join(" ".join(words[i : i + 4]) for i in range(40)))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_export, prompts, tmp_path_factory):
+    output = tmp_path_factory.mktemp("heads")
+    return train_heads(tiny_export("llama"), output, data=[prompts], layers=[1], vocab_size=120, **ARGUMENTS)
+
+
+def test_files_and_cards(trained):
+    assert [head.name for head in trained] == ["draft_head", "exit_head_1"]
+    for head in trained:
+        config, tensors = load_head(head.path)
+        assert config.name == head.name
+        assert config.num_key_value_heads == 2
+        assert 0 < len(tensors["token_ids"]) <= 120
+        assert "unembedding.weight" not in tensors
+        with safe_open(str(head.path), framework="np") as file:
+            card = json.loads(file.metadata()["card"])
+        assert card["agreement"]["first"] == head.agreement.first
+        assert card["history"][-1]["loss"] < card["history"][0]["loss"]
+        assert card["backbone_hash"].startswith("sha256:")
+
+
+def test_a_head_learns(trained):
+    # The words are those that come most often: the best constant guess is far worse.
+    assert all(head.agreement.first > 0.25 for head in trained), trained
+    draft = trained[0].agreement
+    assert draft.first < draft.accepted
+    assert list(draft.by_step) == sorted(draft.by_step, reverse=True)
+
+
+def test_an_interrupted_training_goes_on(tiny_export, prompts, trained, tmp_path, monkeypatch):
+    evaluate, calls = trainer_module.evaluate, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return evaluate(*args)
+
+    def train():
+        return train_heads(tiny_export("llama"), tmp_path, data=[prompts], layers=[1], vocab_size=120, **ARGUMENTS)
+
+    monkeypatch.setattr(trainer_module, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    assert not list(tmp_path.glob("*.safetensors"))
+    calls[:] = [None] * 9
+    again = train()
+    assert len(calls) - 9 < len(trained) * 24  # what was evaluated before is not evaluated again
+    for first, second in zip(trained, again, strict=True):
+        for name, values in load_head(first.path)[1].items():
+            assert np.array_equal(values, load_head(second.path)[1][name]), name
+    assert not list((tmp_path / ".cache").glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layers": [2]}, "`layers` must be from 0 to 1, got 2"),
+        ({"kind": "tree"}, "`kind` must be one of"),
+        ({"draft_head": False}, "nothing to train"),
+        ({"continuations": "none"}, "'own' or 'text'"),
+    ],
+)
+def test_wrong_arguments(tiny_export, prompts, tmp_path, arguments, message: str):
+    with pytest.raises(ValueError, match=message):
+        train_heads(tiny_export("llama"), tmp_path, data=[prompts], **arguments)
+    assert not list(Path(tmp_path).iterdir())
+
+
+def test_given_texts_and_other_kinds(tiny_export, prompts, tmp_path):
+    heads = train_heads(
+        tiny_export("gpt2"),
+        tmp_path,
+        data=[prompts],
+        layers=[0, 1],
+        kind="adapter",
+        draft_head=False,
+        continuations="text",
+        vocab_size=0,
+        rank=4,
+        **ARGUMENTS,
+    )
+    assert [head.name for head in heads] == ["exit_head_0", "exit_head_1"]
+    assert len(load_head(heads[0].path)[1]["token_ids"]) == load_head(heads[0].path)[0].vocab_size
