@@ -42,7 +42,7 @@ def test_a_draft_in_training_is_a_draft_in_use(batch: Batch):
     for start, length, first in zip(batch.starts(), LENGTHS, FIRSTS, strict=True):
         h, e = batch.features[start : start + length], batch.embeddings[start : start + length]
         for i in range(first - 2, length - 2):
-            x = head._fused(e[1 : i + 2], h[: i + 1])
+            x, g = head._fused(e[1 : i + 2], h[: i + 1]), None
             for step in range(min(3, length - 2 - i)):
                 if step > 0:
                     x = torch.cat([x, head._fused(e[i + 1 + step][None], g)])
