@@ -1,0 +1,29 @@
+"""Calibration: thresholds of early exit whose risk is bounded, and whether they are still those of the model."""
+
+from typing import TYPE_CHECKING
+
+from ..utils.lazy import lazy_exports
+
+
+if TYPE_CHECKING:
+    from .calibration import Calibration
+    from .conformal import conformal_risk_control
+    from .errors import CalibrationError, NoThresholdError, StaleCalibrationError
+    from .freshness import check_fresh, load_calibration
+    from .ltt import learn_then_test
+    from .main import calibrate
+    from .records import ExitRecords
+
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "calibration": ["Calibration"],
+        "conformal": ["conformal_risk_control"],
+        "errors": ["CalibrationError", "NoThresholdError", "StaleCalibrationError"],
+        "freshness": ["check_fresh", "load_calibration"],
+        "ltt": ["learn_then_test"],
+        "main": ["calibrate"],
+        "records": ["ExitRecords"],
+    },
+)

@@ -1,0 +1,118 @@
+"""Whether a calibration is still that of the model beside it."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from ..configuration import DynExecConfig
+from ..early_exit.criteria import criterion_class
+from ..utils.atomic import write_atomically
+from ..utils.model_hash import hash_model
+from .calibration import Calibration
+from .errors import CalibrationError, StaleCalibrationError
+
+
+AGAIN = "calibrate again with `optimum-cli dynexec calibrate`"
+HEAD_FILE = re.compile(r"openvino_exit_head_(\d+)\.xml")
+
+
+def hash_content(content: bytes) -> str:
+    """`sha256:` and 64 hexadecimal digits."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def hash_heads(directory: str | Path) -> dict[int, str]:
+    """
+    Hashes the exit heads of a model.
+
+    Args:
+        directory (`str` or `Path`): that holds `openvino_exit_head_{layer}.xml` and `.bin`.
+
+    Returns:
+        `dict[int, str]`: a hash for each layer that has a head, ascending.
+    """
+    found = (HEAD_FILE.fullmatch(path.name) for path in Path(directory).iterdir())
+    layers = sorted(int(match[1]) for match in found if match)
+    return {layer: hash_model(directory, f"openvino_exit_head_{layer}") for layer in layers}
+
+
+def check_fresh(calibration: Calibration, directory: str | Path) -> None:
+    """
+    Checks that a calibration was made with the model, heads and learned criterion that are in a directory now. Reads
+    all of their files once.
+
+    Args:
+        calibration ([`Calibration`]): as loaded.
+        directory (`str` or `Path`): of the model.
+
+    Raises:
+        [`~calibration.StaleCalibrationError`]: if something has changed; the message says what.
+    """
+    if calibration.model_hash is None:
+        raise StaleCalibrationError(f"the calibration does not say which model it was made with: {AGAIN}")
+    if hash_model(directory) != calibration.model_hash:
+        raise StaleCalibrationError(
+            f"the model in {directory} is not the one that was calibrated (quantized or exported again since?), so its"
+            f" thresholds guarantee nothing: {AGAIN}"
+        )
+    heads = hash_heads(directory)
+    if list(heads) != sorted(calibration.head_hashes):
+        raise StaleCalibrationError(
+            f"{directory} has exit heads after layers {list(heads)}, but the calibration was made with those after"
+            f" {sorted(calibration.head_hashes)}: {AGAIN}"
+        )
+    changed = [layer for layer, value in heads.items() if value != calibration.head_hashes[layer]]
+    if changed:
+        raise StaleCalibrationError(
+            f"the exit heads in {directory} after layers {changed} have changed since the calibration: {AGAIN}"
+        )
+    name = criterion_class(calibration.criterion).file_name
+    if name is not None:
+        path = Path(directory) / name
+        if not path.is_file() or hash_content(path.read_bytes()) != calibration.criterion_hash:
+            raise StaleCalibrationError(f"{path} is not the one of the calibration: {AGAIN}")
+
+
+def load_calibration(directory: str | Path) -> Calibration:
+    """
+    Reads the calibration of a model and checks that it is still valid.
+
+    Args:
+        directory (`str` or `Path`): of the model.
+
+    Raises:
+        [`~calibration.StaleCalibrationError`]: if the model or its heads have changed since.
+        [`~calibration.CalibrationError`]: if there is none, or it cannot be read.
+    """
+    values = DynExecConfig.from_pretrained(directory).calibration
+    if values is None:
+        raise CalibrationError(
+            f"the model in {directory} is not calibrated: run `optimum-cli dynexec calibrate {directory} --data ...`"
+        )
+    try:
+        calibration = Calibration.from_dict(values)
+        criterion = criterion_class(calibration.criterion)
+        for threshold in calibration.thresholds.values():
+            criterion.check_threshold(threshold)
+    except ValueError as error:
+        raise CalibrationError(f"the calibration in {directory} cannot be used: {error}") from error
+    check_fresh(calibration, directory)
+    return calibration
+
+
+def save_calibration(calibration: Calibration, content: bytes | None, directory: str | Path) -> None:
+    """
+    Writes a calibration into `dynexec_config.json`.
+
+    Args:
+        calibration ([`Calibration`]): to write.
+        content (`bytes`, *optional*): of the file of the criterion's learned weights, if it has one.
+        directory (`str` or `Path`): of the model.
+    """
+    config = DynExecConfig.from_pretrained(directory)
+    name = criterion_class(calibration.criterion).file_name
+    if name is not None and content is not None:
+        # First, so that a crash in between leaves a calibration that is known to be stale.
+        write_atomically(Path(directory) / name, content)
+    config.calibration = calibration.to_dict()
+    config.save_pretrained(directory)

@@ -1,0 +1,89 @@
+"""What comes of leaving at the first exit whose score passes its threshold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..early_exit.criteria import Criterion
+from .records import ExitRecords
+
+
+@dataclass(frozen=True)
+class PolicyOutcome:
+    """
+    What `candidates` sets of thresholds would have done.
+
+    Args:
+        losses (`np.ndarray` float64 `[candidates, groups]`): mean loss of each text.
+        shares (`np.ndarray` float64 `[candidates, exits + 1]`): of all samples, how many left where; the last column
+            is the full model.
+        mean_layers (`np.ndarray` float64 `[candidates]`): layers that were run per sample.
+    """
+
+    losses: np.ndarray
+    shares: np.ndarray
+    mean_layers: np.ndarray
+
+
+def run_policy(
+    records: ExitRecords, criterion: Criterion, thresholds: np.ndarray, losses: np.ndarray
+) -> PolicyOutcome:
+    """
+    Every sample leaves at the first exit whose score passes; the full model answers for the rest.
+
+    Args:
+        records ([`~calibration.ExitRecords`]): of what the exits and the full model say.
+        criterion ([`~early_exit.Criterion`]): gives the scores.
+        thresholds (`np.ndarray` float64 `[candidates, exits]`):
+            From the most careful to the most daring at each exit; [`~early_exit.Criterion.never`] keeps all.
+        losses (`np.ndarray` float64 `[samples, exits + 1]`): of leaving at each exit; the full model's last.
+
+    Raises:
+        `ValueError`: if a threshold is more careful than the one before it.
+    """
+    scores = criterion.scores(records.statistics)
+    candidates, exits = thresholds.shape
+    groups = np.repeat(np.arange(records.num_groups), records.group_sizes)
+    # A candidate that lets a sample leave at an exit is followed by such ones only. So a sample's way out changes at
+    # most once per exit as candidates get more daring, and the sums need the changes only.
+    cells, weights = [], []
+    counts = np.zeros((exits + 1, candidates + 1))
+    end = np.full(records.num_samples, candidates)
+    for index in range(exits + 1):
+        last = index == exits
+        start = np.zeros_like(end) if last else first_passing(criterion, scores[:, index], thresholds[:, index])
+        start = np.minimum(start, end)
+        # From candidate `start` up to `end`, where an earlier exit takes over, the sample leaves here.
+        for at, sign in ((start, 1.0), (end, -1.0)):
+            cells.append(groups * (candidates + 1) + at)
+            weights.append(sign * losses[:, index])
+            counts[index] += sign * np.bincount(at, minlength=candidates + 1)
+        end = start
+    size = records.num_groups * (candidates + 1)
+    changes = np.bincount(np.concatenate(cells), np.concatenate(weights), size)
+    sums = np.cumsum(changes.reshape(records.num_groups, candidates + 1), axis=1)[:, :-1]
+    shares = np.cumsum(counts, axis=1)[:, :-1].T / records.num_samples
+    depth = np.array([*records.layers, records.num_layers - 1]) + 1
+    # Rounding may leave a sum a little outside.
+    return PolicyOutcome(np.clip(sums / records.group_sizes[:, None], 0.0, 1.0).T, shares, shares @ depth)
+
+
+def first_passing(criterion: Criterion, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """
+    Args:
+        criterion ([`~early_exit.Criterion`]): whose scores and thresholds these are.
+        scores (`np.ndarray` float `[samples]`): at one exit.
+        thresholds (`np.ndarray` float64 `[candidates]`): from the most careful to the most daring.
+
+    Returns:
+        `np.ndarray` int64 `[samples]`: index of the first threshold that the score passes; `candidates` if none.
+
+    Raises:
+        `ValueError`: if a threshold is more careful than the one before it.
+    """
+    sign = -1.0 if criterion.higher_is_surer else 1.0
+    rising = sign * thresholds
+    if (rising[1:] < rising[:-1]).any():
+        raise ValueError("thresholds must go from the most careful to the most daring")
+    # NaN is sorted behind everything.
+    return np.searchsorted(rising, sign * np.asarray(scores, np.float64), side="left")

@@ -1,0 +1,76 @@
+"""Risks: what it costs to leave at an exit. One function each, one line in the registry."""
+
+import importlib
+from collections.abc import Callable
+
+import numpy as np
+
+from .errors import CalibrationError
+
+
+# (predictions int64 [samples, exits + 1] with the full model's last, labels int64 [samples] or None) -> losses float
+# [samples, exits + 1] in [0, 1]
+Risk = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+
+
+def token_disagreement(predictions: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """1 where the prediction is not the full model's. A token, or a class."""
+    return (predictions != predictions[:, -1:]).astype(np.float64)
+
+
+def accuracy(predictions: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """1 where the full model is right and leaving would be wrong. The accuracy lost is at most this risk: what
+    the full model gets wrong and an exit right is not set off against it."""
+    if labels is None:
+        raise CalibrationError("the risk 'accuracy' needs labels, which these records lack")
+    right = predictions == labels[:, None]
+    return (right[:, -1:] & ~right).astype(np.float64)
+
+
+RISKS: dict[str, Risk] = {"token_disagreement": token_disagreement, "accuracy": accuracy}
+
+
+def find_risk(risk: str | Risk) -> tuple[str, Risk]:
+    """
+    Finds a risk by its name.
+
+    Args:
+        risk (`str` or `Callable`):
+            A name in [`RISKS`]; `"package.module:function"`; or the function itself, with the signature of [`Risk`].
+
+    Returns:
+        `tuple`: its name and the function.
+
+    Raises:
+        [`~calibration.CalibrationError`]: if there is none of this name.
+    """
+    if callable(risk):
+        return getattr(risk, "__qualname__", type(risk).__name__), risk
+    if risk in RISKS:
+        return risk, RISKS[risk]
+    module, _, function = risk.partition(":")
+    if not function:
+        raise CalibrationError(f"`risk` must be one of {list(RISKS)} or package.module:function, but it is {risk!r}")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise CalibrationError(f"`risk` {risk!r} cannot be imported: {error}") from error
+    return risk, found
+
+
+def losses_of(risk: Risk, predictions: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """
+    Calls a risk and checks what it gives.
+
+    Returns:
+        `np.ndarray` float64 `[samples, exits + 1]`.
+
+    Raises:
+        [`~calibration.CalibrationError`]: if the losses have another shape, or one is not in [0, 1].
+    """
+    losses = np.asarray(risk(predictions, labels), np.float64)
+    if losses.shape != predictions.shape:
+        raise CalibrationError(f"the risk gave losses of the shape {losses.shape}, expected {predictions.shape}")
+    if not ((losses >= 0.0) & (losses <= 1.0)).all():
+        raise CalibrationError("the risk gave losses that are not numbers from 0 to 1")
+    return losses

@@ -1,0 +1,174 @@
+"""A learned combination of the other criteria."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ..statistics import ExitStatistics
+from .base import Criterion, near_one
+from .patience import run_lengths
+
+
+FORMAT_VERSION = 1
+FEATURES = ("max_prob", "margin", "entropy", "log_entropy", "patience", "log_position")
+# Below it, the logarithm of an entropy says nothing more.
+SMALLEST_ENTROPY = 1e-6
+# Strength of the L2 penalty, as a share of one observation per weight. It keeps weights finite where all are right.
+RIDGE = 1.0
+NEWTON_STEPS = 50
+
+
+class ClassifierCriterion(Criterion):
+    """
+    Leaves if a logistic regression gives at least the threshold as the probability that leaving here is right.
+
+    The features of an exit are, in this order: `max_prob`; `margin`; `entropy`; the logarithm of the entropy, at least
+    1e-6; how many exits right before have the same prediction; log(1 + position). The score is
+    `1 / (1 + exp(-(weights[exit] @ features + bias[exit])))`, in float64.
+
+    CALM learns such a classifier on hidden states (arXiv 2207.07061), BERxiT learns to exit (Xin et al.
+    2021); here it sees what the cheap criteria see, which costs nothing to compute.
+
+    Args:
+        layers (`Sequence[int]`): the layers of the exits.
+        weights (`np.ndarray` float64 `[exits, 6]`): of the features.
+        bias (`np.ndarray` float64 `[exits]`): added to the weighted features.
+
+    Raises:
+        `ValueError`: if the shapes do not fit, or a number is not finite.
+    """
+
+    name = "classifier"
+    accepted = "a number from 0 to 1"
+    file_name = "exit_classifier.safetensors"
+
+    def __init__(self, layers: Sequence[int], weights: np.ndarray, bias: np.ndarray):
+        self.layers = tuple(int(layer) for layer in layers)
+        self.weights = np.asarray(weights, np.float64)
+        self.bias = np.asarray(bias, np.float64)
+        expected = (len(self.layers), len(FEATURES))
+        if self.weights.shape != expected or self.bias.shape != expected[:1]:
+            raise ValueError(
+                f"a classifier of {expected[0]} exits has weights {expected} and bias {expected[:1]}, not"
+                f" {self.weights.shape} and {self.bias.shape}"
+            )
+        if not (np.isfinite(self.weights).all() and np.isfinite(self.bias).all()):
+            raise ValueError("the weights of a classifier must be finite")
+
+    @classmethod
+    def accepts(cls, threshold: float) -> bool:
+        return 0.0 <= threshold <= 1.0
+
+    def scores(self, statistics: ExitStatistics) -> np.ndarray:
+        if statistics.shape[1] != len(self.layers):
+            raise ValueError(
+                f"the classifier is for the {len(self.layers)} exits after layers {list(self.layers)}, but there are"
+                f" {statistics.shape[1]}"
+            )
+        return _sigmoid(np.einsum("nef,ef->ne", features(statistics), self.weights) + self.bias)
+
+    def grid(self, num_exits: int) -> np.ndarray:
+        return near_one()
+
+    @classmethod
+    def fit(cls, layers: Sequence[int], statistics: ExitStatistics, right: np.ndarray) -> "ClassifierCriterion":
+        """
+        Fits one logistic regression per exit, by Newton's method.
+
+        Data that thresholds are calibrated on must not be among these: the guarantee would be lost.
+
+        Args:
+            layers, statistics, right: see [`~early_exit.Criterion.fit`].
+
+        Raises:
+            `ValueError`: if there are no samples that an exit has a distribution for.
+        """
+        inputs = features(statistics)
+        fitted = [_fit_one(inputs[:, index], np.asarray(right, np.float64)[:, index]) for index in range(len(layers))]
+        return cls(layers, np.stack([weights for weights, _ in fitted]), np.array([bias for _, bias in fitted]))
+
+    def content(self) -> bytes:
+        text = json.dumps({"format_version": FORMAT_VERSION, "layers": self.layers, "features": FEATURES})
+        return save({"weights": self.weights, "bias": self.bias}, metadata={"config": text})
+
+    @classmethod
+    def load(cls, directory: str | Path | None) -> "ClassifierCriterion":
+        """
+        Reads the weights of `exit_classifier.safetensors`.
+
+        Raises:
+            `ValueError`: if there is no such file or it is not acceptable; the message says what to do.
+        """
+        if directory is None or not (Path(directory) / cls.file_name).is_file():
+            where = "" if directory is None else f", which {directory} lacks"
+            raise ValueError(
+                f"the criterion 'classifier' needs learned weights, {cls.file_name}{where}: make them with"
+                " `optimum-cli dynexec calibrate --criterion classifier`"
+            )
+        path = Path(directory) / cls.file_name
+        try:
+            with safe_open(str(path), framework="np") as file:
+                config: Any = json.loads((file.metadata() or {})["config"])
+                if config["format_version"] != FORMAT_VERSION or tuple(config["features"]) != FEATURES:
+                    raise ValueError("it is of another version of optimum-dynexec")
+                return cls(config["layers"], file.get_tensor("weights"), file.get_tensor("bias"))
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is no exit classifier: {error}") from error
+
+
+def features(statistics: ExitStatistics) -> np.ndarray:
+    """What the classifier sees, float64 `[samples, exits, 6]`."""
+    assert statistics.position is not None
+    columns = [
+        statistics.max_prob,
+        statistics.margin,
+        statistics.entropy,
+        np.log(np.maximum(statistics.entropy, SMALLEST_ENTROPY)),
+        run_lengths(statistics.prediction),
+        np.broadcast_to(np.log1p(statistics.position)[:, None], statistics.shape),
+    ]
+    return np.stack([np.asarray(column, np.float64) for column in columns], axis=-1)
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    # Of -|x|, so that nothing overflows.
+    small = np.exp(-np.abs(values))
+    return np.where(values >= 0, 1.0, small) / (1.0 + small)
+
+
+def _fit_one(inputs: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
+    known = np.isfinite(inputs).all(axis=1)
+    inputs, right = inputs[known], right[known]
+    if not len(inputs):
+        raise ValueError("a classifier cannot be fitted to no samples")
+    mean, scale = inputs.mean(axis=0), inputs.std(axis=0)
+    scale = np.where(scale > 1e-12, scale, 1.0)
+    design = np.column_stack([(inputs - mean) / scale, np.ones(len(inputs))])
+    # The bias has a penalty too, but a slight one, so that it stays finite if all are right.
+    penalty = np.array([RIDGE] * inputs.shape[1] + [1e-3 * RIDGE])
+    coefficients = np.zeros(design.shape[1])
+
+    def loss(values: np.ndarray) -> float:
+        logits = design @ values
+        return float((np.logaddexp(0.0, logits) - right * logits).sum() + 0.5 * (penalty * values**2).sum())
+
+    current = loss(coefficients)
+    for _ in range(NEWTON_STEPS):
+        probabilities = _sigmoid(design @ coefficients)
+        gradient = design.T @ (probabilities - right) + penalty * coefficients
+        curvature = (design * (probabilities * (1.0 - probabilities))[:, None]).T @ design + np.diag(penalty)
+        step = np.linalg.solve(curvature, gradient)
+        size = 1.0
+        # Far from the optimum a full step may overshoot.
+        while (trial := loss(coefficients - size * step)) > current and size > 1e-6:
+            size /= 2
+        coefficients, previous, current = coefficients - size * step, current, trial
+        if previous - current <= 1e-10 * (1.0 + abs(current)):
+            break
+    weights = coefficients[:-1] / scale
+    return weights, float(coefficients[-1] - weights @ mean)

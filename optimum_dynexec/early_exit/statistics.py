@@ -1,0 +1,99 @@
+"""What every criterion decides by: a few numbers about the distribution that an exit head gives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+
+NO_PREDICTION = -1
+
+
+@dataclass(frozen=True)
+class ExitStatistics:
+    """
+    Statistics of `samples` inputs (tokens, or whole inputs of a classifier) at `exits` exits, in order of depth.
+
+    A row of logits that holds NaN or +inf, or only -inf, has no distribution: its prediction is -1, the rest is NaN.
+    NaN passes no threshold, so no input leaves there.
+
+    Args:
+        prediction (`np.ndarray` int64 `[samples, exits]`):
+            Most probable token or class; the lowest of equals.
+        max_prob (`np.ndarray` float32 or float64 `[samples, exits]`):
+            Its probability.
+        margin (`np.ndarray` float32 or float64 `[samples, exits]`):
+            `max_prob` less the second largest probability.
+        entropy (`np.ndarray` float32 or float64 `[samples, exits]`):
+            Of the distribution, in nats.
+        position (`np.ndarray` int64 `[samples]`, *optional*, defaults to zeros):
+            Position of a token in its sequence, the first being 0.
+
+    Raises:
+        `ValueError`: if the shapes do not fit each other.
+    """
+
+    prediction: np.ndarray
+    max_prob: np.ndarray
+    margin: np.ndarray
+    entropy: np.ndarray
+    position: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.prediction.ndim != 2:
+            raise ValueError(f"`prediction` must have the shape (samples, exits), got {self.prediction.shape}")
+        if self.position is None:
+            object.__setattr__(self, "position", np.zeros(len(self.prediction), np.int64))
+        for field in fields(self):
+            shape = self.prediction.shape[:1] if field.name == "position" else self.prediction.shape
+            if getattr(self, field.name).shape != shape:
+                raise ValueError(f"`{field.name}` must have the shape {shape}, got {getattr(self, field.name).shape}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of samples, number of exits."""
+        return self.prediction.shape[0], self.prediction.shape[1]
+
+    def __getitem__(self, samples: np.ndarray) -> "ExitStatistics":
+        """Those of some samples: `samples` is an array of indices or a mask."""
+        return ExitStatistics(**{field.name: getattr(self, field.name)[samples] for field in fields(self)})
+
+
+def reference_statistics(
+    logits: np.ndarray | Sequence[np.ndarray],
+    token_ids: Sequence[np.ndarray | None] | None = None,
+    position: np.ndarray | None = None,
+) -> ExitStatistics:
+    """
+    Computes the statistics in float64, plainly. This is what the C++ kernel is tested against.
+
+    Args:
+        logits (`np.ndarray` `[samples, exits, words]`, or a sequence of `[samples, words]`, one for each exit):
+            What the heads give. Their numbers of words may differ.
+        token_ids (sequence of `np.ndarray` int64 `[words]` or `None`, *optional*):
+            For each exit, the token that each word is; `None` where a word is its own index.
+        position (`np.ndarray` int64 `[samples]`, *optional*):
+            See [`ExitStatistics`].
+    """
+    exits = list(np.moveaxis(np.asarray(logits), 1, 0)) if isinstance(logits, np.ndarray) else list(logits)
+    columns: list[tuple[np.ndarray, ...]] = []
+    for index, rows in enumerate(exits):
+        ids = None if token_ids is None else token_ids[index]
+        columns.append(_of_one_exit(np.asarray(rows, np.float64), ids))
+    prediction, max_prob, margin, entropy = (np.stack(values, axis=1) for values in zip(*columns, strict=True))
+    return ExitStatistics(prediction, max_prob, margin, entropy, position)
+
+
+def _of_one_exit(logits: np.ndarray, ids: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    top = logits.max(axis=1)
+    valid = np.isfinite(top)  # NaN spreads through the maximum
+    exponentials = np.exp(np.where(valid[:, None], logits - np.where(valid, top, 0.0)[:, None], 0.0))
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    ordered = np.sort(probabilities, axis=1)
+    second = ordered[:, -2] if logits.shape[1] > 1 else np.zeros(len(logits))
+    logarithms = np.log(np.where(probabilities > 0, probabilities, 1.0))
+    entropy = -(probabilities * logarithms).sum(axis=1) + 0.0  # + 0.0 turns -0.0 into 0.0
+    word = np.argmax(np.where(valid[:, None], logits, 0.0), axis=1)
+    prediction = np.where(valid, word if ids is None else np.asarray(ids)[word], NO_PREDICTION).astype(np.int64)
+    numbers = (np.where(valid, values, np.nan) for values in (ordered[:, -1], ordered[:, -1] - second, entropy))
+    return (prediction, *numbers)

@@ -1,0 +1,179 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from optimum_dynexec.calibration import Calibration, CalibrationError, NoThresholdError, calibrate
+from optimum_dynexec.calibration.methods import METHODS
+from optimum_dynexec.calibration.policy import run_policy
+from optimum_dynexec.calibration.risks import token_disagreement
+from optimum_dynexec.early_exit import EarlyExitConfig, criterion_names
+from tests.calibration.synthetic import synthetic_records
+
+
+RECORDS = synthetic_records(300, seed=1)
+
+
+@pytest.mark.parametrize("criterion", criterion_names())
+def test_every_criterion(criterion):
+    found = calibrate(RECORDS, criterion=criterion, epsilon=0.15).calibration
+    assert found.criterion == criterion
+    assert found.measured_risk < found.upper_bound <= 0.15 + 1e-6
+    assert found.p_value <= 0.05
+    assert 4 <= found.mean_layers < 12
+    assert sum(found.exit_shares.values()) == pytest.approx(1)
+    assert list(found.exit_shares) == [3, 7, 11]
+    # What it says can be used as it is.
+    EarlyExitConfig(criterion, thresholds=found.thresholds).thresholds_for(RECORDS.layers)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method(method):
+    records = synthetic_records(400, seed=2, tokens=(1, 1)) if method == "binomial" else RECORDS
+    found = calibrate(records, method=method, epsilon=0.15).calibration
+    assert found.method == method
+    assert found.delta == (None if method == "conformal" else 0.05)
+    assert ("expected" in found.guarantee) == (method == "conformal")
+    assert found.mean_layers < 10
+
+
+def test_describes_what_it_measured():
+    records = replace(RECORDS, model_hash="sha256:" + "a" * 64, head_hashes={3: "x", 7: "y"}, source={"data": ["d"]})
+    calibrated = calibrate(records, epsilon=0.15)
+    found = calibrated.calibration
+    assert (found.num_texts, found.num_tuning_texts, found.num_samples) == (300, 0, records.num_samples)
+    assert found.data_hash == records.data_hash
+    assert (found.model_hash, found.head_hashes, found.source) == (
+        records.model_hash,
+        {3: "x", 7: "y"},
+        {"data": ["d"]},
+    )
+    thresholds = np.array([[found.thresholds[3], found.thresholds[7]]])
+    losses = token_disagreement(records.predictions, None)
+    outcome = run_policy(records, calibrated.criterion, thresholds, losses)
+    assert outcome.losses.mean() == pytest.approx(found.measured_risk)
+    assert outcome.mean_layers[0] == pytest.approx(found.mean_layers)
+    assert found.guarantee == ("token_disagreement at most 0.15 with confidence 0.95 (hoeffding_bentkus, 300 texts)")
+
+
+@pytest.mark.parametrize("options", [{"criterion": "classifier"}, {"candidates": "per_exit"}])
+def test_tuning_texts_are_not_tested_on(options, monkeypatch):
+    found = calibrate(RECORDS, epsilon=0.15, tuning_share=0.4, **options).calibration
+    assert (found.num_tuning_texts, found.num_texts) == (120, 180)
+    assert found.data_hash == RECORDS.data_hash
+
+
+def test_same_seed_same_thresholds():
+    options = {"epsilon": 0.15, "criterion": "classifier", "method": "wsr"}
+    first = calibrate(RECORDS, seed=3, **options).calibration
+    assert first == calibrate(RECORDS, seed=3, **options).calibration
+    assert first != calibrate(RECORDS, seed=4, **options).calibration
+
+
+def test_json_round_trip():
+    found = calibrate(RECORDS, epsilon=0.15).calibration
+    assert Calibration.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False))) == found
+
+
+@pytest.mark.parametrize("values", [None, [], {"x": 1}, {"criterion": "max_prob"}])
+def test_bad_calibration_is_refused(values):
+    with pytest.raises(ValueError, match="calibration"):
+        Calibration.from_dict(values)
+
+
+def test_layers_of_a_calibration_are_checked():
+    values = calibrate(RECORDS, epsilon=0.15).calibration.to_dict()
+    with pytest.raises(ValueError, match="`thresholds` must have layers as keys"):
+        Calibration.from_dict({**values, "thresholds": {"first": 0.5}})
+
+
+def half_wrong(predictions, labels):
+    return 0.5 * token_disagreement(predictions, labels)
+
+
+def test_own_risk():
+    found = calibrate(RECORDS, risk=half_wrong, epsilon=0.075, criterion="margin").calibration
+    assert found.risk == "half_wrong"
+    named = calibrate(RECORDS, risk=f"{__name__}:half_wrong", epsilon=0.075, criterion="margin").calibration
+    assert replace(named, risk="half_wrong") == found
+
+
+@pytest.mark.parametrize(
+    ("risk", "message"),
+    [
+        ("bleu", "`risk` must be one of .*'token_disagreement'.* or package.module:function, but it is 'bleu'"),
+        ("no.such.module:f", "cannot be imported"),
+        ("json:nothing", "cannot be imported"),
+        (lambda predictions, labels: predictions[:, 0], "of the shape"),
+        (lambda predictions, labels: 2.0 * np.ones(predictions.shape), "not numbers from 0 to 1"),
+        (lambda predictions, labels: np.full(predictions.shape, np.nan), "not numbers from 0 to 1"),
+    ],
+)
+def test_bad_risks(risk, message):
+    with pytest.raises(CalibrationError, match=message):
+        calibrate(RECORDS, risk=risk)
+
+
+def test_accuracy_needs_labels():
+    with pytest.raises(CalibrationError, match="needs labels"):
+        calibrate(replace(RECORDS, labels=None), risk="accuracy")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epsilon": 0}, "`epsilon` must be between 0 and 1"),
+        ({"epsilon": 1.0}, "`epsilon` must be between 0 and 1"),
+        ({"delta": "0.1"}, "`delta` must be between 0 and 1, but it is '0.1'"),
+        ({"tuning_share": 1.5}, "`tuning_share`"),
+        ({"method": "mean"}, "`method` must be one of .*'wsr'.* but it is 'mean'"),
+        ({"candidates": "all"}, "`candidates` must be one of .*'shared'"),
+        ({"criterion": "mood"}, "`criterion` must be one of .*'patience'"),
+    ],
+)
+def test_bad_arguments(options, message):
+    with pytest.raises(ValueError, match=message):
+        calibrate(RECORDS, **options)
+
+
+def test_too_few_texts_says_how_many():
+    few = RECORDS.select(np.arange(40))
+    with pytest.raises(
+        NoThresholdError, match=r"no threshold .* epsilon = 0.05 .* 40 texts .* about n=59 texts"
+    ) as raised:
+        calibrate(few, epsilon=0.05)
+    assert raised.value.needed == 59
+    with pytest.raises(NoThresholdError, match="about n=19 texts"):
+        calibrate(few.select(np.arange(18)), epsilon=0.05, method="conformal")
+
+
+def test_hopeless_heads_say_so():
+    wrong = replace(RECORDS, full_prediction=RECORDS.full_prediction + 1000)
+    with pytest.raises(NoThresholdError, match="texts will not help.*better heads") as raised:
+        calibrate(wrong, criterion="patience", epsilon=0.05)
+    assert raised.value.needed is None
+
+
+def test_nothing_ever_leaves():
+    statistics = RECORDS.statistics
+    changing = np.stack(
+        [np.zeros(len(statistics.prediction), np.int64), np.ones(len(statistics.prediction), np.int64)], 1
+    )
+    records = replace(RECORDS, statistics=replace(statistics, prediction=changing))
+    with pytest.raises(NoThresholdError, match="no input is sure enough by 'patience'"):
+        calibrate(records, criterion="patience")
+
+
+def test_patience_needs_two_exits():
+    statistics = RECORDS.statistics
+    one = {name: getattr(statistics, name)[:, :1] for name in ("prediction", "max_prob", "margin", "entropy")}
+    records = replace(RECORDS, layers=(3,), statistics=type(statistics)(**one))
+    with pytest.raises(ValueError, match="at least 2"):
+        calibrate(records, criterion="patience")
+    assert calibrate(records, epsilon=0.2).calibration.thresholds.keys() == {3}
+
+
+def test_one_text_is_too_few():
+    with pytest.raises(NoThresholdError, match="about n="):
+        calibrate(RECORDS.select(np.array([0])))

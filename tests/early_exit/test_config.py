@@ -1,0 +1,49 @@
+import math
+
+import pytest
+
+from optimum_dynexec.early_exit import EarlyExitConfig
+
+
+def test_one_threshold_for_all_exits():
+    config = EarlyExitConfig(threshold=0.9)
+    assert (config.criterion, config.kv, config.prefill) == ("max_prob", "deferred", False)
+    assert config.thresholds_for([4, 9]) == [0.9, 0.9]
+
+
+def test_a_threshold_for_each_exit():
+    config = EarlyExitConfig("entropy", thresholds={9: 0.5, 4: 1}, kv="copy")
+    assert config.thresholds == {4: 1.0, 9: 0.5}
+    assert config.thresholds_for([4, 6, 9]) == [1.0, -math.inf, 0.5]
+    assert EarlyExitConfig("margin", thresholds={9: 0.5}).thresholds_for([4, 9]) == [math.inf, 0.5]
+
+
+def test_exits_that_the_model_lacks():
+    with pytest.raises(ValueError, match=r"for layer 9, but the model has exit heads after \[4\]"):
+        EarlyExitConfig(thresholds={4: 0.5, 9: 0.5}).thresholds_for([4])
+    with pytest.raises(ValueError, match="none of: train them with `optimum-cli dynexec train-heads`"):
+        EarlyExitConfig(threshold=0.5).thresholds_for([])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give either `threshold`.*or `thresholds`"),
+        ({"threshold": 0.5, "thresholds": {1: 0.5}}, "give either"),
+        ({"threshold": 1.5}, "a threshold of 'max_prob' must be a number from 0 to 1, but it is 1.5"),
+        ({"threshold": "high"}, "but it is 'high'"),
+        ({"criterion": "patience", "threshold": 0}, "a whole number of exits from 1"),
+        ({"criterion": "mood", "threshold": 0.5}, "`criterion` must be one of"),
+        ({"thresholds": {}}, "for each layer to leave after"),
+        ({"thresholds": [0.5]}, "for each layer to leave after"),
+        ({"thresholds": {"4": 0.5}}, "layers from 0 as keys, but one is '4'"),
+        ({"thresholds": {-1: 0.5}}, "layers from 0 as keys"),
+        ({"thresholds": {True: 0.5}}, "layers from 0 as keys"),
+        ({"thresholds": {4: math.nan}}, "a threshold of 'max_prob'"),
+        ({"threshold": 0.5, "kv": "skip"}, "`kv` must be one of .*'deferred', 'copy'.* but it is 'skip'"),
+        ({"threshold": 0.5, "prefill": "yes"}, "`prefill` must be True or False"),
+    ],
+)
+def test_errors(options, message):
+    with pytest.raises(ValueError, match=message):
+        EarlyExitConfig(**options)
