@@ -43,6 +43,12 @@ class DynExecExportCommand(BaseOptimumCLICommand):
             metavar="LAYERS",
             help="Layers after which tokens may leave the model, separated by commas. Layer 0 is the first.",
         )
+        group.add_argument(
+            "--heads",
+            default=None,
+            metavar="PATH",
+            help="Trained heads to put beside the model: a safetensors file, or a directory with some.",
+        )
         group.add_argument("--verbose", action="store_true", help="Show the traceback of an error.")
 
     def run(self):

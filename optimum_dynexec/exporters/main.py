@@ -6,10 +6,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..configuration import DynExecConfig, check_exit_layers
+from ..configuration import DYNEXEC_CONFIG_NAME, DynExecConfig, check_exit_layers
+from ..heads.attach import attach_heads
 from .annotate import annotate_export, layers_of
 from .errors import ExportError
 from .optimum_intel import DENIED_OPTIONS, default_options, export_openvino
@@ -30,6 +32,7 @@ def export_dynexec(
     *,
     task: str = "auto",
     exit_layers: list[int] | None = None,
+    heads: str | Path | None = None,
     weight_format: str | None = None,
     **options: Any,
 ) -> DynExecConfig:
@@ -48,7 +51,10 @@ def export_dynexec(
         task (`str`, *optional*, defaults to `"auto"`):
             `"auto"` or `"text-generation-with-past"`.
         exit_layers (`list[int]`, *optional*, defaults to none):
-            Layers after which tokens may leave the model; 0 is the first layer.
+            Layers after which tokens may leave the model; 0 is the first layer. Unset, a copy has those of its source.
+        heads (`str` or `Path`, *optional*):
+            Trained heads to put beside the model: a safetensors file, or a directory with some. The layers of exit
+            heads are added to `exit_layers`.
         weight_format (`str`, *optional*):
             `"fp32"`, `"fp16"`, `"int8"`, `"int4"`, `"mxfp4"`, `"nf4"` or `"cb4"`. Unset: optimum-intel's default.
         options (*optional*):
@@ -59,11 +65,15 @@ def export_dynexec(
 
     Raises:
         [`~exporters.errors.ExportError`]: if the export cannot be done as asked.
+        `ValueError`: if the heads are damaged or do not fit the model.
         `TypeError`: if an option is unknown.
     """
     options["weight_format"] = weight_format
     _check_options(options)
     source = _normalize(model_name_or_path)
+    earlier = _earlier_config(Path(source))
+    if earlier is not None and exit_layers is None:
+        exit_layers = earlier.exit_layers
     exit_layers = list(exit_layers or [])
     with staged_directory(Path(output)) as staging:
         if _is_exported(Path(source)):
@@ -79,7 +89,18 @@ def export_dynexec(
         if not (staging / EXPORT_MARK).is_file():
             raise ExportError(f"the export of {source} has no {EXPORT_MARK}, so it is not a decoder")
         config = annotate_export(staging, exit_layers=exit_layers)
+        if earlier is not None and earlier.heads:
+            config = replace(config, heads=earlier.heads)
+            config.save_pretrained(staging)
+        if heads is not None:
+            config = attach_heads(staging, heads)
     return config
+
+
+def _earlier_config(source: Path) -> DynExecConfig | None:
+    """Of a directory that was exported by this package before, and is copied now."""
+    copied = _is_exported(source) and (source / DYNEXEC_CONFIG_NAME).is_file()
+    return DynExecConfig.from_pretrained(source) if copied else None
 
 
 def _check_options(options: dict[str, Any]) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import openvino as ov
 import torch
 from optimum.intel import OVModelForCausalLM
 from transformers import PretrainedConfig
@@ -22,6 +24,8 @@ from ..configuration import DYNEXEC_CONFIG_NAME, DynExecConfig
 from ..exporters.boundaries import find_layer_boundaries
 from ..exporters.errors import NotPageableError, NotSegmentableError
 from ..exporters.marking import mark_boundaries
+from ..heads.attach import HeadModel, layers_of, make_heads, read_heads, write_heads
+from ..heads.ir import head_config
 from ..runtime import EXACT_OV_CONFIG, Engine
 from ..runtime.paged import prepare
 from ..speculative.config import SpeculationConfig
@@ -73,6 +77,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     _engine: Engine | None = None
     _not_pageable: str | None = None
     _max_cache_tokens: int | None = None
+    _heads: Mapping[str, HeadModel] = MappingProxyType({})
 
     @classmethod
     def from_pretrained(
@@ -82,6 +87,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         *,
         precision: str = "fast",
         exit_layers: list[int] | None = None,
+        heads: str | Path | None = None,
         max_cache_tokens: int | None = None,
         **kwargs: Any,
     ) -> "DynExecModelForCausalLM":
@@ -99,14 +105,18 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 be decided differently with speculation than without. `"exact"` computes in float32: greedy output
                 with speculation equals plain decoding token for token.
             exit_layers (`list[int]`, *optional*):
-                Layers after which the model is cut into segments. Unset: those of `dynexec_config.json`.
+                Layers after which the model is cut into segments. Unset: those of `dynexec_config.json` and of the
+                exit heads in `heads`. Exit heads at other layers are not used.
+            heads (`str` or `Path`, *optional*):
+                Trained heads to use beside those that the directory has, or in their place: a safetensors file, or a
+                directory with some. Saving the model saves them too.
             max_cache_tokens (`int`, *optional*):
                 Most tokens the KV cache may hold over all sequences of a call. Unset, it grows with need.
             kwargs:
                 Everything `OVModelForCausalLM.from_pretrained` takes.
 
         Raises:
-            `ValueError`: for a `precision` or an exit layer that does not exist.
+            `ValueError`: for a `precision` or an exit layer that does not exist, or heads that do not fit the model.
         """
         if precision not in PRECISIONS:
             raise ValueError(f"`precision` must be one of {sorted(PRECISIONS)}, got {precision!r}")
@@ -117,6 +127,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             export=export,
             precision=precision,
             exit_layers=exit_layers,
+            heads=heads,
             max_cache_tokens=max_cache_tokens,
             **kwargs,
         )
@@ -124,7 +135,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     @classmethod
     def _from_pretrained(cls, model_id: str | Path, config: PretrainedConfig, **kwargs: Any):
         precision = PRECISIONS[kwargs.pop("precision", "fast")]
-        exit_layers = kwargs.pop("exit_layers", None)
+        exit_layers, heads = kwargs.pop("exit_layers", None), kwargs.pop("heads", None)
         max_cache_tokens = kwargs.pop("max_cache_tokens", None)
         given = kwargs.pop("ov_config", None) or {}
         clash = sorted(key for key in precision if key in given and str(given[key]) != precision[key])
@@ -140,6 +151,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             model.__class__ = type(cls.__name__, (cls, type(model)), {"__module__": cls.__module__})
         if not compile_only:
             model.dynexec_config = model._load_dynexec_config(exit_layers)
+            model._load_heads(heads, exit_layers is None)
         model._max_cache_tokens = max_cache_tokens
         if compile_now and not compile_only:
             model.compile()
@@ -172,6 +184,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 self._boundaries(),
                 self._max_cache_tokens,
                 _weights_path(self),
+                self._usable_heads(),
             )
         except NotPageableError as error:
             self._not_pageable = str(error)
@@ -183,6 +196,11 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     def _boundaries(self) -> list[str]:
         config = self.dynexec_config
         return [] if config is None else [config.hidden_state_names[layer] for layer in config.exit_layers]
+
+    def _usable_heads(self) -> list[ov.Model]:
+        """The draft head, and the exit heads at layers that the model is cut after."""
+        layers = [None, *self.dynexec_config.exit_layers] if self.dynexec_config is not None else []
+        return [head.model for head in self._heads.values() if head_config(head.model).layer in layers]
 
     def compile(self) -> None:
         """Compiles the engine. The plain model under `forward` is compiled when it is first called."""
@@ -505,6 +523,16 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             config = DynExecConfig(hidden_state_names=dict(enumerate(names)))
         return config if exit_layers is None else replace(config, exit_layers=list(exit_layers))
 
+    def _load_heads(self, heads: str | Path | None, cut_for_them: bool) -> None:
+        assert self.dynexec_config is not None
+        self._heads = read_heads(str(self.model_save_dir), self.dynexec_config)
+        if heads is not None:
+            given = make_heads(self.model, self.dynexec_config, heads)
+            self._heads = {**self._heads, **given}
+            if cut_for_them:
+                layers = self.dynexec_config.exit_layers + layers_of(given)
+                self.dynexec_config = replace(self.dynexec_config, exit_layers=layers)
+
     def _save_pretrained(self, save_directory: str | Path) -> None:
         # The weights may be mapped from the very file that is written: it has to be replaced, not written over.
         with tempfile.TemporaryDirectory(dir=save_directory, prefix=".saving-") as staging:
@@ -513,9 +541,11 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 path = Path(staging) / self._ov_model_paths["model"]
                 mark_boundaries(path, list(self.dynexec_config.hidden_state_names.values()))
                 reason = self._why_not_pageable()
+                model_hash = hash_model(path.parent, path.stem)
                 config = replace(
                     self.dynexec_config,
-                    model_hash=hash_model(path.parent, path.stem),
+                    model_hash=model_hash,
+                    heads=write_heads(staging, self._heads, model_hash),
                     pageable=reason is None,
                     pageable_reason=reason,
                 )
