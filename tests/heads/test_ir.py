@@ -3,8 +3,10 @@
 import numpy as np
 import openvino as ov
 import pytest
+import torch
 
 from optimum_dynexec.heads.ir import build_head_ir, head_config
+from optimum_dynexec.heads.modules import Batch, make_head
 from tests.heads.reference import SIZES, VOCAB, WORDS, head, random_head
 
 
@@ -145,3 +147,52 @@ def test_what_else_is_refused():
     plain = ov.Model(model.get_results(), model.get_parameters(), "plain")
     with pytest.raises(ValueError, match="is no head"):
         head_config(plain)
+
+
+def trained(kind: str):
+    """A head as training has it, with random weights, and its tensors as its file has them."""
+    config, tensors, unembedding = random_head(kind)
+    module = make_head(config, torch.from_numpy(tensors["token_ids"]), torch.from_numpy(unembedding))
+    parameters = dict(module.named_parameters())
+    assert set(parameters) == set(tensors) - {"token_ids"}
+    for name, parameter in parameters.items():
+        parameter.data.copy_(torch.from_numpy(tensors[name]))
+    return config, tensors, unembedding, module
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_trained_is_what_runs(kind):
+    config, tensors, unembedding, module = trained(kind)
+    h, e = inputs(config)
+    lengths = [8, LENGTH - 8]
+    batch = Batch(torch.from_numpy(h), torch.from_numpy(e), lengths, [3, 5])
+    found = module.logits(module(batch, 1)[0]).numpy()
+    model = build_head_ir(config, tensors, unembedding)
+    expected = []
+    for start, length, rows in zip([0, 8], lengths, module.rows(batch), strict=True):
+        # A draft head takes the embedding of the token behind that of its feature.
+        following = np.roll(e[start : start + length], -1, 0) if kind == "draft" else e[start : start + length]
+        logits = run(model, h[start : start + length], following, [length])[0]
+        expected.append(logits[rows.start - start : rows.stop - start])
+    expected = np.concatenate(expected)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@torch.no_grad()
+def test_drafts_in_training_are_those_of_what_runs():
+    """In later steps of a draft, what the head gave stands for hidden states that are not known yet."""
+    config, tensors, unembedding, module = trained("draft")
+    h, e = inputs(config)
+    steps, row = 4, 9
+    found = [
+        module.logits(g).numpy() for g in module(Batch(torch.from_numpy(h), torch.from_numpy(e), [LENGTH], [2]), steps)
+    ]
+    compiled = ov.Core().compile_model(build_head_ir(config, tensors, unembedding), "CPU", EXACT)
+    request, states, start = compiled.create_infer_request(), h[: row + 1], 0
+    for step in range(steps):
+        positions = np.arange(start, start + len(states))
+        request.infer([e[None, positions + 1], states[None], positions[None], np.zeros(1, np.int32)])
+        logits, states = (request.get_output_tensor(i).data[0, -1:].copy() for i in range(2))
+        np.testing.assert_allclose(logits[0], found[step][row], atol=1e-4 * np.abs(logits).max())
+        start = positions[-1] + 1
