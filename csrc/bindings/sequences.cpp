@@ -82,8 +82,7 @@ public:
                     uint64_t seed, size_t max_batch_tokens)
         : head_(std::move(head)),
           vocab_(target->vocab_size()),
-          memory_(DraftHead::make_memory()),
-          proposer_(std::make_unique<DraftHead>(*head_, *target, kMaxTokens, max_batch_tokens, 1, memory_)) {
+          proposer_(std::make_unique<DraftHead>(*head_, *target, kMaxTokens, max_batch_tokens, 0.0f, 1, memory_)) {
         request_.max_new_tokens = kMaxTokens;
         request_.logits = logits;
         request_.seed = seed;
@@ -129,7 +128,7 @@ private:
     static constexpr size_t kMaxTokens = 1 << 20;
     std::shared_ptr<Head> head_;
     size_t vocab_;
-    AcceptanceTable memory_;
+    DraftHead::Memory memory_;
     std::unique_ptr<DraftHead> proposer_;
     SequenceRequest request_;
     std::unique_ptr<Sequence> sequence_;

@@ -26,9 +26,9 @@ size_t AcceptanceTable::cell(size_t context, size_t position) const {
     return context * positions_ + std::min(position, positions_ - 1);
 }
 
-void AcceptanceTable::observe(size_t context, size_t position, bool accepted) {
+void AcceptanceTable::observe(size_t context, size_t position, double accepted) {
     Cell& c = cells_[cell(context, position)];
-    c.accepted = c.accepted * decay_ + (accepted ? 1.0 : 0.0);
+    c.accepted = c.accepted * decay_ + accepted;
     c.seen = c.seen * decay_ + 1.0;
 }
 
@@ -50,11 +50,15 @@ RunningAcceptance::RunningAcceptance(AcceptanceTable& over_requests)
 size_t RunningAcceptance::score(size_t context, const std::vector<int64_t>& guessed, const int64_t* came, size_t n) {
     for (size_t i = 0; i < std::min(n, guessed.size()); ++i) {
         const bool accepted = guessed[i] == came[i];
-        over_requests_->observe(context, i, accepted);
-        here_.observe(context, i, accepted);
+        observe(context, i, accepted ? 1.0 : 0.0);
         if (!accepted) return i;
     }
     return std::min(n, guessed.size());
+}
+
+void RunningAcceptance::observe(size_t context, size_t position, double accepted) {
+    over_requests_->observe(context, position, accepted);
+    here_.observe(context, position, accepted);
 }
 
 double RunningAcceptance::estimate(size_t context, size_t position, double prior, double weight) const {

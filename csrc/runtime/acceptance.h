@@ -17,7 +17,8 @@ public:
     // A table for what is learned over many requests.
     static AcceptanceTable over_requests(size_t contexts, size_t positions);
 
-    void observe(size_t context, size_t position, bool accepted);
+    // `accepted`: 0 or 1, or how probable it was where that is all that is known.
+    void observe(size_t context, size_t position, double accepted);
     // Posterior mean under a prior worth `weight` observations of mean `prior`. Positions behind the last share it.
     double estimate(size_t context, size_t position, double prior, double weight) const;
     void forget(double factor);  // scales down the weight of everything seen
@@ -44,6 +45,7 @@ public:
 
     // Scores `guessed` against the `n` tokens that came; returns how many agree before the first that does not.
     size_t score(size_t context, const std::vector<int64_t>& guessed, const int64_t* came, size_t n);
+    void observe(size_t context, size_t position, double accepted);
     // `prior`, worth `weight` observations, is believed before anything was seen.
     double estimate(size_t context, size_t position, double prior, double weight) const;
 

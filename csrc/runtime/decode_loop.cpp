@@ -95,10 +95,12 @@ private:
             for (auto& proposer : proposers_) {
                 std::vector<Proposer::Order> orders;
                 for (const auto& plan : step_.plans) {
-                    if (plan.proposer == proposer.get()) orders.push_back({plan.sequence, plan.tokens});
+                    if (plan.proposer == proposer.get())
+                        orders.push_back({plan.sequence, plan.tokens, plan.least_reach});
                 }
                 if (!orders.empty()) proposer->propose(orders);
             }
+            lookahead_->settle(step_);
         } else {
             step_ = {};
         }
@@ -290,9 +292,10 @@ GenerationResult DecodeLoop::generate(const std::vector<SequenceRequest>& reques
                                                            prompt_lookup_memory_));
     }
     if (head != nullptr) {
-        auto& memory = draft_memory_.try_emplace(&head->model(), DraftHead::make_memory()).first->second;
+        auto& memory = head_memory_.try_emplace(&head->model()).first->second;
         proposers.push_back(std::make_unique<DraftHead>(*head, target_, speculation.num_assistant_tokens,
-                                                        max_batch_tokens_, requests.size(), memory));
+                                                        max_batch_tokens_, speculation.assistant_confidence_threshold,
+                                                        requests.size(), memory));
     }
     if (draft != nullptr) {
         auto& memory = draft_memory_.try_emplace(draft, DraftModel::make_memory()).first->second;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "runtime/acceptance.h"
-#include "runtime/head.h"
+#include "runtime/draft_head.h"
 #include "runtime/paged_model.h"
 #include "runtime/sequence.h"
 #include "runtime/stats.h"
@@ -64,6 +64,7 @@ private:
     // What was learned about acceptance on earlier calls.
     AcceptanceTable prompt_lookup_memory_;
     std::map<const PagedModel*, AcceptanceTable> draft_memory_;
+    std::map<const PagedModel*, DraftHead::Memory> head_memory_;
     double heuristic_tokens_ = 0.0;
 };
 

@@ -44,7 +44,9 @@ double DraftModel::seconds(const Sequence& sequence, size_t tokens) const {
     return static_cast<double>(tokens) * cost.seconds(1) + share * catching_up;
 }
 
-bool DraftModel::choose(Sequence& sequence, float* row) {
+bool DraftModel::choose(const Order& order, float* row) {
+    Sequence& sequence = *order.sequence;
+    State& state = states_[sequence.index];
     const LogitsParams& params = sequence.request.logits;
     const size_t n = std::min(vocab_, model_.vocab_size());
     process_logits(row, n, params, sequence.counts);
@@ -64,21 +66,28 @@ bool DraftModel::choose(Sequence& sequence, float* row) {
         token = argmax(row, n);
     }
     if (token < 0) throw std::runtime_error("The draft model gave NaN logits");
+    state.reach *= acceptance(sequence, sequence.draft.tokens.size());
     sequence.draft.tokens.push_back(token);
     sequence.counts.push(token);
     const auto& eos = sequence.request.eos_token_ids;  // nothing can follow it
-    return confidence >= confidence_threshold_ && std::find(eos.begin(), eos.end(), token) == eos.end();
+    return sequence.draft.tokens.size() < order.tokens && state.reach >= order.least_reach &&
+           confidence >= confidence_threshold_ && std::find(eos.begin(), eos.end(), token) == eos.end();
 }
 
 void DraftModel::propose(const std::vector<Order>& orders) {
+    for (const Order& order : orders) {
+        State& state = states_[order.sequence->index];
+        state.proposed = true;
+        state.reach = 1.0;
+    }
     std::vector<Order> open = orders;
     FlatBatch batch;
     while (!open.empty()) {
         batch.clear();
-        for (const auto& [sequence, tokens] : open) {
+        for (const Order& order : open) {
+            Sequence* const sequence = order.sequence;
             State& state = states_[sequence->index];
-            state.proposed = true;
-            model_.reserve(state.table, sequence->tokens.size() + tokens);
+            model_.reserve(state.table, sequence->tokens.size() + order.tokens);
             const auto& draft = sequence->draft.tokens;
             // Committed tokens it has not seen yet, or else the token it proposed last.
             const bool first = draft.empty();
@@ -91,13 +100,14 @@ void DraftModel::propose(const std::vector<Order>& orders) {
         stats().forwards += 1;
         std::vector<Order> next;
         for (size_t i = 0; i < open.size(); ++i) {
-            const bool go_on = choose(*open[i].sequence, logits + i * model_.vocab_size());
-            if (go_on && open[i].sequence->draft.tokens.size() < open[i].tokens) next.push_back(open[i]);
+            if (choose(open[i], logits + i * model_.vocab_size())) next.push_back(open[i]);
         }
         open.swap(next);
     }
-    for (const auto& order : orders) {
-        for (const int64_t token : order.sequence->draft.tokens) order.sequence->counts.pop(token);
+    for (const Order& order : orders) {
+        const auto& draft = order.sequence->draft.tokens;
+        states_[order.sequence->index].drafted = draft;
+        for (const int64_t token : draft) order.sequence->counts.pop(token);
     }
 }
 
@@ -106,7 +116,7 @@ void DraftModel::committed(const Sequence& sequence, size_t n) {
     if (!state.proposed) return;
     state.proposed = false;
     const size_t base = sequence.tokens.size() - n;
-    const size_t matched = state.acceptance.score(0, sequence.draft.tokens, sequence.tokens.data() + base, n);
+    const size_t matched = state.acceptance.score(0, state.drafted, sequence.tokens.data() + base, n);
     state.cached = std::min(state.cached, base + matched);
 }
 

@@ -33,9 +33,11 @@ private:
         size_t cached = 0;
         RunningAcceptance acceptance;
         bool proposed = false;
+        std::vector<int64_t> drafted;  // in this step, whether or not it is verified
+        double reach = 1.0;            // P(all that was drafted in this step is accepted)
     };
     // Chooses the next draft token from `row`; returns whether the draft may go on.
-    bool choose(Sequence& sequence, float* row);
+    bool choose(const Order& order, float* row);
 
     PagedModel& model_;
     size_t vocab_;

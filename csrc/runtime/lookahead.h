@@ -24,7 +24,8 @@ public:
     struct Plan {
         Sequence* sequence;
         Proposer* proposer;
-        size_t tokens;  // > 0
+        size_t tokens;             // > 0
+        double least_reach = 0.0;  // see Proposer::Order
     };
     struct Step {
         std::vector<Plan> plans;  // sequences without one decode plainly
@@ -32,6 +33,11 @@ public:
     };
     // One step: `candidates` are the decoding sequences, `other_rows` prompt tokens share the forward pass.
     virtual Step plan(const std::vector<Candidate>& candidates, size_t other_rows) = 0;
+
+    // Second thoughts about the latest plan, when the drafts are made and before they are verified. A draft may be
+    // shortened, or made another, unless its tokens were drawn: dropping one of these for what it is would change the
+    // distribution of the output.
+    virtual void settle(Step& step) { static_cast<void>(step); }
 
     // What came of a plan.
     virtual void observe(const Sequence& sequence, size_t proposed, size_t accepted) = 0;

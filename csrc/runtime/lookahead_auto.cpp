@@ -17,128 +17,261 @@ constexpr double kMemory = 8.0;
 // Steps that a size which is not the best one may be kept for.
 constexpr double kDwell = 2.0;
 
+// What one sequence could have verified.
+struct Option {
+    Lookahead::Plan plan{};
+    std::vector<double> reach;  // of its tokens
+    double seconds_per_token = 0.0;
+    bool planned = false;
+    // The best of what is free to draft, if that is another proposer.
+    Proposer* free_proposer = nullptr;
+    std::vector<double> free_reach;
+
+    // The tokens were drawn: all of them are verified, see Lookahead::settle.
+    bool fixed() const { return !plan.sequence->draft.probs.empty(); }
+};
+
+// Of a step of one size: expected tokens, and seconds without a switch.
+struct Outcome {
+    double tokens = 0.0;
+    double pass_seconds = 0.0;
+    double draft_seconds = 0.0;
+    double seconds() const { return pass_seconds + draft_seconds; }
+};
+using Outcomes = std::array<Outcome, kNumSizes>;
+
+// The tokens of all options in the order in which they are taken: by P(reached), which falls along a draft, so that
+// every prefix of that order is a set of drafts.
+class Ranking {
+public:
+    explicit Ranking(const std::vector<Option*>& options) : options_(options) {
+        for (Option* option : options) {
+            const bool fixed = option->fixed();
+            for (const double reach : option->reach) tokens_.push_back({fixed, reach, option});
+            fixed_ += fixed ? option->reach.size() : 0;
+        }
+        std::stable_sort(tokens_.begin(), tokens_.end(), [](const Token& a, const Token& b) {
+            return a.fixed != b.fixed ? a.fixed : a.reach > b.reach;
+        });
+    }
+
+    size_t fixed() const { return fixed_; }
+
+    Outcomes outcomes(double base_tokens, size_t base_rows, const CostModel& cost) const {
+        Outcomes outcomes;
+        Outcome sum{base_tokens, 0.0, 0.0};
+        for (size_t i = 0, taken = 0; i < kNumSizes; ++i) {
+            for (; taken < std::min(kSizes[i], tokens_.size()); ++taken) {
+                sum.tokens += tokens_[taken].reach;
+                sum.draft_seconds += tokens_[taken].option->seconds_per_token;
+            }
+            outcomes[i] = sum;
+            outcomes[i].pass_seconds = cost.seconds(base_rows + kSizes[i]);
+        }
+        return outcomes;
+    }
+
+    // Gives the first `size` tokens to the plans of their options.
+    void allot(size_t size) const {
+        for (Option* option : options_) option->plan.tokens = 0;
+        for (size_t i = 0; i < std::min(size, tokens_.size()); ++i) ++tokens_[i].option->plan.tokens;
+    }
+
+private:
+    struct Token {
+        bool fixed;
+        double reach;
+        Option* option;
+    };
+    std::vector<Option*> options_;
+    std::vector<Token> tokens_;
+    size_t fixed_ = 0;
+};
+
+std::vector<double> reach_of(const Proposer& proposer, const Sequence& sequence, size_t tokens) {
+    std::vector<double> reach;
+    for (size_t k = 0; k < tokens; ++k) {
+        reach.push_back((reach.empty() ? 1.0 : reach.back()) * proposer.acceptance(sequence, k));
+    }
+    return reach;
+}
+
+double worth(const std::vector<double>& reach, double least_reach) {
+    double sum = 0.0;
+    for (const double r : reach) sum += r >= least_reach ? r : 0.0;
+    return sum;
+}
+
 class AutoLookahead : public Lookahead {
 public:
     explicit AutoLookahead(const LookaheadContext& context) : context_(context) {}
 
     Step plan(const std::vector<Candidate>& candidates, size_t other_rows) override {
-        // The rows of all sequences share one forward pass, so what a draft costs depends on the others.
+        base_tokens_ = static_cast<double>(candidates.size());
+        other_rows_ = other_rows;
         const size_t base_rows = candidates.size() + other_rows;
-        const double base_tokens = static_cast<double>(candidates.size());
-        const double plain_rate = base_tokens / context_.cost.seconds(base_rows);
-
-        // 1. The best proposer for each sequence while the others decode plainly, with P(reached) of its tokens.
-        struct Option {
-            Plan plan{};
-            std::vector<double> reach;
-            double seconds_per_token = 0.0;
-        };
-        std::vector<Option> options;
-        for (const auto& [sequence, limit] : candidates) {
-            Option best;
-            double best_rate = 0.0;
-            for (auto& proposer : context_.proposers) {
-                const size_t offered = proposer->offer(*sequence, std::min(limit, context_.num_tokens));
-                std::vector<double> reach;
-                double expected = base_tokens;
-                bool better = false;
-                for (size_t k = 1; k <= offered; ++k) {
-                    reach.push_back((reach.empty() ? 1.0 : reach.back()) * proposer->acceptance(*sequence, k - 1));
-                    expected += reach.back();
-                    const double draft_seconds = proposer->seconds(*sequence, k);
-                    const double rate = expected / (context_.cost.seconds(base_rows + k) + draft_seconds);
-                    // What costs nothing to draft may fill a pass that keeps its size.
-                    if (rate <= best_rate || (draft_seconds > 0.0 && rate <= plain_rate)) continue;
-                    best_rate = rate;
-                    better = true;
-                    best.seconds_per_token = draft_seconds / static_cast<double>(k);
-                }
-                if (better) {
-                    best.plan = {sequence, proposer.get(), 0};
-                    best.reach = std::move(reach);
-                }
-            }
-            if (best.plan.proposer != nullptr) options.push_back(std::move(best));
+        options_.clear();
+        for (const Candidate& candidate : candidates) {
+            Option best = best_option(candidate, base_rows);
+            if (best.plan.proposer != nullptr) options_.push_back(std::move(best));
         }
-
-        // 2. Tokens in order of P(reached). Reach falls along a draft, so every prefix of that order is a set of
-        // drafts.
-        struct Token {
-            double reach;
-            Option* option;
-        };
-        std::vector<Token> tokens;
-        for (auto& option : options) {
-            for (const double reach : option.reach) tokens.push_back({reach, &option});
+        const Ranking ranking(all_options());
+        const Outcomes outcomes = ranking.outcomes(base_tokens_, base_rows, context_.cost);
+        if (base_rows != base_rows_) {
+            base_rows_ = base_rows;
+            long_run_ = outcomes;
         }
-        std::stable_sort(tokens.begin(), tokens.end(),
-                         [](const Token& a, const Token& b) { return a.reach > b.reach; });
+        ranking.allot(choose(outcomes, 0, true));
 
-        // 3. How many of them.
-        std::array<Outcome, kNumSizes> now;
-        double expected = base_tokens;
-        double draft_seconds = 0.0;
-        for (size_t i = 0, taken = 0; i < kNumSizes; ++i) {
-            for (; taken < std::min(kSizes[i], tokens.size()); ++taken) {
-                expected += tokens[taken].reach;
-                draft_seconds += tokens[taken].option->seconds_per_token;
-            }
-            now[i] = {expected, context_.cost.seconds(base_rows + kSizes[i]) + draft_seconds};
-        }
-        const size_t size = choose(now, base_rows);
-        for (size_t i = 0; i < std::min(size, tokens.size()); ++i) ++tokens[i].option->plan.tokens;
+        // What one more row in the pass costs.
+        const double row_seconds =
+            (context_.cost.seconds(base_rows + kSizes[kNumSizes - 1]) - context_.cost.seconds(base_rows)) /
+            static_cast<double>(kSizes[kNumSizes - 1]);
         Step step;
-        for (const auto& option : options) {
-            if (option.plan.tokens > 0) step.plans.push_back(option.plan);
+        for (Option& option : options_) {
+            Plan& plan = option.plan;
+            if (plan.tokens == 0 && option.free_proposer != nullptr) take_free(option);
+            if (option.seconds_per_token == 0.0) {
+                plan.tokens = option.reach.size();  // settle() sees how much of it is verified
+            } else if (plan.tokens > 0) {
+                plan.least_reach = (option.seconds_per_token + row_seconds) / seconds_per_token();
+                // A draft that goes well goes on, if it can still be shortened.
+                if (!plan.sequence->request.logits.do_sample) plan.tokens = option.reach.size();
+            }
+            option.planned = plan.tokens > 0;
+            if (option.planned) step.plans.push_back(plan);
+        }
+        return step;
+    }
+
+    void settle(Step& step) override {
+        std::vector<Option*> planned;
+        for (Option& option : options_) {
+            if (!option.planned) continue;
+            const Sequence& sequence = *option.plan.sequence;
+            option.reach = reach_of(*option.plan.proposer, sequence, sequence.draft.tokens.size());
+            if (option.free_proposer != nullptr && !option.fixed() &&
+                worth(option.free_reach, option.plan.least_reach) > worth(option.reach, option.plan.least_reach)) {
+                take_free(option);
+                option.plan.proposer->propose({{option.plan.sequence, option.reach.size()}});
+            }
+            planned.push_back(&option);
+        }
+        const Ranking ranking(planned);
+        // The time to draft is spent.
+        const size_t size = choose(ranking.outcomes(base_tokens_, base_rows_, context_.cost), ranking.fixed(), false);
+        ranking.allot(size);
+        step.plans.clear();
+        for (Option* option : planned) {
+            option->plan.sequence->draft.tokens.resize(option->plan.tokens);
+            if (option->plan.tokens > 0) step.plans.push_back(option->plan);
         }
         // Prompts change the shape anyway.
-        if (other_rows == 0) step.rows = base_rows + size;
-        last_rows_ = base_rows + size;
-        return step;
+        if (other_rows_ == 0) step.rows = base_rows_ + size;
+        last_rows_ = base_rows_ + size;
+        remember(Ranking(all_options()).outcomes(base_tokens_, base_rows_, context_.cost));
     }
 
     void observe(const Sequence&, size_t, size_t) override {}  // the proposers keep the estimates
 
 private:
-    // Of a step of one size: expected tokens, and seconds without a switch.
-    struct Outcome {
-        double tokens = 0.0;
-        double seconds = 0.0;
-    };
+    // The proposer with the best rate while the other sequences decode plainly. The rows of all sequences share one
+    // forward pass, so what a draft costs depends on the others.
+    Option best_option(const Candidate& candidate, size_t base_rows) const {
+        const auto& [sequence, limit] = candidate;
+        const double plain_rate = base_tokens_ / context_.cost.seconds(base_rows);
+        Option best;
+        Option best_free;
+        double best_rate = 0.0;
+        double best_free_rate = 0.0;
+        for (auto& proposer : context_.proposers) {
+            const size_t offered = proposer->offer(*sequence, std::min(limit, context_.num_tokens));
+            Option option;
+            option.plan = {sequence, proposer.get(), 0};
+            option.reach = reach_of(*proposer, *sequence, offered);
+            double expected = base_tokens_;
+            double option_rate = 0.0;
+            for (size_t k = 1; k <= offered; ++k) {
+                expected += option.reach[k - 1];
+                const double draft_seconds = proposer->seconds(*sequence, k);
+                const double rate = expected / (context_.cost.seconds(base_rows + k) + draft_seconds);
+                // What costs nothing to draft may fill a pass that keeps its size.
+                if (rate <= option_rate || (draft_seconds > 0.0 && rate <= plain_rate)) continue;
+                option_rate = rate;
+                option.seconds_per_token = draft_seconds / static_cast<double>(k);
+            }
+            if (option_rate > best_free_rate && option.seconds_per_token == 0.0) {
+                best_free_rate = option_rate;
+                best_free = option;
+            }
+            if (option_rate > best_rate) {
+                best_rate = option_rate;
+                best = std::move(option);
+            }
+        }
+        if (best_free.plan.proposer != best.plan.proposer) {
+            best.free_proposer = best_free.plan.proposer;
+            best.free_reach = std::move(best_free.reach);
+        }
+        return best;
+    }
 
-    size_t choose(const std::array<Outcome, kNumSizes>& now, size_t base_rows) {
-        if (base_rows != base_rows_) {
-            base_rows_ = base_rows;
-            long_run_ = now;
-        }
-        double seconds_per_token = std::numeric_limits<double>::infinity();
-        for (const Outcome& outcome : long_run_) {
-            seconds_per_token = std::min(seconds_per_token, outcome.seconds / outcome.tokens);
-        }
+    static void take_free(Option& option) {
+        option.plan.proposer = option.free_proposer;
+        option.reach = option.free_reach;
+        option.seconds_per_token = 0.0;
+        option.free_proposer = nullptr;
+    }
+
+    std::vector<Option*> all_options() {
+        std::vector<Option*> all;
+        for (Option& option : options_) all.push_back(&option);
+        return all;
+    }
+
+    // Of the best size, in the long run.
+    double seconds_per_token() const {
+        double least = std::numeric_limits<double>::infinity();
+        for (const Outcome& outcome : long_run_) least = std::min(least, outcome.seconds() / outcome.tokens);
+        return least;
+    }
+
+    // The size of at least `least_size` that loses least. `with_drafts`: the drafts are not made yet.
+    size_t choose(const Outcomes& now, size_t least_size, bool with_drafts) const {
+        const double t = seconds_per_token();
         const double switching = context_.cost.switch_seconds();
         double least = std::numeric_limits<double>::infinity();
-        size_t best = 0;
+        size_t best = least_size;
         for (size_t i = 0; i < kNumSizes; ++i) {
             if (kSizes[i] > context_.num_tokens) break;
-            const bool switches = base_rows + kSizes[i] != last_rows_;
-            const double excess = long_run_[i].seconds - seconds_per_token * long_run_[i].tokens;
-            const double loss = now[i].seconds - seconds_per_token * now[i].tokens + (switches ? switching : 0.0) +
-                                std::min(switching, kDwell * excess);
+            if (kSizes[i] < least_size) continue;
+            const bool switches = base_rows_ + kSizes[i] != last_rows_;
+            const double excess = long_run_[i].seconds() - t * long_run_[i].tokens;
+            const double seconds = with_drafts ? now[i].seconds() : now[i].pass_seconds;
+            const double loss =
+                seconds - t * now[i].tokens + (switches ? switching : 0.0) + std::min(switching, kDwell * excess);
             if (loss >= least) continue;
             least = loss;
-            best = i;
+            best = kSizes[i];
         }
+        return best;
+    }
+
+    void remember(const Outcomes& now) {
         for (size_t i = 0; i < kNumSizes; ++i) {
             long_run_[i].tokens += (now[i].tokens - long_run_[i].tokens) / kMemory;
-            long_run_[i].seconds += (now[i].seconds - long_run_[i].seconds) / kMemory;
+            long_run_[i].pass_seconds += (now[i].pass_seconds - long_run_[i].pass_seconds) / kMemory;
+            long_run_[i].draft_seconds += (now[i].draft_seconds - long_run_[i].draft_seconds) / kMemory;
         }
-        return kSizes[best];
     }
 
     LookaheadContext context_;
+    std::vector<Option> options_;
+    double base_tokens_ = 0.0;
+    size_t other_rows_ = 0;
     size_t base_rows_ = 0;
     size_t last_rows_ = 0;
-    std::array<Outcome, kNumSizes> long_run_;
+    Outcomes long_run_;
 };
 
 }  // namespace

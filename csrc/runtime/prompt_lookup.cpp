@@ -52,9 +52,10 @@ double PromptLookup::acceptance(const Sequence& sequence, size_t position) const
 }
 
 void PromptLookup::propose(const std::vector<Order>& orders) {
-    for (const auto& [sequence, tokens] : orders) {
-        const auto& offered = states_[sequence->index].offered;
-        sequence->draft.tokens.assign(offered.begin(), offered.begin() + static_cast<std::ptrdiff_t>(tokens));
+    for (const Order& order : orders) {
+        const auto& offered = states_[order.sequence->index].offered;
+        order.sequence->draft.tokens.assign(offered.begin(),
+                                            offered.begin() + static_cast<std::ptrdiff_t>(order.tokens));
     }
 }
 

@@ -18,7 +18,8 @@ public:
 
     // How many tokens, at most `limit`, it could propose for `sequence` now.
     virtual size_t offer(const Sequence& sequence, size_t limit) = 0;
-    // Of that offer: P(the token at `position` is accepted | all before it were).
+    // Of that offer: P(the token at `position` is accepted | all before it were). Once propose() has been called in a
+    // step, it is about the tokens that were proposed.
     virtual double acceptance(const Sequence& sequence, size_t position) const = 0;
     // Of that offer: time to make its first `tokens` tokens.
     virtual double seconds(const Sequence& sequence, size_t tokens) const = 0;
@@ -26,6 +27,10 @@ public:
     struct Order {
         Sequence* sequence;
         size_t tokens;  // at most what was offered
+        // Ends a draft behind a token that is reached with a smaller probability. No token may be left out for what it
+        // is itself: among those that are verified, each would then no longer come with the probability it was drawn
+        // with.
+        double least_reach = 0.0;
     };
     // Fills `sequence->draft` with at most the ordered number of tokens, for each order.
     virtual void propose(const std::vector<Order>& orders) = 0;

@@ -12,7 +12,7 @@ using namespace dynexec;
 
 namespace {
 
-// Offers tokens with given acceptance probabilities to every sequence.
+// Offers tokens with given acceptance probabilities to every sequence. When it has drafted, it may know better.
 class FakeProposer : public Proposer {
 public:
     FakeProposer(std::vector<std::vector<double>> acceptance, double seconds_per_token)
@@ -22,13 +22,29 @@ public:
         return std::min(limit, acceptance_[sequence.index].size());
     }
     double acceptance(const Sequence& sequence, size_t position) const override {
-        return acceptance_[sequence.index][position];
+        return drafted && !known.empty() ? known[position] : acceptance_[sequence.index][position];
     }
     double seconds(const Sequence&, size_t tokens) const override {
         return seconds_per_token_ * static_cast<double>(tokens);
     }
-    void propose(const std::vector<Order>&) override {}
+    void propose(const std::vector<Order>& orders) override {
+        drafted = true;
+        for (const Order& order : orders) {
+            double reach = 1.0;
+            Draft& draft = order.sequence->draft;
+            draft.clear();
+            while (draft.tokens.size() < order.tokens && reach >= order.least_reach) {
+                reach *= acceptance(*order.sequence, draft.tokens.size());
+                draft.tokens.push_back(1);
+                if (draws) draft.probs.emplace_back();
+            }
+        }
+    }
     void committed(const Sequence&, size_t) override {}
+
+    std::vector<double> known;
+    bool drafted = false;
+    bool draws = false;
 
     double expected_tokens(size_t sequence, size_t k) const {
         double reach = 1.0;
@@ -65,11 +81,20 @@ struct Scene {
         if (!lookahead) make(*this);
         std::vector<Lookahead::Candidate> candidates;
         for (auto& sequence : sequences) candidates.push_back({sequence.get(), limit});
+        for (auto& sequence : sequences) sequence->draft.clear();
+        for (auto& proposer : proposers) static_cast<FakeProposer&>(*proposer).drafted = false;
         std::vector<size_t> tokens(sequences.size());
         Lookahead::Step step = lookahead->plan(candidates, other_rows);
+        for (const auto& plan : step.plans) {
+            plan.proposer->propose({{plan.sequence, plan.tokens, plan.least_reach}});
+        }
+        lookahead->settle(step);
         plans = std::move(step.plans);
         rows = step.rows;
-        for (const auto& plan : plans) tokens[plan.sequence->index] += plan.tokens;
+        for (const auto& plan : plans) {
+            CHECK(plan.tokens == plan.sequence->draft.tokens.size());
+            tokens[plan.sequence->index] += plan.tokens;
+        }
         return tokens;
     }
 
@@ -164,6 +189,62 @@ TEST(auto_takes_the_proposer_with_the_better_rate) {
     scene.plan(31);
     CHECK(scene.plans.size() == 1);
     CHECK(scene.plans[0].proposer == &better);
+}
+
+TEST(auto_shortens_a_draft_that_went_badly_and_goes_on_with_one_that_goes_well) {
+    Scene scene("auto", 1, 31);
+    FakeProposer& head = scene.add({std::vector<double>(31, 0.8)}, 0.1);
+    const size_t usual = scene.plan(31)[0];
+    CHECK(usual >= 5);
+    head.known = std::vector<double>(31, 0.2);
+    CHECK(scene.plan(31)[0] < usual);
+    head.known = std::vector<double>(31, 0.99);
+    CHECK(scene.plan(31)[0] > usual);
+}
+
+TEST(auto_ends_drafting_where_a_token_costs_more_than_it_gives) {
+    for (const double seconds : {0.1, 1.0}) {
+        Scene scene("auto", 1, 31);
+        FakeProposer& head = scene.add({std::vector<double>(31, 0.8)}, seconds);
+        scene.plan(31);
+        head.drafted = false;
+        const auto step = scene.lookahead->plan({{scene.sequences[0].get(), 31}}, 0);
+        CHECK(step.plans.size() == 1);
+        if (step.plans.empty()) continue;
+        CHECK(step.plans[0].tokens == 31);
+        // A row costs about 1, a token takes about 4.
+        CHECK(step.plans[0].least_reach > (seconds + 0.9) / 6.0);
+        CHECK(step.plans[0].least_reach < (seconds + 1.1) / 2.0);
+    }
+}
+
+TEST(auto_leaves_a_draft_that_went_badly_for_a_free_one) {
+    Scene scene("auto", 1, 31);
+    FakeProposer& lookup = scene.add({std::vector<double>(31, 0.6)});
+    FakeProposer& head = scene.add({std::vector<double>(31, 0.8)}, 0.1);
+    scene.plan(31);
+    CHECK(scene.plans[0].proposer == &head);
+    head.known = std::vector<double>(31, 0.1);
+    scene.plan(31);
+    CHECK(scene.plans[0].proposer == &lookup);
+}
+
+// Among tokens that are verified, each has to come with the probability it was drawn with.
+TEST(auto_leaves_out_no_token_that_was_drawn) {
+    Scene scene("auto", 1, 31);
+    for (auto& request : scene.requests) request.logits.do_sample = true;
+    scene.add({std::vector<double>(31, 0.6)});
+    FakeProposer& head = scene.add({std::vector<double>(31, 0.8)}, 0.1);
+    head.draws = true;
+    const size_t usual = scene.plan(31)[0];
+    CHECK(usual >= 3);
+    for (const double acceptance : {0.99, 0.5}) {
+        head.known = std::vector<double>(31, acceptance);
+        scene.plan(31);
+        CHECK(scene.plans[0].proposer == &head);
+        CHECK(scene.plans[0].tokens == scene.sequences[0]->draft.probs.size());
+        CHECK(scene.rows >= 1 + scene.plans[0].tokens);
+    }
 }
 
 TEST(auto_settles_on_the_best_size_by_enumeration) {

@@ -276,7 +276,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         if kwargs.get("assistant_tokenizer") is not None:
             raise ValueError("An assistant with another tokenizer is not supported: leave out `assistant_tokenizer`")
         speculation_asked = speculation not in (None, "auto") or any(value is not None for value in given.values())
-        has_draft_head = getattr(self.engine, "draft_head", None) is not None
+        engine = self.engine
+        has_draft_head = engine is not None and engine.draft_head is not None
         speculation_config = SpeculationConfig.resolve(speculation, assistant_model is not None, given, has_draft_head)
 
         if presence_penalty != 0.0 or frequency_penalty != 0.0:
@@ -315,7 +316,6 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         job.speculation = speculation_config
         if speculation_config.draft_model:
             job.draft_engine = self._draft_engine(assistant_model, job.max_length)
-        engine = self.engine
         assert engine is not None  # _why_plain saw to it
         sequences, self.last_stats = job.run(engine)
         if config.return_dict_in_generate:

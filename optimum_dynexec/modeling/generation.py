@@ -95,6 +95,7 @@ class GenerationJob:
         params.draft_model = self.draft_engine.paged_model if self.draft_engine is not None else None
         if config.draft_head:
             head = engine.draft_head
+            assert head is not None  # SpeculationConfig.resolve saw to it
             assert head is not None  # `generate` saw to it
             params.draft_head = _C.Head(head.paged_model, head.token_ids)
         params.assistant_confidence_threshold = config.assistant_confidence_threshold

@@ -31,7 +31,8 @@ class SpeculationConfig:
         draft_head (`bool`): propose what the model's own draft head predicts.
         schedule (`str`): who decides the draft length, one of [`SCHEDULES`].
         num_assistant_tokens (`int`): the draft length, or the longest one for `"auto"`.
-        assistant_confidence_threshold (`float`): a draft of the assistant model ends after a token less probable.
+        assistant_confidence_threshold (`float`): a draft of the assistant model or the draft head ends after a token
+            less probable.
         max_matching_ngram_size (`int`): longest n-gram to look up.
     """
 

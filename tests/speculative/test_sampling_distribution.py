@@ -29,13 +29,19 @@ SOURCES = {
     "random": {"assistant_model": "random", "num_assistant_tokens": 3, "assistant_confidence_threshold": 0.0},
     "draft_head": {"speculation": "draft_head", "head": "all_words", "num_assistant_tokens": 3},
     "draft_head_of_few_words": {"speculation": "draft_head", "head": "few_words", "num_assistant_tokens": 3},
+    "draft_head_with_threshold": {
+        "speculation": "draft_head",
+        "head": "all_words",
+        "num_assistant_tokens": 3,
+        "assistant_confidence_threshold": 0.5,
+    },
     "sharp_with_threshold": {"assistant_model": "sharp", "assistant_confidence_threshold": 0.6},
 }
 CASES = [
     (settings, source)
     for settings in SETTINGS
     for source in SOURCES
-    if source != "sharp_with_threshold" or settings == "plain"
+    if not source.endswith("threshold") or settings == "plain"
 ]
 
 
