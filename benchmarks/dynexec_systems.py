@@ -22,15 +22,19 @@ class DynExecSystem(System):
         name (`str`): its name in the tables.
         speculation (`str`): as in `generate`.
         assistant (`bool`): whether the draft model is given.
+        draft_head (`bool`): whether it is about the model's draft head.
         arguments (*optional*): further arguments of `generate`.
     """
 
     reference = "dynexec-plain"
 
-    def __init__(self, name: str, speculation: str, assistant: bool = False, **arguments: Any):
+    def __init__(
+        self, name: str, speculation: str, assistant: bool = False, draft_head: bool = False, **arguments: Any
+    ):
         super().__init__(name)
         self.speculation = speculation
         self.needs_draft = assistant
+        self.needs_draft_head = draft_head
         self.arguments = arguments
 
     def load(self, setting: Setting, shared: dict[Any, Any]) -> None:
@@ -89,6 +93,8 @@ DYNEXEC_SYSTEMS: dict[str, Callable[[str], System]] = {
     "dynexec-lookup": partial(DynExecSystem, speculation="prompt_lookup", **AUTO),
     "dynexec-draft": partial(DynExecSystem, speculation="draft_model", assistant=True, **AUTO),
     "dynexec-draft-k3": partial(DynExecSystem, speculation="draft_model", assistant=True, **K3),
+    "dynexec-head": partial(DynExecSystem, speculation="draft_head", draft_head=True),
+    "dynexec-head-k4": partial(DynExecSystem, speculation="draft_head", draft_head=True, num_assistant_tokens=4),
     "dynexec-auto": partial(DynExecSystem, speculation="auto"),
     "dynexec-auto+draft": partial(DynExecSystem, speculation="auto", assistant=True),
 }

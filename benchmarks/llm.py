@@ -23,7 +23,7 @@ from optimum_dynexec.utils.model_hash import hash_model
 
 from . import memory, unguessable
 from .environment import environment
-from .models import WEIGHT_FORMATS, eos_token_ids, exported, is_exported, weight_compression
+from .models import WEIGHT_FORMATS, eos_token_ids, exported, has_draft_head, is_exported, weight_compression
 from .records import Key, Records
 from .report import as_json, complete_questions, equal_questions, markdown, report, summarize
 from .spec_bench import Question, encode, load_questions
@@ -74,6 +74,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--questions", type=Path, help="Spec-Bench's questions, jsonl")
     parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="how both sides compute")
     parser.add_argument("--weight-format", choices=WEIGHT_FORMATS, help="of the export, default fp32")
+    parser.add_argument("--heads", type=Path, help="directory with heads to put beside the export")
     parser.add_argument("--draft", help="draft model, id or directory; default: MODEL with INT4 weights")
     parser.add_argument("--systems", nargs="+", metavar="PATTERN", help="names or patterns such as 'genai-*'")
     parser.add_argument("--max-questions-per-category", type=int, default=10, metavar="N")
@@ -98,6 +99,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("numbers of questions, tokens and repeats must be at least 1")
     if args.weight_format and is_exported(args.model):
         parser.error(f"{args.model} is exported already: --weight-format does not apply")
+    if args.heads and is_exported(args.model):
+        parser.error(f"{args.model} is exported already: put heads beside it with `optimum-cli dynexec attach-heads`")
     if args.genai_prefix_caching and args.repeats > 1:
         parser.error("--genai-prefix-caching would answer repeats from the cache: leave out --repeats")
     return args
@@ -106,7 +109,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def _model_directory(args: argparse.Namespace) -> Path:
     if is_exported(args.model):
         return Path(args.model)
-    return exported(args.model, args.weight_format or "fp32", args.export_dir)
+    return exported(args.model, args.weight_format or "fp32", args.export_dir, args.heads)
 
 
 def _draft_directory(args: argparse.Namespace) -> Path:
@@ -128,6 +131,11 @@ def _systems(args: argparse.Namespace) -> list[System]:
         if left_out:
             print(f"Without --draft, {', '.join(left_out)} are left out.")
         systems = [system for system in systems if not system.needs_draft]
+    if args.heads is None and not (is_exported(args.model) and has_draft_head(Path(args.model))):
+        left_out = [system.name for system in systems if system.needs_draft_head]
+        if left_out:
+            print(f"Without --heads, {', '.join(left_out)} are left out.")
+        systems = [system for system in systems if not system.needs_draft_head]
     return systems
 
 
@@ -145,6 +153,8 @@ def _settings(args: argparse.Namespace, setting: Setting) -> dict[str, Any]:
     }
     if args.questions is not None:
         settings["questions_sha256"] = hashlib.sha256(args.questions.read_bytes()).hexdigest()[:16]
+    if has_draft_head(setting.model):
+        settings["draft_head_hash"] = hash_model(setting.model, "openvino_draft_head")
     if setting.draft is not None:
         settings["draft"] = args.draft or f"{args.model} with INT4 weights (no smaller model was given)"
         settings["draft_hash"] = hash_model(setting.draft, "openvino_model")

@@ -1,5 +1,6 @@
 """The directories that the systems load."""
 
+import hashlib
 from pathlib import Path
 
 from transformers import AutoConfig
@@ -18,7 +19,12 @@ def is_exported(model: str) -> bool:
     return (Path(model) / OPENVINO_MODEL).is_file()
 
 
-def exported(model: str, weight_format: str, directory: Path) -> Path:
+def has_draft_head(directory: Path) -> bool:
+    """Whether a draft head stands beside the model."""
+    return (directory / "openvino_draft_head.xml").is_file()
+
+
+def exported(model: str, weight_format: str, directory: Path, heads: Path | None = None) -> Path:
     """
     Returns a directory with the OpenVINO model of `model` in `weight_format`, exported on the first call.
 
@@ -26,12 +32,23 @@ def exported(model: str, weight_format: str, directory: Path) -> Path:
         model (`str`): id on the hub or directory of a transformers model.
         weight_format (`str`): one of [`WEIGHT_FORMATS`].
         directory (`Path`): where exports are kept.
+        heads (`Path`, *optional*): directory with heads to put beside the model.
     """
-    output = directory / f"{Path(model).name}-{weight_format}"
+    suffix = "" if heads is None else f"-heads-{_hash_heads(heads)}"
+    output = directory / f"{Path(model).name}-{weight_format}{suffix}"
     if not is_exported(str(output)):
         options = {"group_size": INT4_GROUP_SIZE} if weight_format == "int4" else {}
-        export_dynexec(model, output, task="text-generation-with-past", weight_format=weight_format, **options)
+        export_dynexec(
+            model, output, task="text-generation-with-past", weight_format=weight_format, heads=heads, **options
+        )
     return output
+
+
+def _hash_heads(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(directory.glob("*.safetensors")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def eos_token_ids(directory: Path) -> list[int]:

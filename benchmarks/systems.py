@@ -61,6 +61,7 @@ class System(ABC):
     # The plain decoding whose greedy answers it should repeat.
     reference: str
     needs_draft = False
+    needs_draft_head = False
 
     def __init__(self, name: str):
         self.name = name
