@@ -8,6 +8,7 @@ from ..utils.lazy import lazy_exports
 if TYPE_CHECKING:
     from .calibration import Calibration
     from .conformal import conformal_risk_control
+    from .decoder import RecordingArguments, calibrate_decoder, record_decoder
     from .errors import CalibrationError, NoThresholdError, StaleCalibrationError
     from .freshness import check_fresh, load_calibration
     from .ltt import learn_then_test
@@ -20,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "calibration": ["Calibration"],
         "conformal": ["conformal_risk_control"],
+        "decoder": ["RecordingArguments", "calibrate_decoder", "record_decoder"],
         "errors": ["CalibrationError", "NoThresholdError", "StaleCalibrationError"],
         "freshness": ["check_fresh", "load_calibration"],
         "ltt": ["learn_then_test"],

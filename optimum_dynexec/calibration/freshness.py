@@ -1,7 +1,6 @@
 """Whether a calibration is still that of the model beside it."""
 
 import hashlib
-import re
 from pathlib import Path
 
 from ..configuration import DynExecConfig
@@ -13,7 +12,6 @@ from .errors import CalibrationError, StaleCalibrationError
 
 
 AGAIN = "calibrate again with `optimum-cli dynexec calibrate`"
-HEAD_FILE = re.compile(r"openvino_exit_head_(\d+)\.xml")
 
 
 def hash_content(content: bytes) -> str:
@@ -21,19 +19,27 @@ def hash_content(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def hash_heads(directory: str | Path) -> dict[int, str]:
+def hash_heads(directory: str | Path, config: DynExecConfig) -> dict[int, str]:
     """
-    Hashes the exit heads of a model.
+    Hashes the exit heads of a model, as their files are now.
 
     Args:
-        directory (`str` or `Path`): that holds `openvino_exit_head_{layer}.xml` and `.bin`.
+        directory (`str` or `Path`): of the model.
+        config ([`DynExecConfig`]): that lists its heads.
 
     Returns:
         `dict[int, str]`: a hash for each layer that has a head, ascending.
+
+    Raises:
+        [`~calibration.CalibrationError`]: if a file is missing.
     """
-    found = (HEAD_FILE.fullmatch(path.name) for path in Path(directory).iterdir())
-    layers = sorted(int(match[1]) for match in found if match)
-    return {layer: hash_model(directory, f"openvino_exit_head_{layer}") for layer in layers}
+    files = {head.layer: Path(head.file).stem for head in config.heads.values() if head.layer is not None}
+    try:
+        return {layer: hash_model(directory, files[layer]) for layer in sorted(files)}
+    except FileNotFoundError as error:
+        raise CalibrationError(
+            f"the head {error.filename} is missing: attach the heads to {directory} again"
+        ) from error
 
 
 def check_fresh(calibration: Calibration, directory: str | Path) -> None:
@@ -55,7 +61,7 @@ def check_fresh(calibration: Calibration, directory: str | Path) -> None:
             f"the model in {directory} is not the one that was calibrated (quantized or exported again since?), so its"
             f" thresholds guarantee nothing: {AGAIN}"
         )
-    heads = hash_heads(directory)
+    heads = hash_heads(directory, DynExecConfig.from_pretrained(directory))
     if list(heads) != sorted(calibration.head_hashes):
         raise StaleCalibrationError(
             f"{directory} has exit heads after layers {list(heads)}, but the calibration was made with those after"

@@ -69,13 +69,7 @@ def calibrate(
         [`~calibration.NoThresholdError`]: if no threshold holds the guarantee; the message says how many texts would.
         [`~calibration.CalibrationError`]: for an argument that is not acceptable.
     """
-    for name, value in (("epsilon", epsilon), ("delta", delta), ("tuning_share", tuning_share)):
-        if not isinstance(value, int | float) or not 0.0 < value < 1.0:
-            raise CalibrationError(f"`{name}` must be between 0 and 1, but it is {value!r}")
-    for name, given, accepted in (("method", method, list(METHODS)), ("candidates", candidates, list(CANDIDATES))):
-        if given not in accepted:
-            raise CalibrationError(f"`{name}` must be one of {accepted}, but it is {given!r}")
-    risk_name, risk_function = find_risk(risk)
+    risk_name, risk_function = check_arguments(risk, epsilon, delta, criterion, method, candidates, tuning_share)
     kind = criterion_class(criterion)
     data_hash = records.data_hash
 
@@ -131,6 +125,28 @@ def calibrate(
         ),
         ready,
     )
+
+
+def check_arguments(
+    risk: str | Risk, epsilon: float, delta: float, criterion: str, method: str, candidates: str, tuning_share: float
+) -> tuple[str, Risk]:
+    """
+    Checks arguments of [`calibrate`], before hours go into the making of records.
+
+    Returns:
+        `tuple`: name of the risk, and the risk.
+
+    Raises:
+        `ValueError`: for an argument that is not acceptable; the message names it, its value and what is accepted.
+    """
+    for name, value in (("epsilon", epsilon), ("delta", delta), ("tuning_share", tuning_share)):
+        if not isinstance(value, int | float) or not 0.0 < value < 1.0:
+            raise CalibrationError(f"`{name}` must be between 0 and 1, but it is {value!r}")
+    for name, given, accepted in (("method", method, list(METHODS)), ("candidates", candidates, list(CANDIDATES))):
+        if given not in accepted:
+            raise CalibrationError(f"`{name}` must be one of {accepted}, but it is {given!r}")
+    criterion_class(criterion)
+    return find_risk(risk)
 
 
 def _no_threshold(

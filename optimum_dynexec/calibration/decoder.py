@@ -1,0 +1,189 @@
+"""Calibrates a decoder in a directory."""
+
+import hashlib
+import json
+import random
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..configuration import DynExecConfig
+from ..utils.model_hash import hash_model
+from .calibration import Calibration
+from .decoder_runner import NO_HEADS, DecoderRunner
+from .errors import CalibrationError
+from .freshness import hash_heads, save_calibration
+from .main import calibrate, check_arguments
+from .recording import RecordedText, record_texts
+from .records import ExitRecords
+from .risks import Risk
+
+
+@dataclass(frozen=True)
+class RecordingArguments:
+    """
+    What a decoder and its exit heads are asked about.
+
+    Args:
+        continuations (`str`, *optional*, defaults to `"own"`):
+            `"own"`: the texts are prompts; the model and its exits are asked about the model's own greedy answers.
+            `"text"`: they are asked about the texts as they stand, whose own next tokens are the labels.
+        max_samples (`int`, *optional*, defaults to 500): texts to use at most, drawn from all there are.
+        max_new_tokens (`int`, *optional*, defaults to 128): length of an answer at most.
+        precision (`str`, *optional*, defaults to `"fast"`):
+            `"fast"` or `"exact"`, as in `DynExecModelForCausalLM.from_pretrained`. That which the model will be used
+            with.
+        device (`str`, *optional*, defaults to `"CPU"`): OpenVINO device.
+        seed (`int`, *optional*, defaults to 0): of what is drawn.
+
+    Raises:
+        [`~calibration.CalibrationError`]: if a value is not acceptable.
+    """
+
+    continuations: str = "own"
+    max_samples: int | None = 500
+    max_new_tokens: int = 128
+    precision: str = "fast"
+    device: str = "CPU"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, accepted in (("continuations", ["own", "text"]), ("precision", ["fast", "exact"])):
+            if getattr(self, name) not in accepted:
+                raise CalibrationError(f"`{name}` must be one of {accepted}, but it is {getattr(self, name)!r}")
+        for name, least in (("max_samples", 1), ("max_new_tokens", 2)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise CalibrationError(f"`{name}` must be at least {least}, but it is {value!r}")
+
+
+def calibrate_decoder(
+    directory: str | Path,
+    *,
+    data: list[str],
+    recording: RecordingArguments | None = None,
+    risk: str | Risk = "token_disagreement",
+    epsilon: float = 0.05,
+    delta: float = 0.05,
+    criterion: str = "max_prob",
+    method: str = "hoeffding_bentkus",
+    candidates: str = "shared",
+    tuning_share: float = 0.3,
+    cache_dir: str | Path | None = None,
+    progress: bool = True,
+) -> Calibration:
+    """
+    Finds thresholds for the exit heads of a decoder and writes them, with what is guaranteed of them, into its
+    `dynexec_config.json`.
+
+    Args:
+        directory (`str` or `Path`): an export with exit heads.
+        data (`list[str]`):
+            Files or data sets with texts, as [`~heads.data.read_texts`] takes them. The heads must not have been
+            trained on them.
+        recording ([`RecordingArguments`], *optional*):
+            What is asked. Unset: the model's own answers, or for the risk `"accuracy"` the texts as they stand.
+        risk, epsilon, delta, criterion, method, candidates, tuning_share: see [`~calibration.calibrate`].
+        cache_dir (`str` or `Path`, *optional*): where to keep answers and records for the next call; else nowhere.
+        progress (`bool`, *optional*, defaults to `True`): show progress bars.
+
+    Returns:
+        [`Calibration`]: as written.
+
+    Raises:
+        [`~calibration.NoThresholdError`]: if no threshold holds the guarantee; `dynexec_config.json` stays as it is.
+        `ValueError`: for arguments that are not acceptable, or a model without exit heads.
+    """
+    check_arguments(risk, epsilon, delta, criterion, method, candidates, tuning_share)
+    recording = recording or RecordingArguments(continuations="text" if risk == "accuracy" else "own")
+    records = record_decoder(directory, data, recording, cache_dir=cache_dir, progress=progress)
+    found = calibrate(
+        records,
+        risk=risk,
+        epsilon=epsilon,
+        delta=delta,
+        criterion=criterion,
+        method=method,
+        candidates=candidates,
+        tuning_share=tuning_share,
+        seed=recording.seed,
+    )
+    save_calibration(found.calibration, found.criterion.content(), directory)
+    return found.calibration
+
+
+def record_decoder(
+    directory: str | Path,
+    data: list[str],
+    args: RecordingArguments,
+    *,
+    cache_dir: str | Path | None = None,
+    progress: bool = True,
+) -> ExitRecords:
+    """
+    Asks a decoder and its exit heads about texts.
+
+    Args:
+        directory (`str` or `Path`): an export with exit heads.
+        data (`list[str]`): files or data sets with texts, as [`~heads.data.read_texts`] takes them.
+        args ([`RecordingArguments`]): what is asked.
+        cache_dir (`str` or `Path`, *optional*): where to keep answers and records for the next call; else nowhere.
+        progress (`bool`, *optional*, defaults to `True`): show progress bars.
+
+    Raises:
+        `ValueError`: if the model has no exit heads, or the data no text that is long enough.
+    """
+    from ..modeling.causal_lm import PRECISIONS
+
+    directory = Path(directory)
+    heads = hash_heads(directory, DynExecConfig.from_pretrained(directory))
+    if not heads:
+        raise CalibrationError(NO_HEADS.format(directory))
+    with ExitStack() as stack:
+        cache = Path(cache_dir) if cache_dir is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        texts = _texts(directory, data, args, cache, progress)
+        identity: dict[str, Any] = {
+            "model_hash": hash_model(directory),
+            "head_hashes": heads,
+            "source": {"data": list(data), **asdict(args)},
+        }
+        path = (
+            cache / f"records-{_digest([identity, [[list(text.tokens), text.first] for text in texts]])}.safetensors"
+        )
+        if path.is_file():
+            return ExitRecords.load(path)
+        runner = DecoderRunner(directory, args.device, PRECISIONS[args.precision])
+        records = record_texts(runner, texts, progress=progress, **identity)
+        if cache_dir is not None:
+            records.save(path)
+        return records
+
+
+def _texts(
+    directory: Path, data: list[str], args: RecordingArguments, cache: Path, progress: bool
+) -> list[RecordedText]:
+    from transformers import AutoTokenizer
+
+    from ..heads.continuations import ContinuationArguments, own_continuations
+    from ..heads.data import chat_prompts, read_texts
+    from ..modeling import DynExecModelForCausalLM
+
+    texts = [text for source in data for text in read_texts(source)]
+    # Files are often sorted, and their first texts no fair sample.
+    random.Random(args.seed).shuffle(texts)
+    texts = texts[: args.max_samples]
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    answering = ContinuationArguments(max_new_tokens=args.max_new_tokens, sampled_every=0, seed=args.seed)
+    if args.continuations == "text":
+        limit = answering.max_prompt_tokens
+        return [RecordedText(tokenizer(text)["input_ids"][:limit], 0, labeled=True) for text in texts]
+    model = DynExecModelForCausalLM.from_pretrained(directory, precision=args.precision, device=args.device)
+    answers = own_continuations(model, chat_prompts(texts, tokenizer), cache, answering, progress=progress)
+    # An answer's first token comes out of the prompt's pass, which runs all layers.
+    return [RecordedText(answer.tokens, answer.first) for answer in answers]
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,120 @@
+"""Exit records of a decoder: its exits and the full model asked about the same texts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from ..early_exit.statistics import NO_PREDICTION, ExitStatistics
+from .records import ExitRecords
+
+
+@dataclass(frozen=True)
+class ExitLogits:
+    """
+    What the exits and the full model say at `rows` positions of one text.
+
+    Args:
+        exits (`Sequence[np.ndarray]`, float32 `[rows, words]` each): logits of each head, in order of depth.
+        full (`np.ndarray` int64 `[rows]`): the full model's most probable token.
+    """
+
+    exits: Sequence[np.ndarray]
+    full: np.ndarray
+
+
+class ExitRunner(Protocol):
+    """Something that runs a model and its exits over texts."""
+
+    layers: tuple[int, ...]
+    num_layers: int
+    # For each exit, the token that each of its words is.
+    token_ids: Sequence[np.ndarray]
+
+    def __call__(self, tokens: Sequence[int], rows: np.ndarray) -> ExitLogits:
+        """Runs the model over `tokens`; `rows` (int64) are the positions whose logits are wanted."""
+        ...
+
+
+@dataclass(frozen=True)
+class RecordedText:
+    """
+    A text, and which of its positions to ask about.
+
+    Args:
+        tokens (`Sequence[int]`): of the whole text.
+        first (`int`): the first position to ask what comes after it; the last is the one before the last token.
+        labeled (`bool`, *optional*, defaults to `False`): whether the text's own next tokens are what is right.
+    """
+
+    tokens: Sequence[int]
+    first: int
+    labeled: bool = False
+
+    @property
+    def rows(self) -> np.ndarray:
+        """int64: the positions, none if the text is too short."""
+        return np.arange(self.first, len(self.tokens) - 1)
+
+
+def record_texts(
+    runner: ExitRunner, texts: Sequence[RecordedText], *, progress: bool = True, **identity: Any
+) -> ExitRecords:
+    """
+    Asks the exits and the full model about texts.
+
+    At every position, both see the same text before it. A disagreement is thus counted where it arises, and not what
+    it leads to in a text that goes on from there.
+
+    Args:
+        runner ([`ExitRunner`]): the model.
+        texts (`Sequence[RecordedText]`): in any order; those too short are left out.
+        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+        identity: `model_hash`, `head_hashes` and `source` of the [`~calibration.ExitRecords`].
+
+    Raises:
+        `ValueError`: if no text is long enough.
+    """
+    texts = [text for text in texts if len(text.rows)]
+    if not texts:
+        raise ValueError("no text is long enough to be asked about")
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("prediction", "max_prob", "margin", "entropy")}
+    full, labels = [], []
+    for text in tqdm(texts, desc="exits", unit="text", disable=not progress):
+        logits = runner(text.tokens, text.rows)
+        for name, values in _statistics(logits.exits, runner.token_ids).items():
+            columns[name].append(values)
+        full.append(logits.full)
+        if text.labeled:
+            labels.append(np.asarray(text.tokens, np.int64)[text.rows + 1])
+    statistics = ExitStatistics(
+        **{name: np.concatenate(parts) for name, parts in columns.items()},
+        position=np.concatenate([text.rows for text in texts]),
+    )
+    return ExitRecords(
+        runner.layers,
+        runner.num_layers,
+        statistics,
+        np.concatenate(full),
+        np.array([len(text.rows) for text in texts]),
+        np.concatenate(labels) if len(labels) == len(texts) else None,
+        **identity,
+    )
+
+
+def _statistics(exits: Sequence[np.ndarray], token_ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """By the kernel that the engine decides with, so that both see the same numbers."""
+    from ..runtime import _C
+
+    found = [[_C.logits_stats(row) for row in logits] for logits in exits]
+    words = np.array([[stats.argmax for stats in column] for column in found], np.int64).T
+    prediction = np.stack(
+        [np.where(words[:, index] < 0, NO_PREDICTION, ids[words[:, index]]) for index, ids in enumerate(token_ids)], 1
+    )
+    numbers = {
+        name: np.array([[getattr(stats, name) for stats in column] for column in found], np.float32).T
+        for name in ("max_prob", "margin", "entropy")
+    }
+    return {"prediction": prediction, **numbers}

@@ -1,0 +1,42 @@
+"""Defines the command line for `optimum-cli dynexec attach-heads`. It is loaded at every call of `optimum-cli`."""
+
+from argparse import ArgumentParser
+
+from optimum.commands.base import BaseOptimumCLICommand
+
+from .running import Outcome, add_common_arguments, describe, run_command
+
+
+class AttachHeadsCommand(BaseOptimumCLICommand):
+    @staticmethod
+    def parse_args(parser: ArgumentParser):
+        describe(
+            parser,
+            "Puts trained heads beside an exported model, one small OpenVINO model each. The\n"
+            "model's own files stay as they are. Heads of the same name are replaced, others\n"
+            "stay.",
+        )
+        parser.add_argument("model", metavar="MODEL_DIR", help="Directory that `optimum-cli export dynexec` made.")
+        parser.add_argument("heads", metavar="HEADS", help="A safetensors file of a head, or a directory with some.")
+        parser.add_argument(
+            "--weight-format",
+            choices=("int8", "fp32"),
+            default="int8",
+            help="Of the heads beside the model. Default: %(default)s.",
+        )
+        add_common_arguments(parser)
+
+    def run(self):
+        run_command("attach-heads", self.args, self._attach)
+
+    def _attach(self) -> Outcome:
+        from ..heads.attach import attach_heads
+
+        config = attach_heads(self.args.model, self.args.heads, weight_format=self.args.weight_format)
+        heads = {
+            name: {"kind": head.kind, "layer": head.layer, "file": head.file} for name, head in config.heads.items()
+        }
+        return (
+            {"model": self.args.model, "exit_layers": config.exit_layers, "heads": heads},
+            [f"{self.args.model} now has {', '.join(sorted(heads))}"],
+        )

@@ -1,0 +1,139 @@
+"""Defines the command line for `optimum-cli dynexec calibrate`. It is loaded at every call of `optimum-cli`."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from optimum.commands.base import BaseOptimumCLICommand
+
+from .running import STATUS, Outcome, add_common_arguments, describe, run_command
+
+
+# What the registries hold; they are not asked, as that would load numpy.
+CRITERIA = ("max_prob", "margin", "entropy", "patience", "classifier")
+METHODS = ("hoeffding_bentkus", "wsr", "binomial", "conformal")
+CANDIDATES = ("shared", "per_exit")
+NO_THRESHOLD = 3
+DESCRIPTION = """\
+Finds thresholds for early exit whose risk is at most epsilon, with confidence
+1 - delta, and writes them into dynexec_config.json, from where
+`generate(early_exit="calibrated")` takes them.
+
+The risk is the mean over texts of the share of tokens at which leaving early
+would go wrong, each given the full model's own answer before it. What counts is
+the number of texts: with nothing ever wrong, it takes 59 to show a risk of 0.05
+with confidence 0.95. The texts must be drawn as those that the model will see,
+and must not be those that the heads were trained on.
+
+Calibrate again when the model is quantized or exported anew, or its heads
+change. Until then, thresholds that were made for another model are refused."""
+
+
+class CalibrateCommand(BaseOptimumCLICommand):
+    @staticmethod
+    def parse_args(parser: ArgumentParser):
+        status = STATUS.replace(
+            "  130", f"  {NO_THRESHOLD}    no threshold holds the guarantee with this much data\n  130"
+        )
+        describe(parser, DESCRIPTION, status)
+        parser.add_argument("model", metavar="MODEL_DIR", help="Directory of an export that has exit heads.")
+        parser.add_argument(
+            "--data",
+            action="append",
+            required=True,
+            metavar="FILE[:COLUMN]",
+            help="Prompts: a .jsonl, .csv or .txt file, or the id of a data set on the Hub. Repeatable.",
+        )
+        group = parser.add_argument_group("Guarantee")
+        group.add_argument(
+            "--risk",
+            default="token_disagreement",
+            help="token_disagreement: the exit chooses another token than the full model. accuracy: the full model is"
+            " right about the text's next token and the exit is not (texts are then taken as they stand)."
+            " package.module:function: your own. Default: %(default)s.",
+        )
+        group.add_argument("--epsilon", type=float, default=0.05, help="The risk allowed. Default: %(default)s.")
+        group.add_argument(
+            "--delta", type=float, default=0.05, help="The probability that it is more. Default: %(default)s."
+        )
+        group.add_argument(
+            "--criterion",
+            choices=CRITERIA,
+            default="max_prob",
+            help="What is compared with the threshold. Default: %(default)s.",
+        )
+        group.add_argument(
+            "--method",
+            choices=METHODS,
+            default="hoeffding_bentkus",
+            help="hoeffding_bentkus, wsr (often stronger) and binomial (one token a text): Learn then Test with this"
+            " p-value. conformal: a bound on the expected risk, without delta. Default: %(default)s.",
+        )
+        group.add_argument(
+            "--thresholds",
+            dest="candidates",
+            choices=CANDIDATES,
+            default="shared",
+            help="shared: the same at all exits. per_exit: one for each, for which 3 in 10 texts are not tested on."
+            " Default: %(default)s.",
+        )
+        group = parser.add_argument_group("Data")
+        group.add_argument(
+            "--continuations",
+            choices=("own", "text"),
+            default=None,
+            help="own: ask about the model's own answers. text: about the texts as they stand. Default: own, or text"
+            " for the risk accuracy.",
+        )
+        group.add_argument(
+            "--max-samples", type=int, default=500, help="Texts to use at most, drawn from all. Default: %(default)s."
+        )
+        group.add_argument(
+            "--max-new-tokens", type=int, default=128, help="Length of an answer at most. Default: %(default)s."
+        )
+        group.add_argument("--seed", type=int, default=0, help="Of what is drawn. Default: %(default)s.")
+        group.add_argument(
+            "--precision",
+            choices=("fast", "exact"),
+            default="fast",
+            help="The one that the model will be used with. Default: %(default)s.",
+        )
+        group.add_argument("--device", default="CPU", help="OpenVINO device. Default: %(default)s.")
+        group.add_argument(
+            "--cache-dir", default=None, help="Where to keep answers and records for the next call; else nowhere."
+        )
+        add_common_arguments(parser)
+
+    def run(self):
+        run_command("calibrate", self.args, self._calibrate, {"NoThresholdError": NO_THRESHOLD})
+
+    def _calibrate(self) -> Outcome:
+        from ..calibration import RecordingArguments, calibrate_decoder
+
+        options = read_options(self.args)
+        recording = RecordingArguments(**options.pop("recording"))
+        found = calibrate_decoder(self.args.model, recording=recording, **options)
+        lines = [
+            f"Guaranteed: {found.guarantee}",
+            f"Measured: {found.measured_risk:.4f} on {found.num_samples} tokens of {found.num_texts} texts",
+            f"Layers per token: {found.mean_layers:.1f} of {found.num_layers}",
+            *(_exit_line(found, layer) for layer in found.thresholds),
+            f"Written to {self.args.model}/dynexec_config.json",
+        ]
+        return {**found.to_dict(), "guarantee": found.guarantee}, lines
+
+
+def _exit_line(found: Any, layer: int) -> str:
+    share, threshold = found.exit_shares[layer], found.thresholds[layer]
+    return f"After layer {layer}: {share:.1%} of tokens leave, threshold of {found.criterion} {threshold:.6g}"
+
+
+def read_options(arguments: Namespace) -> dict[str, Any]:
+    """
+    The command line as arguments of [`~calibration.calibrate_decoder`]; `recording` as a dictionary.
+    """
+    own = ("data", "risk", "epsilon", "delta", "criterion", "method", "candidates", "cache_dir")
+    asked = ("continuations", "max_samples", "max_new_tokens", "precision", "device", "seed")
+    recording = {name: getattr(arguments, name) for name in asked}
+    if recording["continuations"] is None:
+        recording["continuations"] = "text" if arguments.risk == "accuracy" else "own"
+    return {**{name: getattr(arguments, name) for name in own}, "recording": recording}
