@@ -12,6 +12,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .configuration import DynExecConfig
     from .exporters import export_dynexec
+    from .heads import attach_heads, train_heads
     from .modeling import DynExecModelForCausalLM
     from .speculative import GenerationStats
 
@@ -21,6 +22,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "configuration": ["DynExecConfig"],
         "exporters": ["export_dynexec"],
+        "heads": ["attach_heads", "train_heads"],
         "modeling": ["DynExecModelForCausalLM"],
         "speculative": ["GenerationStats"],
     },

@@ -6,10 +6,22 @@ from ..utils.lazy import lazy_exports
 
 
 if TYPE_CHECKING:
+    from .attach import attach_heads
     from .config import HeadConfig
+    from .continuations import ContinuationArguments
     from .storage import load_head, save_head
+    from .train import TrainedHead, train_heads
+    from .trainer import TrainingArguments
 
 
 __getattr__, __dir__, __all__ = lazy_exports(
-    __name__, {"config": ["HeadConfig"], "storage": ["load_head", "save_head"]}
+    __name__,
+    {
+        "attach": ["attach_heads"],
+        "config": ["HeadConfig"],
+        "continuations": ["ContinuationArguments"],
+        "storage": ["load_head", "save_head"],
+        "train": ["TrainedHead", "train_heads"],
+        "trainer": ["TrainingArguments"],
+    },
 )
