@@ -8,6 +8,9 @@ import pytest
 from optimum.commands import optimum_cli
 from optimum_dynexec import DynExecConfig
 from optimum_dynexec.commands.export import parse_layers
+from optimum_dynexec.heads import save_head
+from tests.heads.reference import random_head
+from tests.tiny_models import build_tokenizer
 
 
 def run(*arguments, **options) -> subprocess.CompletedProcess:
@@ -25,10 +28,14 @@ def run_here(monkeypatch, capsys, *arguments) -> tuple[object, str]:
 
 def test_exports(tiny_hf, tmp_path):
     options = ["--exit-layers", "0,1", "--weight-format", "int8", "--task", "text-generation-with-past"]
+    shape, tensors, _ = random_head("draft", hidden_size=64, vocab_size=len(build_tokenizer()))
+    save_head(shape, tensors, tmp_path / "draft_head.safetensors")
+    options += ["--heads", tmp_path / "draft_head.safetensors"]
     result = run("dynexec", "--model", tiny_hf("llama"), *options, tmp_path / "output")
     assert result.returncode == 0, result.stderr
     config = DynExecConfig.from_pretrained(tmp_path / "output")
     assert config.exit_layers == [0, 1]
+    assert list(config.heads) == ["draft_head"]
     assert (tmp_path / "output" / "openvino_tokenizer.xml").is_file()
     assert b"u8" in (tmp_path / "output" / "openvino_model.xml").read_bytes()
 
