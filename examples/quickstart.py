@@ -2,7 +2,8 @@
 
     python examples/quickstart.py [--output models/]
 
-The model comes from a Python package (see smollm2.py). What is there already is not made again.
+The model comes from a Python package (see smollm2.py), its heads from examples/smollm2_heads. What is there already is
+not made again.
 """
 
 import argparse
@@ -16,9 +17,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from optimum_dynexec import DynExecModelForCausalLM, GenerationStats, export_dynexec
+from optimum_dynexec.heads import attach_heads
 
 
 NAME = "SmolLM2-135M-Instruct"
+HEADS = Path(__file__).parent / "smollm2_heads" / "draft_head.safetensors"
 PROMPTS = {
     "rewrite": (
         "Correct the mistakes in this text and give back the whole text:\n"
@@ -47,6 +50,7 @@ def exported_directory(output: Path) -> Path:
             warnings.simplefilter("ignore")  # of the tracer, about what it takes for constant
             source = smollm2_directory(output / NAME)
             export_dynexec(source, directory, task="text-generation-with-past", weight_format="fp32")
+    attach_heads(directory, HEADS)
     return directory
 
 
