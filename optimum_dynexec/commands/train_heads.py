@@ -105,8 +105,8 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
             help="Of the answers that are sampled, 1 in 8; the others are greedy. Default: %(default)s.",
         )
         group = parser.add_argument_group("Training")
-        group.add_argument("--epochs", type=float, default=6.0, help="Passes over the texts. Default: %(default)s.")
-        group.add_argument("--learning-rate", type=float, default=8e-4, help="At its peak. Default: %(default)s.")
+        group.add_argument("--epochs", type=float, default=7.0, help="Passes over the texts. Default: %(default)s.")
+        group.add_argument("--learning-rate", type=float, default=2e-3, help="At its peak. Default: %(default)s.")
         group.add_argument("--device", default="cpu", help="torch device to train on. Default: %(default)s.")
         group.add_argument("--seed", type=int, default=0, help="Of all that is drawn. Default: %(default)s.")
         group.add_argument(

@@ -138,6 +138,19 @@ def compute_features(
     return Features(directory)
 
 
+def typical_size(model: ov.Model, boundary: str, tokens: list[int]) -> float:
+    """
+    Root mean square of a hidden state, the median over the tokens of a text.
+
+    Args:
+        model (`openvino.Model`): a stateful decoder; left as it is.
+        boundary (`str`): friendly name of the node whose output is looked at.
+        tokens (`list[int]`): the text.
+    """
+    states = _Runner(model, {0: boundary}, "CPU", {})(tokens)["0"].float()
+    return float(states.pow(2).mean(-1).sqrt().median())
+
+
 class _Runner:
     """The backbone up to its last hidden states, without logits."""
 

@@ -20,8 +20,8 @@ from .config import HeadConfig
 from .continuations import ContinuationArguments, own_continuations
 from .data import chat_prompts, read_texts
 from .evaluation import Agreement
-from .features import Features, Text, compute_features
-from .modules import Head, make_head
+from .features import Features, Text, compute_features, typical_size
+from .modules import DraftHead, Head, make_head
 from .storage import SUFFIX, save_head
 from .trainer import HeadTrainer, TrainingArguments
 from .vocabulary import coverage, frequent_tokens
@@ -169,6 +169,8 @@ def train_heads(
         torch.manual_seed(args.seed)
         head = make_head(head_config, torch.from_numpy(token_ids), torch.from_numpy(matrix))
         _initialize(head, backbone, len(boundaries) - 1 if head_config.layer is None else head_config.layer + 1)
+        if isinstance(head, DraftHead):
+            _undo_last_norm(head, backbone, typical_size(backbone, boundaries[-1], texts[0].tokens))
         checkpoint = (
             cache / f"checkpoint-{head_config.name}-{_digest([features_key, asdict(head_config)])}.safetensors"
         )
@@ -260,6 +262,21 @@ def _initialize(head: Head, backbone: ov.Model, layer: int) -> None:
         parameters[name].data.copy_(torch.from_numpy(np.ascontiguousarray(value)))
     if len(usable) < len(values):
         logger.info("%s: %s start from random values", head.config.name, ", ".join(sorted(set(values) - set(usable))))
+
+
+def _undo_last_norm(head: DraftHead, backbone: ov.Model, size: float) -> None:
+    """
+    Lets a draft head begin with what its block, which is the backbone's last, is used to: hidden states as they were
+    before the last norm, of that `size` (root mean square). Beside what the block adds, normed ones would count for
+    nothing.
+    """
+    weight = norm_weight_before(backbone)
+    if weight is None:
+        return
+    # A weight near zero has removed what it would bring back.
+    floor = 0.25 * np.abs(weight).mean()
+    weight = np.where(np.abs(weight) < floor, np.copysign(floor, weight), weight)
+    head.norm_hidden.weight.data.copy_(torch.from_numpy((size / weight).astype(np.float32)))
 
 
 def _digest(content: Any) -> str:

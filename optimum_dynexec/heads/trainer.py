@@ -26,14 +26,14 @@ class TrainingArguments:
     How a head is trained.
 
     Args:
-        epochs (`float`, *optional*, defaults to 6): passes over the training texts.
-        learning_rate (`float`, *optional*, defaults to 8e-4): peak of a cosine schedule (AdamW).
+        epochs (`float`, *optional*, defaults to 7): passes over the training texts.
+        learning_rate (`float`, *optional*, defaults to 2e-3): peak of a cosine schedule (AdamW).
         warmup_ratio (`float`, *optional*, defaults to 0.03): share of the steps until that peak.
         batch_rows (`int`, *optional*, defaults to 1024):
             Predicted tokens per step, about. Tensors of more than 32 MiB, which twice as many rows make of 8192 words,
             are mapped anew by the C library each time, which can take longer than the arithmetic.
         draft_steps (`int`, *optional*, defaults to 4): steps of its own draft that a draft head is trained on.
-        single_step_ratio (`float`, *optional*, defaults to 0.65):
+        single_step_ratio (`float`, *optional*, defaults to 0.72):
             Share of the training, at its beginning, in which a draft head learns its first step alone. That is most of
             what it has to learn, and costs a fraction.
         step_decay (`float`, *optional*, defaults to 0.8): weight of each such step to that of the one before.
@@ -45,12 +45,12 @@ class TrainingArguments:
         device (`str`, *optional*, defaults to `"cpu"`): torch device.
     """
 
-    epochs: float = 6.0
-    learning_rate: float = 8e-4
+    epochs: float = 7.0
+    learning_rate: float = 2e-3
     warmup_ratio: float = 0.03
     batch_rows: int = 1024
     draft_steps: int = 4
-    single_step_ratio: float = 0.65
+    single_step_ratio: float = 0.72
     step_decay: float = 0.8
     max_grad_norm: float = 0.5
     eval_ratio: float = 0.05

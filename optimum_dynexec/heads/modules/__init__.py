@@ -12,7 +12,7 @@ from .norm import NormHead
 
 MODULES: dict[str, type[Head]] = {"norm": NormHead, "adapter": AdapterHead, "block": BlockHead, "draft": DraftHead}
 
-__all__ = ["MODULES", "Batch", "Head", "make_head"]
+__all__ = ["MODULES", "Batch", "DraftHead", "Head", "make_head"]
 
 
 def make_head(config: HeadConfig, token_ids: torch.Tensor, unembedding: torch.Tensor) -> Head:
