@@ -30,13 +30,21 @@ class DecoderRunner:
         device (`str`, *optional*, defaults to `"CPU"`):
             OpenVINO device.
         ov_config (`Mapping[str, str]`, *optional*):
-            OpenVINO properties for the decoder; its heads are compiled as the engine compiles them.
+            OpenVINO properties for the decoder.
+        head_ov_config (`Mapping[str, str]`, *optional*):
+            OpenVINO properties for its heads. Unset, those that the engine compiles heads with.
 
     Raises:
         [`~calibration.CalibrationError`]: if the model has no exit heads.
     """
 
-    def __init__(self, directory: str | Path, device: str = "CPU", ov_config: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        directory: str | Path,
+        device: str = "CPU",
+        ov_config: Mapping[str, str] | None = None,
+        head_ov_config: Mapping[str, str] | None = None,
+    ):
         config = DynExecConfig.from_pretrained(directory)
         found = {head_config(head.model).layer: head.model for head in read_heads(directory, config).values()}
         heads = {layer: found[layer] for layer in sorted(layer for layer in found if layer is not None)}
@@ -51,7 +59,8 @@ class DecoderRunner:
         self._heads: list[ov.InferRequest] = []
         self.token_ids: Sequence[np.ndarray] = [_token_ids(head) for head in heads.values()]
         for head in heads.values():
-            compiled = core.compile_model(head, device, default_ov_config(head, device))
+            properties = default_ov_config(head, device) if head_ov_config is None else dict(head_ov_config)
+            compiled = core.compile_model(head, device, properties)
             self._heads.append(compiled.create_infer_request())
 
     def __call__(self, tokens: Sequence[int], rows: np.ndarray) -> ExitLogits:
