@@ -11,6 +11,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .configuration import DynExecConfig
+    from .early_exit import EarlyExitConfig
     from .exporters import export_dynexec
     from .heads import attach_heads, train_heads
     from .modeling import DynExecModelForCausalLM
@@ -21,6 +22,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "configuration": ["DynExecConfig"],
+        "early_exit": ["EarlyExitConfig"],
         "exporters": ["export_dynexec"],
         "heads": ["attach_heads", "train_heads"],
         "modeling": ["DynExecModelForCausalLM"],

@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from ..early_exit import EarlyExitConfig
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,17 @@ class Calibration:
             return cls(**values)
         except TypeError as error:
             raise ValueError(f"the calibration is incomplete: {error}") from error
+
+    def early_exit(self, **options: Any) -> "EarlyExitConfig":
+        """
+        How to leave by these thresholds.
+
+        Args:
+            options: `kv` and `prefill` of the [`~early_exit.EarlyExitConfig`].
+        """
+        from ..early_exit import EarlyExitConfig
+
+        return EarlyExitConfig(self.criterion, thresholds=self.thresholds, **options)
 
     @property
     def guarantee(self) -> str:

@@ -17,8 +17,8 @@ PValue = Callable[[np.ndarray, float, float], np.ndarray]
 
 def hoeffding_bentkus(losses: np.ndarray, epsilon: float, delta: float = 0.05) -> np.ndarray:
     """
-    The smaller of Hoeffding's bound in its tight form and Bentkus's (Bates et al. 2021, arXiv 2101.02703, theorem 5;
-    Angelopoulos et al. 2021, arXiv 2110.01052, proposition 2).
+    The smaller of Hoeffding's bound in its tight form and Bentkus's (Bates et al. 2021, arXiv 2101.02703; Angelopoulos
+    et al. 2021, arXiv 2110.01052).
 
     Args:
         losses (`np.ndarray` float `[..., n]`): losses in [0, 1] of `n` independent observations.
@@ -63,9 +63,9 @@ def binomial(losses: np.ndarray, epsilon: float, delta: float = 0.05) -> np.ndar
 
 def wsr(losses: np.ndarray, epsilon: float, delta: float = 0.05) -> np.ndarray:
     """
-    Waudby-Smith and Ramdas's betting test (arXiv 2010.09686), in the form of Bates et al. 2021 (arXiv 2101.02703,
-    theorem 6): the capital of a gambler who bets on the mean being below epsilon; were it above, the capital would
-    reach 1/u with a probability of at most u. Gains over [`hoeffding_bentkus`] where losses vary little.
+    Waudby-Smith and Ramdas's betting test (arXiv 2010.09686), in the form of Bates et al. 2021 (arXiv 2101.02703): the
+    capital of a gambler who bets on the mean being below epsilon. Were it above, the capital would reach 1/u with a
+    probability of at most u. Gains over [`hoeffding_bentkus`] where losses vary little.
 
     Args:
         losses (`np.ndarray` float `[..., n]`): in an order that has nothing to do with their size.

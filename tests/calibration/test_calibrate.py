@@ -25,7 +25,11 @@ def test_every_criterion(criterion):
     assert sum(found.exit_shares.values()) == pytest.approx(1)
     assert list(found.exit_shares) == [3, 7, 11]
     # What it says can be used as it is.
-    EarlyExitConfig(criterion, thresholds=found.thresholds).thresholds_for(RECORDS.layers)
+    config = found.early_exit(kv="copy")
+    assert config == EarlyExitConfig(criterion, thresholds=found.thresholds, kv="copy")
+    assert [layer for layer, t in zip((3, 7), config.thresholds_for([3, 7]), strict=True) if np.isfinite(t)] == list(
+        found.thresholds
+    )
 
 
 @pytest.mark.parametrize("method", list(METHODS))

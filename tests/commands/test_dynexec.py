@@ -1,0 +1,355 @@
+"""`optimum-cli dynexec`: what it takes, prints and ends with. What it calls is tested where that is."""
+
+import inspect
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from optimum.commands import optimum_cli
+from optimum_dynexec import DynExecConfig
+from optimum_dynexec.commands import calibrate, train_heads
+from optimum_dynexec.heads import train
+from optimum_dynexec.heads.continuations import ContinuationArguments
+from optimum_dynexec.heads.trainer import TrainingArguments
+from tests.tiny_models import TEXT
+
+
+TRAIN_HEADS = inspect.signature(train.train_heads)
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("prompts") / "prompts.txt"
+    words = " ".join(TEXT).split()
+    path.write_text("\n".join(" ".join(words[i : i + 4]) for i in range(40)))
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """`run(*arguments)`: exit status, stdout and stderr of `optimum-cli dynexec`, in this process."""
+
+    def call(*arguments) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["optimum-cli", "dynexec", *map(str, arguments)])
+        status = 0
+        try:
+            optimum_cli.main()
+        except SystemExit as ended:
+            status = ended.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def test_help(run):
+    status, output, _ = run()
+    assert status == 0
+    assert {"train-heads", "attach-heads", "calibrate"} <= set(output.replace(",", " ").split())
+    for command, option in [("train-heads", "--draft-head"), ("attach-heads", "HEADS"), ("calibrate", "--epsilon")]:
+        status, output, _ = run(command, "--help")
+        assert status == 0
+        assert option in output
+        assert "exit status:" in output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train-heads", "model"],
+        ["train-heads", "model", "--data", "x", "--layers", "a"],
+        ["train-heads", "model", "--data", "x", "--kind", "draft"],
+        ["attach-heads", "model"],
+        ["calibrate", "--data", "x"],
+        ["calibrate", "model"],
+        ["calibrate", "model", "--data", "x", "--criterion", "mood"],
+        ["calibrate", "model", "--data", "x", "--epsilon", "little"],
+        ["nothing"],
+    ],
+)
+def test_usage_errors(run, arguments):
+    status, output, error = run(*arguments)
+    assert status == 2
+    assert output == ""
+    assert "error: " in error
+
+
+def test_choices_are_those_there_are():
+    """The command line lists them by itself, so that it loads at once."""
+    from optimum_dynexec.calibration.candidates import CANDIDATES
+    from optimum_dynexec.calibration.methods import METHODS
+    from optimum_dynexec.early_exit import criterion_names
+
+    assert list(calibrate.CRITERIA) == criterion_names()
+    assert set(calibrate.METHODS) == set(METHODS)
+    assert set(calibrate.CANDIDATES) == set(CANDIDATES)
+    assert train_heads.KINDS == train.EXIT_KINDS
+
+
+def test_import_loads_nothing_heavy():
+    program = (
+        "import sys; import optimum_dynexec.commands.dynexec;"
+        "print([m for m in ('torch', 'transformers', 'openvino', 'nncf', 'numpy', 'scipy') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# ---- from training to thresholds ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_export, prompts, tmp_path_factory):
+    """An export with a trained exit head, and what the training printed; by the command line alone."""
+    directory = shutil.copytree(tiny_export("llama"), tmp_path_factory.mktemp("trained") / "model")
+    command = [sys.executable, "-m", "optimum.commands.optimum_cli", "dynexec", "train-heads", directory, "--json"]
+    command += ["--data", prompts, "--layers", "1", "--no-draft-head", "--vocab-size", "120"]
+    command += ["--max-new-tokens", "24", "--epochs", "12"]
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return directory, result.stdout
+
+
+def test_trains_and_attaches(trained):
+    directory, output = trained
+    printed = json.loads(output)
+    assert printed["attached"] is True
+    (head,) = printed["heads"]
+    assert head["name"] == "exit_head_1"
+    assert 0 < head["agreement"]["first"] <= 1
+    assert Path(head["path"]) == directory / "heads" / "exit_head_1.safetensors"
+    config = DynExecConfig.from_pretrained(directory)
+    assert list(config.heads) == ["exit_head_1"]
+    assert config.exit_layers == [1]
+
+
+def test_calibrates(trained, prompts, run, tmp_path):
+    directory = shutil.copytree(trained[0], tmp_path / "model")
+    arguments = ["calibrate", directory, "--data", prompts, "--epsilon", 0.95, "--delta", 0.2, "--max-new-tokens", 12]
+    status, output, _ = run(*arguments, "--cache-dir", tmp_path / "cache", "--json")
+    assert status == 0
+    printed = json.loads(output)
+    assert printed["guarantee"].startswith("token_disagreement at most 0.95 with confidence 0.8")
+    written = DynExecConfig.from_pretrained(directory).calibration
+    assert printed == {**written, "guarantee": printed["guarantee"]}
+    assert list(written["thresholds"]) == ["1"]
+
+    status, output, _ = run(*arguments, "--cache-dir", tmp_path / "cache")
+    assert status == 0
+    assert output.splitlines()[0] == f"Guaranteed: {printed['guarantee']}"
+    assert "After layer 1: " in output
+
+    # Too little risk for so few texts.
+    arguments[arguments.index(0.95)] = 0.001
+    status, output, error = run(*arguments, "--cache-dir", tmp_path / "cache")
+    assert status == calibrate.NO_THRESHOLD == 3
+    assert output == ""
+    assert "error: no threshold of 'max_prob' meets epsilon = 0.001" in error.splitlines()[-1]
+    assert DynExecConfig.from_pretrained(directory).calibration == written
+
+
+def test_heads_in_a_directory_of_their_own(trained, tiny_export, run, tmp_path):
+    exported = shutil.copytree(tiny_export("llama"), tmp_path / "model")
+    status, output, _ = run("attach-heads", exported, trained[0] / "heads", "--json")
+    assert status == 0
+    assert json.loads(output) == {
+        "model": str(exported),
+        "exit_layers": [1],
+        "heads": {"exit_head_1": {"kind": "block", "layer": 1, "file": "openvino_exit_head_1.xml"}},
+    }
+    status, output, _ = run("attach-heads", exported, trained[0] / "heads", "--weight-format", "fp32")
+    assert (status, output) == (0, f"{exported} now has exit_head_1\n")
+
+
+def test_trains_a_model_that_is_not_exported(tiny_hf, prompts, run, tmp_path):
+    arguments = ["train-heads", tiny_hf("llama"), "--data", prompts, "--layers", "0", "--kind", "norm"]
+    arguments += ["--no-draft-head", "--max-samples", "12", "--max-new-tokens", "8", "--epochs", "1"]
+    status, output, error = run(*arguments)
+    assert status == 1
+    assert "is not exported yet: say with --output where to" in error
+    status, output, error = run(*arguments, "--output", tmp_path / "made")
+    assert status == 0, error
+    assert output.splitlines()[0].startswith("exit_head_0: agrees with the model on ")
+    assert list(DynExecConfig.from_pretrained(tmp_path / "made").heads) == ["exit_head_0"]
+
+
+# ---- what is handed on ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def handed_on(monkeypatch):
+    """What `train_heads` was called with; it does nothing."""
+    calls = []
+    monkeypatch.setattr("optimum_dynexec.heads.train.train_heads", lambda *a, **o: calls.append((a, o)) or [])
+    monkeypatch.setattr("optimum_dynexec.heads.attach.attach_heads", lambda *a: calls.append(a))
+    return calls
+
+
+def test_training_options(run, handed_on, tiny_export, tmp_path):
+    model = tiny_export("llama")
+    options = "--layers 0,1 --kind adapter --rank 9 --no-draft-head --steps 3 --vocab-size 77 --weight-format int8"
+    options += " --continuations text --max-samples 5 --max-new-tokens 11 --temperature 0.5 --epochs 2.5"
+    options += " --learning-rate 1e-3 --device meta --seed 4"
+    places = ["--data", "a.csv:q", "--data", "b.txt", "--output", tmp_path / "out", "--cache-dir", tmp_path / "c"]
+    assert run("train-heads", model, *places, *options.split())[0] == 0
+    (((directory, output), given),) = handed_on
+    assert (directory, output) == (model, tmp_path / "out")
+    continuations, training = given.pop("continuation_arguments"), given.pop("training_arguments")
+    assert (continuations.max_new_tokens, continuations.temperature, continuations.seed) == (11, 0.5, 4)
+    assert (training.epochs, training.learning_rate, training.draft_steps) == (2.5, 1e-3, 3)
+    assert (training.device, training.seed) == ("meta", 4)
+    assert given == {
+        "data": ["a.csv:q", "b.txt"],
+        "layers": [0, 1],
+        "kind": "adapter",
+        "rank": 9,
+        "draft_head": False,
+        "vocab_size": 77,
+        "weight_format": "int8",
+        "continuations": "text",
+        "max_samples": 5,
+        "cache_dir": str(tmp_path / "c"),
+    }
+
+
+def test_defaults_are_those_of_the_function(run, tiny_export, handed_on):
+    model = tiny_export("llama")
+    assert run("train-heads", model, "--data", "x")[0] == 0
+    (((directory, output), given), attached) = handed_on
+    assert (directory, output) == (model, model / "heads")
+    assert attached == (model, model / "heads")
+    assert given.pop("continuation_arguments") == ContinuationArguments()
+    assert given.pop("training_arguments") == TrainingArguments()
+    assert (given.pop("data"), given.pop("layers")) == (["x"], [])
+    assert given == {name: TRAIN_HEADS.parameters[name].default for name in given}
+
+
+def test_beginning_anew_leaves_no_cache(run, handed_on, tiny_export, tmp_path):
+    arguments = ["train-heads", tiny_export("llama"), "--data", "x", "--output", tmp_path / "out", "--no-resume"]
+    assert run(*arguments)[0] == 0
+    ((_, given),) = handed_on
+    assert Path(given["cache_dir"]).parent == tmp_path / "out"
+    assert not Path(given["cache_dir"]).exists()
+
+
+def test_calibration_options(run, monkeypatch):
+    calls = []
+
+    def stop(directory, **options):
+        calls.append((directory, options))
+        raise ValueError("enough")
+
+    monkeypatch.setattr("optimum_dynexec.calibration.decoder.calibrate_decoder", stop)
+    monkeypatch.setattr("optimum_dynexec.calibration.calibrate_decoder", stop, raising=False)
+    options = "--data a.txt --risk x:y --epsilon 0.1 --delta 0.2 --criterion margin --method wsr --thresholds per_exit"
+    options += " --continuations text --max-samples 9 --max-new-tokens 8 --seed 3 --precision exact --device GPU"
+    status, _, error = run("calibrate", "model", *options.split(), "--cache-dir", "c")
+    assert (status, error) == (1, "optimum-cli dynexec calibrate: error: enough\n")
+    ((directory, given),) = calls
+    recording = given.pop("recording")
+    assert directory == "model"
+    assert given == {
+        "data": ["a.txt"],
+        "risk": "x:y",
+        "epsilon": 0.1,
+        "delta": 0.2,
+        "criterion": "margin",
+        "method": "wsr",
+        "candidates": "per_exit",
+        "cache_dir": "c",
+    }
+    assert (recording.continuations, recording.max_samples, recording.max_new_tokens) == ("text", 9, 8)
+    assert (recording.seed, recording.precision, recording.device) == (3, "exact", "GPU")
+    run("calibrate", "model", "--data", "a", "--risk", "accuracy")
+    assert calls[1][1]["recording"].continuations == "text"
+    run("calibrate", "model", "--data", "a")
+    assert calls[2][1]["recording"].continuations == "own"
+
+
+# ---- errors and interrupts ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train-heads", "/nowhere", "--data", "x"], "is not exported yet"),
+        (["train-heads", "MODEL", "--data", "/nowhere.txt"], "/nowhere.txt does not exist"),
+        (["attach-heads", "/nowhere", "x"], "has no dynexec_config.json"),
+        (["attach-heads", "MODEL", "/nowhere"], "/nowhere"),
+        (["calibrate", "/nowhere", "--data", "x"], "has no dynexec_config.json"),
+        (["calibrate", "MODEL", "--data", "x"], "no exit heads to calibrate"),
+        (["calibrate", "MODEL", "--data", "x", "--epsilon", "2"], "`epsilon` must be between 0 and 1"),
+    ],
+)
+def test_errors_are_one_line(run, tiny_export, arguments, message):
+    arguments = [tiny_export("llama") if argument == "MODEL" else argument for argument in arguments]
+    status, output, error = run(*arguments, "--json")
+    assert status == 1
+    assert output == ""
+    assert error.splitlines()[-1].startswith(f"optimum-cli dynexec {arguments[0]}: error: ")
+    assert message in error.splitlines()[-1]
+    assert "Traceback" not in error
+
+
+def test_verbose_raises(run):
+    with pytest.raises(FileNotFoundError, match="dynexec_config.json"):
+        run("calibrate", "/nowhere", "--data", "x", "--verbose")
+
+
+def test_what_libraries_print_is_not_among_the_outcome(run, monkeypatch, tiny_export):
+    def chatty(*_, **__):
+        print("a banner")
+        return SimpleNamespace(exit_layers=[], heads={})
+
+    monkeypatch.setattr("optimum_dynexec.heads.attach.attach_heads", chatty)
+    status, output, error = run("attach-heads", "model", "heads", "--json")
+    assert status == 0
+    assert json.loads(output)["heads"] == {}
+    assert "a banner" in error
+
+
+def test_interrupt(run, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("optimum_dynexec.heads.attach.attach_heads", interrupted)
+    status, output, error = run("attach-heads", "model", "heads")
+    assert (status, output) == (130, "")
+    assert error == "\noptimum-cli dynexec attach-heads: interrupted\n"
+
+
+def test_ctrl_c_during_training_then_again(tiny_export, prompts, tmp_path):
+    """A real one; the same command then goes on and comes to its end."""
+    directory = shutil.copytree(tiny_export("llama"), tmp_path / "model")
+    command = [sys.executable, "-m", "optimum.commands.optimum_cli", "dynexec", "train-heads", directory]
+    command += ["--data", prompts, "--layers", "1", "--no-draft-head", "--max-new-tokens", "24"]
+    process = subprocess.Popen(
+        [*map(str, command), "--epochs", "100000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # Whatever started the tests may have had it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 300
+    while not list(directory.glob("heads/.cache/hidden-states-*/index.json")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.1)
+    time.sleep(1)
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert output.splitlines()[-1] == "optimum-cli dynexec train-heads: interrupted"
+    assert "Traceback" not in output
+    assert not DynExecConfig.from_pretrained(directory).heads
+
+    result = subprocess.run([*map(str, command), "--epochs", "2"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert list(DynExecConfig.from_pretrained(directory).heads) == ["exit_head_1"]
