@@ -17,6 +17,7 @@ from optimum_dynexec import DynExecModelForCausalLM, export_dynexec
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 NAME = "SmolLM2-135M-Instruct"
+HEADS = ROOT / "examples" / "smollm2_heads"
 NEW_TOKENS = 64
 QUESTIONS = {
     "copying": "Repeat this list word by word, twice: apples, pears, plums, cherries, quinces, medlars, grapes.",
@@ -35,11 +36,13 @@ def hf_directory():
 
 @pytest.fixture(scope="module")
 def models(hf_directory, tmp_path_factory):
-    """In float32, cut into three segments, and with 8-bit weights."""
+    """In float32, cut into three segments, and with 8-bit weights; both with the draft head that comes with it."""
     base = tmp_path_factory.mktemp("smollm2")
     made = {}
     for weight_format in ("fp32", "int8"):
-        export_dynexec(hf_directory, base / weight_format, weight_format=weight_format, exit_layers=[9, 19])
+        export_dynexec(
+            hf_directory, base / weight_format, weight_format=weight_format, exit_layers=[9, 19], heads=HEADS
+        )
         made[weight_format] = DynExecModelForCausalLM.from_pretrained(base / weight_format, precision="exact")
     return made
 
@@ -71,7 +74,7 @@ def expected(hf_directory, prompts):
     }
 
 
-@pytest.mark.parametrize("mode", ["off", "prompt_lookup", "draft_model", "auto"])
+@pytest.mark.parametrize("mode", ["off", "prompt_lookup", "draft_model", "draft_head", "auto"])
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_float32_writes_what_transformers_writes(name, mode, models, prompts, expected):
     model = models["fp32"]
@@ -83,6 +86,9 @@ def test_float32_writes_what_transformers_writes(name, mode, models, prompts, ex
     if mode == "draft_model":
         assert stats.acceptance_rate > 0.8
         assert stats.target_forwards < stats.tokens / 2
+    if mode == "draft_head":
+        assert stats.acceptance_rate > 0.2
+        assert stats.target_forwards < stats.tokens
     if mode == "prompt_lookup" and name == "copying":
         assert stats.mean_accepted_length > 1.5
 
@@ -92,6 +98,7 @@ def test_8_bit_weights_are_as_exact(name, models, prompts):
     arguments = {**prompts[name], "max_new_tokens": NEW_TOKENS, "do_sample": False}
     plain = models["int8"].generate(**arguments, speculation="off")
     assert torch.equal(models["int8"].generate(**arguments), plain)
+    assert torch.equal(models["int8"].generate(**arguments, speculation="draft_head"), plain)
     assert torch.equal(models["int8"].generate(**arguments, assistant_model=models["fp32"]), plain)
 
 
