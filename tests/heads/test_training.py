@@ -52,11 +52,15 @@ def test_files_and_cards(trained):
 
 
 def test_a_head_learns(trained):
-    # The words are those that come most often: the best constant guess is far worse.
-    assert all(head.agreement.first > 0.25 for head in trained), trained
-    draft = trained[0].agreement
-    assert draft.first < draft.accepted
-    assert list(draft.by_step) == sorted(draft.by_step, reverse=True)
+    draft, exit_head = trained
+    # A random model's next layer can be learned from a few texts, the best constant guess is right 5% of the time.
+    assert exit_head.agreement.first > 0.5
+    # What it writes two tokens on cannot: a draft head gets to know its own texts, which shows in the loss.
+    with safe_open(str(draft.path), framework="np") as file:
+        losses = [entry["loss"] for entry in json.loads(file.metadata()["card"])["history"]]
+    assert min(losses) < losses[0] - 1.0
+    assert draft.agreement.first <= draft.agreement.accepted
+    assert list(draft.agreement.by_step) == sorted(draft.agreement.by_step, reverse=True)
 
 
 def test_an_interrupted_training_goes_on(tiny_export, prompts, trained, tmp_path, monkeypatch):
