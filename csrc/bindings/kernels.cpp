@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/bindings.h"
+#include "kernels/criteria/criterion.h"
 #include "kernels/logits_processors.h"
 #include "kernels/logits_stats.h"
 #include "kernels/ngram_index.h"
@@ -33,7 +34,26 @@ void bind_kernels(py::module_& m) {
         .def_readonly("max_prob", &LogitsStats::max_prob)
         .def_readonly("margin", &LogitsStats::margin)
         .def_readonly("entropy", &LogitsStats::entropy);
+    py::class_<ExitView>(m, "ExitView")
+        .def(py::init([](const LogitsStats& stats, int64_t prediction) { return ExitView{stats, prediction}; }),
+             py::arg("stats"), py::arg("prediction"));
     m.def("logits_stats", [](const Row& logits) { return logits_stats(logits.data(), row_size(logits)); });
+
+    m.def("criterion_names", &criterion_names);
+    m.def(
+        "exit_scores",
+        [](const std::string& name, const std::vector<ExitView>& exits, size_t position,
+           const std::vector<std::vector<double>>& weights, const std::vector<double>& bias) {
+            const auto criterion = make_criterion(name, {weights, bias});
+            std::vector<double> scores;
+            for (size_t n = 1; n <= exits.size(); ++n) {
+                scores.push_back(
+                    criterion->score({exits.begin(), exits.begin() + static_cast<std::ptrdiff_t>(n)}, position));
+            }
+            return scores;
+        },
+        py::arg("criterion"), py::arg("exits"), py::arg("position"),
+        py::arg("weights") = std::vector<std::vector<double>>(), py::arg("bias") = std::vector<double>());
 
     py::class_<LogitsParams>(m, "LogitsParams")
         .def(py::init<>())

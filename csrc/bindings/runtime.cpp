@@ -60,12 +60,12 @@ auto locked(void (PagedModel::*method)()) {
 
 py::object generate(DecodeLoop& loop, const std::vector<SequenceRequest>& requests,
                     const SpeculationParams& speculation, const py::object& process_logits,
-                    const py::object& should_stop, const py::object& on_tokens) {
+                    const py::object& should_stop, const py::object& on_tokens, const EarlyExitParams* early_exit) {
     const Hooks hooks = make_hooks(process_logits, should_stop, on_tokens);
     GenerationResult result;
     {
         py::gil_scoped_release release;
-        result = loop.generate(requests, speculation, hooks);
+        result = loop.generate(requests, speculation, hooks, early_exit);
     }
     return py::cast(std::move(result));
 }
@@ -93,6 +93,8 @@ void bind_runtime(py::module_& m) {
         .def_readonly("verifications", &Stats::verifications)
         .def_readonly("drafted_verifications", &Stats::drafted_verifications)
         .def_readonly("accepted_histogram", &Stats::accepted_histogram)
+        .def_readonly("exit_histogram", &Stats::exit_histogram)
+        .def_readonly("exit_head_seconds", &Stats::exit_head_seconds)
         .def_readonly("proposers", &Stats::proposers)
         .def_readonly("total_seconds", &Stats::total_seconds)
         .def_readonly("prefill_seconds", &Stats::prefill_seconds)
@@ -112,17 +114,6 @@ void bind_runtime(py::module_& m) {
         .def_readwrite("max_new_tokens", &SequenceRequest::max_new_tokens)
         .def_readwrite("eos_token_ids", &SequenceRequest::eos_token_ids)
         .def_readwrite("seed", &SequenceRequest::seed);
-    py::class_<SpeculationParams>(m, "SpeculationParams")
-        .def(py::init<>())
-        .def_readwrite("prompt_lookup", &SpeculationParams::prompt_lookup)
-        .def_readwrite("max_matching_ngram_size", &SpeculationParams::max_matching_ngram_size)
-        .def_readwrite("draft_head", &SpeculationParams::draft_head)
-        .def_readwrite("draft_model", &SpeculationParams::draft_model)
-        .def_readwrite("assistant_confidence_threshold", &SpeculationParams::assistant_confidence_threshold)
-        .def_readwrite("lookahead", &SpeculationParams::lookahead)
-        .def_readwrite("num_assistant_tokens", &SpeculationParams::num_assistant_tokens);
-    m.def("lookahead_names", &lookahead_names);
-
     py::class_<PagedModel, std::shared_ptr<PagedModel>>(m, "PagedModel")
         .def(py::init<const std::vector<ov::CompiledModel>&, size_t>(), py::arg("segments"),
              py::arg("max_cache_tokens") = 0)
@@ -132,6 +123,7 @@ void bind_runtime(py::module_& m) {
         .def_property_readonly("num_segments", &PagedModel::num_segments)
         .def_property_readonly("hidden_size", &PagedModel::hidden_size)
         .def_property_readonly("input_hidden_size", &PagedModel::input_hidden_size)
+        .def_property_readonly("rows_run", &PagedModel::rows_run)
         .def_property_readonly("cache_bytes", &PagedModel::cache_bytes)
         .def_property_readonly("free_blocks", [](const PagedModel& model) { return model.pool().available(); })
         .def_property_readonly("num_blocks", [](const PagedModel& model) { return model.pool().capacity(); })
@@ -144,9 +136,38 @@ void bind_runtime(py::module_& m) {
         .def(py::init<std::shared_ptr<PagedModel>, std::vector<int64_t>>(), py::arg("paged_model"),
              py::arg("token_ids"))
         .def_property_readonly("token_ids", &Head::token_ids);
+    py::class_<Exit>(m, "Exit").def(
+        py::init([](std::shared_ptr<const Head> head, size_t segment) { return Exit{std::move(head), segment}; }),
+        py::arg("head"), py::arg("segment"));
+    py::class_<SpeculationParams>(m, "SpeculationParams")
+        .def(py::init<>())
+        .def_readwrite("prompt_lookup", &SpeculationParams::prompt_lookup)
+        .def_readwrite("max_matching_ngram_size", &SpeculationParams::max_matching_ngram_size)
+        .def_readwrite("draft_head", &SpeculationParams::draft_head)
+        .def_readwrite("exits", &SpeculationParams::exits)
+        .def_readwrite("draft_model", &SpeculationParams::draft_model)
+        .def_readwrite("assistant_confidence_threshold", &SpeculationParams::assistant_confidence_threshold)
+        .def_readwrite("lookahead", &SpeculationParams::lookahead)
+        .def_readwrite("num_assistant_tokens", &SpeculationParams::num_assistant_tokens);
+    m.def("lookahead_names", &lookahead_names);
+    py::class_<EarlyExitParams>(m, "EarlyExitParams")
+        .def(py::init<>())
+        .def_readwrite("exits", &EarlyExitParams::exits)
+        .def_readwrite("criterion", &EarlyExitParams::criterion)
+        .def_readwrite("thresholds", &EarlyExitParams::thresholds)
+        .def_property(
+            "weights", [](const EarlyExitParams& params) { return params.weights.weights; },
+            [](EarlyExitParams& params, std::vector<std::vector<double>> weights) {
+                params.weights.weights = std::move(weights);
+            })
+        .def_property(
+            "bias", [](const EarlyExitParams& params) { return params.weights.bias; },
+            [](EarlyExitParams& params, std::vector<double> bias) { params.weights.bias = std::move(bias); })
+        .def_readwrite("prefill", &EarlyExitParams::prefill);
 
     py::class_<DecodeLoop>(m, "DecodeLoop")
         .def(py::init<PagedModel&, size_t>(), py::arg("target"), py::arg("max_batch_tokens"), py::keep_alive<1, 2>())
         .def("generate", &generate, py::arg("requests"), py::arg("speculation"), py::arg("process_logits") = py::none(),
-             py::arg("should_stop") = py::none(), py::arg("on_tokens") = py::none());
+             py::arg("should_stop") = py::none(), py::arg("on_tokens") = py::none(),
+             py::arg("early_exit") = py::none());
 }

@@ -128,7 +128,7 @@ private:
     static constexpr size_t kMaxTokens = 1 << 20;
     std::shared_ptr<Head> head_;
     size_t vocab_;
-    DraftHead::Memory memory_;
+    HeadDrafts::Memory memory_;
     std::unique_ptr<DraftHead> proposer_;
     SequenceRequest request_;
     std::unique_ptr<Sequence> sequence_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -11,6 +12,7 @@
 #include "runtime/decision.h"
 #include "runtime/draft_head.h"
 #include "runtime/draft_model.h"
+#include "runtime/early_exit_draft.h"
 #include "runtime/lookahead.h"
 #include "runtime/prompt_lookup.h"
 
@@ -24,17 +26,24 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 // The state of one generate call.
 class Run {
 public:
-    Run(PagedModel& target, size_t max_batch_tokens, const Hooks& hooks,
-        std::vector<std::unique_ptr<Proposer>>& proposers, Lookahead* lookahead,
+    Run(Backbone& backbone, size_t max_batch_tokens, const Hooks& hooks,
+        std::vector<std::unique_ptr<Proposer>>& proposers, Lookahead* lookahead, EarlyExit* early_exit,
         const std::vector<SequenceRequest>& requests)
-        : target_(target),
+        : backbone_(backbone),
+          target_(backbone.model()),
           max_batch_tokens_(max_batch_tokens),
           hooks_(hooks),
           proposers_(proposers),
-          lookahead_(lookahead) {
+          lookahead_(lookahead),
+          early_exit_(early_exit) {
+        for (size_t exit = 0; early_exit_ != nullptr && exit < early_exit_->num_exits(); ++exit) {
+            stats_.exit_histogram.emplace_back(early_exit_->segment(exit), 0);
+        }
+        if (early_exit_ != nullptr) stats_.exit_histogram.emplace_back(target_.num_segments() - 1, 0);
         stats_.sequences = requests.size();
         for (const auto& request : requests) {
-            auto& sequence = sequences_.emplace_back(std::make_unique<Sequence>(sequences_.size(), request));
+            auto& sequence =
+                sequences_.emplace_back(std::make_unique<Sequence>(sequences_.size(), request, target_.num_segments()));
             if (request.max_new_tokens == 0) sequence->finish_reason = FinishReason::kLength;
             stats_.prompt_tokens += request.prompt.size();
         }
@@ -43,9 +52,13 @@ public:
     GenerationResult operator()() {
         auto polled = start_;
         while (schedule()) {
-            propose();
-            float* const rows = forward();
-            decide_and_commit(rows);
+            if (early_exit_ != nullptr) {
+                step_with_exits();
+            } else {
+                propose();
+                float* const rows = forward();
+                decide_and_commit(rows);
+            }
             if (hooks_.poll && Clock::now() - polled > std::chrono::milliseconds(50)) {
                 hooks_.poll();
                 polled = Clock::now();
@@ -69,11 +82,12 @@ private:
         for (auto& sequence : sequences_) {
             if (sequence->finished()) continue;
             sequence->draft.clear();
+            sequence->ahead.clear();
             if (sequence->decoding()) {
                 slots_.push_back({sequence.get(), 0});
                 continue;
             }
-            const size_t rows = std::min(sequence->tokens.size() - sequence->cached, max_batch_tokens_ - prompt_rows);
+            const size_t rows = std::min(sequence->tokens.size() - sequence->cached(), max_batch_tokens_ - prompt_rows);
             if (rows == 0) continue;
             prompt_rows += rows;
             slots_.push_back({sequence.get(), rows});
@@ -109,36 +123,107 @@ private:
 
     float* forward() {
         const auto start = Clock::now();
-        batch_.clear();
+        std::vector<Backbone::Part> parts;
         for (const Slot& slot : slots_) {
             Sequence& sequence = *slot.sequence;
             if (slot.prompt_rows > 0) {
-                target_.reserve(sequence.table, sequence.cached + slot.prompt_rows);
-                batch_.add(sequence.tokens.data() + sequence.cached, slot.prompt_rows, sequence.cached,
-                           sequence.table.blocks(), 1);
+                parts.push_back({&sequence, sequence.cached() + slot.prompt_rows, 1});
                 continue;
             }
-            std::vector<int64_t> ids = {sequence.tokens.back()};
-            ids.insert(ids.end(), sequence.draft.tokens.begin(), sequence.draft.tokens.end());
-            size_t padding = 0;
-            if (&slot == &slots_.back() && step_.rows > batch_.tokens() + ids.size()) {
-                padding = step_.rows - batch_.tokens() - ids.size();
-                if (!target_.has_room(sequence.table, sequence.cached + ids.size() + padding)) padding = 0;
-            }
-            target_.reserve(sequence.table, sequence.cached + ids.size() + padding);
-            batch_.add(ids.data(), ids.size(), sequence.cached, sequence.table.blocks(), ids.size());
-            if (padding > 0) batch_.pad(padding);
+            // What the first segments have run ahead holds as far as the draft is still that which they ran.
+            const auto& draft = sequence.draft.tokens;
+            const auto& ahead = sequence.ahead;
+            const size_t same = static_cast<size_t>(
+                std::mismatch(ahead.begin(), ahead.begin() + std::min(ahead.size(), draft.size()), draft.begin())
+                    .first -
+                ahead.begin());
+            sequence.rollback(sequence.tokens.size() + same);
+            parts.push_back({&sequence, sequence.tokens.size() + draft.size(), 1 + draft.size()});
         }
-        float* rows = target_.forward(batch_);
-        const double elapsed = seconds_since(start);
+        float* const rows = backbone_.run(parts, target_.num_segments(), step_.rows);
         stats_.target_forwards += 1;
-        if (prompt_rows_ > 0) {
-            stats_.prefill_forwards += 1;
-            stats_.prefill_seconds += elapsed;
-        } else {
-            stats_.run_seconds += elapsed;
-        }
+        stats_.prefill_forwards += prompt_rows_ > 0;
+        add_run_seconds(start);
         return rows;
+    }
+
+    void add_run_seconds(Clock::time_point start) {
+        (prompt_rows_ > 0 ? stats_.prefill_seconds : stats_.run_seconds) += seconds_since(start);
+    }
+
+    // One step in which tokens may leave at the exits. What they leave out waits in front of the next segment, until a
+    // token comes that goes on: then that segment runs all of them at once, and its cache is as if none had left.
+    void step_with_exits() {
+        struct Open {
+            Backbone::Part part;
+            bool decides;  // its next token is to be chosen
+            bool may_leave;
+        };
+        std::vector<Open> open;
+        for (const Slot& slot : slots_) {
+            Sequence& sequence = *slot.sequence;
+            const size_t end = slot.prompt_rows > 0 ? sequence.cached() + slot.prompt_rows : sequence.tokens.size();
+            open.push_back(
+                {{&sequence, end, 1}, end == sequence.tokens.size(), slot.prompt_rows == 0 || early_exit_->prefill()});
+        }
+        const auto parts = [&] {
+            std::vector<Backbone::Part> all;
+            for (const Open& o : open) all.push_back(o.part);
+            return all;
+        };
+        stats_.target_forwards += 1;
+        stats_.prefill_forwards += prompt_rows_ > 0;
+        early_exit_->begin(sequences_of(parts()));
+        row_.resize(target_.vocab_size());
+        for (size_t exit = 0; exit < early_exit_->num_exits() && !open.empty(); ++exit) {
+            if (!early_exit_->asks(exit)) continue;
+            auto start = Clock::now();
+            backbone_.run(parts(), early_exit_->segment(exit) + 1);
+            add_run_seconds(start);
+
+            const auto asks = std::stable_partition(open.begin(), open.end(),
+                                                    [](const Open& o) { return !(o.decides && o.may_leave); });
+            std::vector<Backbone::Part> asked;
+            for (auto o = asks; o != open.end(); ++o) asked.push_back(o->part);
+            open.erase(asks, open.end());
+            // A stretch of a prompt that is not its last one has nothing to decide.
+            if (early_exit_->prefill()) open.clear();
+            if (asked.empty()) continue;
+            start = Clock::now();
+            early_exit_->predict(exit, sequences_of(asked));
+            stats_.exit_head_seconds += seconds_since(start);
+            start = Clock::now();
+            for (size_t i = 0; i < asked.size(); ++i) {
+                if (early_exit_->leaves(exit, i, row_.data(), row_.size())) {
+                    take(*asked[i].sequence, row_.data(), exit);
+                } else {
+                    open.push_back({asked[i], true, true});
+                }
+            }
+            stats_.decide_seconds += seconds_since(start);
+        }
+        if (open.empty()) return;
+        auto start = Clock::now();
+        float* row = backbone_.run(parts(), target_.num_segments());
+        add_run_seconds(start);
+        start = Clock::now();
+        for (const Open& o : open) {
+            if (o.decides) take(*o.part.sequence, row, early_exit_->num_exits());
+            row += target_.vocab_size();
+        }
+        stats_.decide_seconds += seconds_since(start);
+    }
+
+    static std::vector<const Sequence*> sequences_of(const std::vector<Backbone::Part>& parts) {
+        std::vector<const Sequence*> sequences;
+        for (const Backbone::Part& part : parts) sequences.push_back(part.sequence);
+        return sequences;
+    }
+
+    void take(Sequence& sequence, float* row, size_t exit) {
+        verify(sequence, row);
+        stats_.exit_histogram[exit].second += 1;
+        if (sequence.finished()) early_exit_->release(sequence);
     }
 
     void decide_and_commit(float* rows) {
@@ -147,9 +232,8 @@ private:
         for (const Slot& slot : slots_) {
             Sequence& sequence = *slot.sequence;
             if (slot.prompt_rows > 0) {
-                const size_t first = sequence.cached;
-                sequence.cached += slot.prompt_rows;
-                const bool prompt_done = sequence.cached == sequence.tokens.size();
+                const size_t first = sequence.cached() - slot.prompt_rows;
+                const bool prompt_done = sequence.cached() == sequence.tokens.size();
                 if (prompt_done) verify(sequence, rows);
                 show(sequence, first, hidden_states, slot.prompt_rows);
                 rows += target_.vocab_size();
@@ -157,9 +241,9 @@ private:
                 continue;
             }
             const size_t num_rows = 1 + sequence.draft.tokens.size();
-            const size_t first = sequence.cached;
+            const size_t first = sequence.tokens.size() - 1;
             verify(sequence, rows);
-            show(sequence, first, hidden_states, sequence.cached - first);
+            show(sequence, first, hidden_states, sequence.cached() - first);
             rows += num_rows * target_.vocab_size();
             hidden_states += num_rows * target_.hidden_size();
         }
@@ -186,7 +270,7 @@ private:
             ++accepted;
         }
         // The cache holds every committed token but the last, which has not been an input yet.
-        sequence.cached = sequence.tokens.size() - 1;
+        sequence.rollback(sequence.tokens.size() - 1);
         const size_t n = sequence.tokens.size() - before;
         record(sequence, drafted, accepted, n);
         for (auto& proposer : proposers_) proposer->committed(sequence, n);
@@ -238,16 +322,18 @@ private:
         return result;
     }
 
+    Backbone& backbone_;
     PagedModel& target_;
     size_t max_batch_tokens_;
     const Hooks& hooks_;
     std::vector<std::unique_ptr<Proposer>>& proposers_;
     Lookahead* lookahead_;
+    EarlyExit* early_exit_;
+    std::vector<float> row_;  // [vocab]
     std::vector<std::unique_ptr<Sequence>> sequences_;
     std::vector<Slot> slots_;
     Lookahead::Step step_;
     size_t prompt_rows_ = 0;
-    FlatBatch batch_;
     Stats stats_;
     const Clock::time_point start_ = Clock::now();
 };
@@ -274,7 +360,8 @@ void DecodeLoop::validate(const std::vector<SequenceRequest>& requests) const {
 }
 
 GenerationResult DecodeLoop::generate(const std::vector<SequenceRequest>& requests,
-                                      const SpeculationParams& speculation, const Hooks& hooks) {
+                                      const SpeculationParams& speculation, const Hooks& hooks,
+                                      const EarlyExitParams* early_exit_params) {
     validate(requests);
     PagedModel* const draft = speculation.draft_model;
     const Head* const head = speculation.draft_head.get();
@@ -282,10 +369,16 @@ GenerationResult DecodeLoop::generate(const std::vector<SequenceRequest>& reques
     std::set<PagedModel*> models = {&target_};
     if (draft != nullptr) models.insert(draft);
     if (head != nullptr) models.insert(&head->model());
+    for (const Exit& exit : speculation.exits) models.insert(&exit.head->model());
+    if (early_exit_params != nullptr) {
+        for (const Exit& exit : early_exit_params->exits) models.insert(&exit.head->model());
+    }
     // Always in the same order, so that two models that draft for each other do not wait forever.
     std::vector<std::unique_lock<std::mutex>> locks;
     for (PagedModel* model : models) locks.emplace_back(model->mutex());
 
+    Backbone backbone(target_, max_batch_tokens_);
+    std::deque<ExitHead> exit_heads;
     std::vector<std::unique_ptr<Proposer>> proposers;
     if (speculation.prompt_lookup) {
         proposers.push_back(std::make_unique<PromptLookup>(speculation.max_matching_ngram_size, requests.size(),
@@ -297,11 +390,23 @@ GenerationResult DecodeLoop::generate(const std::vector<SequenceRequest>& reques
                                                         max_batch_tokens_, speculation.assistant_confidence_threshold,
                                                         requests.size(), memory));
     }
+    for (const Exit& exit : speculation.exits) {
+        auto& memory = head_memory_.try_emplace(&exit.head->model()).first->second;
+        ExitHead& exit_head = exit_heads.emplace_back(exit, backbone, max_batch_tokens_, requests.size());
+        proposers.push_back(std::make_unique<EarlyExitDraft>(exit_head, backbone, speculation.num_assistant_tokens,
+                                                             speculation.assistant_confidence_threshold,
+                                                             requests.size(), memory));
+    }
     if (draft != nullptr) {
         auto& memory = draft_memory_.try_emplace(draft, DraftModel::make_memory()).first->second;
         proposers.push_back(std::make_unique<DraftModel>(*draft, target_.vocab_size(), speculation.num_assistant_tokens,
                                                          speculation.assistant_confidence_threshold, requests.size(),
                                                          memory));
+    }
+    std::unique_ptr<EarlyExit> early_exit;
+    if (early_exit_params != nullptr) {
+        if (!proposers.empty()) throw std::invalid_argument("Early exit and speculation exclude each other");
+        early_exit = std::make_unique<EarlyExit>(*early_exit_params, backbone, max_batch_tokens_, requests.size());
     }
     std::unique_ptr<Lookahead> lookahead;
     if (!proposers.empty()) {
@@ -316,7 +421,7 @@ GenerationResult DecodeLoop::generate(const std::vector<SequenceRequest>& reques
             speculation.lookahead,
             {proposers, target_.cost_model(), speculation.num_assistant_tokens, requests.size(), heuristic_tokens_});
     }
-    return Run(target_, max_batch_tokens_, hooks, proposers, lookahead.get(), requests)();
+    return Run(backbone, max_batch_tokens_, hooks, proposers, lookahead.get(), early_exit.get(), requests)();
 }
 
 }  // namespace dynexec

@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "runtime/acceptance.h"
-#include "runtime/draft_head.h"
+#include "runtime/early_exit.h"
+#include "runtime/head_drafts.h"
 #include "runtime/paged_model.h"
 #include "runtime/sequence.h"
 #include "runtime/stats.h"
@@ -20,6 +21,7 @@ struct SpeculationParams {
     bool prompt_lookup = false;
     size_t max_matching_ngram_size = 8;
     std::shared_ptr<const Head> draft_head;  // one of the target's own
+    std::vector<Exit> exits;                 // where exit heads of the target draft
     PagedModel* draft_model = nullptr;
     float assistant_confidence_threshold = 0.0f;
     std::string lookahead = "auto";  // see make_lookahead
@@ -53,8 +55,9 @@ public:
     DecodeLoop(PagedModel& target, size_t max_batch_tokens);
 
     // Throws std::invalid_argument for an empty prompt or a token id outside the vocabulary.
+    // `early_exit`: nullptr for none. It excludes speculation.
     GenerationResult generate(const std::vector<SequenceRequest>& requests, const SpeculationParams& speculation,
-                              const Hooks& hooks);
+                              const Hooks& hooks, const EarlyExitParams* early_exit = nullptr);
 
 private:
     void validate(const std::vector<SequenceRequest>& requests) const;
@@ -64,7 +67,7 @@ private:
     // What was learned about acceptance on earlier calls.
     AcceptanceTable prompt_lookup_memory_;
     std::map<const PagedModel*, AcceptanceTable> draft_memory_;
-    std::map<const PagedModel*, DraftHead::Memory> head_memory_;
+    std::map<const PagedModel*, HeadDrafts::Memory> head_memory_;
     double heuristic_tokens_ = 0.0;
 };
 

@@ -4,8 +4,7 @@
 #include <deque>
 #include <vector>
 
-#include "runtime/acceptance.h"
-#include "runtime/head.h"
+#include "runtime/head_drafts.h"
 #include "runtime/proposer.h"
 
 namespace dynexec {
@@ -17,18 +16,11 @@ namespace dynexec {
 // hidden states stay in the head's cache: a drafted row is computed anew when the target has seen its token.
 class DraftHead : public Proposer {
 public:
-    // What is learned over generate calls.
-    struct Memory {
-        Memory();
-        AcceptanceTable by_position;    // of drafts to come
-        AcceptanceTable by_confidence;  // of drafts that are made: how sure the head was of each token
-    };
-
     // `max_tokens`: longest draft; `max_batch_tokens`: longest pass of the head; `confidence_threshold`: a draft ends
     // after a token whose probability is below it.
     // Throws std::invalid_argument if the head does not fit the target.
     DraftHead(const Head& head, const PagedModel& target, size_t max_tokens, size_t max_batch_tokens,
-              float confidence_threshold, size_t num_sequences, Memory& memory);
+              float confidence_threshold, size_t num_sequences, HeadDrafts::Memory& memory);
 
     size_t offer(const Sequence& sequence, size_t limit) override;
     double acceptance(const Sequence& sequence, size_t position) const override;
@@ -39,37 +31,23 @@ public:
 
 private:
     struct State {
-        explicit State(Memory& memory) : by_position(memory.by_position), by_confidence(memory.by_confidence) {}
         BlockTable table;
         size_t cached = 0;            // rows of the target's hidden states that the head has run
         std::vector<float> pending;   // [rows, hidden size]: the target's, those that come next
         std::vector<float> feedback;  // [hidden size]: the head's own, of the last row it ran
-        RunningAcceptance by_position;
-        RunningAcceptance by_confidence;
         bool proposed = false;
-        // What was proposed in this step, whether or not it is verified.
-        std::vector<int64_t> drafted;
-        std::vector<double> confidence;  // of the head, per token
-        double reach = 1.0;              // P(all of it is accepted)
-        bool unsure = false;             // the draft was ended for its reach
     };
     size_t pending_rows(const State& state) const { return state.pending.size() / hidden_size_; }
     // Adds what comes next for the order, of at most `room` rows, to the batch: the target's hidden states as long as
     // there are any, then the head's own. Returns the number of rows.
     size_t add_rows(FlatBatch& batch, const Order& order, size_t room);
-    // Chooses the next draft token from the head's logits; returns whether the draft may go on.
-    bool choose(const Order& order, const float* words);
-    double acceptance_of(const State& state, size_t position) const;
 
-    const Head& head_;
     PagedModel& model_;
-    size_t vocab_;
+    HeadDrafts drafts_;
     size_t hidden_size_;
     size_t max_tokens_;
     size_t max_batch_tokens_;
-    float confidence_threshold_;
     std::deque<State> states_;  // a block table does not move
-    std::vector<float> row_;    // [vocab]
 };
 
 }  // namespace dynexec

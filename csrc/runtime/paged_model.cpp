@@ -20,6 +20,8 @@ ov::Tensor view(const std::vector<T>& values) {
 
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 
+using Clock = std::chrono::steady_clock;
+
 constexpr const char* kHiddenStates = "dynexec.hidden_states";
 constexpr const char* kLastHiddenStates = "dynexec.last_hidden_states";
 size_t last_dimension(const ov::Output<const ov::Node>& port, const char* what) {
@@ -50,9 +52,6 @@ void PagedModel::find_outputs(const ov::CompiledModel& last) {
         hidden_states_output_ = output;
         hidden_size_ = last_dimension(output, "hidden states");
     }
-    if (const auto& input = segments_.front().hidden_states) {
-        input_hidden_size_ = last_dimension(*input, "hidden states");
-    }
 }
 
 void PagedModel::add_segment(ov::CompiledModel compiled) {
@@ -74,6 +73,7 @@ void PagedModel::add_segment(ov::CompiledModel compiled) {
         const std::string name = input.get_any_name();
         if (name == kHiddenStates) {
             segment.hidden_states = input;
+            segment.hidden_size = last_dimension(input, "hidden states");
         } else if (starts_with(name, "key_cache.") || starts_with(name, "value_cache.")) {
             const auto shape = input.get_partial_shape();
             for (size_t axis = 1; axis < 4; ++axis) {
@@ -97,22 +97,33 @@ void PagedModel::add_segment(ov::CompiledModel compiled) {
     segments_.push_back(std::move(segment));
 }
 
-float* PagedModel::forward(const FlatBatch& batch) {
-    ov::Tensor hidden_states;  // of the segment before; at the first one, those of another model
-    if (input_hidden_size_ > 0) {
-        if (batch.hidden_states.size() != batch.tokens() * input_hidden_size_) {
-            throw std::invalid_argument("PagedModel: a pass of " + std::to_string(batch.tokens()) + " tokens needs " +
-                                        std::to_string(input_hidden_size_) + " hidden states for each");
-        }
-        hidden_states = ov::Tensor(ov::element::f32, ov::Shape{batch.tokens(), 1, input_hidden_size_},
-                                   const_cast<float*>(batch.hidden_states.data()));
+ov::Tensor PagedModel::hidden_states_of(const FlatBatch& batch, const Segment& segment) {
+    if (batch.hidden_states.size() != batch.tokens() * segment.hidden_size) {
+        throw std::invalid_argument("PagedModel: a pass of " + std::to_string(batch.tokens()) + " tokens needs " +
+                                    std::to_string(segment.hidden_size) + " hidden states for each");
     }
-    for (auto& segment : segments_) {
+    ov::Shape shape = {batch.tokens(), 1, segment.hidden_size};
+    // Some models have their tokens on the second axis.
+    const auto axes = segment.hidden_states->get_partial_shape();
+    if (axes[0].is_static() && axes[0].get_length() == 1) std::swap(shape[0], shape[1]);
+    return ov::Tensor(ov::element::f32, shape, const_cast<float*>(batch.hidden_states.data()));
+}
+
+float* PagedModel::forward(const FlatBatch& batch, size_t first, size_t last) {
+    // Of the segment before; at the first one, those that come with the batch.
+    ov::Tensor hidden_states;
+    if (segments_[first].hidden_states) hidden_states = hidden_states_of(batch, segments_[first]);
+    for (size_t i = first; i < last; ++i) {
+        Segment& segment = segments_[i];
+        const auto start = Clock::now();
         for (const auto& [port, feed] : segment.inputs) segment.request.set_tensor(port, feed(batch));
         if (segment.hidden_states) segment.request.set_tensor(*segment.hidden_states, hidden_states);
         segment.request.infer();
         hidden_states = segment.request.get_output_tensor(0);
+        segment.rows_run += batch.tokens();
+        segment.last_seconds = std::chrono::duration<double>(Clock::now() - start).count();
     }
+    if (last < segments_.size()) return nullptr;
     if (hidden_states_output_) {
         hidden_states_ = segments_.back().request.get_tensor(*hidden_states_output_).data<const float>();
     }
@@ -156,6 +167,22 @@ void PagedModel::grow_cache(size_t in_use) {
     pool_.grow(capacity);
 }
 
+std::vector<size_t> PagedModel::rows_run() const {
+    std::vector<size_t> rows;
+    for (const Segment& segment : segments_) rows.push_back(segment.rows_run);
+    return rows;
+}
+
+bool PagedModel::has_cache() const {
+    return std::any_of(segments_.begin(), segments_.end(), [](const Segment& s) { return !s.caches.empty(); });
+}
+
+double PagedModel::seconds_until(size_t last, size_t rows) const {
+    double seconds = 0.0;
+    for (size_t i = 0; i < last; ++i) seconds += segments_[i].cost.seconds(rows);
+    return seconds;
+}
+
 size_t PagedModel::cache_bytes() const {
     size_t bytes = 0;
     for (const auto& segment : segments_) {
@@ -179,7 +206,6 @@ std::vector<size_t> PagedModel::profiled_rows() const {
 }
 
 double PagedModel::timed_forward(size_t rows) {
-    using Clock = std::chrono::steady_clock;
     // Attention to a context of usual length is part of the cost. What lies there does not matter.
     size_t past = kProfiledPast;
     if (max_cache_tokens_ > 0) past = std::min(past, pool_.blocks_for(max_cache_tokens_) * pool_.block_size() - rows);
@@ -188,7 +214,7 @@ double PagedModel::timed_forward(size_t rows) {
     reserve(table, past + rows);
     FlatBatch batch;
     batch.add(ids.data(), rows, past, table.blocks(), rows);
-    batch.hidden_states.resize(rows * input_hidden_size_);
+    batch.hidden_states.resize(rows * input_hidden_size());
     // A model with learned positions may have no more than a few.
     for (size_t i = 0; i < rows; ++i) batch.position_ids[i] = static_cast<int64_t>(i);
     const auto start = Clock::now();
@@ -203,14 +229,22 @@ void PagedModel::warm_up() {
 void PagedModel::profile() {
     constexpr int kRepeats = 3;
     constexpr double kBudgetSeconds = 5.0;
-    std::vector<std::pair<size_t, double>> points;
+    using Points = std::vector<std::pair<size_t, double>>;
+    Points points;
+    std::vector<Points> of_segments(segments_.size());
     double spent = 0.0;
     for (const size_t rows : profiled_rows()) {
-        double best = std::numeric_limits<double>::infinity();
+        constexpr double kInfinity = std::numeric_limits<double>::infinity();
+        double best = kInfinity;
+        for (auto& of_segment : of_segments) of_segment.emplace_back(rows, kInfinity);
         timed_forward(rows);  // the first one pays for the switch
         for (int repeat = 0; repeat < kRepeats; ++repeat) {
             const double seconds = timed_forward(rows);
             best = std::min(best, seconds);  // other work on the machine only ever adds
+            for (size_t i = 0; i < segments_.size(); ++i) {
+                double& of_segment = of_segments[i].back().second;
+                of_segment = std::min(of_segment, segments_[i].last_seconds);
+            }
             spent += seconds;
         }
         points.emplace_back(rows, best);
@@ -218,6 +252,7 @@ void PagedModel::profile() {
         if (spent > kBudgetSeconds && points.size() > 2) break;
     }
     cost_model_.set(std::move(points));
+    for (size_t i = 0; i < segments_.size(); ++i) segments_[i].cost.set(std::move(of_segments[i]));
     cost_model_.set_switch_seconds(timed_switch());
 }
 

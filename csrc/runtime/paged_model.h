@@ -30,7 +30,18 @@ public:
 
     // Runs the batch and returns logits, [batch.logits_indices.size(), vocab_size()] float32, row major. They may be
     // written to and stay valid until the next call.
-    float* forward(const FlatBatch& batch);
+    float* forward(const FlatBatch& batch) { return forward(batch, 0, num_segments()); }
+
+    // Runs the batch through the segments [first, last) alone. If first > 0, batch.hidden_states are those that segment
+    // takes. Without the last segment there are no logits, nullptr.
+    float* forward(const FlatBatch& batch, size_t first, size_t last);
+
+    // What a segment that is not the last one gives, [tokens of its last batch, boundary_size(segment)] float32, valid
+    // until it runs again.
+    const float* boundary(size_t segment) {
+        return segments_[segment].request.get_output_tensor(0).data<const float>();
+    }
+    size_t boundary_size(size_t segment) const { return segments_[segment + 1].hidden_size; }
 
     // What the last segment gives beside logits, [tokens of the last batch, hidden_size()] float32, valid until the
     // next call: of a model with a draft head, the input of its unembedding ("dynexec.last_hidden_states"); of a draft
@@ -38,7 +49,7 @@ public:
     const float* hidden_states() const { return hidden_states_; }
     size_t hidden_size() const { return hidden_size_; }  // 0: there is no such output
     // Of the hidden states that the first segment takes; 0: it takes none.
-    size_t input_hidden_size() const { return input_hidden_size_; }
+    size_t input_hidden_size() const { return segments_.front().hidden_size; }
 
     // Gives `table` room for `tokens` tokens, growing the cache if it has to.
     // Throws std::length_error when that would pass max_cache_tokens.
@@ -54,8 +65,13 @@ public:
     void profile();
 
     const CostModel& cost_model() const { return cost_model_; }
+    // Of the segments [0, last) alone.
+    double seconds_until(size_t last, size_t rows) const;
     size_t vocab_size() const { return vocab_size_; }
     size_t num_segments() const { return segments_.size(); }
+    // Rows that each segment has run so far, padding included.
+    std::vector<size_t> rows_run() const;
+    bool has_cache() const;
     size_t cache_bytes() const;
     const BlockPool& pool() const { return pool_; }
     std::mutex& mutex() { return mutex_; }
@@ -67,12 +83,18 @@ private:
         std::vector<std::pair<ov::Output<const ov::Node>, Feed>> inputs;
         std::vector<ov::Output<const ov::Node>> caches;
         std::optional<ov::Output<const ov::Node>> hidden_states;  // input
+        size_t hidden_size = 0;
+        size_t rows_run = 0;
+        double last_seconds = 0.0;
+        CostModel cost;
     };
     void add_segment(ov::CompiledModel compiled);
     void find_outputs(const ov::CompiledModel& last);
+    static ov::Tensor hidden_states_of(const FlatBatch& batch, const Segment& segment);
     void grow_cache(size_t in_use);
     // As far as the largest cache allows; a block holds at least two tokens.
     std::vector<size_t> profiled_rows() const;
+    // Of the whole; that of each segment is in its last_seconds.
     double timed_forward(size_t rows);
     double timed_switch();
 
@@ -80,7 +102,6 @@ private:
     size_t max_cache_tokens_;
     size_t vocab_size_ = 0;
     size_t hidden_size_ = 0;
-    size_t input_hidden_size_ = 0;
     std::optional<ov::Output<const ov::Node>> hidden_states_output_;
     const float* hidden_states_ = nullptr;
     BlockPool pool_{1};

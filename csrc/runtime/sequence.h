@@ -32,15 +32,23 @@ struct Draft {
     }
 };
 
+// How much of a sequence one segment of the target has run.
+struct SegmentProgress {
+    size_t cached = 0;  // tokens whose keys and values are valid in its cache
+    std::vector<float>
+        waiting;  // the hidden states that it takes, of the tokens that only the segments before have run
+};
+
 enum class FinishReason { kNone, kLength, kStop, kCallback };
 
 // One sequence while it is being generated. Everything it draws comes from its own random streams, so its tokens do
 // not depend on its neighbours in the batch.
 struct Sequence {
-    Sequence(size_t index_, const SequenceRequest& request_)
+    Sequence(size_t index_, const SequenceRequest& request_, size_t num_segments = 1)
         : index(index_),
           request(request_),
           tokens(request_.prompt),
+          segments(num_segments),
           rng(request_.seed, 2 * index_),
           draft_rng(request_.seed, 2 * index_ + 1) {
         counts.add_prompt(tokens.data(), tokens.size());
@@ -49,19 +57,26 @@ struct Sequence {
     size_t index;
     const SequenceRequest& request;
     std::vector<int64_t> tokens;  // prompt and output
-    size_t cached = 0;            // tokens whose keys and values are valid in `table`
+    std::vector<SegmentProgress> segments;
     BlockTable table;
     TokenCounts counts;
     Rng rng;
     Rng draft_rng;
     Draft draft;
+    std::vector<int64_t> ahead;  // draft tokens that the first segments have run already, in this step
     FinishReason finish_reason = FinishReason::kNone;
 
     size_t generated() const { return tokens.size() - request.prompt.size(); }
     size_t remaining() const { return request.max_new_tokens - generated(); }
     bool finished() const { return finish_reason != FinishReason::kNone; }
+    // Tokens that the first segment has run.
+    size_t cached() const { return segments.front().cached; }
     // All but the last prompt token are in the cache: the next forward pass gives a new token.
-    bool decoding() const { return cached + 1 == tokens.size(); }
+    bool decoding() const { return cached() + 1 == tokens.size(); }
+    // The token at an index into tokens and draft, end to end.
+    int64_t token_at(size_t i) const { return i < tokens.size() ? tokens[i] : draft.tokens[i - tokens.size()]; }
+    // Forgets what was run of the tokens from `length` on.
+    void rollback(size_t length);
 };
 
 }  // namespace dynexec

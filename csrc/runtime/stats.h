@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace dynexec {
@@ -24,11 +25,14 @@ struct Stats {
     size_t verifications = 0;                // (sequence, forward) pairs that gave at least one token
     size_t drafted_verifications = 0;        // of these, those with a draft
     std::vector<size_t> accepted_histogram;  // [k]: drafted verifications that accepted exactly k draft tokens
+    // With early exit: how many tokens left behind each segment; the last one is the full model.
+    std::vector<std::pair<size_t, size_t>> exit_histogram;
     std::vector<ProposerStats> proposers;
     double total_seconds = 0.0;
     double prefill_seconds = 0.0;  // in forward passes that carried prompt tokens
     double propose_seconds = 0.0;
-    double run_seconds = 0.0;  // in the other forward passes of the target
+    double run_seconds = 0.0;        // in the other forward passes of the target
+    double exit_head_seconds = 0.0;  // with early exit: in the exit heads
     double decide_seconds = 0.0;
     double time_to_first_token = 0.0;
 };

@@ -20,7 +20,9 @@ from transformers.generation.logits_process import LogitsProcessorList
 from transformers.generation.stopping_criteria import StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
+from ..calibration.errors import StaleCalibrationError
 from ..configuration import DYNEXEC_CONFIG_NAME, DynExecConfig
+from ..early_exit.config import EarlyExitConfig
 from ..exporters.boundaries import find_layer_boundaries
 from ..exporters.errors import NotPageableError, NotSegmentableError
 from ..exporters.marking import mark_boundaries
@@ -31,6 +33,7 @@ from ..runtime.paged import prepare
 from ..speculative.config import SpeculationConfig
 from ..speculative.stats import GenerationStats
 from ..utils.model_hash import hash_model
+from .early_exit import early_exit_params
 from .generation import GenerationJob
 from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
 from .tokenizers import check_same_tokenizer
@@ -46,6 +49,7 @@ SPECULATION_ARGUMENTS = (
     "num_assistant_tokens",
     "num_assistant_tokens_schedule",
     "assistant_confidence_threshold",
+    "assistant_early_exit",
 )
 # Arguments of `generate` that are not part of a GenerationConfig.
 CALL_ARGUMENTS = ("tokenizer", "custom_generate", "trust_remote_code", "use_model_defaults")
@@ -78,6 +82,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     _not_pageable: str | None = None
     _max_cache_tokens: int | None = None
     _heads: Mapping[str, HeadModel] = MappingProxyType({})
+    _other_heads: bool = False
+    _calibrated: tuple[Engine, Any] | None = None
 
     @classmethod
     def from_pretrained(
@@ -185,6 +191,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 self._max_cache_tokens,
                 _weights_path(self),
                 self._usable_heads(),
+                layers=self._layers(),
             )
         except NotPageableError as error:
             self._not_pageable = str(error)
@@ -196,6 +203,11 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     def _boundaries(self) -> list[str]:
         config = self.dynexec_config
         return [] if config is None else [config.hidden_state_names[layer] for layer in config.exit_layers]
+
+    def _layers(self) -> list[int]:
+        """The last layer of each of the engine's segments."""
+        config = self.dynexec_config
+        return [] if config is None else [*config.exit_layers, len(config.hidden_state_names) - 1]
 
     def _usable_heads(self) -> list[ov.Model]:
         """The draft head, and the exit heads at layers that the model is cut after."""
@@ -232,6 +244,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         negative_prompt_attention_mask: torch.Tensor | None = None,
         *,
         speculation: str | None = None,
+        early_exit: EarlyExitConfig | str | None = None,
         seed: int | None = None,
         presence_penalty: float = 0.0,
         frequency_penalty: float = 0.0,
@@ -248,9 +261,15 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 A smaller model with the same tokenizer that proposes tokens.
             speculation (`str`, *optional*):
                 `"auto"` mixes all there is and chooses draft lengths by measured gain, `"off"` decodes plainly;
-                `"prompt_lookup"`, `"draft_model"` and `"draft_head"` (one that was trained for this model) use one
-                source. Unset: what transformers' own arguments (`prompt_lookup_num_tokens`, `assistant_model`) ask
-                for, or else `"auto"`.
+                `"prompt_lookup"`, `"draft_model"`, `"draft_head"` and `"early_exit"` (heads that were trained for this
+                model) use one source. Unset: what transformers' own arguments (`prompt_lookup_num_tokens`,
+                `assistant_model`, `assistant_early_exit`) ask for, or else `"auto"`.
+            assistant_early_exit (`int`, *optional*):
+                Draft with so many of the model's first layers and the exit head behind them.
+            early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*):
+                Let tokens leave the model early, after layers with an exit head. The output is then not that of the
+                model. `"calibrated"`: by the thresholds in `dynexec_config.json` that `optimum-cli dynexec calibrate`
+                has found, with their guarantee. Excludes speculation.
             num_assistant_tokens_schedule (`str`, *optional*):
                 transformers' `"constant"`, `"heuristic"`, `"heuristic_transient"`, or `"auto"`.
             seed (`int`, *optional*):
@@ -271,14 +290,19 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         """
         given = {name: self._given(name, kwargs, generation_config) for name in SPECULATION_ARGUMENTS}
         kwargs = {name: value for name, value in kwargs.items() if name not in SPECULATION_ARGUMENTS}
-        if self._given("assistant_early_exit", kwargs, generation_config) is not None:
-            raise ValueError("`assistant_early_exit` needs trained exit heads, which this version does not have yet")
         if kwargs.get("assistant_tokenizer") is not None:
             raise ValueError("An assistant with another tokenizer is not supported: leave out `assistant_tokenizer`")
         speculation_asked = speculation not in (None, "auto") or any(value is not None for value in given.values())
         engine = self.engine
-        has_draft_head = engine is not None and engine.draft_head is not None
-        speculation_config = SpeculationConfig.resolve(speculation, assistant_model is not None, given, has_draft_head)
+        if early_exit is not None and (speculation_asked or assistant_model is not None):
+            raise ValueError("`early_exit` and speculation exclude each other: leave out the arguments of one of them")
+        speculation_config = SpeculationConfig.resolve(
+            "off" if early_exit is not None else speculation,
+            assistant_model is not None,
+            given,
+            has_draft_head=engine is not None and engine.draft_head is not None,
+            exit_layers=[] if engine is None else list(engine.exit_heads),
+        )
 
         if presence_penalty != 0.0 or frequency_penalty != 0.0:
             length = _prompt_length(inputs, kwargs)
@@ -306,6 +330,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             raise ValueError(f"`seed` must be a whole number from 0 to 2**64 - 1, got {seed!r}")
         seed = int(torch.randint(2**62, (1,))) if seed is None and config.do_sample else seed
         if reason is not None:
+            if early_exit is not None:
+                raise ValueError(f"`early_exit` is not possible here: {reason}")
             if speculation_config.enabled and speculation_asked:
                 logger.warning(f"Generating without speculation: {reason}.")
             call.logits_processor += penalties
@@ -314,6 +340,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         job = self._make_job(call, config, model_kwargs, penalties)
         job.seed = seed or 0
         job.speculation = speculation_config
+        if early_exit is not None:
+            job.early_exit = self._early_exit_params(early_exit)
         if speculation_config.draft_model:
             job.draft_engine = self._draft_engine(assistant_model, job.max_length)
         assert engine is not None  # _why_plain saw to it
@@ -321,6 +349,19 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         if config.return_dict_in_generate:
             return DynExecGenerateOutput(sequences=sequences, dynexec=self.last_stats)
         return sequences
+
+    def _early_exit_params(self, early_exit: EarlyExitConfig | str) -> Any:
+        assert self.engine is not None
+        if early_exit != "calibrated":
+            return early_exit_params(early_exit, self.engine, self.model_save_dir)
+        # Once: the whole model is read to see that it is the one that was calibrated.
+        if self._calibrated is None or self._calibrated[0] is not self.engine:
+            if self._other_heads:
+                raise StaleCalibrationError(
+                    "the model was loaded with other heads than those in its directory, which were calibrated"
+                )
+            self._calibrated = self.engine, early_exit_params(early_exit, self.engine, self.model_save_dir)
+        return self._calibrated[1]
 
     def _given(self, name: str, kwargs: Mapping[str, Any], generation_config: GenerationConfig | None) -> Any:
         """An argument as the user set it, without transformers' defaults."""
@@ -526,6 +567,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     def _load_heads(self, heads: str | Path | None, cut_for_them: bool) -> None:
         assert self.dynexec_config is not None
         self._heads = read_heads(str(self.model_save_dir), self.dynexec_config)
+        self._other_heads = heads is not None
         if heads is not None:
             given = make_heads(self.model, self.dynexec_config, heads)
             self._heads = {**self._heads, **given}

@@ -32,6 +32,7 @@ class GenerationJob:
         stopping_criteria (`StoppingCriteriaList`): what ends a sequence.
         seed (`int`): of the random numbers; each sequence has a stream of its own.
         speculation ([`SpeculationConfig`]): who proposes, how much.
+        early_exit (`_C.EarlyExitParams`, *optional*): when tokens leave early; without speculation.
         draft_engine ([`Engine`], *optional*): of the assistant model.
         streamer (`BaseStreamer`, *optional*): is handed the tokens as they come.
     """
@@ -46,6 +47,7 @@ class GenerationJob:
     stopping_criteria: StoppingCriteriaList
     seed: int = 0
     speculation: SpeculationConfig = field(default_factory=SpeculationConfig)
+    early_exit: Any = None
     draft_engine: Engine | None = None
     streamer: BaseStreamer | None = None
 
@@ -73,10 +75,11 @@ class GenerationJob:
             process_logits=process_logits,
             should_stop=self._should_stop(),
             on_tokens=self._on_tokens() if self.streamer is not None else None,
+            early_exit=self.early_exit,
         )
         if self.streamer is not None:
             self.streamer.end()
-        return self._padded(result.tokens), GenerationStats.from_engine(result.stats)
+        return self._padded(result.tokens), GenerationStats.from_engine(result.stats, engine.layers)
 
     def _request(self, row: int, params: Any) -> Any:
         request = _C.SequenceRequest()
@@ -94,10 +97,9 @@ class GenerationJob:
         params.max_matching_ngram_size = config.max_matching_ngram_size
         params.draft_model = self.draft_engine.paged_model if self.draft_engine is not None else None
         if config.draft_head:
-            head = engine.draft_head
-            assert head is not None  # SpeculationConfig.resolve saw to it
-            assert head is not None  # `generate` saw to it
-            params.draft_head = _C.Head(head.paged_model, head.token_ids)
+            assert engine.draft_head is not None  # SpeculationConfig.resolve saw to it
+            params.draft_head = engine.draft_head.native
+        params.exits = [engine.exit(layer) for layer in config.exit_layers]
         params.assistant_confidence_threshold = config.assistant_confidence_threshold
         params.lookahead = config.schedule
         params.num_assistant_tokens = config.num_assistant_tokens

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import openvino as ov
 
@@ -48,6 +49,9 @@ class Engine:
             OpenVINO properties that heads are compiled with in place of the defaults. Whatever they are, the output is
             as exact as `ov_config` makes it: heads only propose.
 
+        layers (`Sequence[int]`, *optional*):
+            The last layer before each of `boundaries`, and the model's last. Needed with exit heads.
+
     Raises:
         [`~exporters.errors.NotPageableError`]: if the architecture is not covered.
         `ValueError`: if a head does not fit the model.
@@ -63,6 +67,7 @@ class Engine:
         weights_path: str | Path | None = None,
         heads: Sequence[ov.Model] = (),
         head_ov_config: Mapping[str, str] | None = None,
+        layers: Sequence[int] = (),
     ):
         core = ov.Core()
         drafts = any(head_config(head).kind == "draft" for head in heads)
@@ -83,6 +88,12 @@ class Engine:
         self.paged_model.profile()
         for head in compiled_heads:
             head.paged_model.profile()
-        self.exit_heads = {head.layer: head for head in compiled_heads if head.layer is not None}
+        exits = sorted((head.layer, head) for head in compiled_heads if head.layer is not None)
+        self.exit_heads: dict[int, Head] = dict(exits)
+        self.layers = list(layers)
         self.draft_head: Head | None = next((head for head in compiled_heads if head.layer is None), None)
         self.loop = _C.DecodeLoop(self.paged_model, MAX_BATCH_TOKENS)
+
+    def exit(self, layer: int) -> Any:
+        """The exit after a layer that has a head, as the decode loop takes it, `_C.Exit`."""
+        return _C.Exit(self.exit_heads[layer].native, self.layers.index(layer))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,11 @@ class Head:
     token_ids: list[int]
     kind: str
     layer: int | None
+
+    @cached_property
+    def native(self) -> Any:
+        """The head as the decode loop takes it, `_C.Head`."""
+        return _C.Head(self.paged_model, self.token_ids)
 
 
 def compile_head(

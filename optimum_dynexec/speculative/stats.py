@@ -1,5 +1,6 @@
 """What one `generate` call did, in figures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,10 +38,13 @@ class GenerationStats:
         drafted_verifications (`int`): of these, those that had draft tokens to verify.
         accepted_histogram (`list[int]`): `[k]` counts the drafted verifications that accepted exactly `k` tokens.
         proposers (`list[ProposerStats]`): the sources of draft tokens.
+        exit_histogram (`dict[int, int]`):
+            With early exit, how many tokens left after each layer; the last layer is the full model.
         total_seconds (`float`): the decode loop, from the tokens of the prompt to the last token.
         prefill_seconds (`float`): in forward passes that carried prompt tokens.
         propose_seconds (`float`): making drafts, the forward passes of draft models and heads included.
         run_seconds (`float`): in the other forward passes of the model.
+        exit_head_seconds (`float`): with early exit, in the exit heads.
         decide_seconds (`float`): verifying, choosing, stopping criteria and streaming.
         time_to_first_token (`float`): until the first token of any sequence.
     """
@@ -54,19 +58,29 @@ class GenerationStats:
     drafted_verifications: int
     accepted_histogram: list[int]
     proposers: list[ProposerStats] = field(default_factory=list)
+    exit_histogram: dict[int, int] = field(default_factory=dict)
     total_seconds: float = 0.0
     prefill_seconds: float = 0.0
     propose_seconds: float = 0.0
     run_seconds: float = 0.0
+    exit_head_seconds: float = 0.0
     decide_seconds: float = 0.0
     time_to_first_token: float = 0.0
 
     @classmethod
-    def from_engine(cls, stats: Any) -> "GenerationStats":
-        """Copies the `Stats` of the C++ decode loop."""
-        values = {name: getattr(stats, name) for name in cls.__dataclass_fields__ if name != "proposers"}
+    def from_engine(cls, stats: Any, layers: Sequence[int] = ()) -> "GenerationStats":
+        """
+        Copies the `Stats` of the C++ decode loop.
+
+        Args:
+            stats (`_C.Stats`): of one call.
+            layers (`Sequence[int]`, *optional*): the last layer of each of the engine's segments.
+        """
+        others = ("proposers", "exit_histogram")
+        values = {name: getattr(stats, name) for name in cls.__dataclass_fields__ if name not in others}
         proposers = [ProposerStats(p.name, p.proposed, p.accepted, p.forwards) for p in stats.proposers]
-        return cls(**values, proposers=proposers)
+        exits = {layers[segment]: count for segment, count in stats.exit_histogram}
+        return cls(**values, proposers=proposers, exit_histogram=exits)
 
     @property
     def proposed(self) -> int:
@@ -94,6 +108,12 @@ class GenerationStats:
         return self.tokens / self.verifications if self.verifications else 0.0
 
     @property
+    def mean_exit_layers(self) -> float:
+        """Mean number of layers that a token went through before it was chosen; 0 without early exit."""
+        tokens = sum(self.exit_histogram.values())
+        return sum((layer + 1) * n for layer, n in self.exit_histogram.items()) / tokens if tokens else 0.0
+
+    @property
     def tokens_per_second(self) -> float:
         """Generated tokens per second, prompt processing included."""
         return self.tokens / self.total_seconds if self.total_seconds else 0.0
@@ -106,6 +126,7 @@ class GenerationStats:
 
     def __str__(self) -> str:
         other = self.total_seconds - self.prefill_seconds - self.propose_seconds - self.run_seconds
+        other -= self.exit_head_seconds
         lines = [
             f"{self.tokens} tokens in {self.total_seconds:.3f} s: {self.tokens_per_second:.1f} tokens/s"
             f" ({self.decode_tokens_per_second:.1f} after the prompt), first token after"
@@ -114,15 +135,19 @@ class GenerationStats:
             f"forward passes: {self.target_forwards} of the model, {self.draft_forwards} of drafts;"
             f" {self.mean_accepted_length:.2f} tokens per verification",
         ]
+        exit_heads = f" exit heads {self.exit_head_seconds:.3f} s," if self.exit_histogram else ""
         for proposer in self.proposers:
             rate = proposer.accepted / proposer.proposed if proposer.proposed else 0.0
             lines.append(f"{proposer.name}: {proposer.accepted} of {proposer.proposed} tokens accepted ({rate:.0%})")
         if self.drafted_verifications:
             counts = "  ".join(f"{k}:{n}" for k, n in enumerate(self.accepted_histogram) if n)
             lines.append(f"accepted per draft (length:times): {counts}")
+        if self.exit_histogram:
+            counts = "  ".join(f"{layer}:{n}" for layer, n in self.exit_histogram.items())
+            lines.append(f"left after layer (layer:tokens): {counts}; {self.mean_exit_layers:.1f} layers per token")
         lines.append(
             f"time: prefill {self.prefill_seconds:.3f} s, propose {self.propose_seconds:.3f} s,"
-            f" run {self.run_seconds:.3f} s, decide {self.decide_seconds:.3f} s,"
+            f" run {self.run_seconds:.3f} s,{exit_heads} decide {self.decide_seconds:.3f} s,"
             f" other {max(other - self.decide_seconds, 0.0):.3f} s"
         )
         return "\n".join(lines)

@@ -40,6 +40,11 @@ def tiny_vocabulary_models(tmp_path_factory):
         )
         for name, words in (("all_words", None), ("few_words", [9, 1, 2, 6, 3, 0]))
     }
+
+    # Exit heads, after the first of its two layers.
+    for name, kind, words in (("exit", "block", None), ("exit_of_few_words", "norm", [9, 1, 2, 6, 3, 0])):
+        tiny_vocabulary.save_exit_head(base / name, torch_model, kind, words)
+        headed[name] = DynExecModelForCausalLM.from_pretrained(base / "same", precision="exact", heads=base / name)
     return SimpleNamespace(
         torch=torch_model, target=models["same"], drafts=models, headed=headed, unembeddings=unembeddings
     )

@@ -29,6 +29,18 @@ SOURCES = {
     "random": {"assistant_model": "random", "num_assistant_tokens": 3, "assistant_confidence_threshold": 0.0},
     "draft_head": {"speculation": "draft_head", "head": "all_words", "num_assistant_tokens": 3},
     "draft_head_of_few_words": {"speculation": "draft_head", "head": "few_words", "num_assistant_tokens": 3},
+    "exit": {
+        "assistant_early_exit": 1,
+        "head": "exit",
+        "num_assistant_tokens": 3,
+        "assistant_confidence_threshold": 0.0,
+    },
+    "exit_of_few_words": {
+        "assistant_early_exit": 1,
+        "head": "exit_of_few_words",
+        "num_assistant_tokens": 3,
+        "assistant_confidence_threshold": 0.0,
+    },
     "draft_head_with_threshold": {
         "speculation": "draft_head",
         "head": "all_words",

@@ -1,7 +1,5 @@
 """Draft heads made of tiny decoders of one layer, and engines that draft with them."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
@@ -10,6 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from optimum_dynexec.runtime import _C
 from optimum_dynexec.runtime.engine import MAX_BATCH_TOKENS
+from optimum_dynexec.runtime.heads import Head
 from optimum_dynexec.runtime.paged import prepare
 from tests.conftest import EXACT_OV_CONFIG
 
@@ -67,7 +66,7 @@ def draft_head(model, mix, token_ids=None):
     graph.add_results([feedback])
     graph.validate_nodes_and_infer_types()
     paged = _C.PagedModel([ov.Core().compile_model(graph, "CPU", EXACT_OV_CONFIG)])
-    return SimpleNamespace(paged_model=paged, token_ids=token_ids)
+    return Head(paged, token_ids, "draft", None)
 
 
 def with_draft_head(model, head):

@@ -14,6 +14,9 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
+from optimum_dynexec.heads.config import HeadConfig
+from optimum_dynexec.heads.storage import save_head
+from optimum_dynexec.heads.tensors import tensor_shapes
 from optimum_dynexec.modeling.logits_processors import PresenceFrequencyPenaltyLogitsProcessor
 
 
@@ -48,6 +51,30 @@ def save_tiny_vocabulary(directory: Path) -> LlamaForCausalLM:
     model = LlamaForCausalLM(config).eval()
     model.save_pretrained(directory)
     return model
+
+
+def save_exit_head(directory: Path, model: LlamaForCausalLM, kind: str, words: list[int] | None) -> None:
+    """An exit head after layer 0, with the model's own norm and unembedding, and random weights else."""
+    config = HeadConfig(
+        kind=kind,
+        layer=0,
+        hidden_size=model.config.hidden_size,
+        vocab_size=VOCABULARY,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=8,
+        intermediate_size=16,
+    )
+    words = list(range(VOCABULARY)) if words is None else words
+    rng = np.random.default_rng(3)
+    tensors = {
+        name: rng.standard_normal(shape).astype(np.float32) * 0.2
+        for name, shape in tensor_shapes(config, len(words)).items()
+    }
+    tensors["norm.weight"] = model.model.norm.weight.detach().numpy()
+    tensors["token_ids"] = np.array(words, np.int64)
+    directory.mkdir()
+    save_head(config, tensors, directory / f"{config.name}.safetensors")
 
 
 def sharpened(unembedding: np.ndarray) -> np.ndarray:

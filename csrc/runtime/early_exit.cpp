@@ -1,0 +1,61 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/early_exit.h"
+
+#include <cmath>
+#include <stdexcept>
+
+namespace dynexec {
+
+EarlyExit::EarlyExit(const EarlyExitParams& params, Backbone& backbone, size_t max_batch_tokens, size_t num_sequences)
+    : params_(params), criterion_(make_criterion(params.criterion, params.weights)), views_(num_sequences) {
+    if (params.thresholds.size() != params.exits.size()) {
+        throw std::invalid_argument(std::to_string(params.thresholds.size()) + " thresholds for " +
+                                    std::to_string(params.exits.size()) + " exits");
+    }
+    size_t deepest = 0;  // exits up to the last one where something may leave
+    for (size_t i = 0; i < params.exits.size(); ++i) {
+        if (std::isfinite(params.thresholds[i])) deepest = i + 1;
+        if (i > 0 && params.exits[i].segment <= params.exits[i - 1].segment) {
+            throw std::invalid_argument("Exits have to be in order of depth");
+        }
+    }
+    for (size_t i = 0; i < params.exits.size(); ++i) {
+        heads_.emplace_back();
+        if (i >= deepest || !(std::isfinite(params.thresholds[i]) || criterion_->looks_back())) continue;
+        heads_.back() = std::make_unique<ExitHead>(params.exits[i], backbone, max_batch_tokens, num_sequences);
+    }
+}
+
+void EarlyExit::begin(const std::vector<const Sequence*>& sequences) {
+    for (const Sequence* sequence : sequences) views_[sequence->index].clear();
+}
+
+void EarlyExit::predict(size_t exit, const std::vector<const Sequence*>& sequences) {
+    asked_ = sequences;
+    words_ = heads_[exit]->predict(sequences);
+}
+
+bool EarlyExit::leaves(size_t exit, size_t i, float* row, size_t vocab) {
+    const Head& head = heads_[exit]->head();
+    const Sequence& sequence = *asked_[i];
+    const float* words = words_ + i * head.model().vocab_size();
+    auto& views = views_[sequence.index];
+    // Exits that are not asked have no view, but keep their place.
+    views.resize(exit, ExitView{{}, -1});
+    const LogitsStats stats = logits_stats(words, head.model().vocab_size());
+    views.push_back({stats, stats.argmax < 0 ? -1 : head.token_ids()[static_cast<size_t>(stats.argmax)]});
+    if (stats.argmax < 0) return false;
+    if (!passes(*criterion_, criterion_->score(views, sequence.tokens.size() - 1), params_.thresholds[exit])) {
+        return false;
+    }
+    head.scatter(words, row, vocab);
+    return true;
+}
+
+void EarlyExit::release(const Sequence& sequence) {
+    for (auto& head : heads_) {
+        if (head != nullptr) head->release(sequence);
+    }
+}
+
+}  // namespace dynexec

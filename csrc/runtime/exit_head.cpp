@@ -1,0 +1,81 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/exit_head.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace dynexec {
+
+ExitHead::ExitHead(const Exit& exit, Backbone& backbone, size_t max_batch_tokens, size_t num_sequences)
+    : head_(exit.head),
+      segment_(exit.segment),
+      model_(exit.head->model()),
+      hidden_size_(model_.input_hidden_size()),
+      has_cache_(model_.has_cache()),
+      max_batch_tokens_(max_batch_tokens),
+      states_(num_sequences) {
+    const PagedModel& target = backbone.model();
+    if (segment_ + 1 >= target.num_segments()) {
+        throw std::invalid_argument("An exit head reads behind segment " + std::to_string(segment_) +
+                                    ", but the model has " + std::to_string(target.num_segments()) +
+                                    ", and behind the last one there is no exit");
+    }
+    head_->check_fits(target.vocab_size(), target.boundary_size(segment_));
+    backbone.add_tap(segment_, *this);
+}
+
+void ExitHead::ran(const Sequence& sequence, size_t first, const float* hidden_states, size_t n) {
+    State& state = states_[sequence.index];
+    if (!has_cache_) {
+        state.cached = first + n - 1;
+        state.pending.assign(hidden_states + (n - 1) * hidden_size_, hidden_states + n * hidden_size_);
+        return;
+    }
+    state.cached = std::min(state.cached, first);
+    state.pending.resize((first - state.cached) * hidden_size_);
+    state.pending.insert(state.pending.end(), hidden_states, hidden_states + n * hidden_size_);
+}
+
+void ExitHead::release(const Sequence& sequence) {
+    State& state = states_[sequence.index];
+    state.table.clear();
+    state.pending = {};
+}
+
+double ExitHead::seconds(size_t rows) const { return model_.cost_model().seconds(has_cache_ ? rows : 1); }
+
+void ExitHead::add_rows(FlatBatch& batch, const Sequence& sequence, size_t rows) {
+    State& state = states_[sequence.index];
+    // A head that takes token ids is no exit head: they are there for their number.
+    const std::vector<int64_t> ids(rows, 0);
+    if (has_cache_) model_.reserve(state.table, state.cached + rows);
+    batch.add(ids.data(), rows, state.cached, state.table.blocks(), 1);
+    const auto end = state.pending.begin() + static_cast<std::ptrdiff_t>(rows * hidden_size_);
+    batch.hidden_states.insert(batch.hidden_states.end(), state.pending.begin(), end);
+    if (!has_cache_) return;
+    state.pending.erase(state.pending.begin(), end);
+    state.cached += rows;
+}
+
+float* ExitHead::run(const FlatBatch& batch) {
+    forwards_ += 1;
+    return model_.forward(batch);
+}
+
+float* ExitHead::predict(const std::vector<const Sequence*>& sequences) {
+    FlatBatch batch;
+    // All but the last stretch of a long backlog, a prompt's above all.
+    const size_t share = std::max<size_t>(1, max_batch_tokens_ / sequences.size());
+    for (const Sequence* sequence : sequences) {
+        for (State& state = states_[sequence->index]; pending_rows(state) > share;) {
+            batch.clear();
+            add_rows(batch, *sequence, std::min(max_batch_tokens_, pending_rows(state) - share));
+            run(batch);
+        }
+    }
+    batch.clear();
+    for (const Sequence* sequence : sequences) add_rows(batch, *sequence, pending_rows(states_[sequence->index]));
+    return run(batch);
+}
+
+}  // namespace dynexec

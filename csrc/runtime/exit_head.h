@@ -1,0 +1,61 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "runtime/backbone.h"
+#include "runtime/head.h"
+
+namespace dynexec {
+
+// Where a head reads: behind `segment` of the target, which is not its last one.
+struct Exit {
+    std::shared_ptr<const Head> head;
+    size_t segment;
+};
+
+// An exit head at work on the sequences of one generate call. It predicts the token after the last one that its segment
+// has run. A head with a transformer block has a KV cache of its own; it runs every token once, when it is next asked.
+class ExitHead : public Backbone::Tap {
+public:
+    // Throws std::invalid_argument if the head does not fit the target there.
+    ExitHead(const Exit& exit, Backbone& backbone, size_t max_batch_tokens, size_t num_sequences);
+    ExitHead(const ExitHead&) = delete;
+
+    // Logits over its words after the last token of each sequence, [sequences, words], valid until the next call.
+    float* predict(const std::vector<const Sequence*>& sequences);
+    // Time to predict after `rows` new tokens.
+    double seconds(size_t rows) const;
+
+    const Head& head() const { return *head_; }
+    size_t segment() const { return segment_; }
+    size_t forwards() const { return forwards_; }
+
+    void ran(const Sequence& sequence, size_t first, const float* hidden_states, size_t n) override;
+    // Gives back what a finished sequence holds.
+    void release(const Sequence& sequence);
+
+private:
+    struct State {
+        BlockTable table;
+        size_t cached = 0;
+        std::vector<float>
+            pending;  // [rows, hidden size], of the tokens from `cached` on; without a cache, of the last
+    };
+    void add_rows(FlatBatch& batch, const Sequence& sequence, size_t rows);
+    size_t pending_rows(const State& state) const { return state.pending.size() / hidden_size_; }
+    float* run(const FlatBatch& batch);
+
+    std::shared_ptr<const Head> head_;
+    size_t segment_;
+    PagedModel& model_;
+    size_t hidden_size_;
+    bool has_cache_;
+    size_t max_batch_tokens_;
+    size_t forwards_ = 0;
+    std::deque<State> states_;  // a block table does not move
+};
+
+}  // namespace dynexec

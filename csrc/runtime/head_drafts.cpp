@@ -1,0 +1,113 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/head_drafts.h"
+
+#include <algorithm>
+#include <iterator>
+#include <stdexcept>
+
+#include "kernels/logits_stats.h"
+
+namespace dynexec {
+namespace {
+
+constexpr size_t kPositions = 8;
+constexpr double kPrior = 0.75;
+constexpr double kPriorWeight = 4.0;
+// A head that was trained on a model's output knows how sure it may be, nearly: drafts of drafts are a bit too sure.
+constexpr double kConfidence[] = {0.2, 0.4, 0.6, 0.8, 0.9, 0.97};
+constexpr size_t kConfidences = std::size(kConfidence) + 1;
+constexpr size_t kConfidencePositions = 3;
+constexpr double kTrust = 0.97;
+
+size_t context_of(double confidence) {
+    return static_cast<size_t>(std::upper_bound(std::begin(kConfidence), std::end(kConfidence), confidence) -
+                               std::begin(kConfidence));
+}
+
+}  // namespace
+
+HeadDrafts::Memory::Memory()
+    : by_position(AcceptanceTable::over_requests(1, kPositions)),
+      by_confidence(AcceptanceTable::over_requests(kConfidences, kConfidencePositions)) {}
+
+HeadDrafts::HeadDrafts(const Head& head, size_t vocab, float confidence_threshold, size_t num_sequences, Memory& memory)
+    : head_(head), vocab_(vocab), confidence_threshold_(confidence_threshold), row_(vocab) {
+    // What was learned on earlier requests fades, so that a head that had been given up is tried again.
+    memory.by_position.forget(0.8);
+    for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(memory);
+}
+
+void HeadDrafts::begin(const Sequence& sequence) {
+    State& state = states_[sequence.index];
+    state.drafted.clear();
+    state.confidence.clear();
+    state.reach = 1.0;
+    state.unsure = false;
+}
+
+double HeadDrafts::acceptance(const Sequence& sequence, size_t position) const {
+    const State& state = states_[sequence.index];
+    if (position < state.drafted.size()) return acceptance_of(state, position);
+    return state.by_position.estimate(0, position, kPrior, kPriorWeight);
+}
+
+double HeadDrafts::acceptance_of(const State& state, size_t position) const {
+    const double confidence = state.confidence[position];
+    return state.by_confidence.estimate(context_of(confidence), position, kTrust * confidence, kPriorWeight);
+}
+
+bool HeadDrafts::choose(const Proposer::Order& order, const float* words) {
+    Sequence& sequence = *order.sequence;
+    State& state = states_[sequence.index];
+    const LogitsParams& params = sequence.request.logits;
+    LogitsStats stats = logits_stats(words, head_.model().vocab_size());
+    if (stats.argmax < 0) throw std::runtime_error("A draft head gave NaN logits");
+    int64_t token = -1;
+    if (params.is_identity()) {
+        token = head_.token_ids()[static_cast<size_t>(stats.argmax)];
+    } else {
+        head_.scatter(words, row_.data(), vocab_);
+        process_logits(row_.data(), vocab_, params, sequence.counts);
+        if (!params.do_sample) {
+            stats = logits_stats(row_.data(), vocab_);
+            token = stats.argmax;
+        } else if (softmax(row_.data(), vocab_)) {
+            token = sample(row_.data(), vocab_, sequence.draft_rng);
+            stats.max_prob = row_[static_cast<size_t>(token)];
+        }
+        // The processors leave none of the tokens that the head has words for: nothing to propose.
+        state.unsure = token < 0;
+        if (token < 0) return false;
+        if (params.do_sample) sequence.draft.probs.push_back(row_);
+    }
+    sequence.draft.tokens.push_back(token);
+    sequence.counts.push(token);
+    state.drafted.push_back(token);
+    state.confidence.push_back(stats.max_prob);
+    state.reach *= acceptance_of(state, state.drafted.size() - 1);
+    const auto& eos = sequence.request.eos_token_ids;  // nothing can follow it
+    if (state.drafted.size() == order.tokens || std::find(eos.begin(), eos.end(), token) != eos.end()) return false;
+    state.unsure = state.reach < order.least_reach || stats.max_prob < confidence_threshold_;
+    return !state.unsure;
+}
+
+void HeadDrafts::end(const Proposer::Order& order) {
+    for (const int64_t token : order.sequence->draft.tokens) order.sequence->counts.pop(token);
+}
+
+void HeadDrafts::committed(const Sequence& sequence, size_t n) {
+    State& state = states_[sequence.index];
+    // Scored as far as it was drafted, not as far as it was verified: what came tells about more.
+    const int64_t* came = sequence.tokens.data() + sequence.tokens.size() - n;
+    size_t position = 0;
+    for (; position < std::min(n, state.drafted.size()); ++position) {
+        const bool accepted = state.drafted[position] == came[position];
+        state.by_confidence.observe(context_of(state.confidence[position]), position, accepted ? 1.0 : 0.0);
+        state.by_position.observe(0, position, accepted ? 1.0 : 0.0);
+        if (!accepted) return;
+    }
+    // Of such a step no more was to be had.
+    if (state.unsure && position == state.drafted.size()) state.by_position.observe(0, position, 0.0);
+}
+
+}  // namespace dynexec

@@ -1,0 +1,21 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/sequence.h"
+
+#include <algorithm>
+
+namespace dynexec {
+
+void Sequence::rollback(size_t length) {
+    // From the last segment on: what waits for a segment depends on how far the one before it is.
+    for (size_t i = segments.size(); i-- > 0;) {
+        SegmentProgress& segment = segments[i];
+        if (!segment.waiting.empty()) {
+            const size_t rows = segments[i - 1].cached - segment.cached;
+            const size_t kept = std::max(std::min(segments[i - 1].cached, length), segment.cached) - segment.cached;
+            segment.waiting.resize(segment.waiting.size() / rows * kept);
+        }
+        segment.cached = std::min(segment.cached, length);
+    }
+}
+
+}  // namespace dynexec
