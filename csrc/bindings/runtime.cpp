@@ -119,6 +119,15 @@ void bind_runtime(py::module_& m) {
              py::arg("max_cache_tokens") = 0)
         .def("warm_up", locked(&PagedModel::warm_up))
         .def("profile", locked(&PagedModel::profile))
+        .def(
+            "add_copiers",
+            [](PagedModel& model, const std::vector<ov::CompiledModel>& copiers) {
+                py::gil_scoped_release release;
+                std::lock_guard<std::mutex> lock(model.mutex());
+                model.add_copiers(copiers);
+            },
+            py::arg("copiers"))
+        .def_property_readonly("has_copiers", &PagedModel::has_copiers)
         .def_property_readonly("vocab_size", &PagedModel::vocab_size)
         .def_property_readonly("num_segments", &PagedModel::num_segments)
         .def_property_readonly("hidden_size", &PagedModel::hidden_size)
@@ -163,7 +172,8 @@ void bind_runtime(py::module_& m) {
         .def_property(
             "bias", [](const EarlyExitParams& params) { return params.weights.bias; },
             [](EarlyExitParams& params, std::vector<double> bias) { params.weights.bias = std::move(bias); })
-        .def_readwrite("prefill", &EarlyExitParams::prefill);
+        .def_readwrite("prefill", &EarlyExitParams::prefill)
+        .def_readwrite("copy_kv", &EarlyExitParams::copy_kv);
 
     py::class_<DecodeLoop>(m, "DecodeLoop")
         .def(py::init<PagedModel&, size_t>(), py::arg("target"), py::arg("max_batch_tokens"), py::keep_alive<1, 2>())

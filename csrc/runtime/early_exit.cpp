@@ -12,6 +12,9 @@ EarlyExit::EarlyExit(const EarlyExitParams& params, Backbone& backbone, size_t m
         throw std::invalid_argument(std::to_string(params.thresholds.size()) + " thresholds for " +
                                     std::to_string(params.exits.size()) + " exits");
     }
+    if (params.copy_kv && !backbone.model().has_copiers()) {
+        throw std::invalid_argument("The model was loaded without what copies keys and values: see add_copiers");
+    }
     size_t deepest = 0;  // exits up to the last one where something may leave
     for (size_t i = 0; i < params.exits.size(); ++i) {
         if (std::isfinite(params.thresholds[i])) deepest = i + 1;

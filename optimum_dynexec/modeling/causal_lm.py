@@ -353,6 +353,9 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     def _early_exit_params(self, early_exit: EarlyExitConfig | str) -> Any:
         assert self.engine is not None
         if early_exit != "calibrated":
+            copies = isinstance(early_exit, EarlyExitConfig) and early_exit.kv == "copy"
+            if copies and self.engine.exit_heads and self.dynexec_config is not None:
+                self.engine.add_copiers(list(self.dynexec_config.hidden_state_names.values()))
             return early_exit_params(early_exit, self.engine, self.model_save_dir)
         # Once: the whole model is read to see that it is the one that was calibrated.
         if self._calibrated is None or self._calibrated[0] is not self.engine:

@@ -44,6 +44,7 @@ def early_exit_params(early_exit: EarlyExitConfig | str, engine: Engine, directo
     params.exits = [engine.exit(layer) for layer in layers]
     params.criterion = early_exit.criterion
     params.prefill = early_exit.prefill
+    params.copy_kv = early_exit.kv == "copy"
     criterion = load_criterion(early_exit.criterion, directory)
     if isinstance(criterion, ClassifierCriterion):
         if list(criterion.layers) != layers:
