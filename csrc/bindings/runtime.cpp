@@ -142,8 +142,12 @@ void bind_runtime(py::module_& m) {
                                [](const PagedModel& model) { return model.cost_model().switch_seconds(); });
 
     py::class_<Head, std::shared_ptr<Head>>(m, "Head")
-        .def(py::init<std::shared_ptr<PagedModel>, std::vector<int64_t>>(), py::arg("paged_model"),
-             py::arg("token_ids"))
+        .def(py::init([](std::shared_ptr<PagedModel> model, std::vector<int64_t> token_ids,
+                         const std::optional<std::vector<double>>& weights) {
+                 auto stop_classifier = weights ? std::make_optional<StopClassifier>(*weights) : std::nullopt;
+                 return std::make_shared<Head>(std::move(model), std::move(token_ids), std::move(stop_classifier));
+             }),
+             py::arg("paged_model"), py::arg("token_ids"), py::arg("stop_classifier") = std::nullopt)
         .def_property_readonly("token_ids", &Head::token_ids);
     py::class_<Exit>(m, "Exit").def(
         py::init([](std::shared_ptr<const Head> head, size_t segment) { return Exit{std::move(head), segment}; }),

@@ -110,7 +110,7 @@ private:
                 std::vector<Proposer::Order> orders;
                 for (const auto& plan : step_.plans) {
                     if (plan.proposer == proposer.get())
-                        orders.push_back({plan.sequence, plan.tokens, plan.least_reach});
+                        orders.push_back({plan.sequence, plan.tokens, plan.least_reach, plan.learned_stop});
                 }
                 if (!orders.empty()) proposer->propose(orders);
             }

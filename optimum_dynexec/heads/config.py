@@ -1,6 +1,7 @@
 """What a head is like, apart from its weights."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -29,6 +30,9 @@ class HeadConfig:
         rank (`int`, *optional*, defaults to 0): of the kind `"adapter"`.
         shares_unembedding (`bool`, *optional*, defaults to `True`):
             Whether the head uses the backbone's rows to go from hidden states to its words.
+        stop_classifier (`tuple[float, ...]`, *optional*):
+            3 weights and a bias, from [`~heads.stop_classifier.fit_stop_classifier`]: tells how probable it is that a
+            drafted token is accepted. The schedule `"disco"` needs it.
         format_version (`int`, *optional*, defaults to 1): of the file.
 
     Raises:
@@ -48,6 +52,7 @@ class HeadConfig:
     norm_eps: float = 1e-5
     rank: int = 0
     shares_unembedding: bool = True
+    stop_classifier: tuple[float, ...] | None = None
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -74,6 +79,12 @@ class HeadConfig:
                 f"`num_attention_heads` must be a multiple of `num_key_value_heads`, but they are "
                 f"{self.num_attention_heads} and {self.num_key_value_heads}"
             )
+
+        if self.stop_classifier is not None:
+            weights = tuple(float(weight) for weight in self.stop_classifier)
+            if len(weights) != 4 or not all(map(math.isfinite, weights)):
+                raise ValueError(f"`stop_classifier` must be 4 finite numbers, but it is {self.stop_classifier!r}")
+            object.__setattr__(self, "stop_classifier", weights)
 
     @property
     def name(self) -> str:

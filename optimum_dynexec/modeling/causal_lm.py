@@ -271,7 +271,9 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 model. `"calibrated"`: by the thresholds in `dynexec_config.json` that `optimum-cli dynexec calibrate`
                 has found, with their guarantee. Excludes speculation.
             num_assistant_tokens_schedule (`str`, *optional*):
-                transformers' `"constant"`, `"heuristic"`, `"heuristic_transient"`, or `"auto"`.
+                transformers' `"constant"`, `"heuristic"`, `"heuristic_transient"`, or `"auto"`; `"disco"` has heads
+                end a draft by the classifier they were trained with (arXiv 2405.04304), at
+                `assistant_confidence_threshold`.
             seed (`int`, *optional*):
                 For sampling, from 0 to 2**64 - 1. Unset, it is drawn from torch's generator, so
                 `transformers.set_seed` works. Prompt lookup does not change the tokens that a seed gives; an assistant
@@ -303,6 +305,9 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             has_draft_head=engine is not None and engine.draft_head is not None,
             exit_layers=[] if engine is None else list(engine.exit_heads),
         )
+
+        if engine is not None and speculation_config.schedule == "disco":
+            self._check_stop_classifiers(speculation_config, engine)
 
         if presence_penalty != 0.0 or frequency_penalty != 0.0:
             length = _prompt_length(inputs, kwargs)
@@ -349,6 +354,23 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         if config.return_dict_in_generate:
             return DynExecGenerateOutput(sequences=sequences, dynexec=self.last_stats)
         return sequences
+
+    @staticmethod
+    def _check_stop_classifiers(config: SpeculationConfig, engine: Engine) -> None:
+        heads = [engine.exit_heads[layer] for layer in config.exit_layers]
+        heads += [engine.draft_head] if config.draft_head and engine.draft_head is not None else []
+        if not heads:
+            raise ValueError("`num_assistant_tokens_schedule='disco'` needs a draft head or exit heads that draft")
+        missing = [
+            "draft head" if head.layer is None else f"exit head after layer {head.layer}"
+            for head in heads
+            if head.stop_classifier is None
+        ]
+        if missing:
+            raise ValueError(
+                f"`num_assistant_tokens_schedule='disco'` needs heads with a stop classifier, but the {missing[0]} has"
+                " none: train it again with `optimum-cli dynexec train-heads`"
+            )
 
     def _early_exit_params(self, early_exit: EarlyExitConfig | str) -> Any:
         assert self.engine is not None
