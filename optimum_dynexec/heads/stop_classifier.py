@@ -30,8 +30,8 @@ def draft_observations(batches: Batches, indices: list[int]) -> tuple[np.ndarray
     was_training = head.training
     head.eval()
     steps = DRAFT_STEPS if head.config.kind == "draft" else 1
-    seen: list[np.ndarray] = []
-    accepted: list[np.ndarray] = []
+    seen = [np.zeros((0, len(FEATURES)))]
+    accepted = [np.zeros(0, bool)]
     for chosen in batches.indices(indices):
         batch, labels, _ = batches.batch(chosen)
         stands = torch.ones(len(labels), dtype=torch.bool)

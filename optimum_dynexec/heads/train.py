@@ -193,8 +193,10 @@ def _train(
     start = time.perf_counter()
     trainer = HeadTrainer(head, features, embedding, args, checkpoint, progress)
     agreement, history = trainer.train()
-    # On texts that the head was not trained on: it is right on the others more often than it will be.
-    stop_classifier = fit_stop_classifier(*draft_observations(trainer.batches, trainer.held_out))
+    # On texts that the head was not trained on: it is right on the others more often than it will be. Of given texts
+    # there are none, as the model would not have written them.
+    seen, accepted = draft_observations(trainer.batches, trainer.held_out)
+    stop_classifier = fit_stop_classifier(seen, accepted) if len(seen) else None
     seconds = time.perf_counter() - start
     parameters = sum(p.numel() for p in head.parameters())
     card = {**card, "agreement": asdict(agreement), "history": history, "seconds": round(seconds, 1)}

@@ -83,6 +83,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     _max_cache_tokens: int | None = None
     _heads: Mapping[str, HeadModel] = MappingProxyType({})
     _other_heads: bool = False
+    _cut: bool = True
     _calibrated: tuple[Engine, Any] | None = None
 
     @classmethod
@@ -112,7 +113,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 with speculation equals plain decoding token for token.
             exit_layers (`list[int]`, *optional*):
                 Layers after which the model is cut into segments. Unset: those of `dynexec_config.json` and of the
-                exit heads in `heads`. Exit heads at other layers are not used.
+                exit heads in `heads`; with a draft head, only when a call asks for an exit, which then takes as long
+                as loading. Exit heads at other layers are not used.
             heads (`str` or `Path`, *optional*):
                 Trained heads to use beside those that the directory has, or in their place: a safetensors file, or a
                 directory with some. Saving the model saves them too.
@@ -158,6 +160,10 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         if not compile_only:
             model.dynexec_config = model._load_dynexec_config(exit_layers)
             model._load_heads(heads, exit_layers is None)
+            # Segments cost a few percent of every pass. Beside a draft head, exits are not what drafts best: the model
+            # is then cut when a call asks for an exit.
+            drafts = any(head_config(head.model).kind == "draft" for head in model._heads.values())
+            model._cut = exit_layers is not None or not drafts
         model._max_cache_tokens = max_cache_tokens
         if compile_now and not compile_only:
             model.compile()
@@ -202,16 +208,28 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
 
     def _boundaries(self) -> list[str]:
         config = self.dynexec_config
-        return [] if config is None else [config.hidden_state_names[layer] for layer in config.exit_layers]
+        return [] if config is None else [config.hidden_state_names[layer] for layer in self._exit_layers()]
+
+    def _exit_layers(self) -> list[int]:
+        """The layers that the engine is cut after."""
+        return list(self.dynexec_config.exit_layers) if self.dynexec_config is not None and self._cut else []
+
+    def _cut_for_exits(self) -> None:
+        """Makes the engine anew if the exits are there, but not in it. It stays so."""
+        with self._lock:
+            if self._cut or not any(head_config(head.model).layer is not None for head in self._heads.values()):
+                return
+            logger.info("The model is compiled anew, cut after its exit layers.")
+            self._cut, self._engine = True, None
 
     def _layers(self) -> list[int]:
         """The last layer of each of the engine's segments."""
         config = self.dynexec_config
-        return [] if config is None else [*config.exit_layers, len(config.hidden_state_names) - 1]
+        return [] if config is None else [*self._exit_layers(), len(config.hidden_state_names) - 1]
 
     def _usable_heads(self) -> list[ov.Model]:
         """The draft head, and the exit heads at layers that the model is cut after."""
-        layers = [None, *self.dynexec_config.exit_layers] if self.dynexec_config is not None else []
+        layers = [None, *self._exit_layers()] if self.dynexec_config is not None else []
         return [head.model for head in self._heads.values() if head_config(head.model).layer in layers]
 
     def compile(self) -> None:
@@ -295,6 +313,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         if kwargs.get("assistant_tokenizer") is not None:
             raise ValueError("An assistant with another tokenizer is not supported: leave out `assistant_tokenizer`")
         speculation_asked = speculation not in (None, "auto") or any(value is not None for value in given.values())
+        if early_exit is not None or speculation == "early_exit" or given["assistant_early_exit"] is not None:
+            self._cut_for_exits()
         engine = self.engine
         if early_exit is not None and (speculation_asked or assistant_model is not None):
             raise ValueError("`early_exit` and speculation exclude each other: leave out the arguments of one of them")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from optimum_dynexec.heads import load_head
+from optimum_dynexec.heads.continuations import ContinuationArguments
 from optimum_dynexec.heads.train import train_heads
 from optimum_dynexec.heads.trainer import HeadTrainer, TrainingArguments
 from tests.tiny_models import TEXT
@@ -18,7 +19,7 @@ OPTIONS = {
     "layers": [1],
     "kind": "norm",
     "draft_head": False,
-    "continuations": "text",
+    "continuation_arguments": ContinuationArguments(max_new_tokens=12, sampled_every=0),
     "training_arguments": TrainingArguments(epochs=4, batch_rows=64, eval_ratio=0.2, patience=99),
     "progress": False,
 }

@@ -1,5 +1,6 @@
 """Early exit proper: tokens leave the model before its last layer."""
 
+import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -11,8 +12,10 @@ from transformers import LlamaForCausalLM
 from optimum_dynexec import export_dynexec
 from optimum_dynexec.early_exit import EarlyExitConfig, criterion_names
 from optimum_dynexec.early_exit.criteria.classifier import ClassifierCriterion
+from optimum_dynexec.heads.storage import save_head
 from optimum_dynexec.runtime import _C
-from tests.speculative.tiny_exits import LAYERS, VOCABULARY, load_with_heads, save_exit_head, save_model
+from tests.heads.reference import random_head
+from tests.speculative.tiny_exits import HIDDEN, LAYERS, VOCABULARY, load_with_heads, save_exit_head, save_model
 from tests.tiny_models import TEXT, build_tokenizer
 
 
@@ -364,6 +367,41 @@ def test_what_is_not_accepted_is_named(arguments, named, models):
         models("norm").generate(torch.tensor([[5, 6]]), **arguments)
     with pytest.raises(TypeError, match="EarlyExitConfig"):
         models("norm").generate(torch.tensor([[5, 6]]), early_exit=0.9)
+
+
+@pytest.fixture(scope="module")
+def with_draft_head(models, tmp_path_factory):
+    """`load(**arguments)`: the model "norm", with a draft head beside its exit heads."""
+    directory = models("norm").model_save_dir
+    heads = shutil.copytree(directory.parent / "heads-norm", tmp_path_factory.mktemp("with-draft") / "heads")
+    config, tensors, _ = random_head("draft", words=50, hidden_size=HIDDEN, vocab_size=VOCABULARY)
+    save_head(config, tensors, heads / f"{config.name}.safetensors")
+    return lambda **arguments: load_with_heads(directory, heads, **arguments)
+
+
+def test_beside_a_draft_head_the_model_is_cut_when_an_exit_is_asked_for(with_draft_head, models):
+    model, inputs = with_draft_head(), encode(TEXT[0])
+    plain = model.generate(**inputs, **PLAIN)
+    assert model.engine.paged_model.num_segments == 1
+    assert torch.equal(model.generate(**inputs, **{**PLAIN, "speculation": "auto"}), plain)
+    assert {p.name for p in model.last_stats.proposers} == {"prompt_lookup", "draft_head"}
+    assert model.engine.paged_model.num_segments == 1
+    config = leave("max_prob", 0.4)
+    assert torch.equal(generate(model, inputs, config), generate(models("norm"), inputs, config))
+    assert model.engine.paged_model.num_segments == 3
+    engine = model.engine
+    for arguments in ({"speculation": "auto"}, {"speculation": "early_exit"}, {"speculation": "draft_head"}):
+        assert torch.equal(model.generate(**inputs, **{**PLAIN, **arguments}), plain)
+    assert model.engine is engine
+
+
+@pytest.mark.parametrize("texts", [TEXT[:1], (TEXT[1], "a", TEXT[3][:20])], ids=["one", "three"])
+def test_auto_mixes_all_there_is(texts, with_draft_head):
+    model, inputs = with_draft_head(exit_layers=[0, 2]), encode(*texts)
+    assert model.engine.paged_model.num_segments == 3
+    plain = model.generate(**inputs, **PLAIN)
+    assert torch.equal(model.generate(**inputs, **{**PLAIN, "speculation": "auto"}), plain)
+    assert [p.name for p in model.last_stats.proposers] == ["prompt_lookup", "draft_head", "early_exit", "early_exit"]
 
 
 def test_a_model_without_heads_says_how_to_get_some(tiny_model):

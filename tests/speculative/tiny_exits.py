@@ -88,9 +88,9 @@ def save_exit_head(
     save_head(config, tensors, directory / f"{config.name}.safetensors")
 
 
-def load_with_heads(directory: Path, heads: Path) -> DynExecModelForCausalLM:
+def load_with_heads(directory: Path, heads: Path, **arguments) -> DynExecModelForCausalLM:
     """In float32, heads and their weights too: they are compared with references."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "default_ov_config", lambda *_: {"INFERENCE_PRECISION_HINT": "f32"})
         patch.setattr(causal_lm, "make_heads", partial(make_heads, weight_format="fp32"))
-        return DynExecModelForCausalLM.from_pretrained(directory, precision="exact", heads=heads)
+        return DynExecModelForCausalLM.from_pretrained(directory, precision="exact", heads=heads, **arguments)
