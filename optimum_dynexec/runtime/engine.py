@@ -11,6 +11,7 @@ from ..heads.ir import head_config
 from .copiers import make_copier
 from .heads import Head, compile_head, default_ov_config
 from .memory import released_weights
+from .merged_products import merge_products
 from .paged import prepare
 from .segments import cut
 
@@ -74,7 +75,9 @@ class Engine:
         self._compile = lambda made: core.compile_model(made, device, dict(ov_config))
         self._weights_path = weights_path
         drafts = any(head_config(head).kind == "draft" for head in heads)
-        segments = cut(prepare(model, last_hidden_states=drafts), list(boundaries))
+        paged = prepare(model, last_hidden_states=drafts)
+        merge_products(paged)
+        segments = cut(paged, list(boundaries))
         self._later_segments = segments[1:]
         # What makes the backbone exact is of no use to heads.
         common = {name: value for name, value in ov_config.items() if name not in EXACT_OV_CONFIG}

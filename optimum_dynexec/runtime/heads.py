@@ -14,6 +14,7 @@ from openvino._offline_transformations import paged_attention_transformation
 from ..heads.backbone_graph import embeddings
 from ..heads.ir import HIDDEN_STATES, TOKEN_IDS, head_config
 from . import _C
+from .merged_products import merge_products
 from .paged import select_logits
 
 
@@ -68,6 +69,7 @@ def compile_head(
     """
     config = head_config(model)
     paged, token_ids = prepare_head(model, backbone)
+    merge_products(paged)
     compiled = ov.Core().compile_model(paged, device, dict(ov_config))
     paged_model = _C.PagedModel([compiled], max_cache_tokens or 0)
     return Head(paged_model, token_ids, config.kind, config.layer, config.stop_classifier)
