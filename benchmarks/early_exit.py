@@ -131,9 +131,8 @@ def main(argv: list[str] | None = None) -> None:
         measured.append(replace(point, **figures))
     points = measured
     print(f"\n{len(prompts)} questions, up to {args.max_new_tokens} tokens, {args.precision} precision, kv={args.kv}")
-    print(
-        f"plain decoding: {plain:.1f} tokens/s; median {median(seconds for seconds, *_ in times[-1]):.2f} s a question\n"
-    )
+    usual = median(seconds for seconds, *_ in times[-1])
+    print(f"plain decoding: {plain:.1f} tokens/s; median {usual:.2f} s a question\n")
     print(_table(points, len(prompts)))
     if args.figure:
         _draw(points, args.figure, f"{args.model.name}, {args.precision}, {len(prompts)} questions of Spec-Bench")
