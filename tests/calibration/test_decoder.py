@@ -238,7 +238,8 @@ def lightly_wrong(predictions, labels):  # so that the classifier becomes anothe
 
 DynExecConfig.save_pretrained = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
 recording = RecordingArguments(max_new_tokens=9, precision="exact")
-calibrate_decoder(sys.argv[1], data=[sys.argv[2]], recording=recording, progress=False, **{**RISK, "risk": lightly_wrong})
+RISK["risk"] = lightly_wrong
+calibrate_decoder(sys.argv[1], data=[sys.argv[2]], recording=recording, progress=False, **RISK)
 """
 
 
