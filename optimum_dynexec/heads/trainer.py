@@ -148,7 +148,8 @@ class HeadTrainer:
                     break
         self._load_best()
         assert best is not None
-        return Agreement(**{name: best[name] for name in ("first", "accepted", "steps", "tokens", "by_step")}), history
+        figures = {name: best[name] for name in ("first", "accepted", "steps", "tokens")}
+        return Agreement(**figures, by_step=tuple(best["by_step"])), history  # a list, if read from a checkpoint
 
     def _loss(self, batch: Batch, labels: torch.Tensor, label_features: torch.Tensor, steps: int) -> torch.Tensor:
         head, device = self.head, self.args.device
