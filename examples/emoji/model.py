@@ -128,7 +128,5 @@ def make_pipeline(
 
 def encode_names(tokenizer: CLIPTokenizer, names: Sequence[str]) -> torch.Tensor:
     """Token ids `[n, 16]`, int64, padded as the pipeline pads."""
-    tokens = tokenizer(
-        list(names), padding="max_length", max_length=MAX_LENGTH, truncation=True, return_tensors="pt"
-    )
+    tokens = tokenizer(list(names), padding="max_length", max_length=MAX_LENGTH, truncation=True, return_tensors="pt")
     return tokens.input_ids

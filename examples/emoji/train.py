@@ -55,7 +55,9 @@ def train(
     ema = {n: p.detach().clone() for n, p in module.named_parameters()}
     path = args.work / f"{name}.safetensors"
     done = load_state(path, module, optimizer, ema)
-    print(f"{name}: {sum(p.numel() for p in module.parameters()):,} parameters, {done} of {steps} steps done", flush=True)
+    print(
+        f"{name}: {sum(p.numel() for p in module.parameters()):,} parameters, {done} of {steps} steps done", flush=True
+    )
 
     def with_averages(action: Callable[[], None]) -> None:
         own = {n: p.detach().clone() for n, p in module.named_parameters()}
@@ -135,7 +137,9 @@ def main() -> None:
         latents = latents * vae.config.scaling_factor
         decoded = torch.cat([vae.decode(part / vae.config.scaling_factor).sample for part in latents.split(64)])
         mse = (decoded.clamp(-1, 1) - images).square().mean().item() / 4
-    print(f"vae: PSNR {-10 * torch.log10(torch.tensor(mse)):.2f} dB, scale {vae.config.scaling_factor:.4f}", flush=True)
+    print(
+        f"vae: PSNR {-10 * torch.log10(torch.tensor(mse)):.2f} dB, scale {vae.config.scaling_factor:.4f}", flush=True
+    )
 
     denoiser = Denoiser(make_unet(), make_text_encoder(tokenizer)).to(args.device)
     scheduler = make_scheduler()
@@ -152,8 +156,9 @@ def main() -> None:
 
     def write() -> None:
         pipeline = make_pipeline(vae, denoiser.text_encoder, tokenizer, denoiser.unet)
-        half = make_pipeline(*(_half(part) for part in (pipeline.vae, pipeline.text_encoder)), tokenizer,
-                             _half(pipeline.unet))
+        half = make_pipeline(
+            *(_half(part) for part in (pipeline.vae, pipeline.text_encoder)), tokenizer, _half(pipeline.unet)
+        )
         half.save_pretrained(args.output)
 
     train("denoiser", denoiser, denoiser_loss, args, args.steps, 5e-4, 0.999, write)

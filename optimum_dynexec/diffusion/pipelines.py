@@ -2,6 +2,8 @@
 
 import functools
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 from diffusers.utils import BaseOutput
@@ -11,6 +13,10 @@ from optimum.intel.openvino.modeling_diffusion import OVDiffusionPipeline, OVPip
 from .config import DynExecDiffusionConfig
 from .session import DenoisingSession
 from .statistics import DiffusionStats
+from .step_saver.config import STEP_SAVER_DIRECTORY
+from .step_saver.inference import StepPredictor
+from .step_saver.storage import copy_predictor
+from .steps import resolve_steps
 
 
 # Of those of `from_pretrained`, what says where a repository's files come from.
@@ -25,6 +31,9 @@ class DynExecDiffusionPipeline:
     Args of a call, beside the pipeline's own:
         dynexec ([`DynExecDiffusionConfig`] or `dict`, *optional*):
             What the call may do without. By default nothing, and the pictures are optimum-intel's.
+        num_inference_steps (`int` or `"auto"`, *optional*):
+            `"auto"`: as many as the prompts need, by the predictor that `optimum-cli dynexec train-steps` puts beside
+            the pipeline. A batch takes the largest count of its prompts.
 
     A call's output has statistics of the call as `output.dynexec` ([`DiffusionStats`]); with `return_dict=False` they
     are in `pipe.last_dynexec`. Calls of one pipeline from several threads take turns.
@@ -55,7 +64,8 @@ class DynExecDiffusionPipeline:
         arguments = {name: kwargs[name] for name in _HUB_ARGUMENTS if name in kwargs}
         config = OVPipelineForTask.load_config(model_id, **arguments)
         name = (config[0] if isinstance(config, tuple) else config)["_class_name"]
-        return compose(cls, cls._ov_class(name)).from_pretrained(model_id, **kwargs)
+        ours: Any = cls
+        return compose(ours, cls._ov_class(name)).from_pretrained(model_id, **kwargs)
 
     @classmethod
     def _ov_class(cls, class_name: str) -> type:
@@ -63,14 +73,42 @@ class DynExecDiffusionPipeline:
 
     def __call__(self, *args: Any, dynexec: Any = None, **kwargs: Any) -> Any:
         config = DynExecDiffusionConfig.resolve(dynexec)
+        started = time.perf_counter()
+        args, kwargs, predicted = resolve_steps(self, args, kwargs)
+        predicting = time.perf_counter() - started
         # Schedulers have a state, and so has the session.
         with self.__dict__.setdefault("_dynexec_lock", threading.RLock()):
             with DenoisingSession(self, config) as session:
                 output = super().__call__(*args, **kwargs)  # type: ignore[misc]
+            if predicted is not None:
+                session.stats.steps_predicted = predicted
+                session.stats.seconds["step_predictor"] = predicting
+                session.stats.seconds["total"] += predicting
             self.__dict__["last_dynexec"] = session.stats
         if isinstance(output, BaseOutput):
             output.dynexec = session.stats
         return output
+
+    @functools.cached_property
+    def step_predictor(self) -> StepPredictor:
+        """
+        The predictor beside the pipeline.
+
+        Raises:
+            `FileNotFoundError`: if there is none; the message says how to train one.
+        """
+        return StepPredictor.beside(self._model_directory())
+
+    def _model_directory(self) -> Path:
+        directory: Any = self.model_save_dir  # type: ignore[attr-defined]
+        return Path(getattr(directory, "name", directory) if not isinstance(directory, Path) else directory)
+
+    def _save_pretrained(self, save_directory: str | Path) -> None:
+        super()._save_pretrained(save_directory)  # type: ignore[misc]
+        source = self._model_directory() / STEP_SAVER_DIRECTORY
+        target = Path(save_directory) / STEP_SAVER_DIRECTORY
+        if source.is_dir() and source.resolve() != target.resolve():
+            copy_predictor(source, target)
 
 
 class _TaskPipeline(DynExecDiffusionPipeline):
@@ -100,7 +138,7 @@ class DynExecPipelineForInpainting(_TaskPipeline):
 
 
 @functools.cache
-def compose(ours: type, base: type) -> type:
+def compose(ours: Any, base: Any) -> Any:
     """
     Puts our class before one of optimum-intel's.
 

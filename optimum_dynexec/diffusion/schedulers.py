@@ -67,9 +67,7 @@ def by_solver(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch
     if scheduler.config.prediction_type == "flow_prediction":
         return sample - sigma * output
     alpha_t, sigma_t = scheduler._sigma_to_alpha_sigma_t(sigma)
-    return _clipped(
-        scheduler, _from_alpha_sigma(scheduler.config.prediction_type, output, sample, alpha_t, sigma_t)
-    )
+    return _clipped(scheduler, _from_alpha_sigma(scheduler.config.prediction_type, output, sample, alpha_t, sigma_t))
 
 
 def by_flow(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor, _: Any) -> torch.Tensor:
@@ -77,7 +75,9 @@ def by_flow(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.T
     return sample - _current_sigma(scheduler).to(sample.dtype) * output
 
 
-def from_result(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor, result: Any) -> torch.Tensor:
+def from_result(
+    scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor, result: Any
+) -> torch.Tensor:
     """Latent consistency models return it (arXiv 2310.04378)."""
     return result[1] if isinstance(result, tuple) else result.denoised
 

@@ -93,10 +93,9 @@ class DenoisingSession:
             with self._phase("policies"):
                 self._plan_step()
         guided = self._runs & ~self._unguided
-        if halves:
-            wanted = np.concatenate([guided, self._runs])
-        else:
-            wanted = guided if call == 1 else self._runs
+        # The unconditional half comes first, the unconditional call second.
+        calls = (self._runs, guided)
+        wanted = np.concatenate([guided, self._runs]) if halves else calls[min(call, 1)]
         timestep = float(torch.as_tensor(inputs["timestep"]).flatten()[0])
         computed = self._compute(original, inputs, wanted)
         with self._phase("policies"):
@@ -130,6 +129,8 @@ class DenoisingSession:
         self._finished = np.zeros(num_samples, dtype=bool)
         self._ran = np.zeros(num_samples, dtype=bool)
         self._final: torch.Tensor | None = None
+        self._output_shape = torch.Size()  # of a row
+        self._conditional = torch.empty(0)  # output of a step's first call
         self.stats.steps_run = [0] * num_samples
         self.stats.steps_reused = [0] * num_samples
         self.stats.stopped_at = [None] * num_samples
@@ -159,7 +160,9 @@ class DenoisingSession:
         self.stats.network_rows += rows
         return result
 
-    def _compute(self, original: Callable[..., Any], inputs: dict[str, Any], wanted: np.ndarray) -> torch.Tensor | None:
+    def _compute(
+        self, original: Callable[..., Any], inputs: dict[str, Any], wanted: np.ndarray
+    ) -> torch.Tensor | None:
         """Runs the network for the wanted rows. `None` if there are none."""
         count = int(wanted.sum())
         if not count:
@@ -178,7 +181,7 @@ class DenoisingSession:
     def _fill(
         self, computed: torch.Tensor | None, wanted: np.ndarray, call: int, halves: bool, timestep: float
     ) -> torch.Tensor:
-        """The output for the whole batch: computed, extrapolated, conditional in the place of both, or of no matter."""
+        """The output for the whole batch: computed, extrapolated, conditional for both, or of no matter."""
         indices = np.flatnonzero(wanted)
         if computed is not None and self._history is not None:
             self._history.record(call, indices, timestep, computed)

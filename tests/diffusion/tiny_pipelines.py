@@ -176,7 +176,13 @@ def flux() -> diffusers.DiffusionPipeline:
         axes_dims_rope=[2, 2, 4],
     )
     t5 = transformers.T5Config(
-        vocab_size=len(tokenizer_2), d_model=WIDTH, d_kv=8, d_ff=32, num_layers=1, num_heads=2, is_encoder_decoder=False
+        vocab_size=len(tokenizer_2),
+        d_model=WIDTH,
+        d_kv=8,
+        d_ff=32,
+        num_layers=1,
+        num_heads=2,
+        is_encoder_decoder=False,
     )
     return diffusers.FluxPipeline(
         transformer=transformer,
@@ -262,6 +268,4 @@ def export_tiny_pipeline(source: Path, directory: Path) -> None:
     from optimum.intel import OVConfig
 
     task = "inpainting" if "inpaint" in source.name else "text-to-image"
-    main_export(
-        str(source), output=directory, task=task, library_name="diffusers", ov_config=OVConfig(dtype="fp32")
-    )
+    main_export(str(source), output=directory, task=task, library_name="diffusers", ov_config=OVConfig(dtype="fp32"))
