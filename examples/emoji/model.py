@@ -1,4 +1,4 @@
-"""The parts of the emoji model: a `StableDiffusionPipeline` of some six million parameters."""
+"""The parts of the emoji model: a `StableDiffusionPipeline` of some seven million parameters."""
 
 from collections.abc import Sequence
 

@@ -73,7 +73,6 @@ class DenoisingSession:
     def __exit__(self, *exception: Any) -> None:
         self._stack.close()
         self.seconds["total"] = time.perf_counter() - self._started
-        self.stats.steps_planned = self._step
         self.stats.seconds = self.seconds
 
     # What the pipeline calls
@@ -124,6 +123,7 @@ class DenoisingSession:
     def _begin(self, num_samples: int) -> None:
         # Pipelines say how many steps they take, which for images to start from are fewer than the scheduler has.
         self._num_steps = int(getattr(self.pipeline, "_num_timesteps", None) or len(self.pipeline.scheduler.timesteps))
+        self.stats.steps_planned = self._num_steps
         run = Run(num_samples, self._num_steps)
         self._policies = [POLICIES[name](config, run) for name, config in self.config.policies.items()]
         self._finished = np.zeros(num_samples, dtype=bool)

@@ -31,6 +31,15 @@ def make(name: str, prediction: str):
     options = {"prediction_type": prediction} if prediction != "flow" else {}
     if prediction == "flow_prediction":
         options["use_flow_sigmas"] = True
+    if name in (
+        "EulerDiscreteScheduler",
+        "EulerAncestralDiscreteScheduler",
+        "HeunDiscreteScheduler",
+        "LMSDiscreteScheduler",
+    ):
+        options["timestep_spacing"] = "leading"  # whole timesteps, of which the noise level is known exactly
+    if name == "PNDMScheduler":
+        options["skip_prk_steps"] = True
     if name in ("DDIMScheduler", "DDPMScheduler", "LCMScheduler"):
         options["clip_sample"] = False
     return getattr(diffusers, name)(**options)

@@ -146,7 +146,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(trained, monkeypatch):
 
 
 def test_steps_by_prompt(trained):
-    directory, config, _, _ = trained
+    directory = trained[0]
     pipeline = DynExecDiffusionPipeline.from_pretrained(directory, export=False)
     predicted = pipeline.step_predictor.predict(PROMPTS[:3])
     output = call(pipeline, "stable-diffusion", 3, "auto")
