@@ -49,6 +49,13 @@ def _clip_config(tokenizer: Any, **options: Any) -> transformers.CLIPTextConfig:
     )
 
 
+def _t5(tokenizer: Any, width: int) -> transformers.T5EncoderModel:
+    config = transformers.T5Config(
+        vocab_size=len(tokenizer), d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2, is_encoder_decoder=False
+    )
+    return transformers.T5EncoderModel(config)
+
+
 def _vae(latent_channels: int = 4, **options: Any) -> diffusers.AutoencoderKL:
     return diffusers.AutoencoderKL(
         block_out_channels=(8, 16),
@@ -136,7 +143,7 @@ def stable_diffusion_xl() -> diffusers.DiffusionPipeline:
 
 
 def stable_diffusion_3() -> diffusers.DiffusionPipeline:
-    tokenizer = clip_tokenizer()
+    tokenizer, tokenizer_3 = clip_tokenizer(), t5_tokenizer()
     transformer = diffusers.SD3Transformer2DModel(
         sample_size=8,
         patch_size=1,
@@ -157,8 +164,8 @@ def stable_diffusion_3() -> diffusers.DiffusionPipeline:
         tokenizer=tokenizer,
         text_encoder_2=transformers.CLIPTextModelWithProjection(_clip_config(tokenizer)),
         tokenizer_2=clip_tokenizer(),
-        text_encoder_3=None,
-        tokenizer_3=None,
+        text_encoder_3=_t5(tokenizer_3, 2 * WIDTH),
+        tokenizer_3=tokenizer_3,
     )
 
 
@@ -175,22 +182,13 @@ def flux() -> diffusers.DiffusionPipeline:
         pooled_projection_dim=WIDTH,
         axes_dims_rope=[2, 2, 4],
     )
-    t5 = transformers.T5Config(
-        vocab_size=len(tokenizer_2),
-        d_model=WIDTH,
-        d_kv=8,
-        d_ff=32,
-        num_layers=1,
-        num_heads=2,
-        is_encoder_decoder=False,
-    )
     return diffusers.FluxPipeline(
         transformer=transformer,
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
         vae=_vae(shift_factor=0.06),
         text_encoder=transformers.CLIPTextModel(_clip_config(tokenizer)),
         tokenizer=tokenizer,
-        text_encoder_2=transformers.T5EncoderModel(t5),
+        text_encoder_2=_t5(tokenizer_2, WIDTH),
         tokenizer_2=tokenizer_2,
     )
 
