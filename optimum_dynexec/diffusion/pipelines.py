@@ -6,7 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from diffusers.utils import BaseOutput
+
+try:
+    from diffusers.utils import BaseOutput
+except ImportError as error:
+    raise ImportError("diffusion pipelines need `pip install optimum-dynexec[diffusion]`") from error
 from optimum.intel.openvino import modeling_diffusion
 from optimum.intel.openvino.modeling_diffusion import OVDiffusionPipeline, OVPipelineForTask
 

@@ -182,9 +182,13 @@ class DenoisingSession:
         self, computed: torch.Tensor | None, wanted: np.ndarray, call: int, halves: bool, timestep: float
     ) -> torch.Tensor:
         """The output for the whole batch: computed, extrapolated, conditional for both, or of no matter."""
-        indices = np.flatnonzero(wanted)
+        indices, n = np.flatnonzero(wanted), len(self._finished)
+        # The first row of each half of the batch, and whether that is without the prompt.
+        parts = [(0, True), (n, False)] if halves else [(0, call == 1)]
         if computed is not None and self._history is not None:
-            self._history.record(call, indices, timestep, computed)
+            for begin, unconditional in parts:
+                own = (indices >= begin) & (indices < begin + n)
+                self._history.record(unconditional, indices[own] - begin, timestep, computed[torch.from_numpy(own)])
         if computed is not None and wanted.all():
             output = computed
         else:
@@ -193,14 +197,11 @@ class DenoisingSession:
             if computed is not None:
                 output[torch.from_numpy(indices)] = computed
         self._output_shape = output.shape[1:]
-        n = len(self._finished)
         for sample in np.flatnonzero(self._reused):
             assert self._history is not None
-            # The unconditional half comes first.
-            for row in (sample, sample + n) if halves else (sample,):
-                unconditional = row < n if halves else call == 1
+            for begin, unconditional in parts:
                 if not (unconditional and self._unguided[sample]):
-                    output[row] = self._history.extrapolate(call, int(row), timestep)
+                    output[begin + sample] = self._history.extrapolate(unconditional, int(sample), timestep)
         dropped = torch.from_numpy(self._unguided & ~self._finished)
         if halves:
             output[:n][dropped] = output[n:][dropped]

@@ -87,17 +87,17 @@ def test_interval_reuse():
     assert reused == [False, True, True, False, True, True, False, True]
 
 
-def test_history_extrapolates_each_row():
+def test_history_extrapolates_each_sample():
     history = OutputHistory(order=1)
-    history.record(0, np.array([0, 1]), 900.0, torch.tensor([[1.0], [5.0]]))
-    history.record(0, np.array([0]), 800.0, torch.tensor([[2.0]]))
-    history.record(1, np.array([0]), 800.0, torch.tensor([[7.0]]))
-    assert history.extrapolate(0, 0, 700.0).tolist() == [pytest.approx(3.0)]
-    assert history.extrapolate(0, 1, 700.0).tolist() == [5.0]  # one point: no slope
-    assert history.extrapolate(1, 0, 700.0).tolist() == [7.0]
+    history.record(False, np.array([0, 1]), 900.0, torch.tensor([[1.0], [5.0]]))
+    history.record(False, np.array([0]), 800.0, torch.tensor([[2.0]]))
+    history.record(True, np.array([0]), 800.0, torch.tensor([[7.0]]))
+    assert history.extrapolate(False, 0, 700.0).tolist() == [pytest.approx(3.0)]
+    assert history.extrapolate(False, 1, 700.0).tolist() == [5.0]  # one point: no slope
+    assert history.extrapolate(True, 0, 700.0).tolist() == [7.0]
     # A timestep that is visited again: the newer output counts, and two points are left.
-    history.record(0, np.array([0]), 800.0, torch.tensor([[4.0]]))
-    assert history.extrapolate(0, 0, 700.0).tolist() == [pytest.approx(7.0)]
+    history.record(False, np.array([0]), 800.0, torch.tensor([[4.0]]))
+    assert history.extrapolate(False, 0, 700.0).tolist() == [pytest.approx(7.0)]
 
 
 def test_rows_of_inputs():

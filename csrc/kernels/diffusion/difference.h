@@ -12,7 +12,8 @@ struct DifferenceStats {
     double squared_norm;         // sum(x^2)
 };
 
-// Over `n` floats each; zeros if n is 0. NaN and infinity in either make the sums they enter NaN or infinite.
+// Over `n` floats each; zeros if n is 0. NaN and infinity in either make the sums they enter NaN or infinite,
+// and so may elements above 1e17, as squares are floats.
 DifferenceStats difference_stats(const float* x, const float* y, size_t n);
 
 }  // namespace dynexec
