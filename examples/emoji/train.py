@@ -160,6 +160,10 @@ def main() -> None:
             *(_half(part) for part in (pipeline.vae, pipeline.text_encoder)), tokenizer, _half(pipeline.unet)
         )
         half.save_pretrained(args.output)
+        # For the step predictor, and for measuring with it.
+        held_out = names[::4]
+        for file, chosen in (("prompts_test.txt", held_out), ("prompts.txt", sorted({*names} - {*held_out}))):
+            (args.output / file).write_text("\n".join(chosen) + "\n", encoding="utf-8")
 
     train("denoiser", denoiser, denoiser_loss, args, args.steps, 5e-4, 0.999, write)
     write()
