@@ -1,5 +1,7 @@
 """Whole pipelines: equal to optimum-intel's with everything off, and right with each policy on."""
 
+import functools
+
 import diffusers
 import numpy as np
 import pytest
@@ -362,6 +364,7 @@ def test_nan_from_the_network(load, monkeypatch):
     pipeline = load("stable-diffusion")
     forward, calls = type(pipeline.unet).forward, []
 
+    @functools.wraps(forward)
     def broken(self, *args, **kwargs):
         output = forward(self, *args, **kwargs)
         calls.append(1)

@@ -4,15 +4,18 @@ import json
 import shutil
 
 import numpy as np
+import openvino as ov
 import pytest
 import torch
 
 from optimum_dynexec import DynExecDiffusionPipeline
 from optimum_dynexec.diffusion.step_saver import LABEL_RULES, StepPredictor, StepSaverConfig, sweep, train_steps
 from optimum_dynexec.diffusion.step_saver.conformal import one_sided_offset, round_up
-from optimum_dynexec.diffusion.step_saver.predictor import pinball_loss
+from optimum_dynexec.diffusion.step_saver.export import to_openvino
+from optimum_dynexec.diffusion.step_saver.predictor import StepPredictorModule, make_encoder, pinball_loss
 from optimum_dynexec.diffusion.step_saver.similarity import ssim
 from tests.diffusion.calls import PROMPTS, call
+from tests.diffusion.tiny_pipelines import clip_tokenizer
 
 
 STEPS = [1, 2, 4, 8]
@@ -103,6 +106,22 @@ def test_pinball_loss_is_least_at_the_quantiles():
     assert best < loss(40.0, 75.5, 90.5)
     assert best < loss(50.5, 85.0, 90.5)
     assert best < loss(50.5, 75.5, 99.0)
+
+
+def test_the_exported_predictor_is_the_trained_one():
+    torch.manual_seed(0)
+    module = StepPredictorModule(make_encoder(None, clip_tokenizer()), 3.5).eval()
+    torch.nn.init.normal_(module.head.weight)
+    torch.nn.init.normal_(module.head.bias)
+    input_ids = torch.randint(0, 300, (3, 9))
+    mask = torch.tensor([[1] * 9, [1] * 4 + [0] * 5, [1] + [0] * 8])
+    with torch.no_grad():
+        expected = module(input_ids, mask)
+    assert (expected.diff(dim=1) >= 0).all()
+    assert (expected[0] - expected[1]).abs().max() > 1e-2
+    compiled = ov.Core().compile_model(to_openvino(module), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = compiled({"input_ids": input_ids.numpy(), "attention_mask": mask.numpy()})[0]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.fixture(scope="module")

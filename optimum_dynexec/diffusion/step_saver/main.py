@@ -14,6 +14,7 @@ from ...utils.model_hash import hash_model
 from ..checks import check_number, check_whole
 from .config import STEP_SAVER_DIRECTORY, StepSaverConfig, check_steps
 from .conformal import one_sided_offset, round_up
+from .export import to_openvino
 from .inference import StepPredictor, tokenize
 from .labels import LABEL_RULES
 from .predictor import StepPredictorModule, make_encoder
@@ -128,9 +129,8 @@ def train_steps(
         pipeline_hash=identity["pipeline"],
         call={**call, "scheduler": identity["scheduler"], "seed": seed},
     )
-    example = {name: value[:2] for name, value in inputs.items()}
-    target = directory / STEP_SAVER_DIRECTORY
-    save_predictor(target, module, tokenizer, config, example)
+    model, target = to_openvino(module), directory / STEP_SAVER_DIRECTORY
+    save_predictor(target, model, tokenizer, config)
     # Calibrated with what will be used, the exported model.
     log_steps = StepPredictor(target, device).log_steps(prompts)
     offset = one_sided_offset(log_steps[calibration], log_needed[calibration], delta)
@@ -154,5 +154,5 @@ def train_steps(
             "validation_pinball_loss": loss,
         },
     )
-    save_predictor(target, module, tokenizer, config, example)
+    save_predictor(target, model, tokenizer, config)
     return config

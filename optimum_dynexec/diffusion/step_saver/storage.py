@@ -5,34 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import openvino as ov
-import torch
 
 from ...exporters.staging import staged_directory
 from .config import STEP_SAVER_CONFIG_NAME, StepSaverConfig
-from .predictor import StepPredictorModule
 
 
 MODEL_NAME = "openvino_model.xml"
 
 
-def save_predictor(
-    directory: Path, module: StepPredictorModule, tokenizer: Any, config: StepSaverConfig, example: dict[str, Any]
-) -> None:
+def save_predictor(directory: Path, model: ov.Model, tokenizer: Any, config: StepSaverConfig) -> None:
     """
-    Exports a predictor to OpenVINO, whole or not at all.
+    Writes a predictor, whole or not at all.
 
     Args:
         directory (`Path`): `step_saver` in the pipeline's; an earlier predictor there is replaced.
-        module ([`~step_saver.predictor.StepPredictorModule`]): trained.
+        model (`ov.Model`): of [`~step_saver.export.to_openvino`].
         tokenizer (`PreTrainedTokenizer`): gives its tokens.
         config ([`~step_saver.StepSaverConfig`]): stands beside it.
-        example (`dict[str, Any]`): inputs of the module, for tracing.
     """
-    with torch.no_grad():
-        model = ov.convert_model(module, example_input=example)
-    for port, name in zip(model.inputs, ("input_ids", "attention_mask"), strict=True):
-        port.get_tensor().set_names({name})
-    model.reshape({"input_ids": [-1, -1], "attention_mask": [-1, -1]})
     with staged_directory(directory) as staging:
         ov.save_model(model, staging / MODEL_NAME, compress_to_fp16=False)
         tokenizer.save_pretrained(staging)
