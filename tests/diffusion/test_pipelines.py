@@ -15,8 +15,9 @@ from optimum_dynexec import (
     DynExecPipelineForInpainting,
     DynExecPipelineForText2Image,
 )
-from optimum_dynexec.diffusion import NonFiniteOutputError, UnsupportedSchedulerError
+from optimum_dynexec.diffusion import NonFiniteOutputError, UnsupportedSchedulerError, session
 from optimum_dynexec.diffusion.policies.convergence import Convergence
+from optimum_dynexec.diffusion.rows import select_rows
 from tests.diffusion.calls import PROMPTS, assert_equal_pictures, call, generators
 
 
@@ -446,3 +447,42 @@ def test_classes(load):
     assert isinstance(load("stable-diffusion", DynExecPipelineForText2Image), DynExecPipelineForText2Image)
     with pytest.raises(ValueError, match="can't find a pipeline"):
         DynExecPipelineForInpainting._ov_class("SanaPipeline")
+
+
+# The checks above can fail
+
+
+FILL = session.DenoisingSession._fill
+MUTANTS = {
+    "finished samples go on": (
+        "DenoisingSession._with_finished",
+        lambda self, result: result,
+        lambda load: test_convergence_ends_with_the_predicted_clean_sample(load, "stable-diffusion"),
+    ),
+    "the other half is computed": (
+        "select_rows",
+        lambda inputs, rows: select_rows(inputs, ~rows),
+        lambda load: test_dropped_guidance_is_what_diffusers_cutoff_gives(
+            load, "stable-diffusion", SDCFGCutoffCallback
+        ),
+    ),
+    "the last output, whatever the order": (
+        "OutputHistory.extrapolate",
+        lambda self, unconditional, sample, timestep: self._known[unconditional, sample][-1][1],
+        lambda load: test_reused_steps_are_extrapolated(load, 1),
+    ),
+    "outputs of the wrong sample": (
+        "DenoisingSession._fill",
+        lambda self, computed, *rest: FILL(self, computed.flip(0), *rest),
+        lambda load: test_policies_that_find_nothing_change_nothing(load, "stable-diffusion", 7),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutants_are_caught(load, monkeypatch, name):
+    target, mutant, check = MUTANTS[name]
+    check(load)
+    monkeypatch.setattr(f"optimum_dynexec.diffusion.session.{target}", mutant)
+    with pytest.raises(AssertionError):
+        check(load)
