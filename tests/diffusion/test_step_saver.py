@@ -126,16 +126,16 @@ def test_the_exported_predictor_is_the_trained_one():
 
 @pytest.fixture(scope="module")
 def trained(tiny_diffusion, tmp_path_factory):
-    """A pipeline with a predictor, its configuration, and the prompts of the sweep."""
+    """A pipeline with a predictor, its configuration, and the prompts of the sweep. Not to be changed by a test."""
     directory = tmp_path_factory.mktemp("trained") / "pipeline"
     shutil.copytree(tiny_diffusion("stable-diffusion"), directory)
     prompts = [f"{prompt} {number}" for prompt in PROMPTS for number in range(2)]
     options = {"steps": [1, 2, 3], "tau": 0.9, "delta": 0.3, "epochs": 2, "guidance_scale": 2.0}
-    return directory, train_steps(directory, prompts, **options), prompts, options
+    return directory, train_steps(directory, prompts, **options), prompts
 
 
 def test_training_writes_a_predictor_beside_the_pipeline(trained):
-    directory, config, prompts, _ = trained
+    directory, config, prompts = trained
     assert StepSaverConfig.from_pretrained(directory / "step_saver") == config
     assert config.offset is not None
     assert config.metrics["prompts"] == 14
@@ -148,20 +148,40 @@ def test_training_writes_a_predictor_beside_the_pipeline(trained):
     assert len(predictor.predict([" ".join(prompts * 9)])) == 1
 
 
-def test_an_interrupted_sweep_goes_on_where_it_was(trained, monkeypatch):
-    directory, config, prompts, options = trained
-    made = []
-    pictures = sweep._pictures
-    monkeypatch.setattr(sweep, "_pictures", lambda *args: made.append(args[1]) or pictures(*args))
-    assert train_steps(directory, prompts, **options) == config
+def test_an_interrupted_sweep_goes_on_where_it_was(load, monkeypatch, tmp_path):
+    pipeline, made, pictures = load("stable-diffusion"), [], sweep._pictures
+    monkeypatch.setattr(sweep, "_pictures", lambda *args: made.append((args[1], args[2])) or pictures(*args))
+
+    def run(prompts=PROMPTS, seed=0, key="a", **call):
+        made.clear()
+        return sweep.sweep(pipeline, prompts, [1, 3], tmp_path, {"key": key}, seed, batch_size=4, **call)
+
+    def stop(*args):
+        made.append(args)
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        return pictures(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "_pictures", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    full = run()
+    # The first batch had been made at both counts; of the second, nothing is kept.
+    assert made == [(PROMPTS[4:], 1), (PROMPTS[4:], 3)]
+    assert full.shape == (7, 2, 16, 16, 3)
+    assert full.dtype == np.uint8
+    np.testing.assert_array_equal(run(), full)
     assert not made
-    cache = sorted((directory / "step_saver_sweep").iterdir())
-    assert len(cache) == 14
-    cache[0].unlink()
-    assert train_steps(directory, prompts, **options) == config
-    assert [len(batch) for batch in made] == [1] * 3
-    train_steps(directory, prompts, **{**options, "guidance_scale": 3.0})
-    assert len(made) == 3 + 3 * 2
+    # A prompt's pictures do not depend on what it is made with, but on all else that is said.
+    np.testing.assert_array_equal(run(PROMPTS[:2][::-1]), full[:2][::-1])
+    assert not made
+    (tmp_path / "other").mkdir()
+    alone = sweep.sweep(pipeline, PROMPTS[5:6], [1, 3], tmp_path / "other", {"key": "a"}, 0)
+    assert np.abs(alone[0].astype(int) - full[5]).max() <= 1
+    for options in ({"seed": 1}, {"key": "b"}, {"guidance_scale": 2.0}):
+        run(PROMPTS[:1], **options)
+        assert len(made) == 2
 
 
 def test_steps_by_prompt(trained):
@@ -183,7 +203,7 @@ def test_steps_by_prompt(trained):
 
 
 def test_a_saved_pipeline_keeps_its_predictor(trained, tmp_path):
-    directory, config, _, _ = trained
+    directory, config, _ = trained
     DynExecDiffusionPipeline.from_pretrained(directory, export=False).save_pretrained(tmp_path)
     assert StepPredictor.beside(tmp_path).config == config
 
