@@ -1,5 +1,11 @@
-"""The emoji that the example model draws: 64 x 64 pictures with names, from npm's emoji-datasource-google."""
+"""The emoji that the example model draws: 64 x 64 pictures with names, from npm's emoji-datasource-google.
 
+    python examples/emoji/data.py OUT [--work DIR]
+
+writes them to a folder, for the benchmark's KID.
+"""
+
+import argparse
 import json
 import subprocess
 import tarfile
@@ -59,3 +65,19 @@ def load_emoji(directory: Path, categories: tuple[str, ...] = CATEGORIES) -> tup
         white = Image.new("RGBA", rgba.size, "white")
         found[name] = np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
     return list(found), np.stack(list(found.values()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("models/emoji-training"), help="where the package is kept")
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    names, pictures = load_emoji(download(args.work))
+    for name, picture in zip(names, pictures, strict=True):
+        Image.fromarray(picture).save(args.output / f"{name}.png")
+    print(f"{len(names)} pictures in {args.output}")
+
+
+if __name__ == "__main__":
+    main()
