@@ -63,12 +63,33 @@ POLICIES: dict[str, dict[str, Any]] = {
 }
 
 
-def make_systems(reference: int, fixed: list[int], mean: int | None) -> list[System]:
+# For `--sweep`: from careful to bold, what the Pareto curve of speed and similarity is drawn from.
+SWEEP: dict[str, dict[str, Any]] = {
+    **{f"guidance {value}": {"adaptive_guidance": {"threshold": value}} for value in (0.999, 0.99, 0.95, 0.9)},
+    **{f"convergence {value}": {"convergence": {"tolerance": value}} for value in (0.005, 0.01, 0.03, 0.05)},
+    **{
+        f"reuse {value}, order {order}": {"step_reuse": {"threshold": value, "order": order}}
+        for value in (0.01, 0.03, 0.1, 0.3)
+        for order in (0, 1)
+    },
+    **{
+        f"every {value} steps, order {order}": {
+            "step_reuse": {"criterion": "interval", "interval": value, "order": order}
+        }
+        for value in (2, 3, 4)
+        for order in (1, 2)
+    },
+}
+
+
+def make_systems(reference: int, fixed: list[int], mean: int | None, sweep: bool = False) -> list[System]:
     """The systems that are compared; `mean` is the predictor's, `None` without one."""
     together = {name: value for policy in POLICIES.values() for name, value in policy.items()}
     systems = [System(f"fixed {count}", count, plain=True) for count in sorted({reference, *fixed}, reverse=True)]
     systems += [System(f"{name}, of {fixed[0]}", fixed[0], policy) for name, policy in POLICIES.items()]
     systems.append(System(f"all policies, of {fixed[0]}", fixed[0], together))
+    if sweep:
+        systems += [System(name, fixed[0], policy) for name, policy in SWEEP.items()]
     if mean is not None:
         systems.append(System(f"fixed at our mean, {mean}", mean, plain=True))
         systems.append(System("predicted", "auto"))
@@ -175,6 +196,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--reference", type=int, default=100, help="steps of the picture that all are compared with")
     parser.add_argument("--fixed", type=int, nargs="+", default=[50], help="the first is what speed-ups refer to")
+    parser.add_argument("--sweep", action="store_true", help="also each policy at several thresholds")
     parser.add_argument("--guidance-scale", type=float, default=None)
     args = parser.parse_args()
 
@@ -193,7 +215,7 @@ def main() -> None:
     for pipeline in (ours, plain):
         pipeline(prompts[0], num_inference_steps=3, **options)  # warms up
 
-    systems = make_systems(args.reference, args.fixed, mean)
+    systems = make_systems(args.reference, args.fixed, mean, args.sweep)
     measured = measure(systems, ours, plain, prompts, args.repeats, options)
     data = None
     if args.data is not None:

@@ -73,7 +73,7 @@ def train(
         scale = min(1.0, (step + 1) / 200, max(0.02, (steps - step) / (0.2 * steps)))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * scale
-        with torch.autocast(args.device, torch.bfloat16):
+        with torch.autocast(torch.device(args.device).type, torch.bfloat16):
             loss = loss_of(generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

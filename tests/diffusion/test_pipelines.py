@@ -1,6 +1,7 @@
 """Whole pipelines: equal to optimum-intel's with everything off, and right with each policy on."""
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import diffusers
 import numpy as np
@@ -438,6 +439,27 @@ def test_saving(load, tmp_path):
         again = cls.from_pretrained(tmp_path, export=False, ov_config={"INFERENCE_PRECISION_HINT": "f32"})
         assert_equal_pictures(call(again, "stable-diffusion").images, expected, 1e-5)
     assert isinstance(again, DynExecDiffusionPipeline)
+
+
+def test_exporting_on_loading(load, tiny_diffusion):
+    source = tiny_diffusion("stable-diffusion").parent / "stable-diffusion"
+    pipeline = DynExecDiffusionPipeline.from_pretrained(
+        source, export=True, load_in_8bit=False, ov_config={"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    expected = call(load("stable-diffusion"), "stable-diffusion").images
+    assert_equal_pictures(call(pipeline, "stable-diffusion", dynexec=NEVER).images, expected, 1e-4)
+    with pytest.raises(FileNotFoundError, match="train-steps"):
+        call(pipeline, "stable-diffusion", 1, "auto")
+
+
+def test_threads_take_turns(load):
+    pipeline, calls = load("stable-diffusion"), [(1, None), (3, NEVER), (2, {"convergence": AT_ONCE}), (1, NEVER)]
+    expected = [call(pipeline, "stable-diffusion", count, dynexec=dynexec) for count, dynexec in calls]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda c: call(pipeline, "stable-diffusion", c[0], dynexec=c[1]), calls))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.images, other.images)
+        assert one.dynexec.stopped_at == other.dynexec.stopped_at
 
 
 def test_classes(load):
