@@ -14,6 +14,7 @@ from optimum_dynexec.diffusion.step_saver.conformal import one_sided_offset, rou
 from optimum_dynexec.diffusion.step_saver.export import to_openvino
 from optimum_dynexec.diffusion.step_saver.predictor import StepPredictorModule, make_encoder, pinball_loss
 from optimum_dynexec.diffusion.step_saver.similarity import ssim
+from optimum_dynexec.diffusion.step_saver.training import fit
 from tests.diffusion.calls import PROMPTS, call
 from tests.diffusion.tiny_pipelines import clip_tokenizer
 
@@ -122,6 +123,23 @@ def test_the_exported_predictor_is_the_trained_one():
     compiled = ov.Core().compile_model(to_openvino(module), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = compiled({"input_ids": input_ids.numpy(), "attention_mask": mask.numpy()})[0]
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_an_encoder_to_fine_tune(tmp_path):
+    """Learns to tell two words apart, from the weights that it is given."""
+    own = make_encoder(None, clip_tokenizer())
+    own.save_pretrained(tmp_path)
+    encoder = make_encoder(tmp_path, None)
+    for name, value in own.state_dict().items():
+        assert torch.equal(encoder.state_dict()[name], value)
+    needed = np.tile([2.0, 5.0], 20)
+    input_ids = torch.tensor([[510, 3, 511], [510, 7, 511]]).repeat(20, 1)
+    module = StepPredictorModule(encoder, float(needed.mean()))
+    loss = fit(module, input_ids, torch.ones_like(input_ids), needed, epochs=30, batch_size=8)
+    assert loss < 0.2
+    with torch.no_grad():
+        median = module(input_ids[:2], torch.ones_like(input_ids[:2]))[:, 0]
+    assert median[0] < 3 < 4 < median[1]
 
 
 @pytest.fixture(scope="module")
