@@ -11,6 +11,13 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .configuration import DynExecConfig
+    from .diffusion import (
+        DynExecDiffusionConfig,
+        DynExecDiffusionPipeline,
+        DynExecPipelineForImage2Image,
+        DynExecPipelineForInpainting,
+        DynExecPipelineForText2Image,
+    )
     from .early_exit import EarlyExitConfig
     from .exporters import export_dynexec
     from .heads import attach_heads, train_heads
@@ -22,6 +29,13 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "configuration": ["DynExecConfig"],
+        "diffusion": [
+            "DynExecDiffusionConfig",
+            "DynExecDiffusionPipeline",
+            "DynExecPipelineForImage2Image",
+            "DynExecPipelineForInpainting",
+            "DynExecPipelineForText2Image",
+        ],
         "early_exit": ["EarlyExitConfig"],
         "exporters": ["export_dynexec"],
         "heads": ["attach_heads", "train_heads"],

@@ -5,6 +5,7 @@
 
 PYBIND11_MODULE(_C, m) {
     m.doc() = "The decode loop and kernels of optimum-dynexec. Import openvino first.";
+    bind_diffusion(m);
     bind_kernels(m);
     bind_runtime(m);
     bind_sequences(m);

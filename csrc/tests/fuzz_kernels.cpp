@@ -1,15 +1,18 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 
-// Fuzzes the path from logits to a verified token, and the n-gram index, against the reference implementations.
+// Fuzzes the path from logits to a verified token, the n-gram index and the kernels of diffusion, against reference
+// implementations.
 // With -DDYNEXEC_LIBFUZZER=ON (clang) libFuzzer drives it; else main below does, with N random inputs:
 //   fuzz_kernels [iterations [seed]]
 
 #include <cfloat>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <random>
 
+#include "kernels/diffusion/diffusion_isa.h"
 #include "kernels/logits_processors_isa.h"
 #include "kernels/logits_stats_isa.h"
 #include "kernels/ngram_index.h"
@@ -177,14 +180,48 @@ void fuzz_ngram_index(Reader& reader) {
     }
 }
 
+// Sums, cosines and combinations of any floats: no variant may trap, leave its bounds or lose what is not finite.
+void fuzz_diffusion(Reader& reader) {
+    std::vector<float> x;
+    std::vector<float> y;
+    while (!reader.done() && x.size() < 600) {
+        x.push_back(read_logit(reader));
+        y.push_back(read_logit(reader));
+    }
+    bool finite = true;
+    for (size_t i = 0; i < x.size(); ++i) finite = finite && std::isfinite(x[i]) && std::isfinite(y[i]);
+    for (const Isa isa : reference::supported_isas()) {
+        const double c = cosine(isa, x.data(), y.data(), x.size());
+        REQUIRE(std::isnan(c) || (c >= -1 && c <= 1));
+        REQUIRE(finite || std::isnan(c));
+        const DifferenceStats stats = difference_stats(isa, x.data(), y.data(), x.size());
+        REQUIRE(std::isnan(stats.squared_difference) || stats.squared_difference >= 0);
+        REQUIRE(finite || !std::isfinite(stats.absolute_difference));
+        const float* const inputs[] = {x.data(), y.data()};
+        const float weights[] = {2.0f, -1.0f};
+        std::vector<float> out(x.size());
+        combine(isa, inputs, weights, 2, out.data(), out.size());
+        for (size_t i = 0; i < out.size(); ++i) {
+            const double expected = 2.0 * static_cast<double>(x[i]) - y[i];
+            if (std::fabs(expected) < 1e37)
+                REQUIRE(reference::close(out[i], expected, 1e-6, 1e-6 * std::fabs(y[i]) + 1e-40));
+        }
+    }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Reader reader(data, size);
-    if (reader.byte() % 4 != 0) {
-        fuzz_decision(reader);
-    } else {
-        fuzz_ngram_index(reader);
+    switch (reader.byte() % 5) {
+        case 0:
+            fuzz_ngram_index(reader);
+            break;
+        case 1:
+            fuzz_diffusion(reader);
+            break;
+        default:
+            fuzz_decision(reader);
     }
     return 0;
 }

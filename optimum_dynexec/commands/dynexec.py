@@ -8,14 +8,16 @@ from .attach_heads import AttachHeadsCommand
 from .calibrate import CalibrateCommand
 from .running import STATUS, describe
 from .train_heads import TrainHeadsCommand
+from .train_steps import TrainStepsCommand
 
 
 class DynExecCommand(BaseOptimumCLICommand):
-    COMMAND = CommandInfo(name="dynexec", help="Train, attach and calibrate exit heads and draft heads.")
+    COMMAND = CommandInfo(name="dynexec", help="Train, attach and calibrate what dynamic execution needs.")
     SUBCOMMANDS = (
         CommandInfo("train-heads", "Train heads for an exported model.", TrainHeadsCommand),
         CommandInfo("attach-heads", "Put trained heads beside an exported model.", AttachHeadsCommand),
         CommandInfo("calibrate", "Find thresholds for early exit with a guarantee.", CalibrateCommand),
+        CommandInfo("train-steps", "Train a predictor of a diffusion pipeline's steps.", TrainStepsCommand),
     )
 
     @staticmethod
@@ -24,6 +26,7 @@ class DynExecCommand(BaseOptimumCLICommand):
             parser,
             "Heads predict tokens from a model's inner layers. They draft for it, which does not\n"
             "change its output, or, calibrated, answer in its place.\n\n"
-            "First `optimum-cli export dynexec`, then train-heads; calibrate is for early exit.",
+            "First `optimum-cli export dynexec`, then train-heads; calibrate is for early exit.\n"
+            "train-steps is for diffusion pipelines, exported with `optimum-cli export openvino`.",
             STATUS,
         )

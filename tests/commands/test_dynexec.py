@@ -16,7 +16,7 @@ import torch
 
 from optimum.commands import optimum_cli
 from optimum_dynexec import DynExecConfig
-from optimum_dynexec.commands import calibrate, train_heads
+from optimum_dynexec.commands import calibrate, train_heads, train_steps
 from optimum_dynexec.heads import train
 from optimum_dynexec.heads.continuations import ContinuationArguments
 from optimum_dynexec.heads.trainer import TrainingArguments
@@ -54,8 +54,14 @@ def run(monkeypatch, capsys):
 def test_help(run):
     status, output, _ = run()
     assert status == 0
-    assert {"train-heads", "attach-heads", "calibrate"} <= set(output.replace(",", " ").split())
-    for command, option in [("train-heads", "--draft-head"), ("attach-heads", "HEADS"), ("calibrate", "--epsilon")]:
+    assert {"train-heads", "attach-heads", "calibrate", "train-steps"} <= set(output.replace(",", " ").split())
+    options = {
+        "train-heads": "--draft-head",
+        "attach-heads": "HEADS",
+        "calibrate": "--epsilon",
+        "train-steps": "--tau",
+    }
+    for command, option in options.items():
         status, output, _ = run(command, "--help")
         assert status == 0
         assert option in output
@@ -73,6 +79,9 @@ def test_help(run):
         ["calibrate", "model"],
         ["calibrate", "model", "--data", "x", "--criterion", "mood"],
         ["calibrate", "model", "--data", "x", "--epsilon", "little"],
+        ["train-steps", "model"],
+        ["train-steps", "model", "--prompts", "x", "--steps", "ten"],
+        ["train-steps", "model", "--prompts", "x", "--rule", "taste"],
         ["nothing"],
     ],
 )
@@ -93,6 +102,11 @@ def test_choices_are_those_there_are():
     assert set(calibrate.METHODS) == set(METHODS)
     assert set(calibrate.CANDIDATES) == set(CANDIDATES)
     assert train_heads.KINDS == train.EXIT_KINDS
+
+    pytest.importorskip("diffusers")
+    from optimum_dynexec.diffusion.step_saver import LABEL_RULES
+
+    assert set(train_steps.RULES) == set(LABEL_RULES)
 
 
 def test_import_loads_nothing_heavy():
@@ -394,3 +408,49 @@ def test_ctrl_c_during_training_then_again(tiny_export, prompts, tmp_path):
     result = subprocess.run([*map(str, command), "--epochs", "2"], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert list(DynExecConfig.from_pretrained(directory).heads) == ["exit_head_1"]
+
+
+def test_step_options(run, monkeypatch, tmp_path):
+    """What `train_steps` is called with, and what is printed of its outcome."""
+    pytest.importorskip("diffusers")
+    from optimum_dynexec.diffusion.step_saver import StepSaverConfig
+
+    calls = []
+
+    def made(*arguments, **options):
+        calls.append((arguments, options))
+        metrics = {"mean_needed": 3.0, "mean_predicted": 3.5, "calibration_coverage": 0.95, "calibration_prompts": 20}
+        return StepSaverConfig([2, 4], 0.1, 0.0, "similarity", 0.9, 16, metrics=metrics)
+
+    monkeypatch.setattr("optimum_dynexec.diffusion.step_saver.main.train_steps", made)
+    monkeypatch.setattr("optimum_dynexec.diffusion.step_saver.train_steps", made, raising=False)
+    (tmp_path / "a.txt").write_text("one\ntwo\ntwo\n")
+    (tmp_path / "b.jsonl").write_text('{"name": "three"}\n{"name": "four"}\n')
+    sources = ["--prompts", tmp_path / "a.txt", "--prompts", f"{tmp_path / 'b.jsonl'}:name"]
+    rest = "--steps 2,4 --max-prompts 3 --batch-size 5 --seed 6 --rule first_drop --tau 0.5 --delta 0.2 --epochs 7"
+    status, output, error = run(
+        "train-steps", "model", *sources, *rest.split(), "--cache-dir", "c", "--guidance-scale", 2
+    )
+    assert status == 0, error
+    assert calls == [
+        (
+            ("model", ["one", "two", "three"]),
+            {
+                "steps": [2, 4],
+                "batch_size": 5,
+                "cache_dir": "c",
+                "seed": 6,
+                "device": "CPU",
+                "rule": "first_drop",
+                "tau": 0.5,
+                "delta": 0.2,
+                "text_encoder": None,
+                "epochs": 7,
+                "guidance_scale": 2.0,
+            },
+        )
+    ]
+    assert output.splitlines()[1] == "Predicted: 3.5, enough for 95.0% of 20 calibration prompts"
+    status, output, _ = run("train-steps", "model", *sources, "--json")
+    assert json.loads(output)["steps"] == [2, 4]
+    assert "guidance_scale" not in calls[1][1]

@@ -1,0 +1,238 @@
+"""Adaptive denoising against optimum-intel's pipeline on the same IR.
+
+    python -m benchmarks.diffusion PIPELINE_DIR --prompts FILE [--data DIR] [--output DIR]
+
+Every system draws the same prompts from the same noise, one picture a call, in turns within one run. Similarity (SSIM)
+is to optimum-intel's own picture of the most steps. Beside fixed counts that anyone would choose there is "fixed at
+our mean": as many steps as the predictor takes on average. KID needs pictures of the data.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from optimum.intel import OVDiffusionPipeline
+from PIL import Image
+
+from benchmarks.environment import environment
+from optimum_dynexec import DynExecPipelineForText2Image
+from optimum_dynexec.diffusion.step_saver.inference import StepPredictor
+from optimum_dynexec.diffusion.step_saver.similarity import ssim
+from optimum_dynexec.heads.data import read_texts
+from optimum_dynexec.utils.atomic import write_atomically
+
+
+@dataclass
+class System:
+    """
+    Args:
+        name (`str`): in the tables.
+        steps (`int` or `"auto"`): asked for.
+        dynexec (`dict`): policies.
+        plain (`bool`): optimum-intel's pipeline rather than ours.
+    """
+
+    name: str
+    steps: Any
+    dynexec: dict[str, Any] = field(default_factory=dict)
+    plain: bool = False
+
+
+@dataclass
+class Measured:
+    """Of one system, an entry a prompt: medians of the repeats' seconds, pictures, and what the last repeat did."""
+
+    seconds: list[float] = field(default_factory=list)
+    pictures: list[np.ndarray] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    calls: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+
+
+POLICIES: dict[str, dict[str, Any]] = {
+    "adaptive guidance": {"adaptive_guidance": {"threshold": 0.97}},
+    "convergence": {"convergence": {"tolerance": 0.02}},
+    "reuse": {"step_reuse": {"threshold": 0.05, "order": 1}},
+}
+
+
+# For `--sweep`: from careful to bold, what the Pareto curve of speed and similarity is drawn from.
+SWEEP: dict[str, dict[str, Any]] = {
+    **{f"guidance {value}": {"adaptive_guidance": {"threshold": value}} for value in (0.999, 0.99, 0.95, 0.9)},
+    **{f"convergence {value}": {"convergence": {"tolerance": value}} for value in (0.005, 0.01, 0.03, 0.05)},
+    **{
+        f"reuse {value}, order {order}": {"step_reuse": {"threshold": value, "order": order}}
+        for value in (0.01, 0.03, 0.1, 0.3)
+        for order in (0, 1)
+    },
+    **{
+        f"every {value} steps, order {order}": {
+            "step_reuse": {"criterion": "interval", "interval": value, "order": order}
+        }
+        for value in (2, 3, 4)
+        for order in (1, 2)
+    },
+}
+
+
+def make_systems(reference: int, fixed: list[int], mean: int | None, sweep: bool = False) -> list[System]:
+    """The systems that are compared; `mean` is the predictor's, `None` without one."""
+    together = {name: value for policy in POLICIES.values() for name, value in policy.items()}
+    systems = [System(f"fixed {count}", count, plain=True) for count in sorted({reference, *fixed}, reverse=True)]
+    systems += [System(f"{name}, of {fixed[0]}", fixed[0], policy) for name, policy in POLICIES.items()]
+    systems.append(System(f"all policies, of {fixed[0]}", fixed[0], together))
+    if sweep:
+        systems += [System(name, fixed[0], policy) for name, policy in SWEEP.items()]
+    if mean is not None:
+        systems.append(System(f"fixed at our mean, {mean}", mean, plain=True))
+        systems.append(System("predicted", "auto"))
+        systems.append(System("predicted and all policies", "auto", together))
+    return systems
+
+
+def measure(
+    systems: list[System], ours: Any, plain: Any, prompts: list[str], repeats: int, options: dict[str, Any]
+) -> dict[str, Measured]:
+    """Draws all prompts with all systems, one after the other for each prompt and repeat."""
+    measured = {system.name: Measured() for system in systems}
+    for number, prompt in enumerate(prompts):
+        seconds: dict[str, list[float]] = {system.name: [] for system in systems}
+        for repeat in range(repeats):
+            # Another order each time, so that none is always after the same.
+            for system in systems[repeat % len(systems) :] + systems[: repeat % len(systems)]:
+                pipeline = plain if system.plain else ours
+                given = {} if system.plain else {"dynexec": system.dynexec}
+                generator = torch.Generator().manual_seed(number)
+                started = time.perf_counter()
+                output = pipeline(
+                    prompt,
+                    num_inference_steps=system.steps,
+                    generator=generator,
+                    output_type="np",
+                    **given,
+                    **options,
+                )
+                seconds[system.name].append(time.perf_counter() - started)
+                if repeat == repeats - 1:
+                    halves = 2 if pipeline.do_classifier_free_guidance else 1
+                    own, stats = measured[system.name], getattr(output, "dynexec", None)
+                    own.pictures.append(np.round(output.images[0] * 255).astype(np.uint8))
+                    own.steps.append(system.steps if stats is None else stats.steps_run[0])
+                    own.calls.append(system.steps if stats is None else stats.network_calls)
+                    own.rows.append(halves * system.steps if stats is None else stats.network_rows)
+        for name, values in seconds.items():
+            measured[name].seconds.append(median(values))
+        print(f"{number + 1} of {len(prompts)} prompts", flush=True)
+    return measured
+
+
+def kid(x: np.ndarray, y: np.ndarray) -> float:
+    """
+    Kernel distance of two sets of pictures: the unbiased MMD with the polynomial kernel of Binkowski et al. 2018, on
+    features of pictures shrunk to 16 x 16. It is KID without the Inception network, which no package registry has.
+
+    Args:
+        x, y (`np.ndarray` of shape `[n, height, width, 3]`, uint8): the sets.
+    """
+
+    def features(pictures: np.ndarray) -> np.ndarray:
+        small = [np.asarray(Image.fromarray(picture).resize((16, 16), Image.Resampling.BOX)) for picture in pictures]
+        return np.stack(small).reshape(len(small), -1) / 127.5 - 1
+
+    a, b = features(x), features(y)
+    kernel: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda u, v: (u @ v.T / u.shape[1] + 1) ** 3  # noqa: E731
+    aa, bb, ab = kernel(a, a), kernel(b, b), kernel(a, b)
+    n, m = len(a), len(b)
+    within = (aa.sum() - np.trace(aa)) / (n * (n - 1)) + (bb.sum() - np.trace(bb)) / (m * (m - 1))
+    return float(within - 2 * ab.mean())
+
+
+def report(measured: dict[str, Measured], reference: str, baseline: str, data: np.ndarray | None) -> list[dict]:
+    """One row of figures for each system."""
+    rows = []
+    base = sum(measured[baseline].seconds)
+    for name, own in measured.items():
+        pairs = zip(own.pictures, measured[reference].pictures, strict=True)
+        similarity = np.array([ssim(picture, full) for picture, full in pairs])
+        rows.append(
+            {
+                "system": name,
+                "seconds": sum(own.seconds) / len(own.seconds),
+                "speed-up": base / sum(own.seconds),
+                "mean steps": float(np.mean(own.steps)),
+                "network calls": float(np.mean(own.calls)),
+                "network rows": float(np.mean(own.rows)),
+                "SSIM": float(similarity.mean()),
+                "SSIM, worst decile": float(np.sort(similarity)[: max(1, len(similarity) // 10)].mean()),
+                **({"KID": kid(np.stack(own.pictures), data)} if data is not None else {}),
+                "steps histogram": {
+                    int(k): int(v) for k, v in zip(*np.unique(own.steps, return_counts=True), strict=True)
+                },
+            }
+        )
+    return rows
+
+
+def sheet(measured: dict[str, Measured], count: int = 12) -> Image.Image:
+    """Pictures side by side: a row for each system, a column for each prompt."""
+    rows = [np.concatenate(own.pictures[:count], axis=1) for own in measured.values()]
+    return Image.fromarray(np.concatenate(rows, axis=0))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pipeline", type=Path)
+    parser.add_argument("--prompts", required=True, help="file of prompts, which the predictor was not trained on")
+    parser.add_argument("--data", type=Path, default=None, help="folder of PNG pictures, for KID")
+    parser.add_argument("--output", type=Path, default=Path("build/benchmark-diffusion"))
+    parser.add_argument("--max-prompts", type=int, default=50)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--reference", type=int, default=100, help="steps of the picture that all are compared with")
+    parser.add_argument("--fixed", type=int, nargs="+", default=[50], help="the first is what speed-ups refer to")
+    parser.add_argument("--sweep", action="store_true", help="also each policy at several thresholds")
+    parser.add_argument("--guidance-scale", type=float, default=None)
+    args = parser.parse_args()
+
+    prompts = read_texts(args.prompts)[: args.max_prompts]
+    config = {"INFERENCE_PRECISION_HINT": "f32"}
+    ours = DynExecPipelineForText2Image.from_pretrained(args.pipeline, export=False, ov_config=dict(config))
+    plain = OVDiffusionPipeline.from_pretrained(args.pipeline, export=False, ov_config=dict(config))
+    for pipeline in (ours, plain):
+        pipeline.set_progress_bar_config(disable=True)
+    try:
+        mean = round(float(np.mean(StepPredictor.beside(args.pipeline).predict(prompts))))
+    except FileNotFoundError:
+        mean = None
+        print("There is no predictor beside the pipeline: systems that need one are left out.")
+    options = {} if args.guidance_scale is None else {"guidance_scale": args.guidance_scale}
+    for pipeline in (ours, plain):
+        pipeline(prompts[0], num_inference_steps=3, **options)  # warms up
+
+    systems = make_systems(args.reference, args.fixed, mean, args.sweep)
+    measured = measure(systems, ours, plain, prompts, args.repeats, options)
+    data = None
+    if args.data is not None:
+        pictures = [Image.open(path).convert("RGBA") for path in sorted(args.data.glob("*.png"))]
+        white = [Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture) for picture in pictures]
+        data = np.stack([np.asarray(picture.convert("RGB")) for picture in white])
+    rows = report(measured, f"fixed {args.reference}", f"fixed {args.fixed[0]}", data)
+    args.output.mkdir(parents=True, exist_ok=True)
+    found = {"environment": environment(), "prompts": prompts, "repeats": args.repeats, "systems": rows}
+    write_atomically(args.output / "figures.json", json.dumps(found, indent=2).encode())
+    sheet(measured).save(args.output / "pictures.png")
+    columns = [name for name in rows[0] if name not in ("system", "steps histogram")]
+    print(f"{'system':<32}" + "".join(f"{name:>20}" for name in columns))
+    for row in rows:
+        print(f"{row['system']:<32}" + "".join(f"{row[name]:>20.3f}" for name in columns))
+    print(f"{len(prompts)} prompts, medians of {args.repeats} runs in turns; {environment()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""What a call of a pipeline saves work with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from .policies import POLICIES
+from .policies.adaptive_guidance import AdaptiveGuidanceConfig
+from .policies.convergence import ConvergenceConfig
+from .policies.step_reuse import StepReuseConfig
+
+
+@dataclass(frozen=True)
+class DynExecDiffusionConfig:
+    """
+    What denoising may do without. Each policy changes the picture a little, and all are off by default. A policy is
+    given as its configuration, a dictionary of its fields, or `True` for its defaults.
+
+    Args:
+        adaptive_guidance ([`AdaptiveGuidanceConfig`], *optional*): no unconditional pass once it makes no difference.
+        convergence ([`ConvergenceConfig`], *optional*): an end when the predicted clean sample has settled.
+        step_reuse ([`StepReuseConfig`], *optional*): no network at steps that can be foreseen.
+
+    Raises:
+        `ValueError`: if a value is not acceptable; the message names it and what is accepted.
+
+    Example:
+        ```python
+        pipe(prompt, dynexec=DynExecDiffusionConfig(adaptive_guidance=True, step_reuse={"order": 1}))
+        ```
+    """
+
+    adaptive_guidance: AdaptiveGuidanceConfig | None = None
+    convergence: ConvergenceConfig | None = None
+    step_reuse: StepReuseConfig | None = None
+
+    def __post_init__(self) -> None:
+        for name, policy in POLICIES.items():
+            object.__setattr__(self, name, _policy_config(name, policy.config_class, getattr(self, name)))
+
+    @property
+    def policies(self) -> dict[str, Any]:
+        """Configurations of the policies that are on, by name."""
+        return {name: getattr(self, name) for name in POLICIES if getattr(self, name) is not None}
+
+    @classmethod
+    def resolve(cls, value: Any) -> "DynExecDiffusionConfig":
+        """
+        Reads the argument `dynexec` of a call.
+
+        Args:
+            value (`DynExecDiffusionConfig` or `Mapping`, *optional*): `None` for everything off.
+
+        Raises:
+            `ValueError`: if it is none of these, or names an unknown policy.
+        """
+        if value is None:
+            return cls()
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, Mapping):
+            _check_names("dynexec", value, cls)
+            return cls(**value)
+        raise ValueError(f"`dynexec` must be a DynExecDiffusionConfig or a dictionary of its fields, got {value!r}")
+
+
+def _policy_config(name: str, config_class: type, value: Any) -> Any:
+    if value is None or value is False:
+        return None
+    if value is True:
+        return config_class()
+    if isinstance(value, config_class):
+        return value
+    if isinstance(value, Mapping):
+        _check_names(name, value, config_class)
+        return config_class(**value)
+    raise ValueError(
+        f"`{name}` must be a {config_class.__name__}, a dictionary of its fields, True or False, but it is {value!r}"
+    )
+
+
+def _check_names(name: str, values: Mapping[str, Any], config_class: type) -> None:
+    known = [field.name for field in fields(config_class)]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"`{name}` has no field {unknown[0]!r}; its fields are {known}")

@@ -1,0 +1,49 @@
+"""Guidance ends once it makes no difference."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from ..checks import check_number
+from ..kernels import cosines
+from .base import DenoisingPolicy, Run
+
+
+@dataclass(frozen=True)
+class AdaptiveGuidanceConfig:
+    """
+    Args:
+        threshold (`float`, *optional*, defaults to 0.991):
+            Cosine of the conditional and the unconditional output from which on a sample goes on without the latter.
+            From 0 to 1. The default is the one of arXiv 2312.12487.
+
+    Raises:
+        `ValueError`: if a value is not acceptable.
+    """
+
+    threshold: float = 0.991
+
+    def __post_init__(self) -> None:
+        check_number("adaptive_guidance.threshold", self.threshold, 0, 1)
+
+
+class AdaptiveGuidance(DenoisingPolicy):
+    """
+    Adaptive guidance (Castillo et al., arXiv 2312.12487): once both outputs point the same way, the unconditional one,
+    half of the work, is left out for the rest of the steps. Guided and conditional output are then taken to be equal.
+    """
+
+    name: ClassVar[str] = "adaptive_guidance"
+    config_class: ClassVar[type] = AdaptiveGuidanceConfig
+
+    def __init__(self, config: Any, run: Run):
+        super().__init__(config, run)
+        self._dropped = self._none()
+
+    def unguided(self, step: int) -> np.ndarray:
+        return self._dropped
+
+    def observe_guidance(self, samples: np.ndarray, conditional: torch.Tensor, unconditional: torch.Tensor) -> None:
+        self._dropped[samples] |= cosines(conditional, unconditional) >= self.config.threshold

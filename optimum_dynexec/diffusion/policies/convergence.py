@@ -1,0 +1,74 @@
+"""Denoising ends once the picture has settled."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from ..checks import check_number, check_whole
+from ..kernels import relative_changes
+from ..schedulers import clean_sample_of
+from .base import DenoisingPolicy, Run
+
+
+@dataclass(frozen=True)
+class ConvergenceConfig:
+    """
+    Args:
+        tolerance (`float`, *optional*, defaults to 0.01):
+            Largest change of the predicted clean sample from one step to the next, relative to its norm.
+        patience (`int`, *optional*, defaults to 2):
+            Steps in a row for which it must hold.
+        min_steps (`int`, *optional*, defaults to 5):
+            Steps before which no sample ends. The first predictions of strong noise change little, as they are all
+            close to the mean picture.
+
+    Raises:
+        `ValueError`: if a value is not acceptable.
+    """
+
+    tolerance: float = 0.01
+    patience: int = 2
+    min_steps: int = 5
+
+    def __post_init__(self) -> None:
+        check_number("convergence.tolerance", self.tolerance, 0)
+        check_whole("convergence.patience", self.patience, 1)
+        check_whole("convergence.min_steps", self.min_steps, 1)
+
+
+class Convergence(DenoisingPolicy):
+    """
+    A sample ends with its predicted clean sample when that has changed little for some steps in a row. Steps that did
+    without the network say nothing of it: their prediction is made from the earlier ones.
+    """
+
+    name: ClassVar[str] = "convergence"
+    config_class: ClassVar[type] = ConvergenceConfig
+
+    @classmethod
+    def check(cls, config: Any, scheduler: Any) -> None:
+        clean_sample_of(scheduler)
+
+    def __init__(self, config: Any, run: Run):
+        super().__init__(config, run)
+        self._last: torch.Tensor | None = None
+        self._settled = np.zeros(run.num_samples, dtype=int)
+        self._steps = 0
+
+    def finished(
+        self, ran: np.ndarray, before: torch.Tensor, after: torch.Tensor, clean: Callable[[], torch.Tensor]
+    ) -> np.ndarray:
+        self._steps += 1
+        if not ran.any():
+            return self._none()
+        now = clean()
+        if self._last is None:
+            self._last = now.clone()
+            return self._none()
+        small = relative_changes(now, self._last) <= self.config.tolerance
+        self._settled = np.where(ran, np.where(small, self._settled + 1, 0), self._settled)
+        self._last[torch.from_numpy(ran)] = now[torch.from_numpy(ran)]
+        return ran & (self._settled >= self.config.patience) & (self._steps >= self.config.min_steps)

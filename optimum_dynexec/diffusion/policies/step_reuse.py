@@ -1,0 +1,80 @@
+"""Steps that do without the network."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from ..checks import check_number, check_whole
+from ..kernels import mean_absolute_differences
+from ..reuse import CRITERIA
+from .base import DenoisingPolicy, Run
+
+
+@dataclass(frozen=True)
+class StepReuseConfig:
+    """
+    Args:
+        criterion (`str`, *optional*, defaults to `"third_order"`):
+            When a step does without the network. `"third_order"`: when the latent changes evenly (AdaptiveDiffusion).
+            `"interval"`: always but at every n-th step (TaylorSeer).
+        threshold (`float`, *optional*, defaults to 0.01):
+            For `"third_order"`: largest relative third-order difference of the latent.
+        interval (`int`, *optional*, defaults to 2):
+            For `"interval"`: the network runs at one of so many steps.
+        max_consecutive (`int`, *optional*, defaults to 4):
+            Steps in a row at most.
+        order (`int`, *optional*, defaults to 0):
+            What takes the place of the output. 0: the last one. 1 or more: the polynomial of this degree in the
+            timestep through the last ones (TaylorSeer).
+        warmup (`int`, *optional*, defaults to 3):
+            First steps, which all run. There are never fewer than `order + 1`.
+
+    Raises:
+        `ValueError`: if a value is not acceptable.
+    """
+
+    criterion: str = "third_order"
+    threshold: float = 0.01
+    interval: int = 2
+    max_consecutive: int = 4
+    order: int = 0
+    warmup: int = 3
+
+    def __post_init__(self) -> None:
+        if self.criterion not in CRITERIA:
+            raise ValueError(f"`step_reuse.criterion` must be one of {sorted(CRITERIA)}, but it is {self.criterion!r}")
+        check_number("step_reuse.threshold", self.threshold, 0)
+        check_whole("step_reuse.interval", self.interval, 1)
+        check_whole("step_reuse.max_consecutive", self.max_consecutive, 1)
+        check_whole("step_reuse.order", self.order, 0, 3)
+        check_whole("step_reuse.warmup", self.warmup, 1)
+
+
+class StepReuse(DenoisingPolicy):
+    """
+    Does without the network at steps whose output can be foreseen: AdaptiveDiffusion (arXiv 2410.09873), TaylorSeer
+    (arXiv 2503.06923; of the network's output, so that it works on any network as it is).
+    """
+
+    name: ClassVar[str] = "step_reuse"
+    config_class: ClassVar[type] = StepReuseConfig
+
+    def __init__(self, config: Any, run: Run):
+        super().__init__(config, run)
+        self._criterion = CRITERIA[config.criterion](run.num_samples, config.threshold, config.interval)
+        self._since_run = np.zeros(run.num_samples, dtype=int)
+
+    def reused(self, step: int) -> np.ndarray:
+        if step < max(self.config.warmup, self.config.order + 1):
+            return self._none()
+        return self._criterion.predictable(self._since_run) & (self._since_run < self.config.max_consecutive)
+
+    def finished(
+        self, ran: np.ndarray, before: torch.Tensor, after: torch.Tensor, clean: Callable[[], torch.Tensor]
+    ) -> np.ndarray:
+        self._since_run = np.where(ran, 0, self._since_run + 1)
+        self._criterion.observe(mean_absolute_differences(after, before))
+        return self._none()

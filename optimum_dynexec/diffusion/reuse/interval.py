@@ -1,0 +1,16 @@
+"""The network runs at every n-th step."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from .base import ReuseCriterion
+
+
+class Interval(ReuseCriterion):
+    """TaylorSeer's schedule (arXiv 2503.06923): `interval - 1` steps are extrapolated after each one that is run."""
+
+    name: ClassVar[str] = "interval"
+
+    def predictable(self, since_run: np.ndarray) -> np.ndarray:
+        return since_run < self.interval - 1

@@ -1,0 +1,119 @@
+"""The clean sample that a denoising step predicts, for each family of schedulers.
+
+Ending there is what a scheduler's own last step would do: DDIM with a cumulative alpha of 1, an Euler step to a noise
+level of 0, DPM-Solver's first-order step to 0 and a flow followed to its end all give the predicted clean sample.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from .errors import UnsupportedSchedulerError
+
+
+# scheduler after its step, network output (guided), timestep, sample before the step, what the step returned
+CleanSample = Callable[[Any, torch.Tensor, Any, torch.Tensor, Any], torch.Tensor]
+
+
+def _from_alpha_sigma(
+    prediction_type: str, output: torch.Tensor, sample: torch.Tensor, alpha: torch.Tensor, sigma: torch.Tensor
+) -> torch.Tensor:
+    """Solves sample = alpha x0 + sigma noise for x0, with what the network predicts of the two."""
+    if prediction_type == "epsilon":
+        return (sample - sigma * output) / alpha
+    if prediction_type == "v_prediction":
+        return alpha * sample - sigma * output
+    if prediction_type in ("sample", "original_sample"):
+        return output
+    raise UnsupportedSchedulerError(
+        f"`convergence` knows the prediction types epsilon, v_prediction and sample, not {prediction_type!r}"
+    )
+
+
+def _clipped(scheduler: Any, clean: torch.Tensor) -> torch.Tensor:
+    if scheduler.config.get("thresholding", False):
+        return scheduler._threshold_sample(clean)
+    if scheduler.config.get("clip_sample", False):
+        limit = scheduler.config.get("clip_sample_range", 1.0)
+        return clean.clamp(-limit, limit)
+    return clean
+
+
+def _current_sigma(scheduler: Any) -> torch.Tensor:
+    # The step has advanced the index.
+    return scheduler.sigmas[scheduler.step_index - 1]
+
+
+def by_alphas(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor, _: Any) -> torch.Tensor:
+    """Noise levels by timestep (DDPM, arXiv 2006.11239; DDIM, arXiv 2010.02502, eq. 9; PNDM, arXiv 2202.09778)."""
+    cumulative = scheduler.alphas_cumprod[int(timestep)].to(sample.dtype)
+    clean = _from_alpha_sigma(
+        scheduler.config.prediction_type, output, sample, cumulative.sqrt(), (1 - cumulative).sqrt()
+    )
+    return _clipped(scheduler, clean)
+
+
+def by_sigmas(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor, _: Any) -> torch.Tensor:
+    """Samples whose noise is not scaled down: sample = x0 + sigma noise (arXiv 2206.00364; Euler, Heun, LMS)."""
+    sigma = _current_sigma(scheduler).to(sample.dtype)
+    scale = (sigma**2 + 1).rsqrt()
+    return _from_alpha_sigma(scheduler.config.prediction_type, output, sample * scale, scale, sigma * scale)
+
+
+def by_solver(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor, _: Any) -> torch.Tensor:
+    """DPM-Solver++ (arXiv 2211.01095), DEIS and UniPC, with noise or flow."""
+    sigma = _current_sigma(scheduler).to(sample.dtype)
+    if scheduler.config.prediction_type == "flow_prediction":
+        return sample - sigma * output
+    alpha_t, sigma_t = scheduler._sigma_to_alpha_sigma_t(sigma)
+    return _clipped(scheduler, _from_alpha_sigma(scheduler.config.prediction_type, output, sample, alpha_t, sigma_t))
+
+
+def by_flow(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor, _: Any) -> torch.Tensor:
+    """Rectified flow: sample = (1 - sigma) x0 + sigma noise, and the network gives noise - x0 (arXiv 2403.03206)."""
+    return sample - _current_sigma(scheduler).to(sample.dtype) * output
+
+
+def from_result(
+    scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor, result: Any
+) -> torch.Tensor:
+    """Latent consistency models return it (arXiv 2310.04378)."""
+    return result[1] if isinstance(result, tuple) else result.denoised
+
+
+CLEAN_SAMPLES: dict[str, CleanSample] = {
+    "DDIMScheduler": by_alphas,
+    "DDPMScheduler": by_alphas,
+    "PNDMScheduler": by_alphas,
+    "DEISMultistepScheduler": by_solver,
+    "DPMSolverMultistepScheduler": by_solver,
+    "DPMSolverSinglestepScheduler": by_solver,
+    "UniPCMultistepScheduler": by_solver,
+    "EulerDiscreteScheduler": by_sigmas,
+    "EulerAncestralDiscreteScheduler": by_sigmas,
+    "HeunDiscreteScheduler": by_sigmas,
+    "LMSDiscreteScheduler": by_sigmas,
+    "FlowMatchEulerDiscreteScheduler": by_flow,
+    "LCMScheduler": from_result,
+}
+
+
+def clean_sample_of(scheduler: Any) -> CleanSample:
+    """
+    Finds how a scheduler's steps predict the clean sample.
+
+    Args:
+        scheduler (`SchedulerMixin`): of the pipeline.
+
+    Raises:
+        `UnsupportedSchedulerError`: if it is not known; the message names it and those that are.
+    """
+    for base in type(scheduler).__mro__:
+        if base.__name__ in CLEAN_SAMPLES:
+            return CLEAN_SAMPLES[base.__name__]
+    raise UnsupportedSchedulerError(
+        f"`convergence` cannot end denoising early with {type(scheduler).__name__}. It can with"
+        f" {', '.join(sorted(CLEAN_SAMPLES))}: use one of these (`pipe.scheduler ="
+        " DDIMScheduler.from_config(pipe.scheduler.config)`), or leave `convergence` off"
+    )

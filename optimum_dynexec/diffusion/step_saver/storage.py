@@ -1,0 +1,35 @@
+"""A predictor's directory beside its pipeline."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+
+from ...exporters.staging import staged_directory
+from .config import STEP_SAVER_CONFIG_NAME, StepSaverConfig
+
+
+MODEL_NAME = "openvino_model.xml"
+
+
+def save_predictor(directory: Path, model: ov.Model, tokenizer: Any, config: StepSaverConfig) -> None:
+    """
+    Writes a predictor, whole or not at all.
+
+    Args:
+        directory (`Path`): `step_saver` in the pipeline's; an earlier predictor there is replaced.
+        model (`ov.Model`): of [`~step_saver.export.to_openvino`].
+        tokenizer (`PreTrainedTokenizer`): gives its tokens.
+        config ([`~step_saver.StepSaverConfig`]): stands beside it.
+    """
+    with staged_directory(directory) as staging:
+        ov.save_model(model, staging / MODEL_NAME, compress_to_fp16=False)
+        tokenizer.save_pretrained(staging)
+        (staging / STEP_SAVER_CONFIG_NAME).write_text(config.to_json(), encoding="utf-8")
+
+
+def copy_predictor(source: Path, target: Path) -> None:
+    """Copies a predictor's directory to where there is none yet, or another."""
+    with staged_directory(target) as staging:
+        shutil.copytree(source, staging, dirs_exist_ok=True)

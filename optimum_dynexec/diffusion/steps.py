@@ -1,0 +1,44 @@
+"""The argument `num_inference_steps="auto"`."""
+
+import inspect
+from typing import Any
+
+
+AUTO = "auto"
+
+
+def resolve_steps(
+    pipeline: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any], list[int] | None]:
+    """
+    Replaces `num_inference_steps="auto"` by what the prompts need. A batch has one schedule, so it takes the largest
+    count of its prompts.
+
+    Args:
+        pipeline (`OVDiffusionPipeline`): called.
+        args (`tuple`): positional arguments of the call.
+        kwargs (`dict[str, Any]`): named ones.
+
+    Returns:
+        `tuple`: both, and the count of each prompt, or `None` if it was not asked for.
+
+    Raises:
+        `ValueError`: if there is no prompt to predict from, or the count is another text.
+        `FileNotFoundError`: if the pipeline has no predictor.
+    """
+    names = list(inspect.signature(pipeline.auto_model_class.__call__).parameters)[1:]
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    steps = given.get("num_inference_steps")
+    if not isinstance(steps, str):
+        return args, kwargs, None
+    if steps != AUTO:
+        raise ValueError(f"`num_inference_steps` must be a whole number or {AUTO!r}, but it is {steps!r}")
+    prompt = given.get("prompt")
+    prompts = [prompt] if isinstance(prompt, str) else prompt
+    if not prompts or not all(isinstance(text, str) for text in prompts):
+        raise ValueError(f'`num_inference_steps="{AUTO}"` needs a `prompt`, which the steps are predicted from')
+    predicted = pipeline.step_predictor.predict(prompts)
+    if "num_inference_steps" in kwargs:
+        return args, {**kwargs, "num_inference_steps": max(predicted)}, predicted
+    index = names.index("num_inference_steps")
+    return (*args[:index], max(predicted), *args[index + 1 :]), kwargs, predicted
