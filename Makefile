@@ -13,8 +13,8 @@ DEPENDENCIES := $(VENV)/.dependencies
 PACKAGE := $(VENV)/.package
 EXTRAS := tests quality benchmark examples
 
-CPP_SOURCES := $(wildcard csrc/kernels/*.cpp csrc/kernels/criteria/*.cpp csrc/runtime/*.cpp csrc/bindings/*.cpp)
-CPP_HEADERS := $(wildcard csrc/kernels/*.h csrc/kernels/criteria/*.h csrc/runtime/*.h csrc/bindings/*.h)
+CPP_SOURCES := $(wildcard csrc/kernels/*.cpp csrc/kernels/criteria/*.cpp csrc/runtime/*.cpp csrc/encoder/*.cpp csrc/bindings/*.cpp)
+CPP_HEADERS := $(wildcard csrc/kernels/*.h csrc/kernels/criteria/*.h csrc/runtime/*.h csrc/encoder/*.h csrc/bindings/*.h)
 CPP_FORMATTED := $(CPP_SOURCES) $(CPP_HEADERS) $(wildcard csrc/tests/*.cpp csrc/tests/*.h)
 
 # cmake and ninja are those of the environment.

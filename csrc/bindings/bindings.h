@@ -3,6 +3,7 @@
 
 #include <pybind11/pybind11.h>
 
+void bind_encoder(pybind11::module_& m);
 void bind_kernels(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_sequences(pybind11::module_& m);
