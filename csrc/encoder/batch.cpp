@@ -25,6 +25,19 @@ bool is_whole(const std::vector<Row>& rows, const std::vector<Row>& wanted, cons
 
 }  // namespace
 
+bool can_share(const Row& first, const Row& second, const std::vector<std::string>& names,
+               const SequenceTensors& sequences) {
+    if (first.batch == second.batch) return true;
+    return std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+        const ov::Tensor &a = first.batch->tensors.at(name), &b = second.batch->tensors.at(name);
+        ov::Shape a_shape = a.get_shape(), b_shape = b.get_shape();
+        const auto found = sequences.find(name);
+        const size_t free = found != sequences.end() && found->second ? 2 : 1;
+        if (a_shape.size() != b_shape.size() || a.get_element_type() != b.get_element_type()) return false;
+        return std::equal(a_shape.begin() + free, a_shape.end(), b_shape.begin() + free);
+    });
+}
+
 std::shared_ptr<Batch> gather(std::vector<Row>& rows, const std::vector<std::string>& names,
                               const SequenceTensors& sequences, bool align) {
     std::vector<Row> wanted = rows;

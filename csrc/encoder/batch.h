@@ -42,6 +42,10 @@ struct Row {
 // Which dimension of a tensor is the sequence's: 1, or none.
 using SequenceTensors = std::map<std::string, bool>;
 
+// Whether two rows can be of the same batch: their tensors differ in the length of a sequence at most.
+bool can_share(const Row& first, const Row& second, const std::vector<std::string>& names,
+               const SequenceTensors& sequences);
+
 // Puts rows of several batches into one: the tensors in `names`, each as long as the longest sample. The padding before
 // and behind a sample's tokens is dropped, that before only if `align`: what is before the first segment stays in
 // place, for the sake of absolute positions. A batch of just these rows that need no change is returned as it is. The

@@ -61,7 +61,7 @@ void EncoderRun::push(const std::map<std::string, ov::Tensor>& inputs) {
     const auto& tensors = batch->tensors;
     size_t rows = 0, places = 0;
     for (const auto& [name, tensor] : tensors) {
-        const ov::Shape& shape = tensor.get_shape();
+        const ov::Shape shape = tensor.get_shape();
         const bool is_sequence = encoder_.sequences_.count(name) > 0;
         if (shape.size() < (is_sequence ? 2u : 1u)) {
             throw std::invalid_argument("The input '" + name + "' has too few dimensions");
@@ -149,9 +149,18 @@ void EncoderRun::keep(size_t segment) {
 
 void EncoderRun::run_segment(size_t segment, size_t batch_size, std::vector<EncoderResult>& results) {
     auto& queue = waiting_[segment];
-    const auto count = static_cast<std::ptrdiff_t>(std::min(batch_size, queue.size()));
-    std::vector<Row> rows(queue.begin(), queue.begin() + count);
-    queue.erase(queue.begin(), queue.begin() + count);
+    std::vector<Row> rows;
+    std::deque<Row> others;
+    for (Row& row : queue) {
+        const bool joins = rows.size() < batch_size &&
+                           (rows.empty() || can_share(rows[0], row, encoder_.carried_[segment], encoder_.sequences_));
+        if (joins) {
+            rows.push_back(std::move(row));
+        } else {
+            others.push_back(std::move(row));
+        }
+    }
+    queue = std::move(others);
     const auto batch = gather(rows, encoder_.carried_[segment], encoder_.sequences_, segment > 0);
     const bool last = segment + 1 == waiting_.size();
     if (!last) keep(segment + 1);
@@ -224,7 +233,7 @@ AnswerRow EncoderRun::answer_row(const Row& row, const std::vector<ov::Tensor>& 
         found.outputs.push_back(output.data<float>() + row.index * size);
         found.sizes.push_back(size);
     }
-    const ov::Shape& shape = outputs[0].get_shape();
+    const ov::Shape shape = outputs[0].get_shape();
     found.places = shape.size() > 1 ? shape[1] : 0;
     if (encoder_.outputs_are_sequences_) {
         for (size_t place = row.begin; place < row.end; ++place) {
@@ -243,8 +252,9 @@ void EncoderRun::finish(const Row& row, const std::vector<ov::Tensor>& outputs, 
     result.exit = exit;
     result.confidence = confidence;
     for (const ov::Tensor& output : outputs) {
-        std::vector<size_t> shape(output.get_shape().begin() + 1, output.get_shape().end());
-        const size_t size = output.get_size() / output.get_shape()[0];
+        const ov::Shape whole = output.get_shape();
+        std::vector<size_t> shape(whole.begin() + 1, whole.end());
+        const size_t size = output.get_size() / whole[0];
         const float* from = output.data<float>() + row.index * size;
         if (encoder_.outputs_are_sequences_) {
             const size_t place = shape[0] == 0 ? 0 : size / shape[0];

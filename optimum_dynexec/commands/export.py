@@ -24,7 +24,7 @@ def parse_layers(text: str) -> list[int]:
 
 
 class DynExecExportCommand(BaseOptimumCLICommand):
-    COMMAND = CommandInfo(name="dynexec", help="Export PyTorch decoders to OpenVINO IR for input-dependent inference.")
+    COMMAND = CommandInfo(name="dynexec", help="Export PyTorch models to OpenVINO IR for input-dependent inference.")
 
     @staticmethod
     def parse_args(parser: "ArgumentParser"):
@@ -41,7 +41,8 @@ class DynExecExportCommand(BaseOptimumCLICommand):
             type=parse_layers,
             default=None,
             metavar="LAYERS",
-            help="Layers after which tokens may leave the model, separated by commas. Layer 0 is the first.",
+            help="Layers after which tokens, or whole inputs of an encoder, may leave the model, separated by commas. "
+            "Layer 0 is the first.",
         )
         group.add_argument(
             "--heads",

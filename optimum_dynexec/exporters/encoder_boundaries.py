@@ -74,8 +74,9 @@ def _after_attentions(shared: list["Node"], adds: list[int], attention_gaps: lis
         inside = [i for i in adds if start < i <= end]
         if not inside:
             raise NotSegmentableError(f"layer {layer} and layer {layer + 1} share no hidden state")
-        width = _width(shared[inside[-1]])
-        boundaries.append([i for i in range(inside[-1], end + 1) if carries(shared[i], width)][-1])
+        width, rank = _width(shared[inside[-1]]), len(shared[inside[-1]].get_output_partial_shape(0))
+        carrying = [i for i in range(inside[-1], end + 1) if carries(shared[i], width)]
+        boundaries.append([i for i in carrying if len(shared[i].get_output_partial_shape(0)) == rank][-1])
     return [*boundaries, last_add + steps_after_add(boundaries, adds, shared, last_add)]
 
 

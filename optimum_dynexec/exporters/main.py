@@ -37,8 +37,8 @@ def export_dynexec(
     **options: Any,
 ) -> DynExecConfig:
     """
-    Exports a decoder to an OpenVINO directory that optimum-intel and openvino-genai load as it is, with the layer
-    boundaries marked in the model and a `dynexec_config.json` beside it.
+    Exports a decoder, an encoder, or a vision or audio model to an OpenVINO directory that optimum-intel and
+    openvino-genai load as it is, with the layer boundaries marked in the model and a `dynexec_config.json` beside it.
 
     The directory appears when it is complete. A failed or killed export leaves an earlier one at `output` as it was.
 
@@ -49,9 +49,10 @@ def export_dynexec(
         output (`str` or `Path`):
             Directory to write to: absent, empty, or an earlier export, which is replaced.
         task (`str`, *optional*, defaults to `"auto"`):
-            `"auto"` or `"text-generation-with-past"`.
+            `"auto"`, `"text-generation-with-past"`, `"text-classification"`, `"token-classification"`,
+            `"question-answering"`, `"feature-extraction"`, `"image-classification"` or `"audio-classification"`.
         exit_layers (`list[int]`, *optional*, defaults to none):
-            Layers after which tokens may leave the model; 0 is the first layer. Unset, a copy has those of its source.
+            Layers after which tokens, or whole inputs, may leave the model; 0 is the first layer. Unset, a copy has those of its source.
         heads (`str` or `Path`, *optional*):
             Trained heads to put beside the model: a safetensors file, or a directory with some. The layers of exit
             heads are added to `exit_layers`.
@@ -79,6 +80,7 @@ def export_dynexec(
         if _is_exported(Path(source)):
             _check_copyable(source, options)
             _copy_export(Path(source), staging)
+            task = resolve_task(source, earlier.task if earlier is not None and task == "auto" else task)
         else:
             task = resolve_task(source, task, options.get("cache_dir"))
             loading = {name: options[name] for name in ("trust_remote_code", "cache_dir") if name in options}
@@ -87,8 +89,8 @@ def export_dynexec(
             with _temporary_files_in(staging / ".tmp"):
                 export_openvino(source, staging, task, options)
         if not (staging / EXPORT_MARK).is_file():
-            raise ExportError(f"the export of {source} has no {EXPORT_MARK}, so it is not a decoder")
-        config = annotate_export(staging, exit_layers=exit_layers)
+            raise ExportError(f"the export of {source} has no {EXPORT_MARK}, so it is no model that can be used here")
+        config = annotate_export(staging, exit_layers=exit_layers, task=task)
         if earlier is not None and earlier.heads:
             config = replace(config, heads=earlier.heads)
             config.save_pretrained(staging)

@@ -45,7 +45,9 @@ class EncoderSegments:
     outputs_are_sequences: bool
 
 
-def cut_encoder(model: Model, boundaries: Sequence[str]) -> EncoderSegments:
+def cut_encoder(
+    model: Model, boundaries: Sequence[str], image_size: tuple[int, int] | None = None
+) -> EncoderSegments:
     """
     Cuts `model` after each node named in `boundaries`. Weights stay shared.
 
@@ -54,11 +56,26 @@ def cut_encoder(model: Model, boundaries: Sequence[str]) -> EncoderSegments:
             As exported; left as it is.
         boundaries (`Sequence[str]`):
             Friendly names of the nodes to cut after, in the order of execution.
+        image_size (`tuple[int, int]`, *optional*):
+            Height and width of images. Some models (Swin) can be cut only for one size; the segments then take no
+            other.
 
     Raises:
         [`~exporters.errors.NotSegmentableError`]: if a name is not in the model, they are not in the order of
             execution, or a layer after a boundary needs more of what is before it than the hidden states.
     """
+    try:
+        return _cut(model, boundaries)
+    except NotSegmentableError:
+        if image_size is None or _name(main_input(model)) != "pixel_values":
+            raise
+        sized = model.clone()
+        shape = main_input(sized).get_partial_shape()
+        sized.reshape({"pixel_values": PartialShape([shape[0], shape[1], *image_size])})
+        return _cut(sized, boundaries)
+
+
+def _cut(model: Model, boundaries: Sequence[str]) -> EncoderSegments:
     labels = _label(model)
     missing = [name for name in boundaries if name not in labels.nodes]
     if missing:
@@ -92,6 +109,7 @@ def _label(model: Model) -> _Labels:
         own += [Symbol() for _ in range(len(shape) - len(own))]
         parameter.set_partial_shape(_with_symbols(shape, own))
     model.validate_nodes_and_infer_types()
+    results = model.get_results()
     anchored = _anchor(model) if any(node.get_type_name() == "ShapeOf" for node in model.get_ops()) else {}
     names = Counter(node.get_friendly_name() for node in model.get_ops())
     nodes = {
@@ -100,7 +118,7 @@ def _label(model: Model) -> _Labels:
         if node.get_output_size() == 1 and names[node.get_friendly_name()] == 1
     }
     inputs = {value.get_any_name(): _read(value.get_partial_shape()) for value in model.inputs if value.get_names()}
-    return _Labels({**nodes, **anchored}, inputs, [_read(value.get_partial_shape()) for value in model.outputs])
+    return _Labels({**nodes, **anchored}, inputs, [_read(result.get_output_partial_shape(0)) for result in results])
 
 
 def _anchor(model: Model) -> dict[str, _Shape]:
@@ -121,6 +139,8 @@ def _anchor(model: Model) -> dict[str, _Shape]:
         for target in node.output(0).get_target_inputs():
             target.replace_source_output(place.output(0))
         model.add_parameters([place])
+        # Keeps what is before it in the model, and so under observation.
+        model.add_results([ops.result(node.output(0))])
         model.validate_nodes_and_infer_types()
         anchored[node.get_friendly_name()] = _read(place.get_partial_shape())
     return anchored
@@ -229,6 +249,10 @@ def _read(shape: PartialShape) -> _Shape:
 
 def _same(first: int | Symbol | None, second: int | Symbol | None) -> bool:
     return isinstance(first, Symbol) and isinstance(second, Symbol) and bool(first == second)
+
+
+def _name(parameter: Node) -> str:
+    return parameter.output(0).get_any_name()
 
 
 def _length(hidden_states: _Shape) -> int | Symbol | None:
