@@ -145,7 +145,13 @@ def _make(family: str, task: str, options: dict, seed: int) -> PreTrainedModel:
         }
     config = getattr(transformers, f"{family}Config")(**{**own, **options})
     torch.manual_seed(seed)
-    return getattr(transformers, family + TASK_CLASSES[task])(config).eval()
+    model = getattr(transformers, family + TASK_CLASSES[task])(config).eval()
+    with torch.no_grad():
+        # Norms and biases too: fresh ones are ones and zeros, which would be folded away in an export.
+        for values in [*model.parameters(), *(buffer for buffer in model.buffers() if buffer.is_floating_point())]:
+            if values.ndim == 1:
+                values.add_(0.1 * torch.rand_like(values))
+    return model
 
 
 TINY_ENCODERS: dict[str, Callable[..., PreTrainedModel]] = {
