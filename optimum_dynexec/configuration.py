@@ -92,8 +92,8 @@ class DynExecConfig:
         task (`str`, *optional*, defaults to `"text-generation-with-past"`):
             What the model was exported for.
         exit_layers (`list[int]`, *optional*, defaults to none):
-            Layers after which a token, or a whole input of an encoder, may leave the model, ascending. Layer 0 is the first; the last is no exit. The
-            model is cut there, also if it has no head for one of them.
+            Layers after which a token, or a whole input of an encoder, may leave the model, ascending. Layer 0 is the
+            first; the last is no exit. The model is cut there, also if it has no head for one of them.
         hidden_state_names (`dict[int, str]`, *optional*, defaults to none):
             For each layer, the friendly name of the node in the model whose output is the hidden state after it.
             Empty if the model cannot be cut between its layers.

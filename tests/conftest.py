@@ -117,7 +117,9 @@ def tiny_encoder_hf(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
 
 
 @pytest.fixture(scope="session")
-def tiny_encoder(tiny_encoder_hf: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def tiny_encoder(
+    tiny_encoder_hf: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
     """
     `tiny_encoder(name, task=None)`: its export by `export_dynexec`, with random exit heads after all layers but the
     last attached; without heads for feature extraction. Not to be changed by a test.
@@ -133,7 +135,9 @@ def tiny_encoder(tiny_encoder_hf: Callable[..., Path], tmp_path_factory: pytest.
         key = f"{name}-{task}"
         if key not in made:
             directory = base / key
-            config = export_dynexec(tiny_encoder_hf(name, task), directory, task=task or DEFAULT_TASKS[name], weight_format="fp32")
+            config = export_dynexec(
+                tiny_encoder_hf(name, task), directory, task=task or DEFAULT_TASKS[name], weight_format="fp32"
+            )
             layers = list(range(len(config.hidden_state_names) - 1))
             if task == "feature-extraction":
                 config.exit_layers = layers

@@ -10,15 +10,12 @@
 namespace dynexec {
 namespace {
 
-size_t places_of(const Row& row) { return row.end - row.begin; }
-
-// Whether the batch of the first row is what is asked for: all of its rows in their order, and none of them shortened.
-bool is_whole(const std::vector<Row>& rows, const std::vector<Row>& wanted, const std::string& any_name) {
+// Whether the batch of the first row has all of these in their order, and no other.
+bool is_whole(const std::vector<Row>& rows, const std::string& any_name) {
     const Batch& batch = *rows[0].batch;
     if (batch.tensors.at(any_name).get_shape()[0] != rows.size()) return false;
     for (size_t i = 0; i < rows.size(); ++i) {
         if (rows[i].batch.get() != &batch || rows[i].index != i) return false;
-        if (rows[i].begin != wanted[i].begin) return false;
     }
     return true;
 }
@@ -39,22 +36,18 @@ bool can_share(const Row& first, const Row& second, const std::vector<std::strin
 }
 
 std::shared_ptr<Batch> gather(std::vector<Row>& rows, const std::vector<std::string>& names,
-                              const SequenceTensors& sequences, bool align) {
-    std::vector<Row> wanted = rows;
+                              const SequenceTensors& sequences) {
     size_t places = 0;
-    for (Row& row : wanted) {
-        if (align) row.begin = row.sample->first;
-        row.end = std::max(row.begin, row.sample->last);
-        places = std::max(places, places_of(row));
+    for (Row& row : rows) {
+        row.places = row.sample->last;
+        places = std::max(places, row.places);
     }
     const auto sequence = std::find_if(names.begin(), names.end(), [&](const auto& name) {
         const auto found = sequences.find(name);
         return found != sequences.end() && found->second;
     });
     const bool has_places = sequence != names.end();
-    if (is_whole(rows, wanted, names[0]) &&
-        (!has_places || rows[0].batch->tensors.at(*sequence).get_shape()[1] == places)) {
-        rows = std::move(wanted);
+    if (is_whole(rows, names[0]) && (!has_places || rows[0].batch->tensors.at(*sequence).get_shape()[1] == places)) {
         return rows[0].batch;
     }
 
@@ -88,17 +81,16 @@ std::shared_ptr<Batch> gather(std::vector<Row>& rows, const std::vector<std::str
                 std::memcpy(target, source, row_bytes);
                 continue;
             }
-            const size_t bytes = places_of(wanted[i]) * place_bytes;
-            std::memcpy(target, source + (wanted[i].begin - rows[i].begin) * place_bytes, bytes);
+            const size_t bytes = rows[i].places * place_bytes;
+            std::memcpy(target, source, bytes);
             std::memset(target + bytes, 0, row_bytes - bytes);
         }
         batch->tensors.emplace(name, std::move(tensor));
     }
     for (size_t i = 0; i < rows.size(); ++i) {
-        wanted[i].batch = batch;
-        wanted[i].index = i;
+        rows[i].batch = batch;
+        rows[i].index = i;
     }
-    rows = std::move(wanted);
     return batch;
 }
 

@@ -16,8 +16,7 @@ namespace dynexec {
 struct Sample {
     size_t index = 0;        // in the order in which samples came
     size_t length = 0;       // places of its sequence as it came, padding included; 0: it has no sequence
-    size_t first = 0;        // its first place that holds a token
-    size_t last = 0;         // one behind its last such place
+    size_t last = 0;         // one behind its last place that holds a token
     std::vector<bool> mask;  // [length]: the places that hold tokens
     std::vector<std::vector<ExitView>> views;  // [distributions][exits so far]
     std::vector<float> embedding;              // of the exit before, see Answer
@@ -34,9 +33,8 @@ struct Batch {
 struct Row {
     std::shared_ptr<Sample> sample;
     std::shared_ptr<Batch> batch;
-    size_t index = 0;  // row of the batch
-    size_t begin = 0;  // the place of the sequence that stands first in the row
-    size_t end = 0;    // one behind the last; what follows in the row is padding
+    size_t index = 0;   // row of the batch
+    size_t places = 0;  // so many of its sequence are in the row; what follows there is padding
 };
 
 // Which dimension of a tensor is the sequence's: 1, or none.
@@ -46,12 +44,11 @@ using SequenceTensors = std::map<std::string, bool>;
 bool can_share(const Row& first, const Row& second, const std::vector<std::string>& names,
                const SequenceTensors& sequences);
 
-// Puts rows of several batches into one: the tensors in `names`, each as long as the longest sample. The padding before
-// and behind a sample's tokens is dropped, that before only if `align`: what is before the first segment stays in
-// place, for the sake of absolute positions. A batch of just these rows that need no change is returned as it is. The
-// rows are changed to be those of the batch returned. Throws std::invalid_argument if samples cannot share a tensor, as
-// their shapes differ otherwise than in length.
+// Puts rows of several batches into one: the tensors in `names`, each as long as the longest sample. The padding behind
+// a sample's tokens is dropped; that before them stays, as a model may look at the first place. A batch of just these
+// rows that need no change is returned as it is. The rows are changed to be those of the batch returned.
+// Throws std::invalid_argument if samples cannot share a tensor, see can_share().
 std::shared_ptr<Batch> gather(std::vector<Row>& rows, const std::vector<std::string>& names,
-                              const SequenceTensors& sequences, bool align);
+                              const SequenceTensors& sequences);
 
 }  // namespace dynexec

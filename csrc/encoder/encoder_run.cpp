@@ -81,14 +81,11 @@ void EncoderRun::push(const std::map<std::string, ov::Tensor>& inputs) {
             sample->mask.assign(places, true);
             const bool masked = mask != tensors.end() && encoder_.sequences_.count(kAttentionMask) > 0;
             for (size_t j = 0; masked && j < places; ++j) sample->mask[j] = is_token(mask->second, i * places + j);
-            const auto first = std::find(sample->mask.begin(), sample->mask.end(), true);
             // A sample without a token stays as it is.
-            if (first != sample->mask.end()) {
-                sample->first = static_cast<size_t>(first - sample->mask.begin());
-                while (!sample->mask[sample->last - 1]) --sample->last;
-            }
+            const bool any = std::find(sample->mask.begin(), sample->mask.end(), true) != sample->mask.end();
+            while (any && !sample->mask[sample->last - 1]) --sample->last;
         }
-        waiting_[0].push_back({sample, batch, i, 0, places});
+        waiting_[0].push_back({sample, batch, i, places});
     }
 }
 
@@ -132,7 +129,7 @@ void EncoderRun::keep(size_t segment) {
     for (size_t i = 0; i < rows.size(); ++i) {
         if (!rows[i].batch->borrowed) continue;
         std::vector<Row> one = {rows[i]};
-        auto batch = gather(one, encoder_.carried_[segment], encoder_.sequences_, segment > 0);
+        auto batch = gather(one, encoder_.carried_[segment], encoder_.sequences_);
         if (batch->borrowed) {
             auto own = std::make_shared<Batch>();
             for (const auto& name : encoder_.carried_[segment]) {
@@ -161,7 +158,7 @@ void EncoderRun::run_segment(size_t segment, size_t batch_size, std::vector<Enco
         }
     }
     queue = std::move(others);
-    const auto batch = gather(rows, encoder_.carried_[segment], encoder_.sequences_, segment > 0);
+    const auto batch = gather(rows, encoder_.carried_[segment], encoder_.sequences_);
     const bool last = segment + 1 == waiting_.size();
     if (!last) keep(segment + 1);
 
@@ -171,7 +168,7 @@ void EncoderRun::run_segment(size_t segment, size_t batch_size, std::vector<Enco
     stats_.passes[segment] += 1;
     stats_.rows[segment] += rows.size();
     size_t places = 1;
-    for (const Row& row : rows) places = std::max(places, row.end - row.begin);
+    for (const Row& row : rows) places = std::max(places, row.places);
     stats_.places[segment] += rows.size() * places;
     if (last) {
         for (Row& row : rows) {
@@ -236,8 +233,8 @@ AnswerRow EncoderRun::answer_row(const Row& row, const std::vector<ov::Tensor>& 
     const ov::Shape shape = outputs[0].get_shape();
     found.places = shape.size() > 1 ? shape[1] : 0;
     if (encoder_.outputs_are_sequences_) {
-        for (size_t place = row.begin; place < row.end; ++place) {
-            if (row.sample->mask[place]) found.positions.push_back(place - row.begin);
+        for (size_t place = 0; place < row.places; ++place) {
+            if (row.sample->mask[place]) found.positions.push_back(place);
         }
     } else {
         for (size_t place = 0; place < found.places; ++place) found.positions.push_back(place);
@@ -258,10 +255,10 @@ void EncoderRun::finish(const Row& row, const std::vector<ov::Tensor>& outputs, 
         const float* from = output.data<float>() + row.index * size;
         if (encoder_.outputs_are_sequences_) {
             const size_t place = shape[0] == 0 ? 0 : size / shape[0];
-            const size_t kept = std::min(row.end - row.begin, shape[0]);
+            const size_t kept = std::min(row.places, shape[0]);
             shape[0] = row.sample->length;
             std::vector<float> values(place * shape[0], 0.0f);
-            std::memcpy(values.data() + row.begin * place, from, kept * place * sizeof(float));
+            std::memcpy(values.data(), from, kept * place * sizeof(float));
             result.outputs.push_back(std::move(values));
         } else {
             result.outputs.emplace_back(from, from + size);

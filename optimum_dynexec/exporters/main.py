@@ -52,7 +52,8 @@ def export_dynexec(
             `"auto"`, `"text-generation-with-past"`, `"text-classification"`, `"token-classification"`,
             `"question-answering"`, `"feature-extraction"`, `"image-classification"` or `"audio-classification"`.
         exit_layers (`list[int]`, *optional*, defaults to none):
-            Layers after which tokens, or whole inputs, may leave the model; 0 is the first layer. Unset, a copy has those of its source.
+            Layers after which tokens, or whole inputs, may leave the model; 0 is the first layer. Unset, a copy has
+            those of its source.
         heads (`str` or `Path`, *optional*):
             Trained heads to put beside the model: a safetensors file, or a directory with some. The layers of exit
             heads are added to `exit_layers`.

@@ -40,9 +40,7 @@ class HeadModel:
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-def attach_heads(
-    model_directory: str | Path, heads: str | Path, *, weight_format: str | None = None
-) -> DynExecConfig:
+def attach_heads(model_directory: str | Path, heads: str | Path, *, weight_format: str | None = None) -> DynExecConfig:
     """
     Puts trained heads beside an exported model: one small OpenVINO model each, and entries in `dynexec_config.json`.
     The model's own files stay as they are. Heads of the same name are replaced, others stay.

@@ -85,6 +85,8 @@ def check_fits_encoder(head: HeadConfig, model: ov.Model, config: DynExecConfig)
         found, needed = getattr(head, name), getattr(shape, name)
         if found != needed:
             raise ValueError(f"its `{name}` is {found!r}, but layer {head.layer} of the model needs {needed!r}")
+    if config.task == "text-classification" and head.pooling == "mean" and not head.masked:
+        raise ValueError("it pools over padding too: a text's head with `pooling='mean'` needs `masked=True`")
     if head.masked and not any("attention_mask" in value.get_names() for value in model.inputs):
         raise ValueError("it pools by an attention mask, but the model takes none")
 

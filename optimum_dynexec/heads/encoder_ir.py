@@ -1,4 +1,4 @@
-"""The OpenVINO model of an exit head of an encoder or vision model. A kind is a function and a line in the registry."""
+"""The OpenVINO model of an exit head of an encoder. A kind is a function and a line in the registry."""
 
 from collections.abc import Callable, Mapping
 
@@ -30,8 +30,8 @@ def build_encoder_head_ir(
     Makes the OpenVINO model of an exit head of an encoder: docs/encoders.md has the formulas.
 
     Its inputs are `dynexec.hidden_states` float32, in the layout of `config`, and with `masked` the `attention_mask`
-    int64 `[batch, length]`. Its outputs have the names of the model's own: `logits`, `start_logits` and `end_logits`, or
-    `last_hidden_state`; with `certainty`, `dynexec.certainty` float32 `[batch, 1]` too.
+    int64 `[batch, length]`. Its outputs have the names of the model's own: `logits`, `start_logits` and `end_logits`,
+    or `last_hidden_state`; with `certainty`, `dynexec.certainty` float32 `[batch, 1]` too.
 
     Args:
         config ([`HeadConfig`]): what the head is like.

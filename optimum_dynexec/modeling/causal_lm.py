@@ -557,9 +557,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         assert self.dynexec_config is not None
         directory = Path(str(self.model_save_dir))
         self._other_heads = heads is not None
-        self._heads, self.dynexec_config = load_heads(
-            directory, self.model, self.dynexec_config, heads, cut_for_them
-        )
+        self._heads, self.dynexec_config = load_heads(directory, self.model, self.dynexec_config, heads, cut_for_them)
 
     def _save_pretrained(self, save_directory: str | Path) -> None:
         changes = {}

@@ -87,9 +87,7 @@ def resolve_early_exit(early_exit: EarlyExitConfig | str, directory: str | Path 
     return early_exit
 
 
-def fill_params(
-    params: Any, early_exit: EarlyExitConfig, layers: Sequence[int], directory: str | Path | None
-) -> Any:
+def fill_params(params: Any, early_exit: EarlyExitConfig, layers: Sequence[int], directory: str | Path | None) -> Any:
     """
     Fills in criterion, thresholds and weights.
 

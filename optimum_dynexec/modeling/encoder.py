@@ -39,7 +39,8 @@ class DynExecEncoderMixin:
     exit head, if `early_exit` says so when the model is loaded or called; otherwise the plain model runs, as in
     optimum-intel.
 
-    `last_stats` holds the [`~early_exit.encoder_stats.EncoderStats`] of the latest call with early exit, `None` before.
+    `last_stats` holds the [`~early_exit.encoder_stats.EncoderStats`] of the latest call with early exit, `None`
+    before.
     """
 
     # What `forward` returns.
@@ -92,7 +93,8 @@ class DynExecEncoderMixin:
                 Trained heads to use beside those that the directory has, or in their place: a safetensors file, or a
                 directory with some. Saving the model saves them too.
             early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*):
-                When samples leave in calls that do not say. `"calibrated"`: by the thresholds in `dynexec_config.json`.
+                When samples leave in calls that do not say. `"calibrated"`: by the thresholds in
+                `dynexec_config.json`.
             kwargs:
                 Everything that `from_pretrained` of the `OVModelFor…` class takes.
 
@@ -245,9 +247,7 @@ class DynExecEncoderMixin:
             )
 
         def make() -> Any:
-            return encoder_exit_params(
-                early_exit, self.exit_layers, self.model_save_dir, embeddings=self._embeddings
-            )
+            return encoder_exit_params(early_exit, self.exit_layers, self.model_save_dir, embeddings=self._embeddings)
 
         if early_exit != "calibrated":
             return make()
@@ -460,4 +460,3 @@ class DynExecEncoderMixin:
     def _save_pretrained(self, save_directory: str | Path) -> None:
         save = super()._save_pretrained  # type: ignore[misc]
         save_with_dynexec(save_directory, self._ov_model_paths["model"], self.dynexec_config, self._heads, save)
-

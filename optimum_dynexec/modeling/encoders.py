@@ -42,8 +42,8 @@ class _TextMixin(DynExecEncoderMixin):
             attention_mask (of the same shape, *optional*): 0 where there is padding; without it there is none.
             token_type_ids (of the same shape, *optional*): for models that take them.
             early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*):
-                When samples leave; `"calibrated"`: by the thresholds in `dynexec_config.json`; `None`: none does. Unset:
-                as the model was loaded.
+                When samples leave; `"calibrated"`: by the thresholds in `dynexec_config.json`; `None`: none does.
+                Unset: as the model was loaded.
 
         Returns:
             transformers' output type, in the order of the batch; with early exit also `exit_layer` and `confidence`.

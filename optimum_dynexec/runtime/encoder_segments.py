@@ -1,10 +1,10 @@
 """Cuts an encoder, or a vision or audio model, into segments at the hidden states between its layers.
 
 What all layers share, an attention mask in the form that they want it, relative position biases, is computed from the
-model's own small inputs in every segment that needs it: that costs little, and stays right when samples leave the batch
-or padding is dropped. Such parts often begin with the shape of a tensor before the boundary, which a later segment
-must not need. Where OpenVINO's symbols show that a dimension of that tensor is a dimension of the hidden states or of an
-input, it is taken from there.
+model's own small inputs in every segment that needs it: that costs little, and stays right when samples leave the
+batch or padding is dropped. Such parts often begin with the shape of a tensor before the boundary, which a later
+segment must not need. Where OpenVINO's symbols show that a dimension of that tensor is a dimension of the hidden
+states or of an input, it is taken from there.
 """
 
 from collections import Counter
@@ -45,9 +45,7 @@ class EncoderSegments:
     outputs_are_sequences: bool
 
 
-def cut_encoder(
-    model: Model, boundaries: Sequence[str], image_size: tuple[int, int] | None = None
-) -> EncoderSegments:
+def cut_encoder(model: Model, boundaries: Sequence[str], image_size: tuple[int, int] | None = None) -> EncoderSegments:
     """
     Cuts `model` after each node named in `boundaries`. Weights stay shared.
 
@@ -164,7 +162,7 @@ def _segment(model: Model, labels: _Labels, start: str | None, end: str | None) 
     else:
         results = [ops.result(nodes[end].output(0))]
         results[0].output(0).set_names({HIDDEN_STATES})
-    if hidden is not None:
+    if hidden is not None and start is not None:
         _take_shapes_from(hidden, labels, start, results, [node for node in parameters if node is not main], main)
     needed = parameters_of(results, parameters)
     names = [node.get_name() for node in needed]

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from optimum.intel import OVModelForAudioClassification, OVModelForImageClassification, OVModelForSequenceClassification
+from optimum.intel import (
+    OVModelForAudioClassification,
+    OVModelForImageClassification,
+    OVModelForSequenceClassification,
+)
 
 from optimum_dynexec import (
     DynExecConfig,
@@ -117,7 +121,9 @@ def test_hidden_states_are_those_of_transformers(family, reference):
         mask = family.inputs.get("attention_mask")
         values = values.numpy().reshape(expected.shape)
         # What stands in padding is nobody's business (SDPA and eager attention differ there).
-        assert_close(values if mask is None else values[mask.bool()], expected if mask is None else expected[mask.bool()])
+        assert_close(
+            values if mask is None else values[mask.bool()], expected if mask is None else expected[mask.bool()]
+        )
 
 
 def test_samples_leave_with_what_their_exit_says(family):
@@ -128,7 +134,7 @@ def test_samples_leave_with_what_their_exit_says(family):
     threshold = float(torch.stack([probabilities[layer] for layer in said if layer != last]).median())
     found = model(**family.inputs, early_exit=EarlyExitConfig(threshold=threshold))
     expected = [
-        next((layer for layer in sorted(said) if layer == last or probabilities[layer][sample] >= threshold))
+        next(layer for layer in sorted(said) if layer == last or probabilities[layer][sample] >= threshold)
         for sample in range(BATCH)
     ]
     assert found.exit_layer.tolist() == expected

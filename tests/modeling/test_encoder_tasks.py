@@ -75,9 +75,7 @@ def confidence(task: str, answers: dict[int, dict[str, np.ndarray]], layer: int,
 @pytest.fixture(scope="module")
 def scores(task, answers) -> np.ndarray:
     """float64 `[samples, layers]`."""
-    return np.array(
-        [[confidence(task, answers, layer, i) for layer in [*LAYERS, LAST]] for i in range(len(LENGTHS))]
-    )
+    return np.array([[confidence(task, answers, layer, i) for layer in [*LAYERS, LAST]] for i in range(len(LENGTHS))])
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,9 @@ class LearnedCriterion(Criterion):
 
     def scores(self, statistics: ExitStatistics) -> np.ndarray:
         if statistics.certainty is None:
-            raise ValueError("the criterion 'learned' needs exit heads that say how certain they are (`certainty=True`)")
+            raise ValueError(
+                "the criterion 'learned' needs exit heads that say how certain they are (`certainty=True`)"
+            )
         return statistics.certainty
 
     def grid(self, num_exits: int) -> np.ndarray:

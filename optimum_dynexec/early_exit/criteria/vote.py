@@ -24,7 +24,8 @@ class VoteCriterion(Criterion):
     def scores(self, statistics: ExitStatistics) -> np.ndarray:
         prediction = statistics.prediction
         votes = [
-            (prediction[:, : index + 1] == prediction[:, index, None]).sum(axis=1) for index in range(prediction.shape[1])
+            (prediction[:, : index + 1] == prediction[:, index, None]).sum(axis=1)
+            for index in range(prediction.shape[1])
         ]
         return np.where(prediction == NO_PREDICTION, 0.0, np.stack(votes, axis=1).astype(np.float64))
 
