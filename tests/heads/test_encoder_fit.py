@@ -18,7 +18,10 @@ from optimum_dynexec.heads.tensors import tensor_shapes
         ({"kind": "token"}, "its `kind` is 'token'"),
         ({"layout": "nchw", "pooling": "mean"}, "its `layout` is 'nchw'"),
         ({"pooling": "mean"}, "needs `masked=True`"),
-        ({"kind": "norm", "vocab_size": 7}, "of kind 'norm', which a model for the task 'text-classification' has not"),
+        (
+            {"kind": "norm", "vocab_size": 7},
+            "of kind 'norm', which a model for the task 'text-classification' has not",
+        ),
     ],
 )
 def test_heads_that_do_not_fit(tiny_encoder, tmp_path, options, message):
