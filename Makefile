@@ -13,8 +13,9 @@ DEPENDENCIES := $(VENV)/.dependencies
 PACKAGE := $(VENV)/.package
 EXTRAS := tests quality benchmark examples
 
-CPP_SOURCES := $(wildcard csrc/kernels/*.cpp csrc/kernels/criteria/*.cpp csrc/kernels/diffusion/*.cpp csrc/runtime/*.cpp csrc/bindings/*.cpp)
-CPP_HEADERS := $(wildcard csrc/kernels/*.h csrc/kernels/criteria/*.h csrc/kernels/diffusion/*.h csrc/runtime/*.h csrc/bindings/*.h)
+CPP_FOLDERS := csrc/kernels csrc/kernels/criteria csrc/kernels/diffusion csrc/runtime csrc/encoder csrc/bindings
+CPP_SOURCES := $(wildcard $(CPP_FOLDERS:=/*.cpp))
+CPP_HEADERS := $(wildcard $(CPP_FOLDERS:=/*.h))
 CPP_FORMATTED := $(CPP_SOURCES) $(CPP_HEADERS) $(wildcard csrc/tests/*.cpp csrc/tests/*.h)
 
 # cmake and ninja are those of the environment.

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from .early_exit import EarlyExitConfig
     from .exporters import export_dynexec
     from .heads import attach_heads, train_heads
-    from .modeling import DynExecModelForCausalLM
+    from .modeling import (
+        DynExecModelForAudioClassification,
+        DynExecModelForCausalLM,
+        DynExecModelForFeatureExtraction,
+        DynExecModelForImageClassification,
+        DynExecModelForQuestionAnswering,
+        DynExecModelForSequenceClassification,
+        DynExecModelForTokenClassification,
+    )
     from .speculative import GenerationStats
 
 
@@ -39,7 +47,15 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "early_exit": ["EarlyExitConfig"],
         "exporters": ["export_dynexec"],
         "heads": ["attach_heads", "train_heads"],
-        "modeling": ["DynExecModelForCausalLM"],
+        "modeling": [
+            "DynExecModelForAudioClassification",
+            "DynExecModelForCausalLM",
+            "DynExecModelForFeatureExtraction",
+            "DynExecModelForImageClassification",
+            "DynExecModelForQuestionAnswering",
+            "DynExecModelForSequenceClassification",
+            "DynExecModelForTokenClassification",
+        ],
         "speculative": ["GenerationStats"],
     },
     extra=["__version__"],

@@ -13,6 +13,15 @@ from .utils.atomic import write_atomically
 
 DYNEXEC_CONFIG_NAME = "dynexec_config.json"
 FORMAT_VERSION = 1
+DECODER_TASK = "text-generation-with-past"
+ENCODER_TASKS = (
+    "text-classification",
+    "token-classification",
+    "question-answering",
+    "feature-extraction",
+    "image-classification",
+    "audio-classification",
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +31,7 @@ class AttachedHead:
 
     Args:
         kind (`str`):
-            `"norm"`, `"adapter"`, `"block"` or `"draft"`.
+            One of [`~heads.config.KINDS`].
         layer (`int`, *optional*):
             Layer whose hidden states it reads; `None` exactly for the kind `"draft"`.
         file (`str`):
@@ -80,9 +89,11 @@ class DynExecConfig:
     Args:
         format_version (`int`, *optional*, defaults to 1):
             Version of the file's layout.
+        task (`str`, *optional*, defaults to `"text-generation-with-past"`):
+            What the model was exported for.
         exit_layers (`list[int]`, *optional*, defaults to none):
-            Layers after which a token may leave the model, ascending. Layer 0 is the first; the last is no exit. The
-            model is cut there, also if it has no head for one of them.
+            Layers after which a token, or a whole input of an encoder, may leave the model, ascending. Layer 0 is the
+            first; the last is no exit. The model is cut there, also if it has no head for one of them.
         hidden_state_names (`dict[int, str]`, *optional*, defaults to none):
             For each layer, the friendly name of the node in the model whose output is the hidden state after it.
             Empty if the model cannot be cut between its layers.
@@ -105,6 +116,7 @@ class DynExecConfig:
     """
 
     format_version: int = FORMAT_VERSION
+    task: str = DECODER_TASK
     exit_layers: list[int] = field(default_factory=list)
     hidden_state_names: dict[int, str] = field(default_factory=dict)
     pageable: bool = True
@@ -268,6 +280,10 @@ _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "format_version": (
         lambda value: _is_layer(value) and 1 <= value <= FORMAT_VERSION,
         f"an integer from 1 to {FORMAT_VERSION}",
+    ),
+    "task": (
+        lambda value: value in (DECODER_TASK, *ENCODER_TASKS),
+        f"one of {[DECODER_TASK, *ENCODER_TASKS]}",
     ),
     "exit_layers": (
         lambda value: isinstance(value, list) and all(map(_is_layer, value)),

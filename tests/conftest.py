@@ -97,3 +97,54 @@ def tiny_model(tiny_export: Callable[..., Path]) -> Callable[..., Any]:
         return loaded[directory]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder_hf(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`tiny_encoder_hf(name, task=None)`: a Hugging Face directory of a model of `tests.tiny_encoders`."""
+    from tests.tiny_encoders import save_tiny_encoder
+
+    base, made = tmp_path_factory.mktemp("tiny-encoder-hf"), {}
+
+    def get(name: str, task: str | None = None) -> Path:
+        key = f"{name}-{task}"
+        if key not in made:
+            made[key] = base / key
+            save_tiny_encoder(name, made[key], task)
+        return made[key]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(
+    tiny_encoder_hf: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """
+    `tiny_encoder(name, task=None)`: its export by `export_dynexec`, with random exit heads after all layers but the
+    last attached; without heads for feature extraction. Not to be changed by a test.
+    """
+    from optimum_dynexec import export_dynexec
+    from optimum_dynexec.heads import attach_heads
+    from tests.encoder_heads import random_encoder_heads
+    from tests.tiny_encoders import DEFAULT_TASKS
+
+    base, made = tmp_path_factory.mktemp("tiny-encoder"), {}
+
+    def get(name: str, task: str | None = None) -> Path:
+        key = f"{name}-{task}"
+        if key not in made:
+            directory = base / key
+            config = export_dynexec(
+                tiny_encoder_hf(name, task), directory, task=task or DEFAULT_TASKS[name], weight_format="fp32"
+            )
+            layers = list(range(len(config.hidden_state_names) - 1))
+            if task == "feature-extraction":
+                config.exit_layers = layers
+                config.save_pretrained(directory)
+            else:
+                attach_heads(directory, random_encoder_heads(directory, layers, base / f"{key}-heads", scale=0.5))
+            made[key] = directory
+        return made[key]
+
+    return get

@@ -3,6 +3,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cmath>
+
 #include "bindings/bindings.h"
 #include "kernels/criteria/criterion.h"
 #include "kernels/logits_processors.h"
@@ -36,8 +38,10 @@ void bind_kernels(py::module_& m) {
         .def_readonly("margin", &LogitsStats::margin)
         .def_readonly("entropy", &LogitsStats::entropy);
     py::class_<ExitView>(m, "ExitView")
-        .def(py::init([](const LogitsStats& stats, int64_t prediction) { return ExitView{stats, prediction}; }),
-             py::arg("stats"), py::arg("prediction"));
+        .def(py::init([](const LogitsStats& stats, int64_t prediction, double certainty) {
+                 return ExitView{stats, prediction, certainty};
+             }),
+             py::arg("stats"), py::arg("prediction"), py::arg("certainty") = std::nan(""));
     m.def("logits_stats", [](const Row& logits) { return logits_stats(logits.data(), row_size(logits)); });
 
     m.def("criterion_names", &criterion_names);

@@ -4,9 +4,10 @@
 #include "bindings/bindings.h"
 
 PYBIND11_MODULE(_C, m) {
-    m.doc() = "The decode loop and kernels of optimum-dynexec. Import openvino first.";
+    m.doc() = "The decode loop, encoders and kernels of optimum-dynexec. Import openvino first.";
     bind_diffusion(m);
     bind_kernels(m);
     bind_runtime(m);
     bind_sequences(m);
+    bind_encoder(m);
 }

@@ -1,13 +1,12 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #include "runtime/early_exit.h"
 
-#include <cmath>
 #include <stdexcept>
 
 namespace dynexec {
 
 EarlyExit::EarlyExit(const EarlyExitParams& params, Backbone& backbone, size_t max_batch_tokens, size_t num_sequences)
-    : params_(params), criterion_(make_criterion(params.criterion, params.weights)), views_(num_sequences) {
+    : params_(params), policy_(params.criterion, params.weights, params.thresholds), views_(num_sequences) {
     if (params.thresholds.size() != params.exits.size()) {
         throw std::invalid_argument(std::to_string(params.thresholds.size()) + " thresholds for " +
                                     std::to_string(params.exits.size()) + " exits");
@@ -15,16 +14,14 @@ EarlyExit::EarlyExit(const EarlyExitParams& params, Backbone& backbone, size_t m
     if (params.copy_kv && !backbone.model().has_copiers()) {
         throw std::invalid_argument("The model was loaded without what copies keys and values: see add_copiers");
     }
-    size_t deepest = 0;  // exits up to the last one where something may leave
     for (size_t i = 0; i < params.exits.size(); ++i) {
-        if (std::isfinite(params.thresholds[i])) deepest = i + 1;
         if (i > 0 && params.exits[i].segment <= params.exits[i - 1].segment) {
             throw std::invalid_argument("Exits have to be in order of depth");
         }
     }
     for (size_t i = 0; i < params.exits.size(); ++i) {
         heads_.emplace_back();
-        if (i >= deepest || !(std::isfinite(params.thresholds[i]) || criterion_->looks_back())) continue;
+        if (!policy_.asks(i)) continue;
         heads_.back() = std::make_unique<ExitHead>(params.exits[i], backbone, max_batch_tokens, num_sequences);
     }
 }
@@ -48,9 +45,7 @@ bool EarlyExit::leaves(size_t exit, size_t i, float* row, size_t vocab) {
     const LogitsStats stats = logits_stats(words, head.model().vocab_size());
     views.push_back({stats, stats.argmax < 0 ? -1 : head.token_ids()[static_cast<size_t>(stats.argmax)]});
     if (stats.argmax < 0) return false;
-    if (!passes(*criterion_, criterion_->score(views, sequence.tokens.size() - 1), params_.thresholds[exit])) {
-        return false;
-    }
+    if (!policy_.leaves(views, sequence.tokens.size() - 1)) return false;
     head.scatter(words, row, vocab);
     return true;
 }

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/criteria/criterion.h"
+#include "kernels/criteria/exit_policy.h"
 #include "runtime/exit_head.h"
 
 namespace dynexec {
@@ -46,7 +46,7 @@ public:
 
 private:
     const EarlyExitParams& params_;
-    std::unique_ptr<Criterion> criterion_;
+    ExitPolicy policy_;
     std::deque<std::unique_ptr<ExitHead>> heads_;  // of each exit; none where nothing is asked
     std::vector<std::vector<ExitView>> views_;     // of each sequence: what the exits have said about its next token
     std::vector<const Sequence*> asked_;

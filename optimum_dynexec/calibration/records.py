@@ -142,7 +142,7 @@ class ExitRecords:
         return np.add.reduceat(np.asarray(values, np.float64), starts) / self.group_sizes
 
     def _tensors(self) -> dict[str, np.ndarray]:
-        tensors = {name: np.ascontiguousarray(getattr(self.statistics, name)) for name in STATISTICS}
+        tensors = {name: np.ascontiguousarray(values) for name, values in self.statistics.arrays().items()}
         tensors["full_prediction"] = np.ascontiguousarray(self.full_prediction, np.int64)
         tensors["group_sizes"] = np.ascontiguousarray(self.group_sizes, np.int64)
         if self.labels is not None:
@@ -185,7 +185,7 @@ class ExitRecords:
             records = cls(
                 layers=tuple(config["layers"]),
                 num_layers=config["num_layers"],
-                statistics=ExitStatistics(**{name: tensors[name] for name in STATISTICS}),
+                statistics=ExitStatistics(**{name: tensors[name] for name in STATISTICS if name in tensors}),
                 full_prediction=tensors["full_prediction"],
                 group_sizes=tensors["group_sizes"],
                 labels=tensors.get("labels"),

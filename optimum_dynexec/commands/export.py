@@ -24,7 +24,7 @@ def parse_layers(text: str) -> list[int]:
 
 
 class DynExecExportCommand(BaseOptimumCLICommand):
-    COMMAND = CommandInfo(name="dynexec", help="Export PyTorch decoders to OpenVINO IR for input-dependent inference.")
+    COMMAND = CommandInfo(name="dynexec", help="Export PyTorch models to OpenVINO IR for input-dependent inference.")
 
     @staticmethod
     def parse_args(parser: "ArgumentParser"):
@@ -41,13 +41,26 @@ class DynExecExportCommand(BaseOptimumCLICommand):
             type=parse_layers,
             default=None,
             metavar="LAYERS",
-            help="Layers after which tokens may leave the model, separated by commas. Layer 0 is the first.",
+            help="Layers after which tokens, or whole inputs of an encoder, may leave the model, separated by commas. "
+            "Layer 0 is the first.",
         )
         group.add_argument(
             "--heads",
             default=None,
             metavar="PATH",
             help="Trained heads to put beside the model: a safetensors file, or a directory with some.",
+        )
+        group.add_argument(
+            "--single-ir",
+            action="store_true",
+            help="Write a classifier with its exit heads as one model with If operators too, for other runtimes.",
+        )
+        group.add_argument(
+            "--exit-threshold",
+            type=float,
+            default=None,
+            metavar="PROBABILITY",
+            help="The probability from which samples leave that model. Default: the calibrated thresholds.",
         )
         group.add_argument("--verbose", action="store_true", help="Show the traceback of an error.")
 

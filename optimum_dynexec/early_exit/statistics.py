@@ -28,6 +28,8 @@ class ExitStatistics:
             Of the distribution, in nats.
         position (`np.ndarray` int64 `[samples]`, *optional*, defaults to zeros):
             Position of a token in its sequence, the first being 0.
+        certainty (`np.ndarray` float32 or float64 `[samples, exits]`, *optional*):
+            What exits say of their answers beside the distribution, for the criteria `learned` and `settled`.
 
     Raises:
         `ValueError`: if the shapes do not fit each other.
@@ -38,6 +40,7 @@ class ExitStatistics:
     margin: np.ndarray
     entropy: np.ndarray
     position: np.ndarray | None = None
+    certainty: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.prediction.ndim != 2:
@@ -45,6 +48,8 @@ class ExitStatistics:
         if self.position is None:
             object.__setattr__(self, "position", np.zeros(len(self.prediction), np.int64))
         for field in fields(self):
+            if field.name == "certainty" and self.certainty is None:
+                continue
             shape = self.prediction.shape[:1] if field.name == "position" else self.prediction.shape
             if getattr(self, field.name).shape != shape:
                 raise ValueError(f"`{field.name}` must have the shape {shape}, got {getattr(self, field.name).shape}")
@@ -56,7 +61,12 @@ class ExitStatistics:
 
     def __getitem__(self, samples: np.ndarray) -> "ExitStatistics":
         """Those of some samples: `samples` is an array of indices or a mask."""
-        return ExitStatistics(**{field.name: getattr(self, field.name)[samples] for field in fields(self)})
+        return ExitStatistics(**{name: values[samples] for name, values in self.arrays().items()})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The fields that there are, by name."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: values for name, values in found.items() if values is not None}
 
 
 def reference_statistics(

@@ -1,17 +1,19 @@
 """Adds what dynamic execution needs to a directory that optimum-intel has exported."""
 
+import json
 import logging
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..configuration import DynExecConfig, check_exit_layers
+from ..configuration import DECODER_TASK, DynExecConfig, check_exit_layers
 from ..utils.model_hash import hash_model
 from ..version import __version__
 from .boundaries import find_layer_boundaries
+from .encoder_boundaries import find_encoder_boundaries
 from .errors import ExportError, NotPageableError, NotSegmentableError
 from .marking import mark_boundaries
-from .paging import to_paged
+from .paging import ENCODER_REASON, to_paged
 from .staging import EXPORT_MARK
 
 
@@ -24,7 +26,9 @@ logger = logging.getLogger(__name__)
 RECORDED_PACKAGES = ("openvino", "optimum-intel", "transformers", "torch")
 
 
-def annotate_export(directory: str | Path, *, exit_layers: list[int] | None = None) -> DynExecConfig:
+def annotate_export(
+    directory: str | Path, *, exit_layers: list[int] | None = None, task: str = DECODER_TASK
+) -> DynExecConfig:
     """
     Marks the layer boundaries in an exported model and writes `dynexec_config.json` beside it. The weights are not
     touched.
@@ -33,9 +37,11 @@ def annotate_export(directory: str | Path, *, exit_layers: list[int] | None = No
 
     Args:
         directory (`str` or `Path`):
-            A decoder's directory, as optimum-intel exports it.
+            A model's directory, as optimum-intel exports it.
         exit_layers (`list[int]`, *optional*, defaults to none):
-            Layers after which tokens may leave the model; 0 is the first layer.
+            Layers after which tokens, or whole inputs of an encoder, may leave the model; 0 is the first layer.
+        task (`str`, *optional*, defaults to `"text-generation-with-past"`):
+            What the model was exported for.
 
     Returns:
         [`DynExecConfig`]: the configuration written.
@@ -56,25 +62,28 @@ def annotate_export(directory: str | Path, *, exit_layers: list[int] | None = No
     lost = []
     names: list[str] = []
     try:
-        names = _boundaries_of(model, directory)
+        names = _boundaries_of(model, directory, task)
     except NotSegmentableError as error:
         if exit_layers:
             raise ExportError(f"the model can have no exit layers, as it cannot be cut: {error}") from error
         lost.append(f"no early exit, as it cannot be cut between its layers ({error})")
     check_exit_layers(exit_layers, len(names))
 
-    reason = None
+    reason = None if task == DECODER_TASK else ENCODER_REASON
     try:
-        to_paged(model)
+        if task == DECODER_TASK:
+            to_paged(model)
     except NotPageableError as error:
         reason = str(error)
         lost.append(f"no speculative decoding, as its KV cache cannot be paged ({error})")
     del model
     if lost:
-        logger.warning("The exported model generates as with optimum-intel, but with %s.", "; and ".join(lost))
+        verb = "generates" if task == DECODER_TASK else "runs"
+        logger.warning("The exported model %s as with optimum-intel, but with %s.", verb, "; and ".join(lost))
 
     mark_boundaries(xml_path, names)
     config = DynExecConfig(
+        task=task,
         exit_layers=exit_layers,
         hidden_state_names=dict(enumerate(names)),
         pageable=reason is None,
@@ -88,7 +97,7 @@ def annotate_export(directory: str | Path, *, exit_layers: list[int] | None = No
 
 def layers_of(model_name_or_path: str | Path, **loading: Any) -> int | None:
     """
-    Number of decoder layers that a model's configuration states.
+    Number of layers that a model's configuration states; of networks in stages, the blocks of all stages.
 
     Args:
         model_name_or_path (`str` or `Path`):
@@ -106,12 +115,31 @@ def layers_of(model_name_or_path: str | Path, **loading: Any) -> int | None:
     except (OSError, ValueError) as error:
         logger.debug("no configuration of %s: %s", model_name_or_path, error)
         return None
+    depths = getattr(config, "depths", None)
+    if isinstance(depths, list | tuple) and all(isinstance(depth, int) for depth in depths):
+        return sum(depths)
     return getattr(config.get_text_config(), "num_hidden_layers", None)
 
 
-def _boundaries_of(model: "Model", directory: str | Path) -> list[str]:
-    names = find_layer_boundaries(model)
+def image_size_of(directory: str | Path) -> tuple[int, int] | None:
+    """Height and width of the images that a model's configuration states; `None` if it states none."""
+    try:
+        size = json.loads((Path(directory) / "config.json").read_text(encoding="utf-8")).get("image_size")
+    except (OSError, ValueError, AttributeError):
+        return None
+    if isinstance(size, int):
+        return size, size
+    return (int(size[0]), int(size[1])) if isinstance(size, list) and len(size) == 2 else None
+
+
+def _boundaries_of(model: "Model", directory: str | Path, task: str) -> list[str]:
+    names = find_layer_boundaries(model) if task == DECODER_TASK else find_encoder_boundaries(model)
     stated = layers_of(directory)
     if stated is not None and stated != len(names):
         raise NotSegmentableError(f"it has {len(names)} places to cut after, but {stated} layers")
+    if task != DECODER_TASK:
+        from ..runtime.encoder_segments import cut_encoder
+
+        # Whether it can be cut there shows when it is.
+        cut_encoder(model, names[:-1], image_size_of(directory))
     return names

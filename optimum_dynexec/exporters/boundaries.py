@@ -43,7 +43,7 @@ def find_layer_boundaries(model: "Model") -> list[str]:
     if not attention_gaps:
         raise NotSegmentableError(f"it has none of the attention operations {' and '.join(sorted(ATTENTION_TYPES))}")
 
-    residual_adds = [i for i, node in enumerate(shared) if _joins_two_paths(node, reached)]
+    residual_adds = [i for i, node in enumerate(shared) if joins_two_paths(node, reached)]
     last_add = max(residual_adds, default=-1)
     if last_add <= attention_gaps[-1]:
         raise NotSegmentableError("the last attention is not followed by an addition to the residual stream")
@@ -54,26 +54,38 @@ def find_layer_boundaries(model: "Model") -> list[str]:
 
     boundaries = []
     for layer, (start, end) in enumerate(pairwise(attention_gaps)):
-        between = [i for i in range(start + 1, end + 1) if _carries(shared[i], width)]
+        between = [i for i in range(start + 1, end + 1) if carries(shared[i], width)]
         if not between:
             raise NotSegmentableError(f"layer {layer} and layer {layer + 1} share no hidden state")
         boundaries.append(between[-1])
-    boundaries.append(last_add + _steps_after_add(boundaries, residual_adds, shared, last_add))
+    boundaries.append(last_add + steps_after_add(boundaries, residual_adds, shared, last_add))
 
     names = [shared[i].get_friendly_name() for i in boundaries]
-    _check_unique(names, model)
+    check_unique(names, model)
     return names
 
 
-def shared_nodes(model: "Model") -> tuple[list["Node"], set[str], list[int]]:
+def shared_nodes(
+    model: "Model",
+    source: "Node | None" = None,
+    sinks: "list[Node] | None" = None,
+    attention_types: set[str] = ATTENTION_TYPES,
+) -> tuple[list["Node"], set[str], list[int]]:
     """
     Walks the paths from the tokens to the logits.
+
+    Args:
+        model (`openvino.Model`): whose graph it is.
+        source (`openvino.Node`, *optional*): where paths begin; the token input by default.
+        sinks (`list[openvino.Node]`, *optional*): where they end; the result `logits` by default.
+        attention_types (`set[str]`, *optional*): types of the operations that are taken for attentions.
 
     Returns:
         `tuple`: the nodes that lie on every path, in order; the names of all nodes the tokens reach; and for each
         place with attentions, ascending, the index of the last shared node before it.
     """
-    source, sink = _token_input(model), _logits_result(model)
+    source = source or _token_input(model)
+    sinks = sinks or [_logits_result(model)]
     order = model.get_ordered_ops()
     names = [node.get_name() for node in order]
     consumers = {name: _data_consumers(node) for name, node in zip(names, order, strict=True)}
@@ -87,18 +99,18 @@ def shared_nodes(model: "Model") -> tuple[list["Node"], set[str], list[int]]:
             for consumer in consumers[name]:
                 from_source[consumer] += from_source[name]
     to_sink = dict.fromkeys(names, 0)
-    to_sink[sink.get_name()] = 1
+    to_sink.update({sink.get_name(): 1 for sink in sinks})
     for name in reversed(names):
         to_sink[name] += sum(to_sink[consumer] for consumer in consumers[name])
 
-    total = from_source[sink.get_name()]
+    total = sum(from_source[sink.get_name()] for sink in sinks)
     if not total:
-        raise NotSegmentableError(f"the output {sink.get_friendly_name()!r} does not depend on the tokens")
+        raise NotSegmentableError(f"the output {sinks[0].get_friendly_name()!r} does not depend on the tokens")
     shared: list[Node] = []
     attentions: dict[int, list[str]] = {}
     for name, node in zip(names, order, strict=True):
         paths = from_source[name] * to_sink[name]
-        if paths and node.get_type_name() in ATTENTION_TYPES:
+        if paths and node.get_type_name() in attention_types:
             attentions.setdefault(len(shared) - 1, []).append(name)
         if paths == total:
             shared.append(node)
@@ -148,14 +160,14 @@ def _data_consumers(node: "Node") -> list[str]:
     ]
 
 
-def _joins_two_paths(node: "Node", reached: set[str]) -> bool:
+def joins_two_paths(node: "Node", reached: set[str]) -> bool:
     """Tells an addition to the residual stream from the addition of a bias."""
     return node.get_type_name() == "Add" and all(
         value.get_node().get_name() in reached for value in node.input_values()
     )
 
 
-def _carries(node: "Node", width: int) -> bool:
+def carries(node: "Node", width: int) -> bool:
     """Tells whether the node's one output holds a hidden state per token."""
     if node.get_output_size() != 1 or not node.get_output_element_type(0).is_real():
         return False
@@ -163,7 +175,7 @@ def _carries(node: "Node", width: int) -> bool:
     return shape.rank.is_static and len(shape) >= 2 and shape[-1] == width
 
 
-def _steps_after_add(boundaries: list[int], residual_adds: list[int], shared: list["Node"], last_add: int) -> int:
+def steps_after_add(boundaries: list[int], residual_adds: list[int], shared: list["Node"], last_add: int) -> int:
     """
     How far behind its last addition a layer ends: 0, unless the layer goes on to normalise (post-norm) or reshape.
     What follows the last layer does not show where it ends, so it ends as the layers before it do.
@@ -177,7 +189,7 @@ def _steps_after_add(boundaries: list[int], residual_adds: list[int], shared: li
     return len(types) if same else 0
 
 
-def _check_unique(names: list[str], model: "Model") -> None:
+def check_unique(names: list[str], model: "Model") -> None:
     wanted = set(names)
     found = [name for name in (node.get_friendly_name() for node in model.get_ops()) if name in wanted]
     if len(found) != len(names) or len(wanted) != len(names):

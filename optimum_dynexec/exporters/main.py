@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..configuration import DYNEXEC_CONFIG_NAME, DynExecConfig, check_exit_layers
+from ..early_exit.config import EarlyExitConfig
 from ..heads.attach import attach_heads
 from .annotate import annotate_export, layers_of
 from .errors import ExportError
@@ -34,11 +35,13 @@ def export_dynexec(
     exit_layers: list[int] | None = None,
     heads: str | Path | None = None,
     weight_format: str | None = None,
+    single_ir: bool = False,
+    exit_threshold: float | None = None,
     **options: Any,
 ) -> DynExecConfig:
     """
-    Exports a decoder to an OpenVINO directory that optimum-intel and openvino-genai load as it is, with the layer
-    boundaries marked in the model and a `dynexec_config.json` beside it.
+    Exports a decoder, an encoder, or a vision or audio model to an OpenVINO directory that optimum-intel and
+    openvino-genai load as it is, with the layer boundaries marked in the model and a `dynexec_config.json` beside it.
 
     The directory appears when it is complete. A failed or killed export leaves an earlier one at `output` as it was.
 
@@ -49,14 +52,21 @@ def export_dynexec(
         output (`str` or `Path`):
             Directory to write to: absent, empty, or an earlier export, which is replaced.
         task (`str`, *optional*, defaults to `"auto"`):
-            `"auto"` or `"text-generation-with-past"`.
+            `"auto"`, `"text-generation-with-past"`, `"text-classification"`, `"token-classification"`,
+            `"question-answering"`, `"feature-extraction"`, `"image-classification"` or `"audio-classification"`.
         exit_layers (`list[int]`, *optional*, defaults to none):
-            Layers after which tokens may leave the model; 0 is the first layer. Unset, a copy has those of its source.
+            Layers after which tokens, or whole inputs, may leave the model; 0 is the first layer. Unset, a copy has
+            those of its source.
         heads (`str` or `Path`, *optional*):
             Trained heads to put beside the model: a safetensors file, or a directory with some. The layers of exit
             heads are added to `exit_layers`.
         weight_format (`str`, *optional*):
             `"fp32"`, `"fp16"`, `"int8"`, `"int4"`, `"mxfp4"`, `"nf4"` or `"cb4"`. Unset: optimum-intel's default.
+        single_ir (`bool`, *optional*, defaults to `False`):
+            Write `openvino_early_exit_model.xml` too: a classifier, its exit heads and `If` operators in one model,
+            which runs without this library. See [`~exporters.single_ir.export_single_ir`].
+        exit_threshold (`float`, *optional*):
+            The probability from which samples leave it. Unset: the thresholds that its source was calibrated with.
         options (*optional*):
             The other options of `optimum-cli export openvino` by name, such as `group_size=64` or `sym=True`.
 
@@ -79,6 +89,7 @@ def export_dynexec(
         if _is_exported(Path(source)):
             _check_copyable(source, options)
             _copy_export(Path(source), staging)
+            task = resolve_task(source, earlier.task if earlier is not None and task == "auto" else task)
         else:
             task = resolve_task(source, task, options.get("cache_dir"))
             loading = {name: options[name] for name in ("trust_remote_code", "cache_dir") if name in options}
@@ -87,14 +98,29 @@ def export_dynexec(
             with _temporary_files_in(staging / ".tmp"):
                 export_openvino(source, staging, task, options)
         if not (staging / EXPORT_MARK).is_file():
-            raise ExportError(f"the export of {source} has no {EXPORT_MARK}, so it is not a decoder")
-        config = annotate_export(staging, exit_layers=exit_layers)
+            raise ExportError(f"the export of {source} has no {EXPORT_MARK}, so it is no model that can be used here")
+        config = annotate_export(staging, exit_layers=exit_layers, task=task)
         if earlier is not None and earlier.heads:
             config = replace(config, heads=earlier.heads)
             config.save_pretrained(staging)
         if heads is not None:
             config = attach_heads(staging, heads)
+        if single_ir:
+            _add_single_ir(staging, Path(source), exit_threshold)
     return config
+
+
+def _add_single_ir(staging: Path, source: Path, threshold: float | None) -> None:
+    from ..modeling.early_exit import resolve_early_exit
+    from .single_ir import export_single_ir
+
+    if threshold is not None:
+        early_exit = EarlyExitConfig(threshold=threshold)
+    elif _earlier_config(source) is None:
+        raise ExportError("a single IR of a model that is not calibrated yet needs an `exit_threshold`")
+    else:
+        early_exit = resolve_early_exit("calibrated", source)
+    export_single_ir(staging, early_exit)
 
 
 def _earlier_config(source: Path) -> DynExecConfig | None:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from openvino import Model
 
 
+# Why a model that is no decoder is not.
+ENCODER_REASON = "it has no KV cache"
 STATE_TYPES = {"ReadValue", "Assign"}
 # What a paged model is fed with, besides the blocks of its caches.
 PAGED_INPUTS = {

@@ -4,10 +4,11 @@ import json
 import os
 from pathlib import Path
 
+from ..configuration import DECODER_TASK, ENCODER_TASKS
 from .errors import ExportError
 
 
-DECODER_TASK = "text-generation-with-past"
+TASKS = (DECODER_TASK, *ENCODER_TASKS)
 
 
 def resolve_task(model_name_or_path: str, task: str, cache_dir: str | None = None) -> str:
@@ -25,28 +26,32 @@ def resolve_task(model_name_or_path: str, task: str, cache_dir: str | None = Non
             Where downloads are kept, if not in the usual place.
 
     Returns:
-        `str`: `"text-generation-with-past"`, the task that decoders are exported for.
+        `str`: one of `TASKS`.
 
     Raises:
         [`ExportError`]: if the task is another one, or cannot be inferred.
     """
     if task in {DECODER_TASK, "causal-lm-with-past"}:
         return DECODER_TASK
+    if task in TASKS:
+        return task
     if task != "auto":
-        raise ExportError(f"the task '{task}' cannot be exported; accepted are 'auto' and '{DECODER_TASK}'")
+        raise ExportError(f"the task '{task}' cannot be exported; accepted are 'auto' and {list(TASKS)}")
     architecture = _architecture(model_name_or_path, cache_dir)
     inferred = _infer(architecture)
     if inferred is None:
         raise ExportError(
-            f"the task of {model_name_or_path} cannot be inferred from its architecture, {architecture}; if it is a "
-            f"decoder, give the task '{DECODER_TASK}'"
+            f"the task of {model_name_or_path} cannot be inferred from its architecture, {architecture}; give one of "
+            f"{list(TASKS)}"
         )
-    if inferred != DECODER_TASK.removesuffix("-with-past"):
+    if inferred == DECODER_TASK.removesuffix("-with-past"):
+        return DECODER_TASK
+    if inferred not in TASKS:
         raise ExportError(
-            f"{model_name_or_path} is a model for the task '{inferred}' ({architecture}); only decoders, for the task "
-            f"'{DECODER_TASK}', can be exported"
+            f"{model_name_or_path} is a model for the task '{inferred}' ({architecture}), which cannot be exported; "
+            f"accepted are {list(TASKS)}"
         )
-    return DECODER_TASK
+    return inferred
 
 
 def _architecture(model_name_or_path: str, cache_dir: str | None) -> str | None:

@@ -11,10 +11,11 @@ import numpy as np
 import openvino as ov
 from safetensors import safe_open
 
-from ..configuration import AttachedHead, DynExecConfig
+from ..configuration import DECODER_TASK, AttachedHead, DynExecConfig
 from ..utils.model_hash import hash_model
 from .backbone_graph import embeddings, last_hidden_states, unembedding
 from .config import HeadConfig
+from .encoder_fit import check_fits_encoder
 from .ir import build_head_ir, head_config
 from .storage import SUFFIX, load_head
 
@@ -39,10 +40,10 @@ class HeadModel:
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-def attach_heads(model_directory: str | Path, heads: str | Path, *, weight_format: str = "int8") -> DynExecConfig:
+def attach_heads(model_directory: str | Path, heads: str | Path, *, weight_format: str | None = None) -> DynExecConfig:
     """
     Puts trained heads beside an exported model: one small OpenVINO model each, and entries in `dynexec_config.json`.
-    The decoder's own files stay as they are. Heads of the same name are replaced, others stay.
+    The model's own files stay as they are. Heads of the same name are replaced, others stay.
 
     The layers of exit heads are added to `exit_layers`, so that the model is cut there when it is loaded.
 
@@ -53,8 +54,9 @@ def attach_heads(model_directory: str | Path, heads: str | Path, *, weight_forma
             quantization, say, costs some speed and nothing else.
         heads (`str` or `Path`):
             A safetensors file of a head, or a directory with some.
-        weight_format (`str`, *optional*, defaults to `"int8"`):
-            `"int8"` or `"fp32"`, of the heads' models.
+        weight_format (`str`, *optional*):
+            `"int8"` or `"fp32"`, of the heads' models. Unset: `"int8"` for decoders, `"fp32"` for the small heads of
+            others.
 
     Returns:
         [`DynExecConfig`]: the configuration written.
@@ -81,16 +83,16 @@ def attach_heads(model_directory: str | Path, heads: str | Path, *, weight_forma
 
 
 def make_heads(
-    backbone: ov.Model, config: DynExecConfig, heads: str | Path, *, weight_format: str = "int8"
+    backbone: ov.Model, config: DynExecConfig, heads: str | Path, *, weight_format: str | None = None
 ) -> dict[str, HeadModel]:
     """
     Makes OpenVINO models of trained heads.
 
     Args:
-        backbone (`openvino.Model`): the decoder.
-        config ([`DynExecConfig`]): of the decoder.
+        backbone (`openvino.Model`): the whole model.
+        config ([`DynExecConfig`]): of the model.
         heads (`str` or `Path`): a safetensors file of a head, or a directory with some.
-        weight_format (`str`, *optional*, defaults to `"int8"`): `"int8"` or `"fp32"`.
+        weight_format (`str`, *optional*): `"int8"` or `"fp32"`; see [`attach_heads`].
 
     Returns:
         `dict[str, HeadModel]`: the heads by name.
@@ -98,7 +100,8 @@ def make_heads(
     Raises:
         `ValueError`: if there is no head, one is damaged or does not fit the model, or two have the same name.
     """
-    if not config.pageable:
+    decoder = config.task == DECODER_TASK
+    if decoder and not config.pageable:
         raise ValueError(f"the model can have no heads, as its KV cache cannot be paged ({config.pageable_reason})")
     path = Path(heads)
     files = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
@@ -111,10 +114,13 @@ def make_heads(
         if shape.name in made:
             raise ValueError(f"{path} has two heads that are called {shape.name}")
         try:
-            _check_fits(shape, backbone, config)
-            if shape.shares_unembedding and matrix is None:
+            if shape.for_encoder == decoder:
+                raise ValueError(f"it is of kind {shape.kind!r}, which a model for the task {config.task!r} has not")
+            (_check_fits if decoder else check_fits_encoder)(shape, backbone, config)
+            if decoder and shape.shares_unembedding and matrix is None:
                 matrix = unembedding(backbone)
-            model = build_head_ir(shape, tensors, matrix, weight_format=weight_format)
+            form = weight_format or ("int8" if decoder else "fp32")
+            model = build_head_ir(shape, tensors, matrix, weight_format=form)
         except ValueError as error:
             raise ValueError(f"{file} does not fit the model: {error}") from error
         card = _training_card(file)

@@ -6,7 +6,25 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 
-KINDS = ("norm", "adapter", "block", "draft")
+DECODER_KINDS = ("norm", "adapter", "block", "draft")
+ENCODER_KINDS = ("pooled", "token", "span", "features")
+KINDS = (*DECODER_KINDS, *ENCODER_KINDS)
+POOLINGS = ("cls", "mean")
+LAYOUTS = ("tokens", "nchw", "nhwc")
+ACTIVATIONS = ("tanh", "relu", "gelu")
+# Fields that say something of heads of one sort only.
+_OF_DECODERS = (
+    "vocab_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "intermediate_size",
+    "rope_theta",
+    "rank",
+    "shares_unembedding",
+    "stop_classifier",
+)
+_OF_ENCODERS = ("num_labels", "pooling", "layout", "masked", "dense_size", "activation", "layer_norm", "certainty")
 FORMAT_VERSION = 1
 
 
@@ -17,19 +35,34 @@ class HeadConfig:
 
     Args:
         kind (`str`):
-            `"norm"`, `"adapter"` or `"block"` for an exit head, `"draft"` for the draft head.
+            `"norm"`, `"adapter"` or `"block"` for an exit head, `"draft"` for the draft head of a decoder; `"pooled"`,
+            `"token"`, `"span"` or `"features"` for an exit head of an encoder or vision model (docs/encoders.md).
         layer (`int`, *optional*):
             Layer whose hidden states an exit head reads; 0 is the first. `None` for the draft head, which reads what
             the backbone's unembedding reads.
-        hidden_size (`int`): width of the backbone's hidden states.
-        vocab_size (`int`): number of the backbone's tokens.
+        hidden_size (`int`): width of the backbone's hidden states, at that layer.
+        vocab_size (`int`, *optional*, defaults to 0): number of a decoder's tokens; encoders' heads have none.
         num_attention_heads, num_key_value_heads, head_dim, intermediate_size (`int`, *optional*, defaults to 0):
             Of the transformer block of the kinds `"block"` and `"draft"`.
         rope_theta (`float`, *optional*, defaults to 10000.0): base of that block's rotary position embeddings.
-        norm_eps (`float`, *optional*, defaults to 1e-5): of all RMS norms.
+        norm_eps (`float`, *optional*, defaults to 1e-5): of all norms.
         rank (`int`, *optional*, defaults to 0): of the kind `"adapter"`.
         shares_unembedding (`bool`, *optional*, defaults to `True`):
-            Whether the head uses the backbone's rows to go from hidden states to its words.
+            Whether a decoder's head uses the backbone's rows to go from hidden states to its words.
+        num_labels (`int`, *optional*, defaults to 0):
+            Numbers that an encoder's head gives: labels; 2 for `"span"`; `hidden_size` for `"features"`.
+        pooling (`str`, *optional*, defaults to `"cls"`):
+            Of the kind `"pooled"`: `"cls"`, the first token, or `"mean"`, over all tokens or places.
+        layout (`str`, *optional*, defaults to `"tokens"`):
+            Of the hidden states: `"tokens"` `[batch, length, hidden_size]`, `"nchw"` `[batch, hidden_size, height,
+            width]` or `"nhwc"` `[batch, height, width, hidden_size]`.
+        masked (`bool`, *optional*, defaults to `False`):
+            Whether the pooling leaves out the tokens that an attention mask hides.
+        dense_size (`int`, *optional*, defaults to 0): of a layer before the output; 0: there is none.
+        activation (`str`, *optional*, defaults to `"tanh"`): behind that layer; `"tanh"`, `"relu"` or `"gelu"`.
+        layer_norm (`bool`, *optional*, defaults to `False`): whether a layer norm comes first, behind the pooling.
+        certainty (`bool`, *optional*, defaults to `False`):
+            Whether a head of kind `"pooled"` says how certain it is of its answer (BERxiT's learning to exit).
         stop_classifier (`tuple[float, ...]`, *optional*):
             3 weights and a bias, from [`~heads.stop_classifier.fit_stop_classifier`]: tells how probable it is that a
             drafted token is accepted. The schedule `"disco"` needs it.
@@ -43,7 +76,7 @@ class HeadConfig:
     kind: str
     layer: int | None
     hidden_size: int
-    vocab_size: int
+    vocab_size: int = 0
     num_attention_heads: int = 0
     num_key_value_heads: int = 0
     head_dim: int = 0
@@ -52,6 +85,14 @@ class HeadConfig:
     norm_eps: float = 1e-5
     rank: int = 0
     shares_unembedding: bool = True
+    num_labels: int = 0
+    pooling: str = "cls"
+    layout: str = "tokens"
+    masked: bool = False
+    dense_size: int = 0
+    activation: str = "tanh"
+    layer_norm: bool = False
+    certainty: bool = False
     stop_classifier: tuple[float, ...] | None = None
     format_version: int = FORMAT_VERSION
 
@@ -64,7 +105,7 @@ class HeadConfig:
             )
         if self.format_version > FORMAT_VERSION:
             raise ValueError(f"`format_version` is {self.format_version}, this version reads up to {FORMAT_VERSION}")
-        positive = ["hidden_size", "vocab_size", "norm_eps"]
+        positive = ["hidden_size", "norm_eps", "num_labels" if self.for_encoder else "vocab_size"]
         if self.has_block:
             positive += ["num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size", "rope_theta"]
         if self.kind == "adapter":
@@ -79,12 +120,42 @@ class HeadConfig:
                 f"`num_attention_heads` must be a multiple of `num_key_value_heads`, but they are "
                 f"{self.num_attention_heads} and {self.num_key_value_heads}"
             )
-
         if self.stop_classifier is not None:
             weights = tuple(float(weight) for weight in self.stop_classifier)
             if len(weights) != 4 or not all(map(math.isfinite, weights)):
                 raise ValueError(f"`stop_classifier` must be 4 finite numbers, but it is {self.stop_classifier!r}")
             object.__setattr__(self, "stop_classifier", weights)
+        if self.for_encoder:
+            self._check_of_encoder()
+
+    def _check_of_encoder(self) -> None:
+        for name, accepted in (("pooling", POOLINGS), ("layout", LAYOUTS), ("activation", ACTIVATIONS)):
+            if getattr(self, name) not in accepted:
+                raise ValueError(f"`{name}` must be one of {list(accepted)}, but it is {getattr(self, name)!r}")
+        if not isinstance(self.dense_size, int) or self.dense_size < 0:
+            raise ValueError(f"`dense_size` must be 0 or more, but it is {self.dense_size!r}")
+        pooled, tokens = self.kind == "pooled", self.layout == "tokens"
+        expected = {"span": 2, "features": self.hidden_size}.get(self.kind, self.num_labels)
+        for accepts, rule in (
+            (tokens or pooled, f"`layout` must be 'tokens' for kind {self.kind!r}, but it is {self.layout!r}"),
+            (tokens or self.pooling == "mean", f"`pooling` must be 'mean' for the layout {self.layout!r}"),
+            (
+                not self.masked or (pooled and tokens and self.pooling == "mean"),
+                "`masked` is only for kind 'pooled' with `pooling='mean'` and `layout='tokens'`",
+            ),
+            (pooled or not self.certainty, f"`certainty` is only for kind 'pooled', not for {self.kind!r}"),
+            (
+                self.num_labels == expected,
+                f"`num_labels` must be {expected} for kind {self.kind!r}, but it is {self.num_labels}",
+            ),
+        ):
+            if not accepts:
+                raise ValueError(rule)
+
+    @property
+    def for_encoder(self) -> bool:
+        """Whether it is a head of an encoder or vision model, not of a decoder."""
+        return self.kind in ENCODER_KINDS
 
     @property
     def name(self) -> str:
@@ -97,8 +168,9 @@ class HeadConfig:
         return self.kind in ("block", "draft")
 
     def to_json(self) -> str:
-        """The fields as a JSON object."""
-        return json.dumps(asdict(self))
+        """The fields as a JSON object, without those that say nothing of the kind."""
+        others = _OF_DECODERS if self.for_encoder else _OF_ENCODERS
+        return json.dumps({name: value for name, value in asdict(self).items() if name not in others})
 
     @classmethod
     def from_json(cls, text: str) -> "HeadConfig":

@@ -9,6 +9,7 @@ from openvino import Node
 from openvino import opset13 as ops
 
 from .config import HeadConfig
+from .encoder_ir import build_encoder_head_ir
 from .ir_layers import Weights, linear, rms_norm, transformer_block
 from .tensors import check_tensors
 
@@ -77,13 +78,15 @@ def build_head_ir(
     weight_format: str = "fp32",
 ) -> ov.Model:
     """
-    Makes the OpenVINO model of a head, which runs by itself.
+    Makes the OpenVINO model of a head, which runs by itself. For heads of encoders see
+    [`~heads.encoder_ir.build_encoder_head_ir`].
 
-    Its inputs are `dynexec.hidden_states` float32 `[batch, length, hidden_size]`; for the kinds with a transformer
-    block, whose KV cache is state, `position_ids` int64 `[batch, length]` and `beam_idx` int32 `[batch]`; for the
-    draft head the next tokens' `inputs_embeds`, float32 `[batch, length, hidden_size]`. Its outputs are `logits`,
-    float32 `[batch, length, words]`; of the draft head `dynexec.last_hidden_states`, which stand in for the backbone's
-    while it drafts; and the constant `dynexec.token_ids`, int64 `[words]`: the token that each word is.
+    The inputs of a decoder's head are `dynexec.hidden_states` float32 `[batch, length, hidden_size]`; for the
+    kinds with a transformer block, whose KV cache is state, `position_ids` int64 `[batch, length]` and `beam_idx`
+    int32 `[batch]`; for the draft head the next tokens' `inputs_embeds`, float32 `[batch, length, hidden_size]`.
+    Its outputs are `logits`, float32 `[batch, length, words]`; of the draft head `dynexec.last_hidden_states`,
+    which stand in for the backbone's while it drafts; and the constant `dynexec.token_ids`, int64 `[words]`: the
+    token that each word is.
 
     Args:
         config ([`HeadConfig`]):
@@ -101,6 +104,10 @@ def build_head_ir(
     if weight_format not in WEIGHT_FORMATS:
         raise ValueError(f"`weight_format` must be one of {list(WEIGHT_FORMATS)}, got {weight_format!r}")
     check_tensors(config, tensors)
+    if config.for_encoder:
+        model = build_encoder_head_ir(config, tensors, weight_format=weight_format)
+        model.set_rt_info(config.to_json(), RT_INFO)
+        return model
     token_ids = np.ascontiguousarray(tensors["token_ids"], np.int64)
     if config.shares_unembedding:
         tensors = {**tensors, "unembedding.weight": _rows(config, unembedding, token_ids)}

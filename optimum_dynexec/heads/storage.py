@@ -28,7 +28,7 @@ def save_head(
 
     Args:
         config ([`HeadConfig`]): what the head is like.
-        tensors (`Mapping[str, np.ndarray]`): `token_ids` int64, and float32 weights by name.
+        tensors (`Mapping[str, np.ndarray]`): float32 weights by name; of a decoder's head also `token_ids` int64.
         path (`str` or `Path`): file to write, ending in `.safetensors`.
         weight_format (`str`, *optional*, defaults to `"fp32"`):
             `"fp32"`, `"fp16"` or `"int8"`: matrices with one scale per row, symmetric.
@@ -58,7 +58,8 @@ def load_head(path: str | Path) -> tuple[HeadConfig, dict[str, np.ndarray]]:
         path (`str` or `Path`): file that [`save_head`] wrote.
 
     Returns:
-        `tuple`: the [`HeadConfig`], and the tensors by name: `token_ids` int64 `[words]`, all others float32.
+        `tuple`: the [`HeadConfig`], and the tensors by name: of a decoder's head `token_ids` int64 `[words]`, all
+        others float32.
 
     Raises:
         `ValueError`: if the file is not a head; the message says why.
@@ -79,6 +80,8 @@ def load_head(path: str | Path) -> tuple[HeadConfig, dict[str, np.ndarray]]:
         elif not name.endswith(SCALE):
             scale = stored.get(name + SCALE)
             tensors[name] = values.astype(np.float32) if scale is None else values.astype(np.float32) * scale
+    if config.for_encoder:
+        return config, tensors
     ids = tensors.get("token_ids")
     if ids is None or ids.ndim != 1 or len(np.unique(ids)) != len(ids):
         raise ValueError(f"{path} is not a head: `token_ids` must be a list of different tokens")

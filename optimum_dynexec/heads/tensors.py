@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from .config import HeadConfig
+from .config import ENCODER_KINDS, HeadConfig
 
 
 Shapes = dict[str, tuple[int, ...]]
@@ -42,11 +42,25 @@ def _draft(config: HeadConfig) -> Shapes:
     return {**_block(config), **own}
 
 
+def _encoder(config: HeadConfig) -> Shapes:
+    d = config.hidden_size
+    shapes: Shapes = {}
+    if config.layer_norm:
+        shapes.update({"norm.weight": (d,), "norm.bias": (d,)})
+    if config.dense_size:
+        shapes.update({"dense.weight": (config.dense_size, d), "dense.bias": (config.dense_size,)})
+    if config.certainty:
+        shapes.update({"certainty.weight": (1, d), "certainty.bias": (1,)})
+    inner = config.dense_size or d
+    return {**shapes, "out.weight": (config.num_labels, inner), "out.bias": (config.num_labels,)}
+
+
 SHAPES: dict[str, Callable[[HeadConfig], Shapes]] = {
     "norm": _norm,
     "adapter": _adapter,
     "block": _block,
     "draft": _draft,
+    **dict.fromkeys(ENCODER_KINDS, _encoder),
 }
 
 
@@ -56,8 +70,10 @@ def tensor_shapes(config: HeadConfig, num_words: int) -> Shapes:
 
     Args:
         config ([`HeadConfig`]): what the head is like.
-        num_words (`int`): number of tokens that it can predict.
+        num_words (`int`): number of tokens that a decoder's head can predict.
     """
+    if config.for_encoder:
+        return SHAPES[config.kind](config)
     shapes: Shapes = {"token_ids": (num_words,), **SHAPES[config.kind](config)}
     if not config.shares_unembedding:
         shapes["unembedding.weight"] = (num_words, config.hidden_size)

@@ -7,8 +7,27 @@ from ..utils.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .causal_lm import DynExecGenerateOutput, DynExecModelForCausalLM
+    from .encoders import (
+        DynExecModelForAudioClassification,
+        DynExecModelForFeatureExtraction,
+        DynExecModelForImageClassification,
+        DynExecModelForQuestionAnswering,
+        DynExecModelForSequenceClassification,
+        DynExecModelForTokenClassification,
+    )
 
 
 __getattr__, __dir__, __all__ = lazy_exports(
-    __name__, {"causal_lm": ["DynExecGenerateOutput", "DynExecModelForCausalLM"]}
+    __name__,
+    {
+        "causal_lm": ["DynExecGenerateOutput", "DynExecModelForCausalLM"],
+        "encoders": [
+            "DynExecModelForAudioClassification",
+            "DynExecModelForFeatureExtraction",
+            "DynExecModelForImageClassification",
+            "DynExecModelForQuestionAnswering",
+            "DynExecModelForSequenceClassification",
+            "DynExecModelForTokenClassification",
+        ],
+    },
 )

@@ -1,11 +1,10 @@
 """`DynExecModelForCausalLM`: `OVModelForCausalLM` whose `generate` spends compute where the text needs it."""
 
 import logging
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,18 +20,17 @@ from transformers.generation.stopping_criteria import StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
 from ..calibration.errors import StaleCalibrationError
-from ..configuration import DYNEXEC_CONFIG_NAME, DynExecConfig
+from ..configuration import DynExecConfig
 from ..early_exit.config import EarlyExitConfig
 from ..exporters.boundaries import find_layer_boundaries
-from ..exporters.errors import NotPageableError, NotSegmentableError
-from ..exporters.marking import mark_boundaries
-from ..heads.attach import HeadModel, layers_of, make_heads, read_heads, write_heads
+from ..exporters.errors import NotPageableError
+from ..heads.attach import HeadModel
 from ..heads.ir import head_config
 from ..runtime import EXACT_OV_CONFIG, Engine
 from ..runtime.paged import prepare
 from ..speculative.config import SpeculationConfig
 from ..speculative.stats import GenerationStats
-from ..utils.model_hash import hash_model
+from .directory import load_dynexec_config, load_heads, save_with_dynexec
 from .early_exit import early_exit_params
 from .generation import GenerationJob
 from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
@@ -598,47 +596,22 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
 
     def _load_dynexec_config(self, exit_layers: list[int] | None) -> DynExecConfig:
         directory = Path(str(self.model_save_dir))
-        if (directory / DYNEXEC_CONFIG_NAME).is_file():
-            config = DynExecConfig.from_pretrained(directory)
-        else:
-            try:
-                names = find_layer_boundaries(self.model)
-            except NotSegmentableError as error:
-                logger.warning(f"{self.config.model_type} cannot be cut between layers: {error}")
-                names = []
-            config = DynExecConfig(hidden_state_names=dict(enumerate(names)))
-        return config if exit_layers is None else replace(config, exit_layers=list(exit_layers))
+        return load_dynexec_config(directory, self.model, self.config.model_type, find_layer_boundaries, exit_layers)
 
     def _load_heads(self, heads: str | Path | None, cut_for_them: bool) -> None:
         assert self.dynexec_config is not None
-        self._heads = read_heads(str(self.model_save_dir), self.dynexec_config)
+        directory = Path(str(self.model_save_dir))
         self._other_heads = heads is not None
-        if heads is not None:
-            given = make_heads(self.model, self.dynexec_config, heads)
-            self._heads = {**self._heads, **given}
-            if cut_for_them:
-                layers = self.dynexec_config.exit_layers + layers_of(given)
-                self.dynexec_config = replace(self.dynexec_config, exit_layers=layers)
+        self._heads, self.dynexec_config = load_heads(directory, self.model, self.dynexec_config, heads, cut_for_them)
 
     def _save_pretrained(self, save_directory: str | Path) -> None:
-        # The weights may be mapped from the very file that is written: it has to be replaced, not written over.
-        with tempfile.TemporaryDirectory(dir=save_directory, prefix=".saving-") as staging:
-            super()._save_pretrained(staging)
-            if self.dynexec_config is not None:
-                path = Path(staging) / self._ov_model_paths["model"]
-                mark_boundaries(path, list(self.dynexec_config.hidden_state_names.values()))
-                reason = self._why_not_pageable()
-                model_hash = hash_model(path.parent, path.stem)
-                config = replace(
-                    self.dynexec_config,
-                    model_hash=model_hash,
-                    heads=write_heads(staging, self._heads, model_hash),
-                    pageable=reason is None,
-                    pageable_reason=reason,
-                )
-                config.save_pretrained(staging)
-            for file in Path(staging).iterdir():
-                file.replace(Path(save_directory) / file.name)
+        changes = {}
+        if self.dynexec_config is not None:
+            reason = self._why_not_pageable()
+            changes = {"pageable": reason is None, "pageable_reason": reason}
+        save = super()._save_pretrained
+        xml_name = self._ov_model_paths["model"]
+        save_with_dynexec(save_directory, xml_name, self.dynexec_config, self._heads, save, **changes)
 
     def _why_not_pageable(self) -> str | None:
         if self._engine is None and self._not_pageable is None:

@@ -1,11 +1,12 @@
-"""From how a call wants to leave early to what the decode loop is asked to do."""
+"""From how a call wants to leave early to what the engines are asked to do."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..calibration.freshness import load_calibration
 from ..early_exit.config import EarlyExitConfig
-from ..early_exit.criteria import load_criterion
+from ..early_exit.criteria import criterion_class, load_criterion
 from ..early_exit.criteria.classifier import ClassifierCriterion
 from ..runtime import _C, Engine
 
@@ -26,25 +27,87 @@ def early_exit_params(early_exit: EarlyExitConfig | str, engine: Engine, directo
         `_C.EarlyExitParams`.
 
     Raises:
-        `ValueError`: if the model has no exit heads, a threshold is for a layer without one, or weights that the
-            criterion has learned are not there or for other exits.
+        See [`fill_params`]; also `ValueError` for a criterion that is not for tokens.
+    """
+    layers = list(engine.exit_heads)
+    early_exit = resolve_early_exit(early_exit, directory)
+    if criterion_class(early_exit.criterion).needs_certainty:
+        raise ValueError(f"the criterion {early_exit.criterion!r} is for encoders: a decoder's exits say no certainty")
+    params = fill_params(_C.EarlyExitParams(), early_exit, layers, directory)
+    params.exits = [engine.exit(layer) for layer in layers]
+    params.prefill = early_exit.prefill
+    params.copy_kv = early_exit.kv == "copy"
+    return params
+
+
+def encoder_exit_params(
+    early_exit: EarlyExitConfig | str, layers: Sequence[int], directory: str | Path | None, *, embeddings: bool
+) -> Any:
+    """
+    Makes the parameters of an encoder's run.
+
+    Args:
+        early_exit ([`~early_exit.EarlyExitConfig`] or `str`): when to leave, or `"calibrated"`.
+        layers (`Sequence[int]`): of the exits, ascending.
+        directory (`str` or `Path`, *optional*): of the model.
+        embeddings (`bool`): whether the model gives embeddings, and not distributions over labels.
+
+    Returns:
+        `_C.EncoderParams`.
+
+    Raises:
+        See [`fill_params`]; also `ValueError` for a criterion that does not judge what the model gives.
+    """
+    early_exit = resolve_early_exit(early_exit, directory)
+    if criterion_class(early_exit.criterion).for_embeddings != embeddings:
+        needed = "'settled'" if embeddings else "another one"
+        raise ValueError(f"the criterion {early_exit.criterion!r} cannot judge what this model gives: use {needed}")
+    return fill_params(_C.EncoderParams(), early_exit, layers, directory)
+
+
+def resolve_early_exit(early_exit: EarlyExitConfig | str, directory: str | Path | None) -> EarlyExitConfig:
+    """
+    Replaces `"calibrated"` by what calibration has found.
+
+    Args:
+        early_exit ([`~early_exit.EarlyExitConfig`] or `str`): when to leave, or `"calibrated"`.
+        directory (`str` or `Path`, *optional*): of the model.
+
+    Raises:
         [`~calibration.CalibrationError`]: if there is no calibration, or not one of this model.
+        `ValueError`: if there is no directory to look in.
         `TypeError`: for an `early_exit` of another kind.
     """
     if early_exit == "calibrated":
         if directory is None:
             raise ValueError("`early_exit='calibrated'` needs a model that was loaded from a directory")
         calibration = load_calibration(directory)
-        early_exit = EarlyExitConfig(criterion=calibration.criterion, thresholds=calibration.thresholds)
+        return EarlyExitConfig(criterion=calibration.criterion, thresholds=calibration.thresholds)
     if not isinstance(early_exit, EarlyExitConfig):
         raise TypeError(f"`early_exit` must be an EarlyExitConfig or 'calibrated', got {early_exit!r}")
-    layers = list(engine.exit_heads)
-    params = _C.EarlyExitParams()
+    return early_exit
+
+
+def fill_params(params: Any, early_exit: EarlyExitConfig, layers: Sequence[int], directory: str | Path | None) -> Any:
+    """
+    Fills in criterion, thresholds and weights.
+
+    Args:
+        params (`_C.EarlyExitParams` or `_C.EncoderParams`): to fill.
+        early_exit ([`~early_exit.EarlyExitConfig`]): when to leave.
+        layers (`Sequence[int]`): of the exits, ascending.
+        directory (`str` or `Path`, *optional*): of the model, where the learned weights of criteria are.
+
+    Returns:
+        `params`.
+
+    Raises:
+        `ValueError`: if the model has no exit heads, a threshold is for a layer without one, or weights that the
+            criterion has learned are not there or for other exits.
+    """
+    layers = list(layers)
     params.thresholds = early_exit.thresholds_for(layers)
-    params.exits = [engine.exit(layer) for layer in layers]
     params.criterion = early_exit.criterion
-    params.prefill = early_exit.prefill
-    params.copy_kv = early_exit.kv == "copy"
     criterion = load_criterion(early_exit.criterion, directory)
     if isinstance(criterion, ClassifierCriterion):
         if list(criterion.layers) != layers:

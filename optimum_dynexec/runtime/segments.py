@@ -47,7 +47,7 @@ def cut(model: Model, boundaries: list[str]) -> list[Model]:
     segments = []
     seen_caches: set[str] = set()
     for index, results in enumerate(ends):
-        needed = _parameters_of(results, parameters)
+        needed = parameters_of(results, parameters)
         expected = [] if index == 0 else [cuts[index - 1][1].get_name()]
         if [p.get_name() for p in needed if p.get_friendly_name() == HIDDEN_STATES] != expected:
             raise ValueError(f"{boundaries} does not cut the model into a chain: the names must be in execution order")
@@ -80,7 +80,7 @@ def _fold_static_dimensions(model: Model) -> None:
         node.output(0).replace(constant.output(0))
 
 
-def _parameters_of(ends: list[ov.Node], parameters: list[ov.Node]) -> list[ov.Node]:
+def parameters_of(ends: list[ov.Node], parameters: list[ov.Node]) -> list[ov.Node]:
     seen: set[str] = set()
     stack = list(ends)
     while stack:

@@ -343,10 +343,11 @@ def test_scores_are_those_that_thresholds_are_calibrated_by():
     for name in criterion_names():
         learned = name == "classifier"
         criterion = ClassifierCriterion(range(4), weights, bias) if learned else load_criterion(name)
-        expected = criterion.scores(statistics)
+        said = replace(statistics, certainty=np.where(statistics.prediction < 0, np.nan, statistics.margin))
+        expected = criterion.scores(said)
         for sample, rows in enumerate(logits):
             stats = [_C.logits_stats(row) for row in rows]
-            views = [_C.ExitView(s, s.argmax) for s in stats]
+            views = [_C.ExitView(s, s.argmax, c) for s, c in zip(stats, said.certainty[sample], strict=True)]
             found = _C.exit_scores(
                 name, views, sample, weights.tolist() if learned else [], bias.tolist() if learned else []
             )
@@ -407,3 +408,9 @@ def test_auto_mixes_all_there_is(texts, with_draft_head):
 def test_a_model_without_heads_says_how_to_get_some(tiny_model):
     with pytest.raises(ValueError, match="train-heads"):
         tiny_model("llama").generate(torch.tensor([[5, 6]]), early_exit=leave("max_prob", 0.5))
+
+
+@pytest.mark.parametrize("criterion", ["learned", "settled"])
+def test_criteria_of_encoders_are_refused(criterion, models):
+    with pytest.raises(ValueError, match="is for encoders"):
+        models("norm").generate(torch.tensor([[5, 6]]), early_exit=leave(criterion, 0.5))

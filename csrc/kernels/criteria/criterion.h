@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,10 +12,12 @@
 
 namespace dynexec {
 
-// What an exit says about a token.
+// What an exit says about a token, or a whole input of a classifier.
 struct ExitView {
     LogitsStats stats;
-    int64_t prediction;  // the token behind stats.argmax; -1 if there is no distribution
+    int64_t prediction;  // the token behind stats.argmax, or the label; -1 if there is no distribution
+    // What the exit says of its answer beside the distribution, if anything: see the criteria "learned" and "settled".
+    double certainty = std::numeric_limits<double>::quiet_NaN();
 };
 
 // When a token is sure enough to leave the model. Mirrors optimum_dynexec/early_exit/criteria, by which thresholds are
@@ -28,6 +31,8 @@ public:
     virtual bool higher_is_surer() const { return true; }
     // Whether the score depends on the exits before.
     virtual bool looks_back() const { return false; }
+    // Whether the score is what the exit says of itself, ExitView::certainty.
+    virtual bool needs_certainty() const { return false; }
 };
 
 // Learned weights, for criteria that have some.
@@ -36,7 +41,7 @@ struct CriterionWeights {
     std::vector<double> bias;                  // [exits]
 };
 
-// Registry: "max_prob", "margin", "entropy", "patience", "classifier".
+// Registry: "max_prob", "margin", "entropy", "patience", "vote", "classifier", "learned", "settled".
 // Throws std::invalid_argument for another name, or weights that do not fit.
 std::unique_ptr<Criterion> make_criterion(const std::string& name, const CriterionWeights& weights);
 std::vector<std::string> criterion_names();
@@ -51,6 +56,9 @@ std::unique_ptr<Criterion> make_max_prob_criterion(const CriterionWeights& weigh
 std::unique_ptr<Criterion> make_margin_criterion(const CriterionWeights& weights);
 std::unique_ptr<Criterion> make_entropy_criterion(const CriterionWeights& weights);
 std::unique_ptr<Criterion> make_patience_criterion(const CriterionWeights& weights);
+std::unique_ptr<Criterion> make_vote_criterion(const CriterionWeights& weights);
 std::unique_ptr<Criterion> make_classifier_criterion(const CriterionWeights& weights);
+std::unique_ptr<Criterion> make_learned_criterion(const CriterionWeights& weights);
+std::unique_ptr<Criterion> make_settled_criterion(const CriterionWeights& weights);
 
 }  // namespace dynexec

@@ -13,8 +13,9 @@ using Factory = std::unique_ptr<Criterion> (*)(const CriterionWeights&);
 const std::map<std::string, Factory>& registry() {
     static const std::map<std::string, Factory> factories = {
         {"classifier", make_classifier_criterion}, {"entropy", make_entropy_criterion},
-        {"margin", make_margin_criterion},         {"max_prob", make_max_prob_criterion},
-        {"patience", make_patience_criterion},
+        {"learned", make_learned_criterion},       {"margin", make_margin_criterion},
+        {"max_prob", make_max_prob_criterion},     {"patience", make_patience_criterion},
+        {"settled", make_settled_criterion},       {"vote", make_vote_criterion},
     };
     return factories;
 }

@@ -5,14 +5,26 @@ from pathlib import Path
 from .base import Criterion
 from .classifier import ClassifierCriterion
 from .entropy import EntropyCriterion
+from .learned import LearnedCriterion
 from .margin import MarginCriterion
 from .max_prob import MaxProbCriterion
 from .patience import PatienceCriterion
+from .settled import SettledCriterion
+from .vote import VoteCriterion
 
 
 CRITERIA: dict[str, type[Criterion]] = {
     criterion.name: criterion
-    for criterion in (MaxProbCriterion, MarginCriterion, EntropyCriterion, PatienceCriterion, ClassifierCriterion)
+    for criterion in (
+        MaxProbCriterion,
+        MarginCriterion,
+        EntropyCriterion,
+        PatienceCriterion,
+        VoteCriterion,
+        ClassifierCriterion,
+        LearnedCriterion,
+        SettledCriterion,
+    )
 }
 
 

@@ -27,6 +27,10 @@ class Criterion(ABC):
     higher_is_surer: ClassVar[bool] = True
     # What a threshold may be, for errors.
     accepted: ClassVar[str]
+    # Whether exits have to say how certain they are, beside their distribution.
+    needs_certainty: ClassVar[bool] = False
+    # Whether it judges embeddings, and not distributions.
+    for_embeddings: ClassVar[bool] = False
     # Name of the file of learned weights in the model's directory.
     file_name: ClassVar[str | None] = None
 

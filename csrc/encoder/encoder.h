@@ -1,0 +1,124 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "encoder/answer.h"
+#include "encoder/batch.h"
+#include "encoder/segment.h"
+#include "kernels/criteria/exit_policy.h"
+
+namespace dynexec {
+
+// The name under which segments pass on hidden states.
+extern const char* const kHiddenStates;
+// The name of the input that says which places of a sequence hold tokens.
+extern const char* const kAttentionMask;
+// The output of a head that has learned how sure it is of its answer.
+extern const char* const kCertainty;
+
+struct EncoderParams {
+    std::string criterion;           // see make_criterion
+    std::vector<double> thresholds;  // of each exit, in order of depth; an infinite one lets nothing leave
+    CriterionWeights weights;        // of the criterion, if it has learned some
+};
+
+// What became of a sample.
+struct EncoderResult {
+    size_t index = 0;       // in the order in which samples came
+    size_t exit = 0;        // where it left; the number of exits: not before the end
+    double confidence = 0;  // see Answer
+    // Each output of the model: without the dimension of samples, and with all places of the sequence. Places that
+    // were padding and were dropped on the way are 0.
+    std::vector<std::vector<float>> outputs;
+    std::vector<std::vector<size_t>> shapes;
+};
+
+struct EncoderStats {
+    std::vector<size_t> rows;    // samples that each segment ran
+    std::vector<size_t> passes;  // runs of each segment
+    std::vector<size_t> places;  // samples times places of their sequence, padding included, that each segment ran
+    std::vector<size_t> exits;   // samples that left at each exit; last: at the end
+    std::vector<double> segment_seconds;
+    double head_seconds = 0;
+    double total_seconds = 0;
+};
+
+// An encoder, or a vision or audio model, in segments with exits between them. Samples that are sure leave the batch;
+// the others go on. Calls from several threads take turns.
+class Encoder {
+public:
+    struct Exit {
+        std::shared_ptr<Segment> head;
+        size_t segment;  // behind which it reads
+    };
+    // `segments`: compiled, in order; all but the first take the hidden states that the one before gives. `sequences`:
+    // which inputs, and whether the hidden states behind each segment and the outputs, have a sequence as dimension 1.
+    // `answer`: see make_answer. Throws std::invalid_argument if the parts do not fit each other.
+    Encoder(std::vector<ov::CompiledModel> segments, const std::vector<ov::CompiledModel>& heads,
+            const std::vector<size_t>& exit_segments, const std::vector<std::string>& sequence_inputs,
+            bool hidden_states_are_sequences, bool outputs_are_sequences, const std::string& answer);
+
+    size_t num_segments() const { return segments_.size(); }
+    size_t num_exits() const { return exits_.size(); }
+    std::vector<std::string> inputs() const;
+    const std::vector<std::string>& outputs() const { return segments_.back()->outputs(); }
+    // Whether the head at an exit says how certain it is, or the answer itself does.
+    bool says_certainty(size_t exit) const { return certainty_outputs_[exit] >= 0 || answer_->says_certainty(); }
+    std::mutex& mutex() { return mutex_; }
+
+private:
+    friend class EncoderRun;
+
+    std::vector<std::shared_ptr<Segment>> segments_;
+    std::vector<Exit> exits_;
+    std::vector<int> exit_behind_;                   // for each segment, the exit behind it, or -1
+    std::vector<std::vector<std::string>> carried_;  // for each segment, the tensors that it or a later one needs
+    std::vector<std::vector<size_t>> head_outputs_;  // for each exit, which of its outputs is each of the model's
+    std::vector<int> certainty_outputs_;             // for each exit, which of its outputs is the certainty, or -1
+    SequenceTensors sequences_;
+    bool outputs_are_sequences_;
+    std::unique_ptr<Answer> answer_;
+    std::mutex mutex_;
+};
+
+// Samples on their way through an encoder.
+class EncoderRun {
+public:
+    // Throws std::invalid_argument if the parameters do not fit the encoder.
+    EncoderRun(Encoder& encoder, const EncoderParams& params);
+    // Takes in samples: the encoder's inputs by name, whose first dimension is samples. The tensors have to live until
+    // the samples have left the first segment.
+    // Throws std::invalid_argument if an input is missing, or the tensors differ in their number of samples or places.
+    void push(const std::map<std::string, ov::Tensor>& inputs);
+    // Runs segments on batches of `batch_size` samples, the deepest first, until there are fewer than that before the
+    // first; where samples wait for others, not more than `max_waiting` come in before they go on as a smaller batch.
+    // With `finish`, until nothing is left. Returns the samples that have left, in the order in which they left.
+    std::vector<EncoderResult> run(size_t batch_size, size_t max_waiting, bool finish);
+    size_t waiting() const;
+    const EncoderStats& stats() const { return stats_; }
+
+private:
+    // The segment to run next, or num_segments() if none is due.
+    size_t next_segment(size_t batch_size, size_t max_waiting, bool finish) const;
+    void run_segment(size_t segment, size_t batch_size, std::vector<EncoderResult>& results);
+    void ask(size_t exit, std::vector<Row>& rows, std::vector<EncoderResult>& results);
+    void finish(const Row& row, const std::vector<ov::Tensor>& outputs, size_t exit, double confidence,
+                std::vector<EncoderResult>& results);
+    AnswerRow answer_row(const Row& row, const std::vector<ov::Tensor>& outputs) const;
+    // Copies what waits in the memory of a request that is about to be used again.
+    void keep(size_t segment);
+
+    Encoder& encoder_;
+    ExitPolicy policy_;
+    std::vector<std::deque<Row>> waiting_;  // before each segment
+    size_t pushed_ = 0;
+    EncoderStats stats_;
+};
+
+}  // namespace dynexec

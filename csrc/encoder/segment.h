@@ -1,0 +1,29 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#pragma once
+
+#include <openvino/runtime/compiled_model.hpp>
+#include <openvino/runtime/infer_request.hpp>
+#include <string>
+#include <vector>
+
+#include "encoder/batch.h"
+
+namespace dynexec {
+
+// A compiled part of an encoder: one of its segments, or an exit head.
+class Segment {
+public:
+    explicit Segment(ov::CompiledModel model);
+
+    const std::vector<std::string>& inputs() const { return inputs_; }
+    const std::vector<std::string>& outputs() const { return outputs_; }
+    // Runs on tensors by name. The tensors returned, in the order of `outputs`, hold until the next run.
+    std::vector<ov::Tensor> run(const std::map<std::string, ov::Tensor>& tensors);
+
+private:
+    ov::InferRequest request_;
+    std::vector<ov::Output<const ov::Node>> input_ports_, output_ports_;
+    std::vector<std::string> inputs_, outputs_;
+};
+
+}  // namespace dynexec

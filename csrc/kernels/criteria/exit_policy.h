@@ -1,0 +1,32 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/criteria/criterion.h"
+
+namespace dynexec {
+
+// A criterion with a threshold for each exit, in order of depth; an infinite one lets nothing leave.
+class ExitPolicy {
+public:
+    // Throws std::invalid_argument for an unknown criterion, or weights that do not fit it.
+    ExitPolicy(const std::string& criterion, const CriterionWeights& weights, std::vector<double> thresholds);
+
+    const Criterion& criterion() const { return *criterion_; }
+    size_t num_exits() const { return thresholds_.size(); }
+    // Whether the exit has anything to say: something may leave there, or a later exit looks back at it.
+    bool asks(size_t exit) const;
+    // Whether what has been to `exits`, the last of them being its `exits.size() - 1`-th, leaves there.
+    bool leaves(const std::vector<ExitView>& exits, size_t position) const;
+
+private:
+    std::unique_ptr<Criterion> criterion_;
+    std::vector<double> thresholds_;
+    size_t deepest_ = 0;  // exits up to the last one where something may leave
+};
+
+}  // namespace dynexec

@@ -1,0 +1,125 @@
+"""`DynExecModelFor…` of encoders, vision and audio models: `OVModelFor…` whose samples may leave early."""
+
+from typing import Any
+
+from optimum.intel import (
+    OVModelForAudioClassification,
+    OVModelForFeatureExtraction,
+    OVModelForImageClassification,
+    OVModelForQuestionAnswering,
+    OVModelForSequenceClassification,
+    OVModelForTokenClassification,
+)
+from transformers.modeling_outputs import ModelOutput
+
+from ..early_exit.config import EarlyExitConfig
+from .encoder import AS_LOADED, DynExecEncoderMixin
+from .encoder_outputs import (
+    DynExecFeatureExtractionOutput,
+    DynExecImageClassifierOutput,
+    DynExecQuestionAnsweringOutput,
+    DynExecSequenceClassifierOutput,
+    DynExecTokenClassifierOutput,
+)
+
+
+class _TextMixin(DynExecEncoderMixin):
+    """Of models that take tokens."""
+
+    def forward(
+        self,
+        input_ids: Any,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        early_exit: EarlyExitConfig | str | None = AS_LOADED,
+        **kwargs: Any,
+    ) -> ModelOutput:
+        """
+        Runs a batch of texts.
+
+        Args:
+            input_ids (`torch.Tensor` or `np.ndarray` of shape `(batch_size, length)`): tokens.
+            attention_mask (of the same shape, *optional*): 0 where there is padding; without it there is none.
+            token_type_ids (of the same shape, *optional*): for models that take them.
+            early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*):
+                When samples leave; `"calibrated"`: by the thresholds in `dynexec_config.json`; `None`: none does.
+                Unset: as the model was loaded.
+
+        Returns:
+            transformers' output type, in the order of the batch; with early exit also `exit_layer` and `confidence`.
+        """
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+
+        def plain() -> ModelOutput:
+            mask = attention_mask if attention_mask is not None else input_ids * 0 + 1
+            return super(DynExecEncoderMixin, self).forward(input_ids, mask, token_type_ids, **kwargs)  # type: ignore[misc]
+
+        return self._call(inputs, early_exit, plain)
+
+
+class DynExecModelForSequenceClassification(_TextMixin, OVModelForSequenceClassification):
+    """Drop-in for `OVModelForSequenceClassification` with early exit."""
+
+    output_class = DynExecSequenceClassifierOutput
+
+
+class DynExecModelForTokenClassification(_TextMixin, OVModelForTokenClassification):
+    """Drop-in for `OVModelForTokenClassification` with early exit: a text leaves when all its tokens are sure."""
+
+    output_class = DynExecTokenClassifierOutput
+
+
+class DynExecModelForQuestionAnswering(_TextMixin, OVModelForQuestionAnswering):
+    """Drop-in for `OVModelForQuestionAnswering` with early exit: a text leaves when start and end are sure."""
+
+    output_class = DynExecQuestionAnsweringOutput
+
+
+class DynExecModelForFeatureExtraction(_TextMixin, OVModelForFeatureExtraction):
+    """Drop-in for `OVModelForFeatureExtraction` with early exit: a text leaves when its embedding has settled."""
+
+    output_class = DynExecFeatureExtractionOutput
+
+
+class DynExecModelForImageClassification(DynExecEncoderMixin, OVModelForImageClassification):
+    """Drop-in for `OVModelForImageClassification` with early exit."""
+
+    output_class = DynExecImageClassifierOutput
+
+    def forward(
+        self, pixel_values: Any, early_exit: EarlyExitConfig | str | None = AS_LOADED, **kwargs: Any
+    ) -> ModelOutput:
+        """
+        Runs a batch of images.
+
+        Args:
+            pixel_values (`torch.Tensor` or `np.ndarray` of shape `(batch_size, channels, height, width)`): images.
+            early_exit: see [`DynExecModelForSequenceClassification.forward`].
+        """
+        plain = super(DynExecEncoderMixin, self).forward
+        return self._call({"pixel_values": pixel_values}, early_exit, lambda: plain(pixel_values, **kwargs))
+
+
+class DynExecModelForAudioClassification(DynExecEncoderMixin, OVModelForAudioClassification):
+    """Drop-in for `OVModelForAudioClassification` with early exit."""
+
+    output_class = DynExecSequenceClassifierOutput
+
+    def forward(
+        self,
+        input_values: Any,
+        attention_mask: Any = None,
+        early_exit: EarlyExitConfig | str | None = AS_LOADED,
+        **kwargs: Any,
+    ) -> ModelOutput:
+        """
+        Runs a batch of audio.
+
+        Args:
+            input_values (`torch.Tensor` or `np.ndarray` of shape `(batch_size, samples)`): the waveforms.
+            attention_mask (of the same shape, *optional*): for models that take one.
+            early_exit: see [`DynExecModelForSequenceClassification.forward`].
+        """
+        inputs = {"input_values": input_values, "attention_mask": attention_mask}
+        plain = super(DynExecEncoderMixin, self).forward
+        return self._call(inputs, early_exit, lambda: plain(input_values, attention_mask, **kwargs))
