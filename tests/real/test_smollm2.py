@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from optimum_dynexec import DynExecModelForCausalLM, export_dynexec
+from optimum_dynexec import DynExecModelForCausalLM, EarlyExitConfig, export_dynexec
 
 
 pytestmark = pytest.mark.slow
@@ -36,13 +36,11 @@ def hf_directory():
 
 @pytest.fixture(scope="module")
 def models(hf_directory, tmp_path_factory):
-    """In float32, cut into three segments, and with 8-bit weights; both with the draft head that comes with it."""
+    """In float32 and with 8-bit weights, both with the heads that come with the examples."""
     base = tmp_path_factory.mktemp("smollm2")
     made = {}
     for weight_format in ("fp32", "int8"):
-        export_dynexec(
-            hf_directory, base / weight_format, weight_format=weight_format, exit_layers=[9, 19], heads=HEADS
-        )
+        export_dynexec(hf_directory, base / weight_format, weight_format=weight_format, heads=HEADS)
         made[weight_format] = DynExecModelForCausalLM.from_pretrained(base / weight_format, precision="exact")
     return made
 
@@ -79,16 +77,17 @@ def expected(hf_directory, prompts):
 def test_float32_writes_what_transformers_writes(name, mode, models, prompts, expected):
     model = models["fp32"]
     arguments = {"assistant_model": models["int8"]} if mode in ("draft_model", "auto") else {}
+    if mode == "draft_head":  # of its own accord it drafts what pays, which is nothing on a busy machine
+        arguments["num_assistant_tokens"] = 3
     tokens = model.generate(**prompts[name], max_new_tokens=NEW_TOKENS, do_sample=False, speculation=mode, **arguments)
     assert torch.equal(tokens, expected[name])
-    assert model.engine.paged_model.num_segments == 3
+    assert model.engine.paged_model.num_segments == 1  # there are exits, but nobody has asked for one
     stats = model.last_stats
     if mode == "draft_model":
         assert stats.acceptance_rate > 0.8
         assert stats.target_forwards < stats.tokens / 2
     if mode == "draft_head":
-        # A wrong head is at 0.01. How long drafts are, and so the rate, follows the clock.
-        assert stats.acceptance_rate > 0.1
+        assert stats.acceptance_rate > 0.1  # a wrong head is at 0.01
         assert stats.target_forwards < stats.tokens
     if mode == "prompt_lookup" and name == "copying":
         assert stats.mean_accepted_length > 1.5
@@ -119,3 +118,31 @@ def test_a_batch_writes_what_each_prompt_alone_writes(models, prompts, expected)
         came = row[longest:].tolist()
         assert came[: len(alone)] == alone
         assert set(came[len(alone) :]) <= {model.generation_config.pad_token_id}
+
+
+@pytest.mark.parametrize("num_layers", [10, 20])
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_the_first_layers_draft(name, num_layers, models, prompts, expected):
+    model = models["fp32"]
+    tokens = model.generate(
+        **prompts[name], max_new_tokens=NEW_TOKENS, do_sample=False, assistant_early_exit=num_layers
+    )
+    assert torch.equal(tokens, expected[name])
+    assert model.engine.paged_model.num_segments == 3
+    assert model.last_stats.acceptance_rate > 0.1
+    assert model.last_stats.target_forwards < model.last_stats.tokens
+
+
+def test_tokens_leave_early(models, prompts, expected):
+    model = models["fp32"]
+    left = total = 0
+    for name, prompt in prompts.items():
+        arguments = {**prompt, "max_new_tokens": NEW_TOKENS, "do_sample": False}
+        never = model.generate(**arguments, early_exit=EarlyExitConfig(thresholds={19: 1.0}))
+        assert torch.equal(never, expected[name])
+        model.generate(**arguments, early_exit=EarlyExitConfig(threshold=0.7))
+        histogram = model.last_stats.exit_histogram
+        assert list(histogram) == [9, 19, 29]
+        total += sum(histogram.values())
+        left += histogram[9] + histogram[19]
+    assert 0.05 < left / total < 0.9
