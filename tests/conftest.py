@@ -127,7 +127,7 @@ def tiny_encoder(
     from optimum_dynexec import export_dynexec
     from optimum_dynexec.heads import attach_heads
     from tests.encoder_heads import random_encoder_heads
-    from tests.tiny_encoders import DEFAULT_TASKS
+    from tests.tiny_encoders import DEFAULT_TASKS, IMAGE_MODELS
 
     base, made = tmp_path_factory.mktemp("tiny-encoder"), {}
 
@@ -143,7 +143,9 @@ def tiny_encoder(
                 config.exit_layers = layers
                 config.save_pretrained(directory)
             else:
-                attach_heads(directory, random_encoder_heads(directory, layers, base / f"{key}-heads", scale=0.5))
+                # The hidden states of image models are large: probabilities of 1 would be decided by the last bit.
+                scale = 0.1 if name in IMAGE_MODELS else 0.5
+                attach_heads(directory, random_encoder_heads(directory, layers, base / f"{key}-heads", scale=scale))
             made[key] = directory
         return made[key]
 

@@ -57,7 +57,8 @@ def test_calibrated_calls(directory, records, criterion, tmp_path):
     passes = found.criterion.passes(found.criterion.scores(statistics), np.array(thresholds))
     expected = [records.layers[int(np.argmax(row))] if row.any() else records.num_layers - 1 for row in passes]
     assert layers == expected
-    assert len(set(expected)) > 1 or criterion == "vote"
+    # So much risk lets all leave at once by the other two.
+    assert criterion != "max_prob" or len(set(expected)) > 1
     # It still holds for what is saved, and for no other heads.
     with torch.no_grad():
         assert model(**inputs, early_exit="calibrated").exit_layer.tolist() == layers
