@@ -6,9 +6,9 @@ from ..utils.lazy import lazy_exports
 
 
 if TYPE_CHECKING:
+    from .budget import calibrate_budget
     from .calibration import Calibration
     from .conformal import conformal_risk_control
-    from .budget import calibrate_budget
     from .decoder import RecordingArguments, calibrate_decoder, record_decoder
     from .encoder import EncoderRecordingArguments, calibrate_encoder, record_encoder
     from .errors import CalibrationError, NoThresholdError, StaleCalibrationError

@@ -46,8 +46,8 @@ def calibrate_budget(
     """
     if not isinstance(budget, int | float) or not costs[0] < budget < costs[-1]:
         raise CalibrationError(
-            f"`budget_flops` must be between {costs[0]:.3f}, what the first exit costs, and {costs[-1]:.3f}, what going"
-            f" through all of them costs, but it is {budget!r}"
+            f"`budget_flops` must be between {costs[0]:.3f}, what the first exit costs, and {costs[-1]:.3f}, what"
+            f" going through all of them costs, but it is {budget!r}"
         )
     kind, data_hash, tuning = criterion_class(criterion), records.data_hash, None
     risk = RISKS["disagreement"]

@@ -21,8 +21,8 @@ class Calibration:
         risk (`str`): name of the risk. Its unit is the text: the mean over texts of the mean over a text's tokens.
         epsilon (`float`, *optional*): the risk allowed; `None` with the method `"budget"`, which guarantees none.
         delta (`float`, *optional*):
-            Probability that it is more; `None` with the method `"conformal"`, which bounds the expected risk only, and with
-            `"budget"`.
+            Probability that it is more; `None` with the method `"conformal"`, which bounds the expected risk only, and
+            with `"budget"`.
         method (`str`): one of [`~calibration.methods.METHODS`], or `"budget"`.
         candidates (`str`): one of [`~calibration.candidates.CANDIDATES`], or `"geometric"` for a budget.
         num_texts (`int`): texts the thresholds were tested on.
@@ -41,7 +41,8 @@ class Calibration:
         head_hashes (`Mapping[int, str]`): of the heads by their layer.
         criterion_hash (`str`, *optional*): of the criterion's learned weights, if it has any.
         source (`Mapping[str, Any]`): where the texts came from.
-        budget_flops (`float`, *optional*): with the method `"budget"`, the mean share of the full model's arithmetic asked for.
+        budget_flops (`float`, *optional*):
+            With the method `"budget"`, the mean share of the full model's arithmetic asked for.
         mean_flops (`float`, *optional*): that share as measured; of encoders only.
 
     Raises:

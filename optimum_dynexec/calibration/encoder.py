@@ -71,7 +71,8 @@ class EncoderRecords:
 
     Args:
         records ([`~calibration.ExitRecords`]): one sample in each text.
-        costs (`np.ndarray` float64 `[exits + 1]`): see [`~calibration.flops.exit_costs`], for a sample of median length.
+        costs (`np.ndarray` float64 `[exits + 1]`):
+            See [`~calibration.flops.exit_costs`], for a sample of median length.
     """
 
     records: ExitRecords
@@ -196,8 +197,8 @@ def _ask(
     runner: "EncoderExits", samples: "Samples", inputs: "Inputs", max_length: int, progress: bool
 ) -> tuple[list[np.ndarray], np.ndarray | None, np.ndarray, dict[str, tuple[int, ...]]]:
     """
-    For each exit its logits; how certain they are, `[samples, exits]`, if all say so; the full model's answers; and the
-    shapes of a batch of samples of median length.
+    For each exit its logits; how certain they are, `[samples, exits]`, if all say so; the full model's answers; and
+    the shapes of a batch of samples of median length.
     """
     from ..heads.encoder_ir import CERTAINTY
     from ..heads.encoders.batches import lengths_of, sorted_batches

@@ -67,8 +67,8 @@ def node_flops(node: ov.Node) -> float:
     values = [*node.outputs(), *(node.input_value(index) for index in range(node.get_input_size()))]
     if any(value.get_partial_shape().is_dynamic for value in values[:3]):
         raise CalibrationError(
-            f"the operations of {node.get_friendly_name()!r} cannot be counted: its shapes depend on more than those of"
-            " the inputs"
+            f"the operations of {node.get_friendly_name()!r} cannot be counted: its shapes depend on more than those"
+            " of the inputs"
         )
     return 2.0 * count(node)
 

@@ -26,9 +26,10 @@ for a mean amount of arithmetic instead.
 
 The risk of a decoder is the mean over texts of the share of tokens at which
 leaving early would go wrong, each given the full model's own answer before it; of
-a classifier, the share of its inputs. What counts is the number of texts: with nothing ever wrong, it takes 59 to show a risk of 0.05
-with confidence 0.95. The texts must be drawn as those that the model will see,
-and must not be those that the heads were trained on.
+a classifier, the share of its inputs. What counts is the number of texts:
+with nothing ever wrong, it takes 59 to show a risk of 0.05 with confidence 0.95.
+The texts must be drawn as those that the model will see, and must not be those
+that the heads were trained on.
 
 Calibrate again when the model is quantized or exported anew, or its heads
 change. Until then, thresholds that were made for another model are refused."""
@@ -56,8 +57,8 @@ class CalibrateCommand(BaseOptimumCLICommand):
             "--risk",
             default=None,
             help="token_disagreement, or disagreement of classifiers: the exit says something else than the full"
-            " model. accuracy: the full model is right and the exit is not; about the text's next token (texts are then"
-            " taken as they stand), or the label. package.module:function: your own. Default: disagreement.",
+            " model. accuracy: the full model is right and the exit is not; about the text's next token (texts are"
+            " then taken as they stand), or the label. package.module:function: your own. Default: disagreement.",
         )
         group.add_argument("--epsilon", type=float, default=0.05, help="The risk allowed. Default: %(default)s.")
         group.add_argument(
@@ -136,7 +137,7 @@ class CalibrateCommand(BaseOptimumCLICommand):
         found = calibrator(self.args)
         lines = [
             f"Guaranteed: {found.guarantee}",
-            f"Measured: {found.risk} {found.measured_risk:.4f} on {found.num_samples} {unit} of {found.num_texts} texts",
+            f"Measured: {found.measured_risk:.4f} on {found.num_samples} {unit} of {found.num_texts} texts",
             f"Layers per {unit[:-1]}: {found.mean_layers:.1f} of {found.num_layers}",
             *([] if found.mean_flops is None else [f"Arithmetic: {found.mean_flops:.1%} of the full model's"]),
             *(_exit_line(found, layer, unit) for layer in found.thresholds),

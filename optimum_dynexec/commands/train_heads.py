@@ -108,8 +108,8 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
             "--recipe",
             choices=RECIPES,
             default="frozen",
-            help="frozen: the model stays as it is, heads learn from what it says (DeeBERT, FastBERT). joint: model and"
-            " heads learn by a weighted sum of their losses (BranchyNet, MSDNet). alternating: in turns (BERxiT)."
+            help="frozen: the model stays as it is, heads learn from what it says (DeeBERT, FastBERT). joint: model"
+            " and heads learn by a weighted sum of their losses (BranchyNet, MSDNet). alternating: in turns (BERxiT)."
             " Default: %(default)s.",
         )
         group.add_argument(
@@ -131,8 +131,8 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
             "--label-weight",
             type=float,
             default=None,
-            help="Share of labels in a head's loss, from 0 to 1; the rest is what the full model says. Default: 0.5, or"
-            " 0 without labels, or 1 for the recipes joint and alternating.",
+            help="Share of labels in a head's loss, from 0 to 1; the rest is what the full model says. Default: 0.5,"
+            " or 0 without labels, or 1 for the recipes joint and alternating.",
         )
         group.add_argument(
             "--exit-weights",

@@ -32,9 +32,9 @@ class EncoderTrainingArguments:
         head_learning_rate (`float`, *optional*, defaults to 1e-3):
             Of heads and classifier in the recipes that train the backbone.
         label_weight (`float`, *optional*):
-            From 0 to 1: how much of a head's loss is the cross entropy with the labels; the rest is the Kullback-Leibler
-            divergence from what the full model says. Unset: 0 for `"frozen"` without labels, 0.5 with them, and 1 for
-            the other recipes.
+            From 0 to 1: how much of a head's loss is the cross entropy with the labels; the rest is the
+            Kullback-Leibler divergence from what the full model says. Unset: 0 for `"frozen"` without labels, 0.5 with
+            them, and 1 for the other recipes.
         temperature (`float`, *optional*, defaults to 1): of that divergence, as in Hinton et al. (arXiv 1503.02531).
         exit_weights (`str`, *optional*, defaults to `"uniform"`):
             Weights of the exits in the recipes `"joint"` and `"alternating"`: `"uniform"`, or `"depth"`, proportional

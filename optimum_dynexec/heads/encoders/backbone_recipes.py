@@ -67,7 +67,8 @@ def train_with_backbone(request: Request) -> TrainedExits:
     _check_hidden_states(tuner, request)
     start = time.perf_counter()
     labels, held_out_labels = request.training.label_ids(label2id), request.held_out.label_ids(label2id)
-    assert labels is not None and held_out_labels is not None
+    assert labels is not None
+    assert held_out_labels is not None
     history = tuner.train(request.training, labels, request.held_out, held_out_labels)
     seconds = time.perf_counter() - start
     scores = tuner.evaluate(request.held_out, held_out_labels)

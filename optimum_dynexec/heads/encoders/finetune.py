@@ -35,8 +35,8 @@ class FineTuner:
 
         L = (L_N + sum_k w_k L_k) / (1 + sum_k w_k)
 
-    BranchyNet's and MSDNet's weighted sum; L_N is the cross entropy with the labels, L_k that and the divergence from the
-    full model, as `label_weight` has it. The recipe `"alternating"` takes L_N alone in every other step (BERxiT).
+    BranchyNet's and MSDNet's weighted sum; L_N is the cross entropy with the labels, L_k that and the divergence from
+    the full model, as `label_weight` has it. The recipe `"alternating"` takes L_N alone in every other step (BERxiT).
 
     Args:
         model (`transformers.PreTrainedModel`): a classifier that gives its hidden states; trained in place.
@@ -97,17 +97,16 @@ class FineTuner:
             `list[dict]`: for each epoch the loss and the [`ExitScores`] of each exit by its layer.
         """
         args = self.args
-        assert args.epochs is not None and args.batch_size is not None
+        assert args.epochs is not None
+        assert args.batch_size is not None
         lengths = lengths_of(training.inputs)
         whole = math.ceil(args.epochs)
         plan = [shuffled_batches(lengths, args.batch_size, [args.seed, epoch]) for epoch in range(whole)]
         per_epoch = len(plan[0])
         total = max(1, round(per_epoch * args.epochs))
-        schedule = cosine_schedule(self.optimizer, total, args.warmup_ratio)
         state = self.checkpoint.resume() or {"done": 0, "history": []}
         done, history = state["done"], state["history"]
-        for _ in range(done):
-            schedule.step()
+        schedule = cosine_schedule(self.optimizer, total, args.warmup_ratio, done)
         losses: list[float] = []
         torch.manual_seed(args.seed + done)
         with tqdm(total=total, initial=done, desc=args.recipe, unit="step", disable=not self.progress) as bar:
@@ -221,9 +220,9 @@ class FineTuner:
 
 
 def cosine_schedule(
-    optimizer: torch.optim.Optimizer, total: int, warmup_ratio: float
+    optimizer: torch.optim.Optimizer, total: int, warmup_ratio: float, done: int = 0
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """A linear rise, then half a cosine down to 0."""
+    """A linear rise, then half a cosine down to 0; `done` steps of it are over."""
     warmup = max(1, round(warmup_ratio * total))
 
     def factor(step: int) -> float:
@@ -231,7 +230,7 @@ def cosine_schedule(
             return (step + 1) / warmup
         return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup)))
 
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step + done))
 
 
 def num_hidden_layers(model: Any) -> int:
@@ -244,8 +243,8 @@ def num_hidden_layers(model: Any) -> int:
     layers = getattr(model.config, "num_hidden_layers", None)
     if not isinstance(layers, int):
         raise ValueError(
-            f"the recipes that train the backbone need a model with layers of one kind, but {type(model).__name__} says"
-            " no `num_hidden_layers`: fine-tune it by other means and use the recipe 'frozen'"
+            f"the recipes that train the backbone need a model with layers of one kind, but {type(model).__name__}"
+            " says no `num_hidden_layers`: fine-tune it by other means and use the recipe 'frozen'"
         )
     return layers
 

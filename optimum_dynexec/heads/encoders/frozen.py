@@ -26,7 +26,7 @@ from .modules import EncoderHead
 from .objectives import OBJECTIVES, certainty_loss
 from .request import Request, TrainedExit, TrainedExits
 from .scores import ExitScores
-from .states import States, compute_states, states_key
+from .states import compute_states, states_key
 
 
 def train_frozen(request: Request) -> TrainedExits:
@@ -104,8 +104,8 @@ class FrozenTrainer:
     """
     Trains one head on what stands in memory.
 
-    The loss is `label_weight` times the cross entropy with the labels, and the rest the divergence from the full model;
-    with certainty, BERxiT's loss is added.
+    The loss is `label_weight` times the cross entropy with the labels, and the rest the divergence from the full
+    model; with certainty, BERxiT's loss is added.
 
     Args:
         head ([`EncoderHead`]): what to train, in place.
@@ -147,17 +147,16 @@ class FrozenTrainer:
             `tuple`: the scores of those weights, and an entry for each epoch.
         """
         args = self.args
-        assert args.epochs is not None and args.batch_size is not None
+        assert args.epochs is not None
+        assert args.batch_size is not None
         states, full, sizes, labels = self.training
         starts = sizes.cumsum(0) - sizes
         samples = max(1, round(args.batch_size * len(sizes) / len(states)))
         steps = math.ceil(len(sizes) / samples)
         epochs = math.ceil(args.epochs)
-        schedule = cosine_schedule(self.optimizer, steps * epochs, args.warmup_ratio)
         state = self.checkpoint.resume() or {"epochs": 0, "best": None, "history": []}
         done, best, history = state["epochs"], state["best"], state["history"]
-        for _ in range(done * steps):
-            schedule.step()
+        schedule = cosine_schedule(self.optimizer, steps * epochs, args.warmup_ratio, done * steps)
         with tqdm(
             total=epochs, initial=done, desc=self.head.config.name, unit="epoch", disable=not self.progress
         ) as bar:

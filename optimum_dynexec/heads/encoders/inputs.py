@@ -1,5 +1,6 @@
 """From samples to a model's inputs, by the task. A task is a function and a line in the registry."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,8 @@ def _texts(directory: str | Path) -> tuple[Inputs, Any]:
 
 def _images(directory: str | Path) -> tuple[Inputs, Any]:
     from PIL import Image
-    from transformers import AutoImageProcessor
 
-    processor = AutoImageProcessor.from_pretrained(directory)
+    processor = _image_processor(directory)
 
     def image(value: Any) -> Any:
         if isinstance(value, str | Path):
@@ -64,6 +64,21 @@ def _images(directory: str | Path) -> tuple[Inputs, Any]:
         return {"pixel_values": np.asarray(found["pixel_values"], np.float32)}
 
     return make, processor
+
+
+def _image_processor(directory: str | Path) -> Any:
+    """transformers' `AutoImageProcessor` wants torchvision, which its processors for PIL do without."""
+    import transformers
+    from transformers.utils import cached_file, is_torchvision_available
+
+    if is_torchvision_available():
+        return transformers.AutoImageProcessor.from_pretrained(directory)
+    path = cached_file(str(directory), "preprocessor_config.json")
+    kind = json.loads(Path(str(path)).read_text(encoding="utf-8")).get("image_processor_type") or ""
+    name = kind.removesuffix("Fast").removesuffix("Pil") + "Pil"
+    if not hasattr(transformers, name):
+        raise ValueError(f"the image processor {kind!r} of {directory} needs torchvision: pip install torchvision")
+    return getattr(transformers, name).from_pretrained(directory)
 
 
 def _text(value: Any) -> str:
