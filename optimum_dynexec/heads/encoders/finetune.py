@@ -76,7 +76,7 @@ class FineTuner:
             {"params": [p for p in trained if id(p) not in own], "lr": args.head_learning_rate},
         ]
         self.optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]], weight_decay=args.weight_decay
+            [group for group in groups if group["params"]], weight_decay=args.weight_decay, fused=True
         )
         self.parameters = trained
         names = {"model": model, **{f"head_{layer}": head for layer, head in self.heads.items()}}

@@ -81,7 +81,7 @@ def test_heads_learn_what_the_model_says(trained, labelled_texts, tmp_path):
         # Near ties may fall the other way.
         assert agreement == pytest.approx(head.scores.agreement, abs=2 / len(full))
         assert "dynexec.certainty" in said[head.layer]
-    assert found.exits[-1].scores.agreement > most_frequent + 0.1
+    assert found.exits[-1].scores.agreement > most_frequent + 0.05
 
 
 def test_labels_are_learned(tiny_encoder, labelled_texts, tmp_path):
