@@ -11,6 +11,7 @@
 #include "kernels/logits_stats.h"
 #include "kernels/ngram_index.h"
 #include "kernels/sampling.h"
+#include "kernels/stop_classifier.h"
 #include "kernels/verification.h"
 
 namespace py = pybind11;
@@ -58,6 +59,10 @@ void bind_kernels(py::module_& m) {
         },
         py::arg("criterion"), py::arg("exits"), py::arg("position"),
         py::arg("weights") = std::vector<std::vector<double>>(), py::arg("bias") = std::vector<double>());
+
+    py::class_<StopClassifier>(m, "StopClassifier")
+        .def(py::init<const std::vector<double>&>(), py::arg("weights"))
+        .def("accepted", &StopClassifier::accepted, py::arg("prob"), py::arg("entropy"), py::arg("position"));
 
     py::class_<LogitsParams>(m, "LogitsParams")
         .def(py::init<>())

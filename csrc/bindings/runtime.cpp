@@ -119,6 +119,15 @@ void bind_runtime(py::module_& m) {
              py::arg("max_cache_tokens") = 0)
         .def("warm_up", locked(&PagedModel::warm_up))
         .def("profile", locked(&PagedModel::profile))
+        .def(
+            "add_copiers",
+            [](PagedModel& model, const std::vector<ov::CompiledModel>& copiers) {
+                py::gil_scoped_release release;
+                std::lock_guard<std::mutex> lock(model.mutex());
+                model.add_copiers(copiers);
+            },
+            py::arg("copiers"))
+        .def_property_readonly("has_copiers", &PagedModel::has_copiers)
         .def_property_readonly("vocab_size", &PagedModel::vocab_size)
         .def_property_readonly("num_segments", &PagedModel::num_segments)
         .def_property_readonly("hidden_size", &PagedModel::hidden_size)
@@ -133,8 +142,12 @@ void bind_runtime(py::module_& m) {
                                [](const PagedModel& model) { return model.cost_model().switch_seconds(); });
 
     py::class_<Head, std::shared_ptr<Head>>(m, "Head")
-        .def(py::init<std::shared_ptr<PagedModel>, std::vector<int64_t>>(), py::arg("paged_model"),
-             py::arg("token_ids"))
+        .def(py::init([](std::shared_ptr<PagedModel> model, std::vector<int64_t> token_ids,
+                         const std::optional<std::vector<double>>& weights) {
+                 auto stop_classifier = weights ? std::make_optional<StopClassifier>(*weights) : std::nullopt;
+                 return std::make_shared<Head>(std::move(model), std::move(token_ids), std::move(stop_classifier));
+             }),
+             py::arg("paged_model"), py::arg("token_ids"), py::arg("stop_classifier") = std::nullopt)
         .def_property_readonly("token_ids", &Head::token_ids);
     py::class_<Exit>(m, "Exit").def(
         py::init([](std::shared_ptr<const Head> head, size_t segment) { return Exit{std::move(head), segment}; }),
@@ -163,7 +176,8 @@ void bind_runtime(py::module_& m) {
         .def_property(
             "bias", [](const EarlyExitParams& params) { return params.weights.bias; },
             [](EarlyExitParams& params, std::vector<double> bias) { params.weights.bias = std::move(bias); })
-        .def_readwrite("prefill", &EarlyExitParams::prefill);
+        .def_readwrite("prefill", &EarlyExitParams::prefill)
+        .def_readwrite("copy_kv", &EarlyExitParams::copy_kv);
 
     py::class_<DecodeLoop>(m, "DecodeLoop")
         .def(py::init<PagedModel&, size_t>(), py::arg("target"), py::arg("max_batch_tokens"), py::keep_alive<1, 2>())

@@ -26,10 +26,54 @@ void Backbone::shorten(const std::vector<Part>& parts, size_t first, size_t last
     const size_t share = std::max<size_t>(1, max_batch_tokens_ / parts.size());
     for (const Part& part : parts) {
         const size_t& cached = part.sequence->segments[first].cached;
-        const size_t end = part.end - std::min(part.end, std::max(share, part.logits_rows));
+        const size_t end = part.end - std::min(part.end, std::max({share, part.logits_rows, part.shown_rows}));
         while (cached < end) {
             run_segments({{part.sequence, std::min(end, cached + max_batch_tokens_), 1}}, first, last, 0);
         }
+    }
+}
+
+void Backbone::copy(const std::vector<Part>& parts, size_t first) {
+    // A prompt that has left is long.
+    for (const Part& part : parts) {
+        const size_t& cached = part.sequence->segments[first].cached;
+        while (part.end > cached + max_batch_tokens_) {
+            copy_some({{part.sequence, cached + max_batch_tokens_, 0}}, first);
+        }
+    }
+    copy_some(parts, first);
+}
+
+void Backbone::copy_some(const std::vector<Part>& parts, size_t first) {
+    batch_.clear();
+    const size_t size = model_.boundary_size(first - 1);
+    std::vector<int64_t> ids;
+    for (const Part& part : parts) {
+        const SegmentProgress& progress = part.sequence->segments[first];
+        if (part.end <= progress.cached) continue;
+        const size_t rows = part.end - progress.cached;
+        ids.assign(rows, 0);  // they are there for their number
+        model_.reserve(part.sequence->table, part.end);
+        batch_.add(ids.data(), rows, progress.cached, part.sequence->table.blocks(), 0);
+        batch_.hidden_states.insert(batch_.hidden_states.end(), progress.waiting.begin(),
+                                    progress.waiting.begin() + static_cast<std::ptrdiff_t>(rows * size));
+    }
+    if (batch_.tokens() == 0) return;
+    model_.copy(batch_, first);
+
+    const float* copied = batch_.hidden_states.data();
+    for (const Part& part : parts) {
+        auto& segments = part.sequence->segments;
+        const size_t begin = segments[first].cached;
+        if (part.end <= begin) continue;
+        const size_t rows = part.end - begin;
+        for (const Tapped& tapped : taps_) {
+            if (tapped.segment >= first) tapped.tap->ran(*part.sequence, begin, copied, rows);
+        }
+        auto& waiting = segments[first].waiting;
+        waiting.erase(waiting.begin(), waiting.begin() + static_cast<std::ptrdiff_t>(rows * size));
+        for (size_t i = first; i < segments.size(); ++i) segments[i].cached = part.end;
+        copied += rows * size;
     }
 }
 

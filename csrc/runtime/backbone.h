@@ -30,11 +30,18 @@ public:
         Sequence* sequence;
         size_t end;          // index into its tokens and draft, end to end
         size_t logits_rows;  // so many of its last tokens
+        // So many of its last tokens stay in one pass: the hidden states of the last segment are read afterwards.
+        size_t shown_rows = 0;
     };
     // Runs the segments [0, last) on all tokens of each part up to its end. Returns the logits of all parts if the last
     // segment of the model is among them, see PagedModel::forward, and else nullptr.
     // A pass of that segment is padded to `padded_rows` tokens, if it has fewer and the cache has room.
     float* run(const std::vector<Part>& parts, size_t last, size_t padded_rows = 0);
+
+    // Gives the segments from `first` on keys and values for the tokens that wait in front of `first`, made of the
+    // hidden states that they wait with (CALM, arXiv 2207.07061). These tokens then count as run.
+    // Throws std::logic_error if the model has no copiers.
+    void copy(const std::vector<Part>& parts, size_t first);
 
     PagedModel& model() { return model_; }
     const PagedModel& model() const { return model_; }
@@ -42,6 +49,7 @@ public:
 private:
     // One pass of the segments [first, last), of which all parts have run the same.
     float* run_segments(const std::vector<Part>& parts, size_t first, size_t last, size_t padded_rows);
+    void copy_some(const std::vector<Part>& parts, size_t first);
     // Runs all but the last stretch of backlogs that are too long for one pass.
     void shorten(const std::vector<Part>& parts, size_t first, size_t last);
 

@@ -110,7 +110,7 @@ private:
                 std::vector<Proposer::Order> orders;
                 for (const auto& plan : step_.plans) {
                     if (plan.proposer == proposer.get())
-                        orders.push_back({plan.sequence, plan.tokens, plan.least_reach});
+                        orders.push_back({plan.sequence, plan.tokens, plan.least_reach, plan.learned_stop});
                 }
                 if (!orders.empty()) proposer->propose(orders);
             }
@@ -127,7 +127,7 @@ private:
         for (const Slot& slot : slots_) {
             Sequence& sequence = *slot.sequence;
             if (slot.prompt_rows > 0) {
-                parts.push_back({&sequence, sequence.cached() + slot.prompt_rows, 1});
+                parts.push_back({&sequence, sequence.cached() + slot.prompt_rows, 1, slot.prompt_rows});
                 continue;
             }
             // What the first segments have run ahead holds as far as the draft is still that which they ran.
@@ -152,7 +152,8 @@ private:
     }
 
     // One step in which tokens may leave at the exits. What they leave out waits in front of the next segment, until a
-    // token comes that goes on: then that segment runs all of them at once, and its cache is as if none had left.
+    // token comes that goes on: then that segment runs all of them at once, and its cache is as if none had left. Or
+    // the segments that were left out get keys and values at once, of the hidden states that the token left with.
     void step_with_exits() {
         struct Open {
             Backbone::Part part;
@@ -193,14 +194,20 @@ private:
             early_exit_->predict(exit, sequences_of(asked));
             stats_.exit_head_seconds += seconds_since(start);
             start = Clock::now();
+            std::vector<Backbone::Part> left;
             for (size_t i = 0; i < asked.size(); ++i) {
                 if (early_exit_->leaves(exit, i, row_.data(), row_.size())) {
                     take(*asked[i].sequence, row_.data(), exit);
+                    if (!asked[i].sequence->finished()) left.push_back(asked[i]);
                 } else {
                     open.push_back({asked[i], true, true});
                 }
             }
             stats_.decide_seconds += seconds_since(start);
+            if (!early_exit_->copies() || left.empty()) continue;
+            start = Clock::now();
+            backbone_.copy(left, early_exit_->segment(exit) + 1);
+            add_run_seconds(start);
         }
         if (open.empty()) return;
         auto start = Clock::now();

@@ -11,6 +11,9 @@ EarlyExit::EarlyExit(const EarlyExitParams& params, Backbone& backbone, size_t m
         throw std::invalid_argument(std::to_string(params.thresholds.size()) + " thresholds for " +
                                     std::to_string(params.exits.size()) + " exits");
     }
+    if (params.copy_kv && !backbone.model().has_copiers()) {
+        throw std::invalid_argument("The model was loaded without what copies keys and values: see add_copiers");
+    }
     for (size_t i = 0; i < params.exits.size(); ++i) {
         if (i > 0 && params.exits[i].segment <= params.exits[i - 1].segment) {
             throw std::invalid_argument("Exits have to be in order of depth");

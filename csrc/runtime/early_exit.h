@@ -18,6 +18,9 @@ struct EarlyExitParams {
     std::vector<double> thresholds;  // of each exit; an infinite one lets nothing leave
     CriterionWeights weights;        // of the criterion, if it has learned some
     bool prefill = false;            // whether prompts may leave early too
+    // Whether layers that were left out get their keys and values from the hidden state that a token left with; else
+    // they are run when a later token needs them.
+    bool copy_kv = false;
 };
 
 // Which tokens leave at which exit.
@@ -28,6 +31,7 @@ public:
 
     size_t num_exits() const { return params_.exits.size(); }
     bool prefill() const { return params_.prefill; }
+    bool copies() const { return params_.copy_kv; }
     size_t segment(size_t exit) const { return params_.exits[exit].segment; }
     // Whether there is anything to ask there.
     bool asks(size_t exit) const { return heads_[exit] != nullptr; }

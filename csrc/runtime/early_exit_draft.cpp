@@ -23,13 +23,16 @@ double EarlyExitDraft::acceptance(const Sequence& sequence, size_t position) con
     return drafts_.acceptance(sequence, position);
 }
 
-double EarlyExitDraft::seconds(const Sequence&, size_t tokens) const {
+double EarlyExitDraft::seconds(const Sequence& sequence, size_t tokens) const {
     if (tokens == 0) return 0.0;
     const PagedModel& model = backbone_.model();
     const size_t last = head_.segment() + 1;
     const double drafting = static_cast<double>(tokens) * (model.seconds_until(last, 1) + head_.seconds(1));
+    // A backlog serves every later draft too: each token bears its share.
+    const double share = static_cast<double>(tokens) / static_cast<double>(sequence.remaining());
+    const double backlog = share * head_.backlog_seconds(sequence);
     // The verification has but one token left for the first segments.
-    return drafting - (model.seconds_until(last, 1 + tokens) - model.seconds_until(last, 1));
+    return drafting + backlog - (model.seconds_until(last, 1 + tokens) - model.seconds_until(last, 1));
 }
 
 void EarlyExitDraft::propose(const std::vector<Order>& orders) {

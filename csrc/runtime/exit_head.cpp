@@ -44,6 +44,10 @@ void ExitHead::release(const Sequence& sequence) {
 
 double ExitHead::seconds(size_t rows) const { return model_.cost_model().seconds(has_cache_ ? rows : 1); }
 
+double ExitHead::backlog_seconds(const Sequence& sequence) const {
+    return seconds(std::max<size_t>(1, pending_rows(states_[sequence.index]))) - seconds(1);
+}
+
 void ExitHead::add_rows(FlatBatch& batch, const Sequence& sequence, size_t rows) {
     State& state = states_[sequence.index];
     // A head that takes token ids is no exit head: they are there for their number.

@@ -28,6 +28,8 @@ public:
     float* predict(const std::vector<const Sequence*>& sequences);
     // Time to predict after `rows` new tokens.
     double seconds(size_t rows) const;
+    // Time that the tokens of a sequence take which it has not run yet, beyond that of one.
+    double backlog_seconds(const Sequence& sequence) const;
 
     const Head& head() const { return *head_; }
     size_t segment() const { return segment_; }

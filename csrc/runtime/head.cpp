@@ -9,8 +9,9 @@
 
 namespace dynexec {
 
-Head::Head(std::shared_ptr<PagedModel> model, std::vector<int64_t> token_ids)
-    : model_(std::move(model)), token_ids_(std::move(token_ids)) {
+Head::Head(std::shared_ptr<PagedModel> model, std::vector<int64_t> token_ids,
+           std::optional<StopClassifier> stop_classifier)
+    : model_(std::move(model)), token_ids_(std::move(token_ids)), stop_classifier_(std::move(stop_classifier)) {
     if (token_ids_.size() != model_->vocab_size()) {
         throw std::invalid_argument("Head: " + std::to_string(token_ids_.size()) + " token ids for " +
                                     std::to_string(model_->vocab_size()) + " words");

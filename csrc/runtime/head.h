@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "kernels/stop_classifier.h"
 #include "runtime/paged_model.h"
 
 namespace dynexec {
@@ -13,10 +15,12 @@ namespace dynexec {
 class Head {
 public:
     // `token_ids`: the tokens that its words stand for. Throws std::invalid_argument if they are not one for each word.
-    Head(std::shared_ptr<PagedModel> model, std::vector<int64_t> token_ids);
+    Head(std::shared_ptr<PagedModel> model, std::vector<int64_t> token_ids,
+         std::optional<StopClassifier> stop_classifier = std::nullopt);
 
     PagedModel& model() const { return *model_; }
     const std::vector<int64_t>& token_ids() const { return token_ids_; }
+    const std::optional<StopClassifier>& stop_classifier() const { return stop_classifier_; }
 
     // Throws std::invalid_argument if the head does not fit a model of that vocabulary and hidden size.
     void check_fits(size_t vocab, size_t hidden_size) const;
@@ -28,6 +32,7 @@ public:
 private:
     std::shared_ptr<PagedModel> model_;
     std::vector<int64_t> token_ids_;
+    std::optional<StopClassifier> stop_classifier_;
 };
 
 }  // namespace dynexec

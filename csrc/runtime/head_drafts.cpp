@@ -87,7 +87,11 @@ bool HeadDrafts::choose(const Proposer::Order& order, const float* words) {
     state.reach *= acceptance_of(state, state.drafted.size() - 1);
     const auto& eos = sequence.request.eos_token_ids;  // nothing can follow it
     if (state.drafted.size() == order.tokens || std::find(eos.begin(), eos.end(), token) != eos.end()) return false;
-    state.unsure = state.reach < order.least_reach || stats.max_prob < confidence_threshold_;
+    double confidence = stats.max_prob;
+    if (order.learned_stop && head_.stop_classifier()) {
+        confidence = head_.stop_classifier()->accepted(stats.max_prob, stats.entropy, state.drafted.size() - 1);
+    }
+    state.unsure = state.reach < order.least_reach || confidence < static_cast<double>(confidence_threshold_);
     return !state.unsure;
 }
 

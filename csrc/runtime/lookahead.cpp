@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "runtime/lookahead_auto.h"
+#include "runtime/lookahead_disco.h"
 #include "runtime/lookahead_fixed.h"
 
 namespace dynexec {
@@ -16,6 +17,7 @@ const std::map<std::string, Factory>& registry() {
     static const std::map<std::string, Factory> factories = {
         {"auto", make_auto_lookahead},
         {"constant", make_constant_lookahead},
+        {"disco", make_disco_lookahead},
         {"heuristic", make_heuristic_lookahead},
         {"heuristic_transient", make_transient_heuristic_lookahead},
     };

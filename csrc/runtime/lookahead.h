@@ -26,6 +26,7 @@ public:
         Proposer* proposer;
         size_t tokens;             // > 0
         double least_reach = 0.0;  // see Proposer::Order
+        bool learned_stop = false;
     };
     struct Step {
         std::vector<Plan> plans;  // sequences without one decode plainly
@@ -51,7 +52,8 @@ struct LookaheadContext {
     double& heuristic_tokens;  // what "heuristic" has arrived at, kept over generate calls; 0: nothing yet
 };
 
-// Registry: "constant", "heuristic", "heuristic_transient" (transformers' num_assistant_tokens_schedule) and "auto".
+// Registry: "constant", "heuristic", "heuristic_transient" (transformers' num_assistant_tokens_schedule), "disco" and
+// "auto".
 // Throws std::invalid_argument for another name.
 std::unique_ptr<Lookahead> make_lookahead(const std::string& name, const LookaheadContext& context);
 std::vector<std::string> lookahead_names();

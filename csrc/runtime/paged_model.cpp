@@ -54,7 +54,7 @@ void PagedModel::find_outputs(const ov::CompiledModel& last) {
     }
 }
 
-void PagedModel::add_segment(ov::CompiledModel compiled) {
+PagedModel::Segment PagedModel::make_segment(ov::CompiledModel compiled) {
     static const std::map<std::string, Feed> feeds = {
         {"input_ids", [](const FlatBatch& batch) { return view(batch.input_ids); }},
         {"position_ids", [](const FlatBatch& batch) { return view(batch.position_ids); }},
@@ -82,7 +82,7 @@ void PagedModel::add_segment(ov::CompiledModel compiled) {
                 }
             }
             // Values are [blocks, kv_heads, block_size, head_dim] on every device; keys may be transposed.
-            if (starts_with(name, "value_cache.")) pool_ = BlockPool(static_cast<size_t>(shape[2].get_length()));
+            if (starts_with(name, "value_cache.")) segment.block_size = static_cast<size_t>(shape[2].get_length());
             segment.caches.push_back(input);
         } else if (const auto feed = feeds.find(name); feed != feeds.end()) {
             segment.inputs.emplace_back(input, feed->second);
@@ -90,11 +90,67 @@ void PagedModel::add_segment(ov::CompiledModel compiled) {
             throw std::invalid_argument("PagedModel: the model has an input '" + name + "' that cannot be fed");
         }
     }
+    segment.request = compiled.create_infer_request();
+    return segment;
+}
+
+void PagedModel::add_segment(const ov::CompiledModel& compiled) {
+    Segment segment = make_segment(compiled);
     if (!segment.hidden_states && !segments_.empty()) {
         throw std::invalid_argument("PagedModel: every segment but the first takes " + std::string(kHiddenStates));
     }
-    segment.request = compiled.create_infer_request();
+    if (segment.block_size > 0) pool_ = BlockPool(segment.block_size);
     segments_.push_back(std::move(segment));
+}
+
+void PagedModel::add_copiers(const std::vector<ov::CompiledModel>& copiers) {
+    if (copiers.size() + 1 != segments_.size()) {
+        throw std::invalid_argument("PagedModel: " + std::to_string(copiers.size()) + " copiers for " +
+                                    std::to_string(segments_.size()) + " segments");
+    }
+    std::vector<Segment> made;
+    for (const auto& compiled : copiers) {
+        made.push_back(make_segment(compiled));
+        const Segment& segment = segments_[made.size()];
+        const Segment& copier = made.back();
+        bool fits = copier.hidden_size == segment.hidden_size && copier.caches.size() == segment.caches.size();
+        for (const auto& port : fits ? copier.caches : std::vector<ov::Output<const ov::Node>>{}) {
+            const auto same = [&](const ov::Output<const ov::Node>& other) {
+                return other.get_any_name() == port.get_any_name() &&
+                       other.get_element_type() == port.get_element_type() &&
+                       other.get_partial_shape() == port.get_partial_shape();
+            };
+            fits = fits && std::any_of(segment.caches.begin(), segment.caches.end(), same);
+        }
+        if (!fits) {
+            throw std::invalid_argument("PagedModel: the copier of segment " + std::to_string(made.size()) +
+                                        " has other hidden states or caches than the segment");
+        }
+    }
+    copiers_ = std::move(made);
+    for (size_t i = 1; pool_.capacity() > 0 && i < segments_.size(); ++i) share_caches(i);
+}
+
+void PagedModel::share_caches(size_t segment) {
+    if (segment == 0 || copiers_.empty()) return;
+    Segment& copier = copiers_[segment - 1];
+    for (const auto& port : segments_[segment].caches) {
+        copier.request.set_tensor(port.get_any_name(), segments_[segment].request.get_tensor(port));
+    }
+}
+
+void PagedModel::copy(const FlatBatch& batch, size_t first) {
+    if (copiers_.empty()) throw std::logic_error("PagedModel: there are no copiers");
+    for (size_t i = first; i < segments_.size(); ++i) {
+        Segment& copier = copiers_[i - 1];
+        feed(copier, batch);
+        copier.request.set_tensor(*copier.hidden_states, hidden_states_of(batch, copier));
+        copier.request.infer();
+    }
+}
+
+void PagedModel::feed(Segment& segment, const FlatBatch& batch) {
+    for (const auto& [port, made] : segment.inputs) segment.request.set_tensor(port, made(batch));
 }
 
 ov::Tensor PagedModel::hidden_states_of(const FlatBatch& batch, const Segment& segment) {
@@ -116,7 +172,7 @@ float* PagedModel::forward(const FlatBatch& batch, size_t first, size_t last) {
     for (size_t i = first; i < last; ++i) {
         Segment& segment = segments_[i];
         const auto start = Clock::now();
-        for (const auto& [port, feed] : segment.inputs) segment.request.set_tensor(port, feed(batch));
+        feed(segment, batch);
         if (segment.hidden_states) segment.request.set_tensor(*segment.hidden_states, hidden_states);
         segment.request.infer();
         hidden_states = segment.request.get_output_tensor(0);
@@ -152,7 +208,8 @@ void PagedModel::grow_cache(size_t in_use) {
     }
     // A quarter more than asked for, so that a growing sequence seldom copies.
     const size_t capacity = std::min(limit, in_use + in_use / 4 + 1);
-    for (auto& segment : segments_) {
+    for (size_t i = 0; i < segments_.size(); ++i) {
+        Segment& segment = segments_[i];
         for (const auto& port : segment.caches) {
             auto shape = port.get_partial_shape();
             shape[0] = static_cast<int64_t>(capacity);
@@ -163,6 +220,7 @@ void PagedModel::grow_cache(size_t in_use) {
             }
             segment.request.set_tensor(port, grown);
         }
+        share_caches(i);
     }
     pool_.grow(capacity);
 }

@@ -36,6 +36,14 @@ public:
     // takes. Without the last segment there are no logits, nullptr.
     float* forward(const FlatBatch& batch, size_t first, size_t last);
 
+    // Models that make the keys and values of all layers of a segment from the same hidden states, and nothing else:
+    // one for each segment but the first. They share the caches of the segments. Throws std::invalid_argument if they
+    // do not fit the segments.
+    void add_copiers(const std::vector<ov::CompiledModel>& copiers);
+    bool has_copiers() const { return !copiers_.empty(); }
+    // Runs those of the segments from `first` > 0 on. Throws std::logic_error if there are none.
+    void copy(const FlatBatch& batch, size_t first);
+
     // What a segment that is not the last one gives, [tokens of its last batch, boundary_size(segment)] float32, valid
     // until it runs again.
     const float* boundary(size_t segment) {
@@ -84,14 +92,19 @@ private:
         std::vector<ov::Output<const ov::Node>> caches;
         std::optional<ov::Output<const ov::Node>> hidden_states;  // input
         size_t hidden_size = 0;
+        size_t block_size = 0;
         size_t rows_run = 0;
         double last_seconds = 0.0;
         CostModel cost;
     };
-    void add_segment(ov::CompiledModel compiled);
+    static Segment make_segment(ov::CompiledModel compiled);
+    void add_segment(const ov::CompiledModel& compiled);
+    static void feed(Segment& segment, const FlatBatch& batch);
     void find_outputs(const ov::CompiledModel& last);
     static ov::Tensor hidden_states_of(const FlatBatch& batch, const Segment& segment);
     void grow_cache(size_t in_use);
+    // Has the copier of a segment write to its caches.
+    void share_caches(size_t segment);
     // As far as the largest cache allows; a block holds at least two tokens.
     std::vector<size_t> profiled_rows() const;
     // Of the whole; that of each segment is in its last_seconds.
@@ -99,6 +112,7 @@ private:
     double timed_switch();
 
     std::vector<Segment> segments_;
+    std::vector<Segment> copiers_;  // of segments_[1:]
     size_t max_cache_tokens_;
     size_t vocab_size_ = 0;
     size_t hidden_size_ = 0;

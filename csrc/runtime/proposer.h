@@ -31,6 +31,8 @@ public:
         // is itself: among those that are verified, each would then no longer come with the probability it was drawn
         // with.
         double least_reach = 0.0;
+        // Whether a head asks its stop classifier how sure it is, where it has one.
+        bool learned_stop = false;
     };
     // Fills `sequence->draft` with at most the ordered number of tokens, for each order.
     virtual void propose(const std::vector<Order>& orders) = 0;

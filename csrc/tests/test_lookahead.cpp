@@ -114,7 +114,8 @@ using Lengths = std::vector<size_t>;
 }  // namespace
 
 TEST(registry_knows_its_names) {
-    CHECK(lookahead_names() == std::vector<std::string>({"auto", "constant", "heuristic", "heuristic_transient"}));
+    const std::vector<std::string> names = {"auto", "constant", "disco", "heuristic", "heuristic_transient"};
+    CHECK(lookahead_names() == names);
     Scene scene("bogus", 1, 5);
     CHECK_THROWS(scene.plan(5), std::invalid_argument);
 }

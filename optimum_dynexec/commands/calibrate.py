@@ -10,7 +10,7 @@ from .running import STATUS, Outcome, add_common_arguments, describe, run_comman
 
 
 # What the registries hold; they are not asked, as that would load numpy.
-CRITERIA = ("max_prob", "margin", "entropy", "patience", "classifier", "vote", "learned", "settled")
+CRITERIA = ("max_prob", "margin", "entropy", "patience", "vote", "classifier", "learned")
 METHODS = ("hoeffding_bentkus", "wsr", "binomial", "conformal")
 CANDIDATES = ("shared", "per_exit")
 NO_THRESHOLD = 3

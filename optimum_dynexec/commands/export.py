@@ -50,6 +50,18 @@ class DynExecExportCommand(BaseOptimumCLICommand):
             metavar="PATH",
             help="Trained heads to put beside the model: a safetensors file, or a directory with some.",
         )
+        group.add_argument(
+            "--single-ir",
+            action="store_true",
+            help="Write a classifier with its exit heads as one model with If operators too, for other runtimes.",
+        )
+        group.add_argument(
+            "--exit-threshold",
+            type=float,
+            default=None,
+            metavar="PROBABILITY",
+            help="The probability from which samples leave that model. Default: the calibrated thresholds.",
+        )
         group.add_argument("--verbose", action="store_true", help="Show the traceback of an error.")
 
     def run(self):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..configuration import DYNEXEC_CONFIG_NAME, DynExecConfig, check_exit_layers
+from ..early_exit.config import EarlyExitConfig
 from ..heads.attach import attach_heads
 from .annotate import annotate_export, layers_of
 from .errors import ExportError
@@ -34,6 +35,8 @@ def export_dynexec(
     exit_layers: list[int] | None = None,
     heads: str | Path | None = None,
     weight_format: str | None = None,
+    single_ir: bool = False,
+    exit_threshold: float | None = None,
     **options: Any,
 ) -> DynExecConfig:
     """
@@ -59,6 +62,11 @@ def export_dynexec(
             heads are added to `exit_layers`.
         weight_format (`str`, *optional*):
             `"fp32"`, `"fp16"`, `"int8"`, `"int4"`, `"mxfp4"`, `"nf4"` or `"cb4"`. Unset: optimum-intel's default.
+        single_ir (`bool`, *optional*, defaults to `False`):
+            Write `openvino_early_exit_model.xml` too: a classifier, its exit heads and `If` operators in one model,
+            which runs without this library. See [`~exporters.single_ir.export_single_ir`].
+        exit_threshold (`float`, *optional*):
+            The probability from which samples leave it. Unset: the thresholds that its source was calibrated with.
         options (*optional*):
             The other options of `optimum-cli export openvino` by name, such as `group_size=64` or `sym=True`.
 
@@ -97,7 +105,22 @@ def export_dynexec(
             config.save_pretrained(staging)
         if heads is not None:
             config = attach_heads(staging, heads)
+        if single_ir:
+            _add_single_ir(staging, Path(source), exit_threshold)
     return config
+
+
+def _add_single_ir(staging: Path, source: Path, threshold: float | None) -> None:
+    from ..modeling.early_exit import resolve_early_exit
+    from .single_ir import export_single_ir
+
+    if threshold is not None:
+        early_exit = EarlyExitConfig(threshold=threshold)
+    elif _earlier_config(source) is None:
+        raise ExportError("a single IR of a model that is not calibrated yet needs an `exit_threshold`")
+    else:
+        early_exit = resolve_early_exit("calibrated", source)
+    export_single_ir(staging, early_exit)
 
 
 def _earlier_config(source: Path) -> DynExecConfig | None:

@@ -1,6 +1,7 @@
 """What a head is like, apart from its weights."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -21,6 +22,7 @@ _OF_DECODERS = (
     "rope_theta",
     "rank",
     "shares_unembedding",
+    "stop_classifier",
 )
 _OF_ENCODERS = ("num_labels", "pooling", "layout", "masked", "dense_size", "activation", "layer_norm", "certainty")
 FORMAT_VERSION = 1
@@ -61,6 +63,9 @@ class HeadConfig:
         layer_norm (`bool`, *optional*, defaults to `False`): whether a layer norm comes first, behind the pooling.
         certainty (`bool`, *optional*, defaults to `False`):
             Whether a head of kind `"pooled"` says how certain it is of its answer (BERxiT's learning to exit).
+        stop_classifier (`tuple[float, ...]`, *optional*):
+            3 weights and a bias, from [`~heads.stop_classifier.fit_stop_classifier`]: tells how probable it is that a
+            drafted token is accepted. The schedule `"disco"` needs it.
         format_version (`int`, *optional*, defaults to 1): of the file.
 
     Raises:
@@ -88,6 +93,7 @@ class HeadConfig:
     activation: str = "tanh"
     layer_norm: bool = False
     certainty: bool = False
+    stop_classifier: tuple[float, ...] | None = None
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -114,6 +120,11 @@ class HeadConfig:
                 f"`num_attention_heads` must be a multiple of `num_key_value_heads`, but they are "
                 f"{self.num_attention_heads} and {self.num_key_value_heads}"
             )
+        if self.stop_classifier is not None:
+            weights = tuple(float(weight) for weight in self.stop_classifier)
+            if len(weights) != 4 or not all(map(math.isfinite, weights)):
+                raise ValueError(f"`stop_classifier` must be 4 finite numbers, but it is {self.stop_classifier!r}")
+            object.__setattr__(self, "stop_classifier", weights)
         if self.for_encoder:
             self._check_of_encoder()
 

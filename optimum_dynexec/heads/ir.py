@@ -81,11 +81,12 @@ def build_head_ir(
     Makes the OpenVINO model of a head, which runs by itself. For heads of encoders see
     [`~heads.encoder_ir.build_encoder_head_ir`].
 
-    The inputs of a decoder's head are `dynexec.hidden_states` float32 `[batch, length, hidden_size]`; for the kinds
-    with a transformer block, whose KV cache is state, `position_ids` int64 `[batch, length]` and `beam_idx` int32
-    `[batch]`; for the draft head the next tokens' `inputs_embeds`, float32 `[batch, length, hidden_size]`. Its outputs
-    are `logits`, float32 `[batch, length, words]`; of the draft head `dynexec.last_hidden_states`, which stand in for the backbone's
-    while it drafts; and the constant `dynexec.token_ids`, int64 `[words]`: the token that each word is.
+    The inputs of a decoder's head are `dynexec.hidden_states` float32 `[batch, length, hidden_size]`; for the
+    kinds with a transformer block, whose KV cache is state, `position_ids` int64 `[batch, length]` and `beam_idx`
+    int32 `[batch]`; for the draft head the next tokens' `inputs_embeds`, float32 `[batch, length, hidden_size]`.
+    Its outputs are `logits`, float32 `[batch, length, words]`; of the draft head `dynexec.last_hidden_states`,
+    which stand in for the backbone's while it drafts; and the constant `dynexec.token_ids`, int64 `[words]`: the
+    token that each word is.
 
     Args:
         config ([`HeadConfig`]):

@@ -81,6 +81,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     _max_cache_tokens: int | None = None
     _heads: Mapping[str, HeadModel] = MappingProxyType({})
     _other_heads: bool = False
+    _cut: bool = True
     _calibrated: tuple[Engine, Any] | None = None
 
     @classmethod
@@ -110,7 +111,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 with speculation equals plain decoding token for token.
             exit_layers (`list[int]`, *optional*):
                 Layers after which the model is cut into segments. Unset: those of `dynexec_config.json` and of the
-                exit heads in `heads`. Exit heads at other layers are not used.
+                exit heads in `heads`; with a draft head, only when a call asks for an exit, which then takes as long
+                as loading. Exit heads at other layers are not used.
             heads (`str` or `Path`, *optional*):
                 Trained heads to use beside those that the directory has, or in their place: a safetensors file, or a
                 directory with some. Saving the model saves them too.
@@ -156,6 +158,10 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         if not compile_only:
             model.dynexec_config = model._load_dynexec_config(exit_layers)
             model._load_heads(heads, exit_layers is None)
+            # Segments cost a few percent of every pass. Beside a draft head, exits are not what drafts best: the model
+            # is then cut when a call asks for an exit.
+            drafts = any(head_config(head.model).kind == "draft" for head in model._heads.values())
+            model._cut = exit_layers is not None or not drafts
         model._max_cache_tokens = max_cache_tokens
         if compile_now and not compile_only:
             model.compile()
@@ -200,16 +206,28 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
 
     def _boundaries(self) -> list[str]:
         config = self.dynexec_config
-        return [] if config is None else [config.hidden_state_names[layer] for layer in config.exit_layers]
+        return [] if config is None else [config.hidden_state_names[layer] for layer in self._exit_layers()]
+
+    def _exit_layers(self) -> list[int]:
+        """The layers that the engine is cut after."""
+        return list(self.dynexec_config.exit_layers) if self.dynexec_config is not None and self._cut else []
+
+    def _cut_for_exits(self) -> None:
+        """Makes the engine anew if the exits are there, but not in it. It stays so."""
+        with self._lock:
+            if self._cut or not any(head_config(head.model).layer is not None for head in self._heads.values()):
+                return
+            logger.info("The model is compiled anew, cut after its exit layers.")
+            self._cut, self._engine = True, None
 
     def _layers(self) -> list[int]:
         """The last layer of each of the engine's segments."""
         config = self.dynexec_config
-        return [] if config is None else [*config.exit_layers, len(config.hidden_state_names) - 1]
+        return [] if config is None else [*self._exit_layers(), len(config.hidden_state_names) - 1]
 
     def _usable_heads(self) -> list[ov.Model]:
         """The draft head, and the exit heads at layers that the model is cut after."""
-        layers = [None, *self.dynexec_config.exit_layers] if self.dynexec_config is not None else []
+        layers = [None, *self._exit_layers()] if self.dynexec_config is not None else []
         return [head.model for head in self._heads.values() if head_config(head.model).layer in layers]
 
     def compile(self) -> None:
@@ -269,7 +287,9 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 model. `"calibrated"`: by the thresholds in `dynexec_config.json` that `optimum-cli dynexec calibrate`
                 has found, with their guarantee. Excludes speculation.
             num_assistant_tokens_schedule (`str`, *optional*):
-                transformers' `"constant"`, `"heuristic"`, `"heuristic_transient"`, or `"auto"`.
+                transformers' `"constant"`, `"heuristic"`, `"heuristic_transient"`, or `"auto"`; `"disco"` has heads
+                end a draft by the classifier they were trained with (arXiv 2405.04304), at
+                `assistant_confidence_threshold`.
             seed (`int`, *optional*):
                 For sampling, from 0 to 2**64 - 1. Unset, it is drawn from torch's generator, so
                 `transformers.set_seed` works. Prompt lookup does not change the tokens that a seed gives; an assistant
@@ -291,6 +311,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         if kwargs.get("assistant_tokenizer") is not None:
             raise ValueError("An assistant with another tokenizer is not supported: leave out `assistant_tokenizer`")
         speculation_asked = speculation not in (None, "auto") or any(value is not None for value in given.values())
+        if early_exit is not None or speculation == "early_exit" or given["assistant_early_exit"] is not None:
+            self._cut_for_exits()
         engine = self.engine
         if early_exit is not None and (speculation_asked or assistant_model is not None):
             raise ValueError("`early_exit` and speculation exclude each other: leave out the arguments of one of them")
@@ -301,6 +323,9 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             has_draft_head=engine is not None and engine.draft_head is not None,
             exit_layers=[] if engine is None else list(engine.exit_heads),
         )
+
+        if engine is not None and speculation_config.schedule == "disco":
+            self._check_stop_classifiers(speculation_config, engine)
 
         if presence_penalty != 0.0 or frequency_penalty != 0.0:
             length = _prompt_length(inputs, kwargs)
@@ -348,9 +373,29 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             return DynExecGenerateOutput(sequences=sequences, dynexec=self.last_stats)
         return sequences
 
+    @staticmethod
+    def _check_stop_classifiers(config: SpeculationConfig, engine: Engine) -> None:
+        heads = [engine.exit_heads[layer] for layer in config.exit_layers]
+        heads += [engine.draft_head] if config.draft_head and engine.draft_head is not None else []
+        if not heads:
+            raise ValueError("`num_assistant_tokens_schedule='disco'` needs a draft head or exit heads that draft")
+        missing = [
+            "draft head" if head.layer is None else f"exit head after layer {head.layer}"
+            for head in heads
+            if head.stop_classifier is None
+        ]
+        if missing:
+            raise ValueError(
+                f"`num_assistant_tokens_schedule='disco'` needs heads with a stop classifier, but the {missing[0]} has"
+                " none: train it again with `optimum-cli dynexec train-heads`"
+            )
+
     def _early_exit_params(self, early_exit: EarlyExitConfig | str) -> Any:
         assert self.engine is not None
         if early_exit != "calibrated":
+            copies = isinstance(early_exit, EarlyExitConfig) and early_exit.kv == "copy"
+            if copies and self.engine.exit_heads and self.dynexec_config is not None:
+                self.engine.add_copiers(list(self.dynexec_config.hidden_state_names.values()))
             return early_exit_params(early_exit, self.engine, self.model_save_dir)
         # Once: the whole model is read to see that it is the one that was calibrated.
         if self._calibrated is None or self._calibrated[0] is not self.engine:

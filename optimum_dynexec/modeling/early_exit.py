@@ -36,6 +36,7 @@ def early_exit_params(early_exit: EarlyExitConfig | str, engine: Engine, directo
     params = fill_params(_C.EarlyExitParams(), early_exit, layers, directory)
     params.exits = [engine.exit(layer) for layer in layers]
     params.prefill = early_exit.prefill
+    params.copy_kv = early_exit.kv == "copy"
     return params
 
 

@@ -155,7 +155,12 @@ def _segment(model: Model, labels: _Labels, start: str | None, end: str | None) 
         hidden = ops.parameter(output.get_partial_shape(), output.get_element_type(), name=HIDDEN_STATES)
         hidden.output(0).set_names({HIDDEN_STATES})
         for target in output.get_target_inputs():
-            target.replace_source_output(hidden.output(0))
+            taken = hidden
+            if target.get_node().get_type_name() == "Result":
+                # The hidden states are the model's answer. An input and an output of one tensor would share a name.
+                taken = ops.convert(hidden, output.get_element_type())
+                taken.output(0).set_names(output.get_names())
+            target.replace_source_output(taken.output(0))
         parameters.append(hidden)
     if end is None:
         results = list(model.get_results())

@@ -8,8 +8,10 @@ import openvino as ov
 
 from .. import _C
 from ..heads.ir import head_config
+from .copiers import make_copier
 from .heads import Head, compile_head, default_ov_config
 from .memory import released_weights
+from .merged_products import merge_products
 from .paged import prepare
 from .segments import cut
 
@@ -70,13 +72,18 @@ class Engine:
         layers: Sequence[int] = (),
     ):
         core = ov.Core()
+        self._compile = lambda made: core.compile_model(made, device, dict(ov_config))
+        self._weights_path = weights_path
         drafts = any(head_config(head).kind == "draft" for head in heads)
-        segments = cut(prepare(model, last_hidden_states=drafts), list(boundaries))
+        paged = prepare(model, last_hidden_states=drafts)
+        merge_products(paged)
+        segments = cut(paged, list(boundaries))
+        self._later_segments = segments[1:]
         # What makes the backbone exact is of no use to heads.
         common = {name: value for name, value in ov_config.items() if name not in EXACT_OV_CONFIG}
         compiled_heads = []
         with released_weights(weights_path):
-            compiled = [core.compile_model(segment, device, dict(ov_config)) for segment in segments]
+            compiled = [self._compile(segment) for segment in segments]
             self.paged_model = _C.PagedModel(compiled, max_cache_tokens or 0)
             # The first forward passes still repack weights.
             self.paged_model.warm_up()
@@ -93,6 +100,21 @@ class Engine:
         self.layers = list(layers)
         self.draft_head: Head | None = next((head for head in compiled_heads if head.layer is None), None)
         self.loop = _C.DecodeLoop(self.paged_model, MAX_BATCH_TOKENS)
+
+    def add_copiers(self, boundaries: Sequence[str]) -> None:
+        """
+        Makes early exit with copied hidden states possible, at the cost of memory for the projections to queries, keys
+        and values of all layers behind the first exit. Does nothing the second time.
+
+        Args:
+            boundaries (`Sequence[str]`):
+                Friendly names of the nodes whose outputs are the hidden states after each layer.
+        """
+        if self.paged_model.has_copiers:
+            return
+        with released_weights(self._weights_path):
+            copiers = [self._compile(make_copier(segment, boundaries)) for segment in self._later_segments]
+            self.paged_model.add_copiers(copiers)
 
     def exit(self, layer: int) -> Any:
         """The exit after a layer that has a head, as the decode loop takes it, `_C.Exit`."""

@@ -14,6 +14,7 @@ from openvino._offline_transformations import paged_attention_transformation
 from ..heads.backbone_graph import embeddings
 from ..heads.ir import HIDDEN_STATES, TOKEN_IDS, head_config
 from . import _C
+from .merged_products import merge_products
 from .paged import select_logits
 
 
@@ -30,17 +31,19 @@ class Head:
         token_ids (`list[int]`): the token that each of its words is.
         kind (`str`): as in [`~heads.HeadConfig`].
         layer (`int`, *optional*): whose hidden states an exit head reads; `None` for the draft head.
+        stop_classifier (`tuple[float, ...]`, *optional*): as in [`~heads.HeadConfig`].
     """
 
     paged_model: Any
     token_ids: list[int]
     kind: str
     layer: int | None
+    stop_classifier: tuple[float, ...] | None = None
 
     @cached_property
     def native(self) -> Any:
         """The head as the decode loop takes it, `_C.Head`."""
-        return _C.Head(self.paged_model, self.token_ids)
+        return _C.Head(self.paged_model, self.token_ids, self.stop_classifier)
 
 
 def compile_head(
@@ -66,8 +69,10 @@ def compile_head(
     """
     config = head_config(model)
     paged, token_ids = prepare_head(model, backbone)
+    merge_products(paged)
     compiled = ov.Core().compile_model(paged, device, dict(ov_config))
-    return Head(_C.PagedModel([compiled], max_cache_tokens or 0), token_ids, config.kind, config.layer)
+    paged_model = _C.PagedModel([compiled], max_cache_tokens or 0)
+    return Head(paged_model, token_ids, config.kind, config.layer, config.stop_classifier)
 
 
 def default_ov_config(model: Model, device: str) -> dict[str, str]:

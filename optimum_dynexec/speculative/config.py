@@ -36,8 +36,8 @@ class SpeculationConfig:
         exit_layers (`tuple[int, ...]`): propose what the model's exit heads after these layers predict.
         schedule (`str`): who decides the draft length, one of [`SCHEDULES`].
         num_assistant_tokens (`int`): the draft length, or the longest one for `"auto"`.
-        assistant_confidence_threshold (`float`): a draft of the assistant model or the draft head ends after a token
-            less probable.
+        assistant_confidence_threshold (`float`): a draft of the assistant model or a head ends after a token less
+            probable; with the schedule `"disco"`, one that is less probably accepted.
         max_matching_ngram_size (`int`): longest n-gram to look up.
     """
 
@@ -138,7 +138,7 @@ class SpeculationConfig:
         length = next((n for n in (lengths if drafts else lengths[::-1]) if n is not None), default_length)
         threshold = given.get("assistant_confidence_threshold")
         if threshold is None:
-            threshold = 0.4 if assistant else 0.0
+            threshold = 0.4 if assistant or schedule == "disco" else 0.0
         if not isinstance(threshold, int | float) or not 0.0 <= threshold <= 1.0:
             raise ValueError(f"`assistant_confidence_threshold` must be between 0 and 1, got {threshold!r}")
         ngram_size = given.get("max_matching_ngram_size")

@@ -2,6 +2,10 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -180,12 +184,14 @@ def half_wrong(predictions, labels):
     return 0.5 * token_disagreement(predictions, labels)
 
 
+RISK = {"criterion": "classifier", "risk": half_wrong, "epsilon": 0.8, "delta": 0.2}
+
+
 @pytest.fixture(scope="module")
 def calibrated_once(tiny_export, heads_of_tiny_llama, prompts, tmp_path_factory):
     directory = shutil.copytree(tiny_export("llama"), tmp_path_factory.mktemp("calibrated") / "model")
     attach_heads(directory, heads_of_tiny_llama[1], weight_format="fp32")
-    options = {"criterion": "classifier", "risk": half_wrong, "epsilon": 0.8, "delta": 0.2}
-    calibrate_decoder(directory, data=[str(prompts)], recording=RECORDING, progress=False, **options)
+    calibrate_decoder(directory, data=[str(prompts)], recording=RECORDING, progress=False, **RISK)
     return directory
 
 
@@ -218,6 +224,35 @@ def test_a_failed_calibration_changes_nothing(calibrated, prompts):
     with pytest.raises(NoThresholdError):
         calibrate_decoder(calibrated, data=[str(prompts)], recording=RECORDING, epsilon=0.01, progress=False)
     assert {path.name: path.read_bytes() for path in calibrated.iterdir()} == before
+
+
+KILLED = """
+import os, signal, sys
+from optimum_dynexec import DynExecConfig
+from optimum_dynexec.calibration import RecordingArguments, calibrate_decoder
+from optimum_dynexec.calibration.risks import token_disagreement
+from tests.calibration.test_decoder import RISK
+
+def lightly_wrong(predictions, labels):  # so that the classifier becomes another
+    return 0.3 * token_disagreement(predictions, labels)
+
+DynExecConfig.save_pretrained = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+recording = RecordingArguments(max_new_tokens=9, precision="exact")
+RISK["risk"] = lightly_wrong
+calibrate_decoder(sys.argv[1], data=[sys.argv[2]], recording=recording, progress=False, **RISK)
+"""
+
+
+def test_a_killed_calibration_is_never_used(calibrated, prompts):
+    """It is killed when the new classifier is written, and the thresholds for it are not."""
+    before = load_calibration(calibrated)
+    arguments = [sys.executable, "-c", KILLED, str(calibrated), str(prompts)]
+    result = subprocess.run(arguments, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    with pytest.raises(StaleCalibrationError, match="is not the one of the calibration"):
+        load_calibration(calibrated)
+    calibrate_decoder(calibrated, data=[str(prompts)], recording=RECORDING, progress=False, **RISK)
+    assert load_calibration(calibrated).thresholds == before.thresholds
 
 
 def test_not_calibrated(exported):

@@ -1,6 +1,6 @@
 """
 The guarantee by repetition on a model that writes text: data/smollm2_exits.safetensors holds what SmolLM2-135M and two
-exits of it, by the logit lens, say about the model's own answers to 400 questions of GSM8K. It is made with
+exits of it, behind the layers 9 and 19 of 30, say about the model's own answers to 400 prompts. It is made with
 `record_smollm2_exits.py`.
 
 The 400 texts are taken for all there are, so that the true risk of any thresholds is known; calibration gets texts
@@ -25,7 +25,10 @@ EPSILON, DELTA = 0.05, 0.1
 
 @pytest.fixture(scope="module")
 def everything() -> ExitRecords:
-    return ExitRecords.load(Path(__file__).parent / "data" / "smollm2_exits.safetensors")
+    path = Path(__file__).parent / "data" / "smollm2_exits.safetensors"
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not there: make it with record_smollm2_exits.py")
+    return ExitRecords.load(path)
 
 
 def risk_and_layers(calibrated, records: ExitRecords) -> tuple[float, float]:

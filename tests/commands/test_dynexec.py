@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from optimum.commands import optimum_cli
 from optimum_dynexec import DynExecConfig
@@ -146,6 +147,22 @@ def test_calibrates(trained, prompts, run, tmp_path):
     assert output.splitlines()[0] == f"Guaranteed: {printed['guarantee']}"
     assert "After layer 1: " in output
 
+    # The thresholds are those that `generate` leaves by.
+    from optimum_dynexec import DynExecModelForCausalLM
+    from optimum_dynexec.early_exit import EarlyExitConfig
+
+    model = DynExecModelForCausalLM.from_pretrained(directory, precision="exact")
+    ids = torch.tensor([[5, 6, 7]])
+    length = {"min_new_tokens": 12, "max_new_tokens": 12, "do_sample": False}
+    out = model.generate(ids, early_exit="calibrated", **length)
+    histogram = model.last_stats.exit_histogram
+    assert sum(histogram.values()) == 12
+    assert histogram[1] > 0
+    thresholds = {int(layer): value for layer, value in written["thresholds"].items()}
+    config = EarlyExitConfig(criterion=written["criterion"], thresholds=thresholds)
+    assert torch.equal(model.generate(ids, early_exit=config, **length), out)
+    assert model.last_stats.exit_histogram == histogram
+
     # Too little risk for so few texts.
     arguments[arguments.index(0.95)] = 0.001
     status, output, error = run(*arguments, "--cache-dir", tmp_path / "cache")
@@ -153,6 +170,30 @@ def test_calibrates(trained, prompts, run, tmp_path):
     assert output == ""
     assert "error: no threshold of 'max_prob' meets epsilon = 0.001" in error.splitlines()[-1]
     assert DynExecConfig.from_pretrained(directory).calibration == written
+
+
+def test_stale_thresholds_are_refused(trained, prompts, run, tmp_path):
+    from optimum_dynexec import DynExecModelForCausalLM
+    from optimum_dynexec.calibration import CalibrationError, StaleCalibrationError
+
+    directory = shutil.copytree(trained[0], tmp_path / "model")
+    ids = torch.tensor([[5, 6, 7]])
+    with pytest.raises(CalibrationError, match="is not calibrated"):
+        DynExecModelForCausalLM.from_pretrained(directory).generate(ids, early_exit="calibrated", max_new_tokens=2)
+    arguments = ["calibrate", directory, "--data", prompts, "--epsilon", 0.95, "--delta", 0.2, "--max-new-tokens", 6]
+    assert run(*arguments)[0] == 0
+    # Other heads, given at load.
+    model = DynExecModelForCausalLM.from_pretrained(directory, heads=directory / "heads")
+    with pytest.raises(StaleCalibrationError, match="other heads"):
+        model.generate(ids, early_exit="calibrated", max_new_tokens=2)
+    # Other weights.
+    weights = directory / "openvino_model.bin"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    model = DynExecModelForCausalLM.from_pretrained(directory)
+    with pytest.raises(StaleCalibrationError, match="is not the one that was calibrated"):
+        model.generate(ids, early_exit="calibrated", max_new_tokens=2)
 
 
 def test_heads_in_a_directory_of_their_own(trained, tiny_export, run, tmp_path):

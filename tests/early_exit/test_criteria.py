@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,15 @@ from optimum_dynexec.early_exit.statistics import reference_statistics
 
 
 LOGITS = np.random.default_rng(0).normal(0, 2, (40, 3, 11))
-STATISTICS = reference_statistics(LOGITS, position=np.arange(40))
+
+
+def statistics_of(logits: np.ndarray, **options) -> ExitStatistics:
+    """With a certainty of exits that depends on nothing but their own logits."""
+    statistics = reference_statistics(logits, **options)
+    return replace(statistics, certainty=np.where(statistics.prediction < 0, np.nan, statistics.margin))
+
+
+STATISTICS = statistics_of(LOGITS, position=np.arange(40))
 
 
 def fitted() -> ClassifierCriterion:
@@ -26,7 +35,9 @@ def made(name: str) -> Criterion:
 
 
 def test_names():
-    assert criterion_names() == ["max_prob", "margin", "entropy", "patience", "classifier"]
+    assert criterion_names() == [
+        *("max_prob", "margin", "entropy", "patience", "vote", "classifier", "learned", "settled")
+    ]
     with pytest.raises(ValueError, match="`criterion` must be one of .*'margin'.* but it is 'mood'"):
         load_criterion("mood")
 
@@ -44,6 +55,18 @@ def test_scores_by_hand():
 def test_patience_counts_exits_that_agree():
     prediction = np.array([[4, 4, 4, 5, 5], [1, 2, 2, 2, 2], [1, -1, -1, 1, 1]])
     assert run_lengths(prediction).tolist() == [[0, 1, 2, 0, 1], [0, 0, 1, 2, 3], [0, 0, 0, 0, 1]]
+
+
+def test_votes_need_not_be_in_a_row():
+    prediction = np.array([[4, 5, 4, 4], [1, -1, 2, 1]])
+    statistics = replace(statistics_of(np.zeros((2, 4, 6))), prediction=prediction)
+    assert load_criterion("vote").scores(statistics).tolist() == [[1, 1, 2, 3], [1, 0, 1, 2]]
+
+
+@pytest.mark.parametrize("name", ["learned", "settled"])
+def test_exits_that_say_no_certainty(name):
+    with pytest.raises(ValueError, match="certain"):
+        load_criterion(name).scores(reference_statistics(LOGITS))
 
 
 @pytest.mark.parametrize("name", list(CRITERIA))
@@ -66,7 +89,7 @@ def test_a_score_does_not_look_ahead(name):
     later = LOGITS.copy()
     later[:, 2] = later[::-1, 2]
     criterion = made(name)
-    changed = criterion.scores(reference_statistics(later, position=np.arange(40)))
+    changed = criterion.scores(statistics_of(later, position=np.arange(40)))
     np.testing.assert_array_equal(changed[:, :2], criterion.scores(STATISTICS)[:, :2])
 
 
@@ -83,7 +106,7 @@ def test_a_row_without_a_distribution_never_leaves(name, row):
     logits = np.zeros((2, 2, 3))
     logits[1, 1] = row
     criterion = ClassifierCriterion([0, 1], np.zeros((2, 6)), np.ones(2)) if name == "classifier" else made(name)
-    statistics = reference_statistics(logits)
+    statistics = statistics_of(logits)
     assert statistics.prediction[1, 1] == -1
     passing = criterion.passes(criterion.scores(statistics), criterion.grid(2)[-1])
     assert not passing[1, 1]
@@ -97,7 +120,10 @@ def test_a_row_without_a_distribution_never_leaves(name, row):
         ("margin", [0, 1.0], [2, -1, math.nan]),
         ("entropy", [0, 0.5, 12], [-0.1, math.inf, math.nan, [1]]),
         ("patience", [1, 2.0, 7], [0, 1.5, -1, math.inf]),
+        ("vote", [1, 2.0, 7], [0, 1.5, -1, math.inf]),
         ("classifier", [0, 1], [1.5, math.nan]),
+        ("learned", [0, 1], [1.5, math.nan]),
+        ("settled", [-1, 0.99, 1], [1.5, -2, math.nan]),
     ],
 )
 def test_thresholds_are_checked(name, good, bad):

@@ -42,6 +42,7 @@ def test_files_and_cards(trained):
         config, tensors = load_head(head.path)
         assert config.name == head.name
         assert config.num_key_value_heads == 2
+        assert len(config.stop_classifier) == 4
         assert 0 < len(tensors["token_ids"]) <= 120
         assert "unembedding.weight" not in tensors
         with safe_open(str(head.path), framework="np") as file:

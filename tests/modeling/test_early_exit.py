@@ -1,25 +1,31 @@
 """Early exit proper: tokens leave the model before its last layer."""
 
+import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from transformers import LlamaForCausalLM
 
 from optimum_dynexec import export_dynexec
 from optimum_dynexec.early_exit import EarlyExitConfig, criterion_names
 from optimum_dynexec.early_exit.criteria.classifier import ClassifierCriterion
+from optimum_dynexec.heads.storage import save_head
 from optimum_dynexec.runtime import _C
-from tests.speculative.tiny_exits import LAYERS, VOCABULARY, load_with_heads, save_exit_head, save_model
+from tests.heads.reference import random_head
+from tests.speculative.tiny_exits import HIDDEN, LAYERS, VOCABULARY, load_with_heads, save_exit_head, save_model
 from tests.tiny_models import TEXT, build_tokenizer
 
 
-# How much the later layers matter; the kind of the heads; their words.
+# How much the later layers matter; the kind of the heads; their words, or those of each.
 CASES = {
     "norm": (0.3, "norm", None),
     "block": (0.3, "block", None),
     "few_words": (0.3, "block", range(VOCABULARY - 1, 100, -1)),
     "perfect": (0.0, "block", None),
+    "words_of_their_own": (0.3, "block", {0: range(100, VOCABULARY, 2), 2: range(101, VOCABULARY, 2)}),
 }
 NEW = 40
 PLAIN = {"do_sample": False, "min_new_tokens": NEW, "max_new_tokens": NEW, "speculation": "off"}
@@ -38,7 +44,8 @@ def models(tmp_path_factory):
             build_tokenizer().save_pretrained(base / f"hf-{name}")
             export_dynexec(base / f"hf-{name}", base / name, weight_format="fp32")
             for layer in (0, 2):
-                save_exit_head(base / f"heads-{name}", torch_model, kind, layer, words, noise=0.3 * (late > 0))
+                known = words[layer] if isinstance(words, dict) else words
+                save_exit_head(base / f"heads-{name}", torch_model, kind, layer, known, noise=0.3 * (late > 0))
             made[name] = load_with_heads(base / name, base / f"heads-{name}")
         return made[name]
 
@@ -132,6 +139,84 @@ def test_what_waited_is_as_if_it_had_never_left(criterion, prefill, models):
     for tokens, logits in rows:
         whole = _C.CachedSequence(model.engine.paged_model).forward(tokens)[-1]
         np.testing.assert_allclose(logits, whole, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("prefill", [False, True])
+@pytest.mark.parametrize("thresholds", [{0: 0.3}, {2: 0.3}, {0: 0.35, 2: 0.3}], ids=["first", "second", "both"])
+def test_copied_hidden_states(thresholds, prefill, models):
+    """Layers behind an exit see the hidden state that the token left with: rows of the full model are as in torch."""
+    model = models("words_of_their_own")
+    config = EarlyExitConfig(thresholds=thresholds, kv="copy", prefill=prefill)
+    prompt = encode(TEXT[0])["input_ids"][0].tolist()
+    depths, rows = [], []
+
+    def process(row, tokens, logits):
+        known = np.flatnonzero(np.isfinite(logits))
+        depths.append(LAYERS - 1 if len(known) == VOCABULARY else 2 * int(known[0] % 2))
+        if depths[-1] == LAYERS - 1:
+            rows.append((tokens.tolist(), depths[:-1], logits.copy()))
+
+    request = _C.SequenceRequest()
+    request.prompt, request.max_new_tokens = prompt, 60
+    params = model._early_exit_params(config)
+    before = np.array(model.engine.paged_model.rows_run)
+    result = model.engine.loop.generate([request], _C.SpeculationParams(), process_logits=process, early_exit=params)
+    assert [depths.count(layer) for layer in (0, 2, LAYERS - 1)] == [n for _, n in result.stats.exit_histogram]
+    assert len(set(depths)) == len(thresholds) + 1
+    # What was copied is not run later: a segment runs the tokens that got as far, and the prompt with its first token.
+    prompts = [(len(prompt) - 1) * (depths[0] > layer) for layer in (-1, 0, 2)]
+    reached = [sum(depth > layer for depth in depths) for layer in (-1, 0, 2)]
+    assert (np.array(model.engine.paged_model.rows_run) - before).tolist() == np.add(prompts, reached).tolist()
+
+    torch_model = LlamaForCausalLM.from_pretrained(model.model_save_dir.parent / "hf-words_of_their_own").eval()
+    assert len(rows) > 5
+    for tokens, left, logits in rows:
+        last = LAYERS - 1
+        of_prompt = left[0] if left and prefill else last
+        depth = torch.tensor([*[of_prompt] * (len(prompt) - 1), *left, last])
+        if not prefill:
+            assert depth[len(prompt) - 1] == last
+        with leaving(torch_model, depth), torch.no_grad():
+            expected = torch_model(torch.tensor([tokens])).logits[0, -1].numpy()
+        np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+
+
+@contextmanager
+def leaving(torch_model, depth):
+    """Layers behind `depth`, of each token, give what they were given."""
+
+    def hook(layer):
+        def replace_output(module, args, output):
+            return torch.where((depth < layer)[None, :, None], args[0], output)
+
+        return replace_output
+
+    handles = [layer.register_forward_hook(hook(i)) for i, layer in enumerate(torch_model.model.layers)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.4])
+def test_copying_with_neighbours_and_many_passes(threshold, models, monkeypatch):
+    model = models("norm")
+    ids = torch.randint(3, VOCABULARY, (2, 90), generator=torch.Generator().manual_seed(0))
+    config = leave("max_prob", threshold, prefill=True, kv="copy")
+    each = [{"input_ids": row, "attention_mask": torch.ones_like(row)} for row in ids.split(1)]
+    alone = [generate(model, inputs, config) for inputs in each]
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    for chunk in (1024, 33):
+        monkeypatch.setattr(model.engine, "loop", _C.DecodeLoop(model.engine.paged_model, chunk))
+        assert torch.equal(generate(model, inputs, config), torch.cat(alone))
+
+
+def test_the_printed_block_says_where_tokens_left(models):
+    model = models("norm")
+    generate(model, encode(TEXT[0]), leave("max_prob", 0.4))
+    counts = "  ".join(f"{layer}:{n}" for layer, n in model.last_stats.exit_histogram.items())
+    assert f"left after layer (layer:tokens): {counts}" in str(model.last_stats)
 
 
 def test_every_token_is_the_choice_of_the_exit_it_left_at(models):
@@ -258,10 +343,11 @@ def test_scores_are_those_that_thresholds_are_calibrated_by():
     for name in criterion_names():
         learned = name == "classifier"
         criterion = ClassifierCriterion(range(4), weights, bias) if learned else load_criterion(name)
-        expected = criterion.scores(statistics)
+        said = replace(statistics, certainty=np.where(statistics.prediction < 0, np.nan, statistics.margin))
+        expected = criterion.scores(said)
         for sample, rows in enumerate(logits):
             stats = [_C.logits_stats(row) for row in rows]
-            views = [_C.ExitView(s, s.argmax) for s in stats]
+            views = [_C.ExitView(s, s.argmax, c) for s, c in zip(stats, said.certainty[sample], strict=True)]
             found = _C.exit_scores(
                 name, views, sample, weights.tolist() if learned else [], bias.tolist() if learned else []
             )
@@ -284,6 +370,47 @@ def test_what_is_not_accepted_is_named(arguments, named, models):
         models("norm").generate(torch.tensor([[5, 6]]), early_exit=0.9)
 
 
+@pytest.fixture(scope="module")
+def with_draft_head(models, tmp_path_factory):
+    """`load(**arguments)`: the model "norm", with a draft head beside its exit heads."""
+    directory = models("norm").model_save_dir
+    heads = shutil.copytree(directory.parent / "heads-norm", tmp_path_factory.mktemp("with-draft") / "heads")
+    config, tensors, _ = random_head("draft", words=50, hidden_size=HIDDEN, vocab_size=VOCABULARY)
+    save_head(config, tensors, heads / f"{config.name}.safetensors")
+    return lambda **arguments: load_with_heads(directory, heads, **arguments)
+
+
+def test_beside_a_draft_head_the_model_is_cut_when_an_exit_is_asked_for(with_draft_head, models):
+    model, inputs = with_draft_head(), encode(TEXT[0])
+    plain = model.generate(**inputs, **PLAIN)
+    assert model.engine.paged_model.num_segments == 1
+    assert torch.equal(model.generate(**inputs, **{**PLAIN, "speculation": "auto"}), plain)
+    assert {p.name for p in model.last_stats.proposers} == {"prompt_lookup", "draft_head"}
+    assert model.engine.paged_model.num_segments == 1
+    config = leave("max_prob", 0.4)
+    assert torch.equal(generate(model, inputs, config), generate(models("norm"), inputs, config))
+    assert model.engine.paged_model.num_segments == 3
+    engine = model.engine
+    for arguments in ({"speculation": "auto"}, {"speculation": "early_exit"}, {"speculation": "draft_head"}):
+        assert torch.equal(model.generate(**inputs, **{**PLAIN, **arguments}), plain)
+    assert model.engine is engine
+
+
+@pytest.mark.parametrize("texts", [TEXT[:1], (TEXT[1], "a", TEXT[3][:20])], ids=["one", "three"])
+def test_auto_mixes_all_there_is(texts, with_draft_head):
+    model, inputs = with_draft_head(exit_layers=[0, 2]), encode(*texts)
+    assert model.engine.paged_model.num_segments == 3
+    plain = model.generate(**inputs, **PLAIN)
+    assert torch.equal(model.generate(**inputs, **{**PLAIN, "speculation": "auto"}), plain)
+    assert [p.name for p in model.last_stats.proposers] == ["prompt_lookup", "draft_head", "early_exit", "early_exit"]
+
+
 def test_a_model_without_heads_says_how_to_get_some(tiny_model):
     with pytest.raises(ValueError, match="train-heads"):
         tiny_model("llama").generate(torch.tensor([[5, 6]]), early_exit=leave("max_prob", 0.5))
+
+
+@pytest.mark.parametrize("criterion", ["learned", "settled"])
+def test_criteria_of_encoders_are_refused(criterion, models):
+    with pytest.raises(ValueError, match="is for encoders"):
+        models("norm").generate(torch.tensor([[5, 6]]), early_exit=leave(criterion, 0.5))

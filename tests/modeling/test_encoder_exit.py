@@ -17,7 +17,7 @@ from tests.encoder_heads import random_encoder_heads
 LENGTHS = [5, 20, 7, 12, 3, 9, 1, 16]
 LAYERS = [0, 1, 2]
 LAST = 3
-NEVER, ALWAYS = EarlyExitConfig(threshold=1.0), EarlyExitConfig(threshold=0.0)
+NEVER, ALWAYS = EarlyExitConfig("patience", 99), EarlyExitConfig(threshold=0.0)
 
 
 def texts(lengths: list[int] = LENGTHS, side: str = "right", seed: int = 0) -> dict[str, torch.Tensor]:

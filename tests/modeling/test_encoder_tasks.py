@@ -124,8 +124,9 @@ def test_left_padding_stays_in_place(task, model, early_exit):
 
 
 def test_none_leaves(task, model, early_exit, tiny_encoder, exact_ov_config):
-    threshold = 1.0
-    found = model(**texts(), early_exit=EarlyExitConfig(early_exit.criterion, threshold))
+    never = EarlyExitConfig("settled", 1.0) if task == "feature-extraction" else EarlyExitConfig("patience", 99)
+    found = model(**texts(), early_exit=never)
+    assert set(found.exit_layer.tolist()) == {LAST}
     plain = TASKS[task][1].from_pretrained(tiny_encoder("bert", task), ov_config=exact_ov_config)(**texts())
     mask = texts()["attention_mask"].bool()
     for name in TASKS[task][2]:
@@ -149,12 +150,11 @@ def test_streams(task, model, early_exit):
             torch.testing.assert_close(found[name][0], whole[name][i, : LENGTHS[i]], rtol=1e-4, atol=1e-4)
 
 
-def test_pipeline(task, model, early_exit, tiny_tokenizer, tiny_encoder):
+def test_pipeline(task, early_exit, tiny_tokenizer, tiny_encoder):
+    if task == "question-answering":
+        pytest.skip("transformers 5 has no such pipeline any more")
     early = TASKS[task][0].from_pretrained(tiny_encoder("bert", task), precision="exact", early_exit=early_exit)
-    run = pipeline(task, model=early, tokenizer=tiny_tokenizer)
-    text = "The fox runs over the hill."
-    found = run(question="Who runs?", context=text) if task == "question-answering" else run(text)
-    assert found
+    assert pipeline(task, model=early, tokenizer=tiny_tokenizer)("The fox runs over the hill.")
     assert early.last_stats is not None
 
 

@@ -1,5 +1,7 @@
 """Drafting with a head on the model's own hidden states."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ MODES = {
     "one": {"num_assistant_tokens": 1},
     "heuristic": {"num_assistant_tokens_schedule": "heuristic", "num_assistant_tokens": 3},
     "auto": {},
+    "disco": {"num_assistant_tokens_schedule": "disco", "num_assistant_tokens": 6},
     "with_lookup": {"num_assistant_tokens": 4, "prompt_lookup_num_tokens": 4},
 }
 # What the head is made of: whether the model is its last token alone, how much the hidden states weigh, its words.
@@ -59,7 +62,8 @@ def headed(one_layer):
             attention, mix, words = HEADS[name]
             model = one_layer(attention)
             noise = np.random.default_rng(0).standard_normal((HIDDEN, HIDDEN)) * mix / HIDDEN**0.5
-            made[name] = with_draft_head(model, draft_head(model, noise, words))
+            head = replace(draft_head(model, noise, words), stop_classifier=(1.0, -0.1, -0.3, 1.0))
+            made[name] = with_draft_head(model, head)
         return made[name]
 
     return get
@@ -90,6 +94,44 @@ def test_greedy_output_is_that_of_plain_decoding(name, mode, headed):
         if mode in ("constant", "one", "heuristic"):
             assert stats.proposed > 0
             assert stats.draft_forwards > 0
+
+
+def disco(model, classifier, **arguments):
+    """Lengths of drafts with this stop classifier."""
+    model.engine.draft_head = replace(model.engine.draft_head, stop_classifier=classifier)
+    options = {"num_assistant_tokens_schedule": "disco", "num_assistant_tokens": 6, **arguments}
+    out = model.generate(**encode(TEXT[0]), max_new_tokens=41, speculation="draft_head", **options)
+    stats = model.last_stats
+    return out, stats.proposed / stats.drafted_verifications
+
+
+def test_disco_ends_drafts_by_the_classifier(one_layer):
+    model = one_layer(0.0)
+    with_draft_head(model, draft_head(model, np.zeros((HIDDEN, HIDDEN))))  # always accepted
+    plain = model.generate(**encode(TEXT[0]), max_new_tokens=41, do_sample=False, speculation="off")
+    # By position alone, the threshold being 0.4 as for transformers' assistants: a draft ends behind the third token.
+    for classifier, length in (((0, 0, 0, 9), 6), ((0, 0, 0, -9), 1), ((0, 0, -1, 1.5), 3)):
+        out, found = disco(model, classifier, do_sample=False)
+        assert torch.equal(out, plain)
+        assert found == pytest.approx(length, abs=0.5)
+    _, found = disco(model, (0, 0, -1, 1.5), do_sample=False, assistant_confidence_threshold=0.7)
+    assert found == pytest.approx(2, abs=0.5)
+    # By what the head says.
+    _, by_prob = disco(model, (5, 0, 0, 2), do_sample=False)
+    _, by_entropy = disco(model, (0, -3, 0, 2), do_sample=False)
+    assert 1 <= min(by_prob, by_entropy) <= max(by_prob, by_entropy) < 6
+    _, sampled = disco(model, (0, 0, -1, 1.5), do_sample=True, seed=0)
+    assert sampled <= 3
+
+
+def test_disco_needs_a_classifier(one_layer):
+    model = one_layer(0.0)
+    ids = torch.tensor([[5, 6]])
+    with pytest.raises(ValueError, match="needs a draft head or exit heads"):
+        model.generate(ids, prompt_lookup_num_tokens=2, num_assistant_tokens_schedule="disco")
+    with_draft_head(model, draft_head(model, np.zeros((HIDDEN, HIDDEN))))
+    with pytest.raises(ValueError, match="draft head has none: train it again"):
+        model.generate(ids, speculation="draft_head", num_assistant_tokens_schedule="disco")
 
 
 def test_a_perfect_head_is_always_accepted(headed):

@@ -1,6 +1,7 @@
 """Tiny decoders with exit heads that agree with the full model often, always, or hardly ever."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from optimum_dynexec import DynExecModelForCausalLM
+from optimum_dynexec.heads.attach import make_heads
 from optimum_dynexec.heads.config import HeadConfig
 from optimum_dynexec.heads.storage import save_head
 from optimum_dynexec.heads.tensors import tensor_shapes
+from optimum_dynexec.modeling import causal_lm
 from optimum_dynexec.runtime import engine
 from tests.tiny_models import build_tokenizer
 
@@ -85,8 +88,9 @@ def save_exit_head(
     save_head(config, tensors, directory / f"{config.name}.safetensors")
 
 
-def load_with_heads(directory: Path, heads: Path) -> DynExecModelForCausalLM:
-    """In float32, heads too: they are compared with references."""
+def load_with_heads(directory: Path, heads: Path, **arguments) -> DynExecModelForCausalLM:
+    """In float32, heads and their weights too: they are compared with references."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "default_ov_config", lambda *_: {"INFERENCE_PRECISION_HINT": "f32"})
-        return DynExecModelForCausalLM.from_pretrained(directory, precision="exact", heads=heads)
+        patch.setattr(causal_lm, "make_heads", partial(make_heads, weight_format="fp32"))
+        return DynExecModelForCausalLM.from_pretrained(directory, precision="exact", heads=heads, **arguments)

@@ -9,6 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from ...utils.logistic_regression import fit_logistic_regression, sigmoid
 from ..statistics import ExitStatistics
 from .base import Criterion, near_one
 from .patience import run_lengths
@@ -18,9 +19,6 @@ FORMAT_VERSION = 1
 FEATURES = ("max_prob", "margin", "entropy", "log_entropy", "patience", "log_position")
 # Below it, the logarithm of an entropy says nothing more.
 SMALLEST_ENTROPY = 1e-6
-# Strength of the L2 penalty, as a share of one observation per weight. It keeps weights finite where all are right.
-RIDGE = 1.0
-NEWTON_STEPS = 50
 
 
 class ClassifierCriterion(Criterion):
@@ -70,7 +68,7 @@ class ClassifierCriterion(Criterion):
                 f"the classifier is for the {len(self.layers)} exits after layers {list(self.layers)}, but there are"
                 f" {statistics.shape[1]}"
             )
-        return _sigmoid(np.einsum("nef,ef->ne", features(statistics), self.weights) + self.bias)
+        return sigmoid(np.einsum("nef,ef->ne", features(statistics), self.weights) + self.bias)
 
     def grid(self, num_exits: int) -> np.ndarray:
         return near_one()
@@ -89,7 +87,9 @@ class ClassifierCriterion(Criterion):
             `ValueError`: if there are no samples that an exit has a distribution for.
         """
         inputs = features(statistics)
-        fitted = [_fit_one(inputs[:, index], np.asarray(right, np.float64)[:, index]) for index in range(len(layers))]
+        fitted = [
+            fit_logistic_regression(inputs[:, index], np.asarray(right)[:, index]) for index in range(len(layers))
+        ]
         return cls(layers, np.stack([weights for weights, _ in fitted]), np.array([bias for _, bias in fitted]))
 
     def content(self) -> bytes:
@@ -133,42 +133,3 @@ def features(statistics: ExitStatistics) -> np.ndarray:
         np.broadcast_to(np.log1p(statistics.position)[:, None], statistics.shape),
     ]
     return np.stack([np.asarray(column, np.float64) for column in columns], axis=-1)
-
-
-def _sigmoid(values: np.ndarray) -> np.ndarray:
-    # Of -|x|, so that nothing overflows.
-    small = np.exp(-np.abs(values))
-    return np.where(values >= 0, 1.0, small) / (1.0 + small)
-
-
-def _fit_one(inputs: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
-    known = np.isfinite(inputs).all(axis=1)
-    inputs, right = inputs[known], right[known]
-    if not len(inputs):
-        raise ValueError("a classifier cannot be fitted to no samples")
-    mean, scale = inputs.mean(axis=0), inputs.std(axis=0)
-    scale = np.where(scale > 1e-12, scale, 1.0)
-    design = np.column_stack([(inputs - mean) / scale, np.ones(len(inputs))])
-    # The bias has a penalty too, but a slight one, so that it stays finite if all are right.
-    penalty = np.array([RIDGE] * inputs.shape[1] + [1e-3 * RIDGE])
-    coefficients = np.zeros(design.shape[1])
-
-    def loss(values: np.ndarray) -> float:
-        logits = design @ values
-        return float((np.logaddexp(0.0, logits) - right * logits).sum() + 0.5 * (penalty * values**2).sum())
-
-    current = loss(coefficients)
-    for _ in range(NEWTON_STEPS):
-        probabilities = _sigmoid(design @ coefficients)
-        gradient = design.T @ (probabilities - right) + penalty * coefficients
-        curvature = (design * (probabilities * (1.0 - probabilities))[:, None]).T @ design + np.diag(penalty)
-        step = np.linalg.solve(curvature, gradient)
-        size = 1.0
-        # Far from the optimum a full step may overshoot.
-        while (trial := loss(coefficients - size * step)) > current and size > 1e-6:
-            size /= 2
-        coefficients, previous, current = coefficients - size * step, current, trial
-        if previous - current <= 1e-10 * (1.0 + abs(current)):
-            break
-    weights = coefficients[:-1] / scale
-    return weights, float(coefficients[-1] - weights @ mean)

@@ -1,0 +1,39 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/lookahead_disco.h"
+
+#include <algorithm>
+
+namespace dynexec {
+namespace {
+
+// The first proposer that has anything gets the order. How long the draft becomes is decided while it is made.
+class DiscoLookahead : public Lookahead {
+public:
+    explicit DiscoLookahead(const LookaheadContext& context) : context_(context) {}
+
+    Step plan(const std::vector<Candidate>& candidates, size_t) override {
+        Step step;
+        for (const auto& [sequence, limit] : candidates) {
+            for (auto& proposer : context_.proposers) {
+                const size_t offered = proposer->offer(*sequence, std::min(limit, context_.num_tokens));
+                if (offered == 0) continue;
+                step.plans.push_back({sequence, proposer.get(), offered, 0.0, true});
+                break;
+            }
+        }
+        return step;
+    }
+
+    void observe(const Sequence&, size_t, size_t) override {}
+
+private:
+    LookaheadContext context_;
+};
+
+}  // namespace
+
+std::unique_ptr<Lookahead> make_disco_lookahead(const LookaheadContext& context) {
+    return std::make_unique<DiscoLookahead>(context);
+}
+
+}  // namespace dynexec

@@ -1,0 +1,174 @@
+"""The whole early-exit network as one OpenVINO model with `If` operators, for runtimes without this library."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
+from openvino import Model, Node
+
+from ..configuration import DynExecConfig
+from ..early_exit.config import EarlyExitConfig
+from ..heads.attach import read_heads
+from ..heads.encoder_ir import ATTENTION_MASK, HIDDEN_STATES
+from ..heads.ir import head_config
+from ..runtime.encoder_segments import cut_encoder
+from .annotate import image_size_of
+
+
+SINGLE_IR = "openvino_early_exit_model"
+EXIT_LAYER = "exit_layer"
+
+
+def export_single_ir(directory: str | Path, early_exit: EarlyExitConfig | str = "calibrated") -> Path:
+    """
+    Writes `openvino_early_exit_model.xml` and `.bin` beside a classifier: the model, its exit heads and what decides
+    between them in one. It holds the weights a second time.
+
+    Args:
+        directory (`str` or `Path`):
+            An export with exit heads, of a model for text, image or audio classification.
+        early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*, defaults to `"calibrated"`):
+            The thresholds; the criterion is `"max_prob"`. `"calibrated"`: those in `dynexec_config.json`.
+
+    Returns:
+        `Path`: of the `.xml` file.
+
+    Raises:
+        `ValueError`: if the task or criterion is another one, or the model has no exit heads.
+        [`~calibration.CalibrationError`]: if there is no calibration, or not one of this model.
+    """
+    from ..modeling.early_exit import resolve_early_exit
+
+    directory = Path(directory)
+    config = DynExecConfig.from_pretrained(directory)
+    if not config.task.endswith("classification") or config.task == "token-classification":
+        raise ValueError(f"a single IR is for classifiers of whole inputs, not for the task {config.task!r}")
+    early_exit = resolve_early_exit(early_exit, directory)
+    if early_exit.criterion != "max_prob":
+        raise ValueError(f"a single IR leaves by the criterion 'max_prob', not {early_exit.criterion!r}")
+    models = {head_config(head.model).layer: head.model for head in read_heads(directory, config).values()}
+    heads = {layer: model for layer, model in models.items() if layer is not None}
+    layers = sorted(heads)
+    given = dict(zip(layers, early_exit.thresholds_for(layers), strict=True))
+    thresholds = {layer: threshold for layer, threshold in given.items() if np.isfinite(threshold)}
+    model = ov.Core().read_model(directory / "openvino_model.xml")
+    single = build_single_ir(model, config.hidden_state_names, heads, thresholds, image_size_of(directory))
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".single-ir-") as staging:
+        ov.save_model(single, Path(staging) / f"{SINGLE_IR}.xml", compress_to_fp16=False)
+        for file in Path(staging).iterdir():
+            file.replace(directory / file.name)
+    return directory / f"{SINGLE_IR}.xml"
+
+
+def build_single_ir(
+    model: Model,
+    boundaries: Mapping[int, str],
+    heads: Mapping[int, Model],
+    thresholds: Mapping[int, float],
+    image_size: tuple[int, int] | None = None,
+) -> Model:
+    """
+    Makes one model of a classifier and its exits. It leaves at the first exit where the largest probability is at
+    least the threshold (criterion `max_prob`) for all samples of the batch: with one, where the engine leaves too.
+
+    Its inputs are those of the model. Its outputs are the model's, and `exit_layer` int64 `[1]`: where it left.
+
+    Args:
+        model (`openvino.Model`):
+            A classifier as optimum-intel exports it; left as it is.
+        boundaries (`Mapping[int, str]`):
+            For each layer, the friendly name of the node after it.
+        heads (`Mapping[int, openvino.Model]`):
+            Exit heads of kind `"pooled"` by their layer.
+        thresholds (`Mapping[int, float]`):
+            For layers with a head; at others nothing leaves.
+        image_size (`tuple[int, int]`, *optional*):
+            Height and width of images, for models that can be cut for one size only.
+
+    Raises:
+        [`~exporters.errors.NotSegmentableError`]: if the model cannot be cut there.
+        `ValueError`: if there is no threshold, or one for a layer without a head.
+    """
+    layers = sorted(thresholds)
+    unknown = [layer for layer in layers if layer not in heads]
+    if unknown or not layers:
+        raise ValueError(f"thresholds are for layers with an exit head, {sorted(heads)}, but are for {layers}")
+    segments = cut_encoder(model, [boundaries[layer] for layer in layers], image_size).models
+    last = len(boundaries) - 1
+    body = _with_exit_layer(segments[-1], last)
+    for index in reversed(range(len(layers))):
+        layer = layers[index]
+        body = _with_exit(segments[index], heads[layer].clone(), body, layer, thresholds[layer])
+    body.set_friendly_name(model.get_friendly_name())
+    return body
+
+
+def _with_exit(segment: Model, head: Model, rest: Model, layer: int, threshold: float) -> Model:
+    """The model that runs a segment and the head behind it, and `rest` if that is not sure enough."""
+    inputs = {_name(value): value.get_node() for value in segment.inputs}
+    hidden_states = segment.outputs[0].get_node().input_value(0)
+    for value in [*head.inputs, *rest.inputs]:
+        name = _name(value)
+        if name != HIDDEN_STATES and name not in inputs:
+            inputs[name] = _parameter(name, value.get_partial_shape(), value.get_element_type())
+    _feed(head, {**{name: node.output(0) for name, node in inputs.items()}, HIDDEN_STATES: hidden_states})
+    logits = head.output("logits").get_node().input_value(0)
+    sure = ops.reduce_max(ops.softmax(logits, -1), ops.constant(-1, np.int64), keep_dims=False)
+    surest = ops.reduce_min(sure, ops.constant(0, np.int64), keep_dims=False)
+    leaves = ops.greater_equal(surest, ops.constant(np.float32(threshold)))
+
+    said = _parameter("logits", logits.get_partial_shape(), logits.get_element_type())
+    here = Model([_result("logits", said), _layer_result(layer)], [said], f"exit_{layer}")
+    branch = ops.if_op(leaves.output(0))
+    branch.set_then_body(here)
+    branch.set_else_body(rest)
+    branch.set_input(logits, said, None)
+    for value in rest.inputs:
+        name = _name(value)
+        source = hidden_states if name == HIDDEN_STATES else inputs[name].output(0)
+        branch.set_input(source, None, value.get_node())
+    outputs = [
+        branch.set_output(mine, other)
+        for mine, other in zip(here.get_results(), _ordered(rest, ("logits", EXIT_LAYER)), strict=True)
+    ]
+    results = [_result(name, value) for name, value in zip(("logits", EXIT_LAYER), outputs, strict=True)]
+    return Model(results, list(inputs.values()), segment.get_friendly_name())
+
+
+def _with_exit_layer(segment: Model, layer: int) -> Model:
+    logits = segment.output("logits").get_node()
+    return Model([logits, _layer_result(layer)], segment.get_parameters(), segment.get_friendly_name())
+
+
+def _ordered(model: Model, names: Sequence[str]) -> list[Node]:
+    return [model.output(name).get_node() for name in names]
+
+
+def _feed(model: Model, values: Mapping[str, ov.Output]) -> None:
+    """Puts what another model computes in the place of a model's inputs."""
+    for value in model.inputs:
+        value.get_node().output(0).replace(values[_name(value)])
+
+
+def _parameter(name: str, shape: ov.PartialShape, element_type: ov.Type) -> Node:
+    parameter = ops.parameter(shape, element_type, name=name)
+    parameter.output(0).set_names({name})
+    return parameter
+
+
+def _result(name: str, value: Node | ov.Output) -> Node:
+    result = ops.result(value)
+    result.output(0).set_names({name})
+    return result
+
+
+def _layer_result(layer: int) -> Node:
+    return _result(EXIT_LAYER, ops.constant(np.array([layer], np.int64)))
+
+
+def _name(value: ov.Output) -> str:
+    names = value.get_names()
+    return next((name for name in (HIDDEN_STATES, ATTENTION_MASK) if name in names), value.get_any_name())
