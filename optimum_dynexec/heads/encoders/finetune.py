@@ -25,6 +25,8 @@ from .scores import ExitScores
 logger = logging.getLogger(__name__)
 
 EVAL_BATCH = 64
+# Steps after which an interrupted training goes on, within an epoch.
+SAVE_EVERY = 100
 
 
 class FineTuner:
@@ -71,7 +73,7 @@ class FineTuner:
         own = {id(p) for p in model.base_model.parameters()} if model.base_model is not model else set()
         modules: list[nn.Module] = [model, *self.heads.values()]
         trained = [p for module in modules for p in module.parameters() if p.requires_grad]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in trained if id(p) in own], "lr": args.learning_rate},
             {"params": [p for p in trained if id(p) not in own], "lr": args.head_learning_rate},
         ]
@@ -122,6 +124,8 @@ class FineTuner:
                 bar.update()
                 bar.set_postfix(loss=f"{np.mean(losses[-20:]):.3f}")
                 if done % per_epoch and done < total:
+                    if done % SAVE_EVERY == 0:
+                        self.checkpoint.save({"done": done, "history": history})
                     continue
                 scores = self.evaluate(held_out, held_out_labels)
                 loss_mean = float(np.mean(losses[-per_epoch:]))
