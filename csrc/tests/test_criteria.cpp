@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "kernels/criteria/criterion.h"
+#include "kernels/criteria/exit_policy.h"
 
 using namespace dynexec;
 
@@ -19,7 +20,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 }  // namespace
 
 TEST(registry_knows_its_names) {
-    CHECK(criterion_names() == std::vector<std::string>({"classifier", "entropy", "margin", "max_prob", "patience"}));
+    CHECK(criterion_names() == std::vector<std::string>({"classifier", "entropy", "learned", "margin", "max_prob",
+                                                         "patience", "settled", "vote"}));
     CHECK_THROWS(make_criterion("bogus", {}), std::invalid_argument);
 }
 
@@ -57,6 +59,41 @@ TEST(patience_counts_exits_that_agree) {
     CHECK(patience->score({view(4), view(3), view(4)}, 0) == 0.0);
     // No distribution agrees with nothing, itself included.
     CHECK(patience->score({view(-1), view(-1)}, 0) == 0.0);
+}
+
+TEST(votes_need_not_be_in_a_row) {
+    const auto vote = make_criterion("vote", {});
+    CHECK(vote->looks_back());
+    CHECK(vote->score({view(3)}, 0) == 1.0);
+    CHECK(vote->score({view(3), view(4), view(3)}, 0) == 2.0);
+    CHECK(vote->score({view(3), view(3), view(4)}, 0) == 1.0);
+    // No distribution is no vote.
+    CHECK(vote->score({view(-1), view(-1)}, 0) == 0.0);
+}
+
+TEST(some_criteria_ask_what_exits_say_of_themselves) {
+    ExitView said = view(1);
+    said.certainty = 0.75;
+    for (const char* name : {"learned", "settled"}) {
+        const auto criterion = make_criterion(name, {});
+        CHECK(criterion->needs_certainty());
+        CHECK(criterion->score({view(1), said}, 0) == 0.75);
+        CHECK(!passes(*criterion, criterion->score({said, view(1)}, 0), 0.0));
+    }
+    CHECK(!make_criterion("max_prob", {})->needs_certainty());
+}
+
+TEST(policies_ask_where_it_matters) {
+    const ExitPolicy one("max_prob", {}, {kInfinity, 0.5, kInfinity});
+    CHECK(!one.asks(0) && one.asks(1) && !one.asks(2));
+    CHECK(one.leaves({view(-1), view(1, 0.5f)}, 0));
+    CHECK(!one.leaves({view(-1), view(1, 0.25f)}, 0));
+    CHECK(!one.leaves({view(1, 1.0f)}, 0));
+    // It looks back at exits where nothing leaves.
+    const ExitPolicy patience("patience", {}, {kInfinity, 1.0, kInfinity});
+    CHECK(patience.asks(0) && patience.asks(1) && !patience.asks(2));
+    const ExitPolicy less("entropy", {}, {-kInfinity, -kInfinity});
+    CHECK(!less.asks(0) && !less.asks(1));
 }
 
 TEST(classifier_is_a_logistic_regression) {

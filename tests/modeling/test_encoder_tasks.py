@@ -16,6 +16,7 @@ from optimum_dynexec import (
     DynExecModelForTokenClassification,
     EarlyExitConfig,
 )
+from tests.encoder_heads import random_encoder_heads
 from tests.modeling.test_encoder_exit import LAST, LAYERS, LENGTHS, texts
 
 
@@ -162,3 +163,30 @@ def test_criterion_has_to_fit(task, model):
     wrong = EarlyExitConfig("max_prob", 0.5) if task == "feature-extraction" else EarlyExitConfig("settled", 0.5)
     with pytest.raises(ValueError, match="cannot judge"):
         model(**texts(), early_exit=wrong)
+
+
+def test_embeddings_by_heads_and_on_export(tiny_encoder_hf, tiny_encoder, tmp_path):
+    """A head may make the embedding of an inner layer; where there is none, the hidden states are it."""
+    directory = tiny_encoder("bert", "feature-extraction")
+    heads = random_encoder_heads(directory, [1], tmp_path / "heads", scale=0.1)
+    model = DynExecModelForFeatureExtraction.from_pretrained(
+        tiny_encoder_hf("bert", "feature-extraction"), export=True, precision="exact", exit_layers=[0, 1], heads=heads
+    )
+    said, hidden = model.exit_logits(**texts()), model.hidden_states(**texts())
+    mask = texts()["attention_mask"].bool()
+    answers = {0: hidden[0], 1: said[1]["last_hidden_state"]}
+    means = [torch.stack([answers[k][i][mask[i]].mean(0) for i in range(len(LENGTHS))]) for k in answers]
+    cosine = torch.nn.functional.cosine_similarity(*means)
+    threshold = float(cosine.quantile(0.5))
+    found = model(**texts(), early_exit=EarlyExitConfig("settled", threshold))
+    expected = [1 if value >= threshold else LAST for value in cosine]
+    assert found.exit_layer.tolist() == expected
+    assert len(set(expected)) > 1
+    for i, layer in enumerate(expected):
+        wanted = (answers[1] if layer == 1 else said[LAST]["last_hidden_state"])[i][mask[i]]
+        torch.testing.assert_close(found.last_hidden_state[i][mask[i]], wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_class_of_another_task(tiny_encoder):
+    with pytest.raises(ValueError, match="exported for the task 'token-classification', but DynExecModelForQ"):
+        DynExecModelForQuestionAnswering.from_pretrained(tiny_encoder("bert", "token-classification"), compile=False)

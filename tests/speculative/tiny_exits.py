@@ -14,7 +14,7 @@ from optimum_dynexec.heads.attach import make_heads
 from optimum_dynexec.heads.config import HeadConfig
 from optimum_dynexec.heads.storage import save_head
 from optimum_dynexec.heads.tensors import tensor_shapes
-from optimum_dynexec.modeling import causal_lm
+from optimum_dynexec.modeling import directory as model_directory
 from optimum_dynexec.runtime import engine
 from tests.tiny_models import build_tokenizer
 
@@ -92,5 +92,5 @@ def load_with_heads(directory: Path, heads: Path, **arguments) -> DynExecModelFo
     """In float32, heads and their weights too: they are compared with references."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "default_ov_config", lambda *_: {"INFERENCE_PRECISION_HINT": "f32"})
-        patch.setattr(causal_lm, "make_heads", partial(make_heads, weight_format="fp32"))
+        patch.setattr(model_directory, "make_heads", partial(make_heads, weight_format="fp32"))
         return DynExecModelForCausalLM.from_pretrained(directory, precision="exact", heads=heads, **arguments)

@@ -1,0 +1,79 @@
+"""A classifier whose thresholds calibration has found, from records of its exits to calls."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from optimum_dynexec import DynExecModelForSequenceClassification, EarlyExitConfig
+from optimum_dynexec.calibration import ExitRecords, StaleCalibrationError, calibrate
+from optimum_dynexec.calibration.freshness import hash_heads, save_calibration
+from optimum_dynexec.early_exit.statistics import reference_statistics
+from tests.encoder_heads import random_encoder_heads
+from tests.modeling.test_encoder_exit import texts
+
+
+# Random heads are wrong most of the time.
+EPSILON = 0.9
+
+
+@pytest.fixture(scope="module")
+def directory(tiny_encoder, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("calibrated") / "model"
+    shutil.copytree(tiny_encoder("bert"), directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def records(directory) -> ExitRecords:
+    model = DynExecModelForSequenceClassification.from_pretrained(directory, precision="exact")
+    said = model.exit_logits(**texts([8] * 300, seed=5))
+    *layers, last = sorted(said)
+    return ExitRecords(
+        layers=tuple(layers),
+        num_layers=last + 1,
+        statistics=reference_statistics([said[layer]["logits"].numpy() for layer in layers]),
+        full_prediction=said[last]["logits"].argmax(-1).numpy(),
+        group_sizes=np.ones(300, np.int64),
+        model_hash=model.dynexec_config.model_hash,
+        head_hashes=hash_heads(directory, model.dynexec_config),
+    )
+
+
+@pytest.mark.parametrize("criterion", ["max_prob", "vote", "classifier"])
+def test_calibrated_calls(directory, records, criterion, tmp_path):
+    found = calibrate(records, criterion=criterion, epsilon=EPSILON, method="binomial")
+    copy = tmp_path / "model"
+    shutil.copytree(directory, copy)
+    save_calibration(found.calibration, found.criterion.content(), copy)
+    model = DynExecModelForSequenceClassification.from_pretrained(copy, precision="exact", early_exit="calibrated")
+    inputs = texts([8] * 64, seed=6)
+    layers = model(**inputs).exit_layer.tolist()
+    said = model.exit_logits(**inputs)
+    statistics = reference_statistics([said[layer]["logits"].numpy() for layer in records.layers])
+    thresholds = EarlyExitConfig(criterion, thresholds=found.calibration.thresholds).thresholds_for(records.layers)
+    passes = found.criterion.passes(found.criterion.scores(statistics), np.array(thresholds))
+    expected = [records.layers[int(np.argmax(row))] if row.any() else records.num_layers - 1 for row in passes]
+    assert layers == expected
+    assert len(set(expected)) > 1 or criterion == "vote"
+    # It still holds for what is saved, and for no other heads.
+    with torch.no_grad():
+        assert model(**inputs, early_exit="calibrated").exit_layer.tolist() == layers
+    heads = random_encoder_heads(copy, [1], tmp_path / "heads", seed=9)
+    other = DynExecModelForSequenceClassification.from_pretrained(copy, precision="exact", heads=heads)
+    with pytest.raises(StaleCalibrationError, match="other heads"):
+        other(**inputs, early_exit="calibrated")
+
+
+def test_records_keep_what_exits_say_of_themselves(records, tmp_path):
+    certainty = np.random.default_rng(0).random(records.statistics.shape).astype(np.float32)
+    said = replace(records, statistics=replace(records.statistics, certainty=certainty))
+    said.save(tmp_path / "records.safetensors")
+    again = ExitRecords.load(tmp_path / "records.safetensors")
+    np.testing.assert_array_equal(again.statistics.certainty, certainty)
+    found = calibrate(again, criterion="learned", epsilon=EPSILON, method="binomial").calibration
+    assert found.criterion == "learned"
+    with pytest.raises(ValueError, match="say how certain"):
+        calibrate(records, criterion="learned", epsilon=EPSILON)
