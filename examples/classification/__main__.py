@@ -27,7 +27,7 @@ from .figures import accuracy_against_latency, exit_histogram
 from .models import MODELS, model_directory
 
 
-# What fits a CPU with few cores: passes over the data, and the encoder's learning rate. The smaller one takes a larger.
+# What fits a CPU with few cores: passes over the data, and the encoder's learning rate, larger for the smaller one.
 TRAINING: dict[str, tuple[float, float]] = {"minilm": (3.0, 1e-4), "mpnet": (1.0, 3e-5)}
 
 
