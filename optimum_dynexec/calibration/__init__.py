@@ -6,9 +6,11 @@ from ..utils.lazy import lazy_exports
 
 
 if TYPE_CHECKING:
+    from .budget import calibrate_budget
     from .calibration import Calibration
     from .conformal import conformal_risk_control
     from .decoder import RecordingArguments, calibrate_decoder, record_decoder
+    from .encoder import EncoderRecordingArguments, calibrate_encoder, record_encoder
     from .errors import CalibrationError, NoThresholdError, StaleCalibrationError
     from .freshness import check_fresh, load_calibration
     from .ltt import learn_then_test
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "budget": ["calibrate_budget"],
         "calibration": ["Calibration"],
         "conformal": ["conformal_risk_control"],
         "decoder": ["RecordingArguments", "calibrate_decoder", "record_decoder"],
+        "encoder": ["EncoderRecordingArguments", "calibrate_encoder", "record_encoder"],
         "errors": ["CalibrationError", "NoThresholdError", "StaleCalibrationError"],
         "freshness": ["check_fresh", "load_calibration"],
         "ltt": ["learn_then_test"],

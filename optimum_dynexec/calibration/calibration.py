@@ -19,11 +19,12 @@ class Calibration:
         criterion (`str`): one of [`~early_exit.criterion_names`].
         thresholds (`Mapping[int, float]`): one for each layer where inputs may leave.
         risk (`str`): name of the risk. Its unit is the text: the mean over texts of the mean over a text's tokens.
-        epsilon (`float`): the risk allowed.
+        epsilon (`float`, *optional*): the risk allowed; `None` with the method `"budget"`, which guarantees none.
         delta (`float`, *optional*):
-            Probability that it is more; `None` with the method `"conformal"`, which bounds the expected risk only.
-        method (`str`): one of [`~calibration.methods.METHODS`].
-        candidates (`str`): one of [`~calibration.candidates.CANDIDATES`].
+            Probability that it is more; `None` with the method `"conformal"`, which bounds the expected risk only, and
+            with `"budget"`.
+        method (`str`): one of [`~calibration.methods.METHODS`], or `"budget"`.
+        candidates (`str`): one of [`~calibration.candidates.CANDIDATES`], or `"geometric"` for a budget.
         num_texts (`int`): texts the thresholds were tested on.
         num_samples (`int`): tokens, or inputs, in them.
         num_tuning_texts (`int`): further texts that drew the candidates or taught the criterion.
@@ -40,6 +41,9 @@ class Calibration:
         head_hashes (`Mapping[int, str]`): of the heads by their layer.
         criterion_hash (`str`, *optional*): of the criterion's learned weights, if it has any.
         source (`Mapping[str, Any]`): where the texts came from.
+        budget_flops (`float`, *optional*):
+            With the method `"budget"`, the mean share of the full model's arithmetic asked for.
+        mean_flops (`float`, *optional*): that share as measured; of encoders only.
 
     Raises:
         `ValueError`: if the layers are not whole numbers.
@@ -48,7 +52,7 @@ class Calibration:
     criterion: str
     thresholds: Mapping[int, float]
     risk: str
-    epsilon: float
+    epsilon: float | None
     delta: float | None
     method: str
     candidates: str
@@ -66,6 +70,8 @@ class Calibration:
     head_hashes: Mapping[int, str] = field(default_factory=dict)
     criterion_hash: str | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
+    budget_flops: float | None = None
+    mean_flops: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("thresholds", "exit_shares", "head_hashes"):
@@ -113,6 +119,10 @@ class Calibration:
     def guarantee(self) -> str:
         """What is guaranteed, in one sentence."""
         texts = f"{self.num_texts} texts"
+        if self.epsilon is None:
+            return (
+                f"nothing of the risk; thresholds for {self.budget_flops:g} of the full model's arithmetic ({texts})"
+            )
         if self.delta is None:
             return f"expected {self.risk} at most {self.epsilon:g} (conformal risk control, {texts})"
         return f"{self.risk} at most {self.epsilon:g} with confidence {1 - self.delta:g} ({self.method}, {texts})"

@@ -84,7 +84,7 @@ def record_texts(
     full, labels = [], []
     for text in tqdm(texts, desc="exits", unit="text", disable=not progress):
         logits = runner(text.tokens, text.rows)
-        for name, values in _statistics(logits.exits, runner.token_ids).items():
+        for name, values in exit_columns(logits.exits, runner.token_ids).items():
             columns[name].append(values)
         full.append(logits.full)
         if text.labeled:
@@ -104,7 +104,7 @@ def record_texts(
     )
 
 
-def _statistics(exits: Sequence[np.ndarray], token_ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def exit_columns(exits: Sequence[np.ndarray], token_ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """By the kernel that the engine decides with, so that both see the same numbers."""
     from ..runtime import _C
 
@@ -118,3 +118,14 @@ def _statistics(exits: Sequence[np.ndarray], token_ids: Sequence[np.ndarray]) ->
         for name in ("max_prob", "margin", "entropy")
     }
     return {"prediction": prediction, **numbers}
+
+
+def exit_statistics(exits: Sequence[np.ndarray], token_ids: Sequence[np.ndarray]) -> ExitStatistics:
+    """
+    What criteria decide by.
+
+    Args:
+        exits (`Sequence[np.ndarray]`, float32 `[samples, words]` each): logits of each head, in order of depth.
+        token_ids (`Sequence[np.ndarray]`, int64 `[words]` each): what each word of a head is.
+    """
+    return ExitStatistics(**exit_columns(exits, token_ids))

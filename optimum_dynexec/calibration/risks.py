@@ -27,7 +27,12 @@ def accuracy(predictions: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
     return (right[:, -1:] & ~right).astype(np.float64)
 
 
-RISKS: dict[str, Risk] = {"token_disagreement": token_disagreement, "accuracy": accuracy}
+# "disagreement" is what it is called for classifiers, whose answers are no tokens.
+RISKS: dict[str, Risk] = {
+    "token_disagreement": token_disagreement,
+    "disagreement": token_disagreement,
+    "accuracy": accuracy,
+}
 
 
 def find_risk(risk: str | Risk) -> tuple[str, Risk]:

@@ -5,24 +5,31 @@ from typing import Any
 
 from optimum.commands.base import BaseOptimumCLICommand
 
+from .columns import add_column_arguments, read_columns
 from .running import STATUS, Outcome, add_common_arguments, describe, run_command
 
 
 # What the registries hold; they are not asked, as that would load numpy.
-CRITERIA = ("max_prob", "margin", "entropy", "patience", "vote", "classifier")
+CRITERIA = ("max_prob", "margin", "entropy", "patience", "vote", "classifier", "learned")
 METHODS = ("hoeffding_bentkus", "wsr", "binomial", "conformal")
 CANDIDATES = ("shared", "per_exit")
 NO_THRESHOLD = 3
+# Texts that are asked about, of a decoder, if nothing is said.
+MAX_TEXTS = 500
+# Options that calibration of decoders and of classifiers both have.
+OF_BOTH = ("data", "epsilon", "delta", "criterion", "method", "candidates")
 DESCRIPTION = """\
 Finds thresholds for early exit whose risk is at most epsilon, with confidence
 1 - delta, and writes them into dynexec_config.json, from where
-`generate(early_exit="calibrated")` takes them.
+`early_exit="calibrated"` takes them. For classifiers, --budget-flops finds those
+for a mean amount of arithmetic instead.
 
-The risk is the mean over texts of the share of tokens at which leaving early
-would go wrong, each given the full model's own answer before it. What counts is
-the number of texts: with nothing ever wrong, it takes 59 to show a risk of 0.05
-with confidence 0.95. The texts must be drawn as those that the model will see,
-and must not be those that the heads were trained on.
+The risk of a decoder is the mean over texts of the share of tokens at which
+leaving early would go wrong, each given the full model's own answer before it; of
+a classifier, the share of its inputs. What counts is the number of texts:
+with nothing ever wrong, it takes 59 to show a risk of 0.05 with confidence 0.95.
+The texts must be drawn as those that the model will see, and must not be those
+that the heads were trained on.
 
 Calibrate again when the model is quantized or exported anew, or its heads
 change. Until then, thresholds that were made for another model are refused."""
@@ -41,15 +48,17 @@ class CalibrateCommand(BaseOptimumCLICommand):
             action="append",
             required=True,
             metavar="FILE[:COLUMN]",
-            help="Prompts: a .jsonl, .csv or .txt file, or the id of a data set on the Hub. Repeatable.",
+            help="Of a decoder, prompts: a .jsonl, .csv or .txt file, or the id of a data set on the Hub. Of a"
+            " classifier, FILE without a column: also a directory with a folder of images for each label, or an .npz"
+            " file. Repeatable.",
         )
         group = parser.add_argument_group("Guarantee")
         group.add_argument(
             "--risk",
-            default="token_disagreement",
-            help="token_disagreement: the exit chooses another token than the full model. accuracy: the full model is"
-            " right about the text's next token and the exit is not (texts are then taken as they stand)."
-            " package.module:function: your own. Default: %(default)s.",
+            default=None,
+            help="token_disagreement, or disagreement of classifiers: the exit says something else than the full"
+            " model. accuracy: the full model is right and the exit is not; about the text's next token (texts are"
+            " then taken as they stand), or the label. package.module:function: your own. Default: disagreement.",
         )
         group.add_argument("--epsilon", type=float, default=0.05, help="The risk allowed. Default: %(default)s.")
         group.add_argument(
@@ -76,7 +85,15 @@ class CalibrateCommand(BaseOptimumCLICommand):
             help="shared: the same at all exits. per_exit: one for each, for which 3 in 10 texts are not tested on."
             " Default: %(default)s.",
         )
+        group.add_argument(
+            "--budget-flops",
+            type=float,
+            default=None,
+            metavar="SHARE",
+            help="Of classifiers: instead of a risk, the mean share of the full model's arithmetic.",
+        )
         group = parser.add_argument_group("Data")
+        add_column_arguments(group)
         group.add_argument(
             "--continuations",
             choices=("own", "text"),
@@ -85,7 +102,10 @@ class CalibrateCommand(BaseOptimumCLICommand):
             " for the risk accuracy.",
         )
         group.add_argument(
-            "--max-samples", type=int, default=500, help="Texts to use at most, drawn from all. Default: %(default)s."
+            "--max-samples",
+            type=int,
+            default=None,
+            help="Texts to use at most, drawn from all. Default: 500 of decoders, all of others.",
         )
         group.add_argument(
             "--max-new-tokens", type=int, default=128, help="Length of an answer at most. Default: %(default)s."
@@ -107,33 +127,70 @@ class CalibrateCommand(BaseOptimumCLICommand):
         run_command("calibrate", self.args, self._calibrate, {"NoThresholdError": NO_THRESHOLD})
 
     def _calibrate(self) -> Outcome:
-        from ..calibration import RecordingArguments, calibrate_decoder
+        from ..configuration import DECODER_TASK, ENCODER_TASKS, DynExecConfig
 
-        options = read_options(self.args)
-        recording = RecordingArguments(**options.pop("recording"))
-        found = calibrate_decoder(self.args.model, recording=recording, **options)
+        calibrators = {
+            DECODER_TASK: (_calibrate_decoder, "tokens"),
+            **dict.fromkeys(ENCODER_TASKS, (_calibrate_encoder, "samples")),
+        }
+        calibrator, unit = calibrators[DynExecConfig.from_pretrained(self.args.model).task]
+        found = calibrator(self.args)
         lines = [
             f"Guaranteed: {found.guarantee}",
-            f"Measured: {found.measured_risk:.4f} on {found.num_samples} tokens of {found.num_texts} texts",
-            f"Layers per token: {found.mean_layers:.1f} of {found.num_layers}",
-            *(_exit_line(found, layer) for layer in found.thresholds),
+            f"Measured: {found.measured_risk:.4f} on {found.num_samples} {unit} of {found.num_texts} texts",
+            f"Layers per {unit[:-1]}: {found.mean_layers:.1f} of {found.num_layers}",
+            *([] if found.mean_flops is None else [f"Arithmetic: {found.mean_flops:.1%} of the full model's"]),
+            *(_exit_line(found, layer, unit) for layer in found.thresholds),
             f"Written to {self.args.model}/dynexec_config.json",
         ]
         return {**found.to_dict(), "guarantee": found.guarantee}, lines
 
 
-def _exit_line(found: Any, layer: int) -> str:
+def _calibrate_decoder(args: Namespace) -> Any:
+    from ..calibration import RecordingArguments, calibrate_decoder
+
+    if args.budget_flops is not None:
+        raise ValueError("--budget-flops is for classifiers, but this model is a decoder")
+    options = read_options(args)
+    recording = RecordingArguments(**options.pop("recording"))
+    return calibrate_decoder(args.model, recording=recording, **options)
+
+
+def _calibrate_encoder(args: Namespace) -> Any:
+    from ..calibration import EncoderRecordingArguments, calibrate_encoder
+    from ..heads.encoders import Columns
+
+    recording = EncoderRecordingArguments(
+        columns=Columns(**read_columns(args)),
+        **{name: getattr(args, name) for name in ("max_samples", "max_length", "precision", "device", "seed")},
+    )
+    options = {name: getattr(args, name) for name in OF_BOTH}
+    return calibrate_encoder(
+        args.model,
+        recording=recording,
+        risk=args.risk or "disagreement",
+        budget_flops=args.budget_flops,
+        **options,
+    )
+
+
+def _exit_line(found: Any, layer: int, unit: str) -> str:
     share, threshold = found.exit_shares[layer], found.thresholds[layer]
-    return f"After layer {layer}: {share:.1%} of tokens leave, threshold of {found.criterion} {threshold:.6g}"
+    return f"After layer {layer}: {share:.1%} of {unit} leave, threshold of {found.criterion} {threshold:.6g}"
 
 
 def read_options(arguments: Namespace) -> dict[str, Any]:
     """
     The command line as arguments of [`~calibration.calibrate_decoder`]; `recording` as a dictionary.
     """
-    own = ("data", "risk", "epsilon", "delta", "criterion", "method", "candidates", "cache_dir")
     asked = ("continuations", "max_samples", "max_new_tokens", "precision", "device", "seed")
     recording = {name: getattr(arguments, name) for name in asked}
     if recording["continuations"] is None:
         recording["continuations"] = "text" if arguments.risk == "accuracy" else "own"
-    return {**{name: getattr(arguments, name) for name in own}, "recording": recording}
+    if recording["max_samples"] is None:
+        recording["max_samples"] = MAX_TEXTS
+    return {
+        **{name: getattr(arguments, name) for name in (*OF_BOTH, "cache_dir")},
+        "risk": arguments.risk or "token_disagreement",
+        "recording": recording,
+    }

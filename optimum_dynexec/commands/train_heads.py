@@ -9,17 +9,27 @@ from typing import Any
 
 from optimum.commands.base import BaseOptimumCLICommand
 
+from .columns import add_column_arguments, read_columns
 from .export import parse_layers
 from .running import Outcome, add_common_arguments, describe, run_command
 
 
 KINDS = ("norm", "adapter", "block")
+RECIPES = ("frozen", "joint", "alternating")
+# Those that train the model too, so that it is exported afterwards.
+BACKBONE_RECIPES = ("joint", "alternating")
 CONFIG_NAME = "dynexec_config.json"
 DESCRIPTION = """\
-Trains heads for a decoder, whose own weights stay as they are: a draft head,
-which proposes several tokens ahead, and exit heads, which predict tokens from the
-hidden states after inner layers. They learn from what the model itself answers to
-prompts, so any prompts will do that are like those it will see.
+Trains heads for a model, by its task.
+
+For a decoder, whose own weights stay as they are: a draft head, which proposes
+several tokens ahead, and exit heads, which predict tokens from the hidden states
+after inner layers. They learn from what the model itself answers to prompts, so
+any prompts will do that are like those it will see.
+
+For an encoder or vision model: exit heads, which answer after inner layers. With
+the recipe `frozen` the model stays as it is. The recipes `joint` and `alternating`
+start from a transformers model, which may be a bare encoder, and train it too.
 
 Interrupted, the same command goes on where it was. Each head is a safetensors
 file with a training card in it."""
@@ -40,7 +50,12 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
             action="append",
             required=True,
             metavar="FILE[:COLUMN]",
-            help="Prompts: a .jsonl, .csv or .txt file, or the id of a data set on the Hub. Repeatable.",
+            help="Of a decoder, prompts: a .jsonl, .csv or .txt file, or the id of a data set on the Hub. Of others,"
+            " FILE without a column: also a directory with a folder of images for each label, or an .npz file."
+            " Repeatable.",
+        )
+        parser.add_argument(
+            "--task", default="auto", help="Of a model not exported yet. Default: by its architecture."
         )
         parser.add_argument(
             "--output",
@@ -48,7 +63,7 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
             metavar="DIR",
             help="Directory for the heads, which are then not attached to the model. Unset, they are put into its"
             " folder `heads` and attached. If the model is not exported yet: the directory of the export, which they"
-            " are attached to.",
+            " are attached to. With a recipe that trains the model too: directory of the trained transformers model.",
         )
         group = parser.add_argument_group("Heads")
         group.add_argument(
@@ -56,7 +71,8 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
             type=parse_layers,
             default=[],
             metavar="LAYERS",
-            help="Layers to train an exit head for, separated by commas. Layer 0 is the first. Default: none.",
+            help="Layers to train an exit head for, separated by commas. Layer 0 is the first. Default: none of a"
+            " decoder, all but the last of others.",
         )
         group.add_argument(
             "--kind",
@@ -87,6 +103,52 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
             default="fp16",
             help="Of the heads' files. Default: %(default)s.",
         )
+        group = parser.add_argument_group("Heads of encoders and vision models")
+        group.add_argument(
+            "--recipe",
+            choices=RECIPES,
+            default="frozen",
+            help="frozen: the model stays as it is, heads learn from what it says (DeeBERT, FastBERT). joint: model"
+            " and heads learn by a weighted sum of their losses (BranchyNet, MSDNet). alternating: in turns (BERxiT)."
+            " Default: %(default)s.",
+        )
+        group.add_argument(
+            "--pooling",
+            choices=("mean", "cls"),
+            default="mean",
+            help="What a head reads: the mean of the tokens, or the first. Default: %(default)s.",
+        )
+        group.add_argument(
+            "--dense-size", type=int, default=None, help="Of a layer before the output; 0: none. Default: hidden size."
+        )
+        group.add_argument(
+            "--certainty",
+            action=BooleanOptionalAction,
+            default=False,
+            help="Let heads learn how certain they are, for the criterion `learned` (BERxiT). Default: no.",
+        )
+        group.add_argument(
+            "--label-weight",
+            type=float,
+            default=None,
+            help="Share of labels in a head's loss, from 0 to 1; the rest is what the full model says. Default: 0.5,"
+            " or 0 without labels, or 1 for the recipes joint and alternating.",
+        )
+        group.add_argument(
+            "--exit-weights",
+            choices=("uniform", "depth"),
+            default="uniform",
+            help="Of the exits in the recipes joint and alternating. Default: %(default)s.",
+        )
+        group.add_argument(
+            "--trainable-layers",
+            type=int,
+            default=None,
+            help="How many of the last layers those recipes train. Default: all.",
+        )
+        group.add_argument(
+            "--batch-size", type=int, default=None, help="Samples a step. Default: 256, or 32 for them."
+        )
         group = parser.add_argument_group("Data")
         group.add_argument(
             "--continuations",
@@ -104,9 +166,27 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
             default=0.8,
             help="Of the answers that are sampled, 1 in 8; the others are greedy. Default: %(default)s.",
         )
+        add_column_arguments(group)
+        group.add_argument(
+            "--eval-data",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="Of others than decoders: samples to hold out. Default: a tenth of the data.",
+        )
         group = parser.add_argument_group("Training")
-        group.add_argument("--epochs", type=float, default=7.0, help="Passes over the texts. Default: %(default)s.")
-        group.add_argument("--learning-rate", type=float, default=2e-3, help="At its peak. Default: %(default)s.")
+        group.add_argument(
+            "--epochs",
+            type=float,
+            default=None,
+            help="Passes over the data. Default: 7 of decoders, 30 of others, 3 with joint and alternating.",
+        )
+        group.add_argument(
+            "--learning-rate",
+            type=float,
+            default=None,
+            help="At its peak. Default: 2e-3 of decoders, 1e-3 of others, 5e-5 with joint and alternating.",
+        )
         group.add_argument("--device", default="cpu", help="torch device to train on. Default: %(default)s.")
         group.add_argument("--seed", type=int, default=0, help="Of all that is drawn. Default: %(default)s.")
         group.add_argument(
@@ -126,31 +206,32 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
         run_command("train-heads", self.args, self._train)
 
     def _train(self) -> Outcome:
+        if self.args.recipe in BACKBONE_RECIPES:
+            return _train_encoder(self.args)
         # Loads torch, transformers and openvino, which other commands must not wait for.
-        from ..heads.attach import attach_heads
-        from ..heads.continuations import ContinuationArguments
-        from ..heads.train import train_heads
-        from ..heads.trainer import TrainingArguments
+        from ..configuration import DECODER_TASK, ENCODER_TASKS, DynExecConfig
 
-        options = read_options(self.args)
-        options["continuation_arguments"] = ContinuationArguments(**options["continuation_arguments"])
-        options["training_arguments"] = TrainingArguments(**options["training_arguments"])
+        trainers = {
+            DECODER_TASK: _train_heads_of_decoder,
+            **dict.fromkeys(ENCODER_TASKS, _train_heads_of_encoder),
+        }
         directory, heads, attach = self._places()
+        train = trainers[DynExecConfig.from_pretrained(directory).task]
         with ExitStack() as stack:
             if not self.args.resume:
                 heads.mkdir(parents=True, exist_ok=True)
-                options["cache_dir"] = stack.enter_context(tempfile.TemporaryDirectory(dir=heads, prefix=".cache-"))
-            trained = train_heads(directory, heads, **options)
+                self.args.cache_dir = stack.enter_context(tempfile.TemporaryDirectory(dir=heads, prefix=".cache-"))
+            values, lines = train(self.args, directory, heads)
         if attach:
+            from ..heads.attach import attach_heads
+
             attach_heads(directory, heads)
-        values = [{**asdict(head), "path": str(head.path)} for head in trained]
-        lines = [_head_line(head) for head in trained]
         lines.append(
             f"Attached to {directory}"
             if attach
             else f"To use them: optimum-cli dynexec attach-heads {directory} {heads}"
         )
-        return {"model": str(directory), "attached": attach, "heads": values}, lines
+        return {"model": str(directory), "attached": attach, **values}, lines
 
     def _places(self) -> tuple[Path, Path, bool]:
         """The exported model, the directory for its heads, and whether they are to be attached."""
@@ -166,8 +247,63 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
         if not (self.args.resume and (directory / CONFIG_NAME).is_file()):
             from ..exporters import export_dynexec
 
-            export_dynexec(self.args.model, directory)
+            options = {} if self.args.task == "auto" else {"task": self.args.task}
+            export_dynexec(self.args.model, directory, **options)
         return directory, directory / "heads", True
+
+
+def _train_heads_of_decoder(args: Namespace, directory: Path, heads: Path) -> Outcome:
+    from ..heads.continuations import ContinuationArguments
+    from ..heads.train import train_heads
+    from ..heads.trainer import TrainingArguments
+
+    options = read_options(args)
+    options["continuation_arguments"] = ContinuationArguments(**options["continuation_arguments"])
+    options["training_arguments"] = TrainingArguments(**options["training_arguments"])
+    trained = train_heads(directory, heads, **options)
+    values = [{**asdict(head), "path": str(head.path)} for head in trained]
+    return {"heads": values}, [_head_line(head) for head in trained]
+
+
+def _train_heads_of_encoder(args: Namespace, directory: Path, heads: Path) -> Outcome:
+    from ..configuration import DynExecConfig
+
+    task = DynExecConfig.from_pretrained(directory).task
+    return _encoder_outcome(args, directory, heads, task)
+
+
+def _train_encoder(args: Namespace) -> Outcome:
+    """With its heads. What comes of it is a transformers model, which is not exported yet."""
+    from ..exporters.tasks import resolve_task
+
+    if args.output is None:
+        raise ValueError(f"the recipe {args.recipe!r} trains the model too: say with --output where to write it")
+    output = Path(args.output)
+    with ExitStack() as stack:
+        if not args.resume:
+            output.mkdir(parents=True, exist_ok=True)
+            args.cache_dir = stack.enter_context(tempfile.TemporaryDirectory(dir=output, prefix=".cache-"))
+        task = resolve_task(args.model, args.task)
+        values, lines = _encoder_outcome(args, args.model, output, task)
+    lines.append(
+        f"To use them: optimum-cli export dynexec --model {output} --task {task} --heads {output}/heads OUTPUT"
+    )
+    return {"model": str(output), "attached": False, **values}, lines
+
+
+def _encoder_outcome(args: Namespace, model: str | Path, output: Path, task: str) -> Outcome:
+    from ..heads.encoders import Columns, EncoderTrainingArguments, train_encoder_heads
+    from ..heads.encoders.scores import score_line
+    from ..heads.encoders.shape import HeadOptions
+
+    options = read_encoder_options(args)
+    options["columns"] = Columns(**options["columns"])
+    options["head"] = HeadOptions(**options["head"])
+    options["training_arguments"] = EncoderTrainingArguments(**options["training_arguments"])
+    trained = train_encoder_heads(model, output, task=task, **options)
+    values = [{**asdict(head), "path": str(head.path)} for head in trained.exits]
+    lines = [score_line(head.name, head.scores) for head in trained.exits]
+    return {"heads": values, "full_model": asdict(trained.full)}, [*lines, score_line("full model", trained.full)]
 
 
 def _head_line(head: Any) -> str:
@@ -189,10 +325,29 @@ def read_options(arguments: Namespace) -> dict[str, Any]:
             "seed": arguments.seed,
         },
         "training_arguments": {
-            "epochs": arguments.epochs,
-            "learning_rate": arguments.learning_rate,
+            **_given(arguments, ("epochs", "learning_rate")),
             "draft_steps": arguments.steps,
             "device": arguments.device,
             "seed": arguments.seed,
         },
     }
+
+
+def read_encoder_options(arguments: Namespace) -> dict[str, Any]:
+    """
+    The command line as arguments of [`~heads.encoders.train_encoder_heads`], the grouped ones as dictionaries.
+    """
+    names = ("data", "eval_data", "max_length", "max_samples", "weight_format", "cache_dir")
+    trained = ("recipe", "epochs", "learning_rate", "batch_size", "label_weight", "exit_weights", "trainable_layers")
+    return {
+        **{name: getattr(arguments, name) for name in names},
+        "layers": arguments.layers or None,
+        "columns": read_columns(arguments),
+        "head": {name: getattr(arguments, name) for name in ("pooling", "dense_size", "certainty")},
+        "training_arguments": {name: getattr(arguments, name) for name in (*trained, "device", "seed")},
+    }
+
+
+def _given(arguments: Namespace, names: tuple[str, ...]) -> dict[str, Any]:
+    """Those that are not left to their default."""
+    return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}

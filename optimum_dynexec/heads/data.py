@@ -31,20 +31,35 @@ def read_texts(source: str | Path, *, split: str = "train") -> list[str]:
         `ValueError`: if there is no such file or column, or no text in it; the message says what there is.
     """
     name, _, column = str(source).partition(":")
+    texts = [_text(row, column, name) for row in read_rows(name, split=split)]
+    texts = [text for text in texts if text.strip()]
+    if not texts:
+        raise ValueError(f"{name} holds no text")
+    return texts
+
+
+def read_rows(name: str | Path, *, split: str = "train") -> list[Any]:
+    """
+    Reads the rows of a data set.
+
+    Args:
+        name (`str` or `Path`): a `.jsonl`, `.csv` or `.txt` file, or the id of a data set on the Hub.
+        split (`str`, *optional*, defaults to `"train"`): of a data set on the Hub.
+
+    Returns:
+        `list`: a dictionary or a text for each row, in order.
+
+    Raises:
+        `ValueError`: if there is no such file, or it is of another kind; the message says what can be read.
+    """
     path = Path(name)
     if path.suffix in FILE_KINDS or path.exists():
         if not path.is_file():
             raise ValueError(f"The data file {name} does not exist")
         if path.suffix not in FILE_KINDS:
             raise ValueError(f"{name} is none of the files that can be read, {', '.join(FILE_KINDS)}")
-        rows = _READERS[path.suffix](path)
-    else:
-        rows = _from_hub(name, split)
-    texts = [_text(row, column, name) for row in rows]
-    texts = [text for text in texts if text.strip()]
-    if not texts:
-        raise ValueError(f"{name} holds no text")
-    return texts
+        return _READERS[path.suffix](path)
+    return _from_hub(str(name), split)
 
 
 def chat_prompts(texts: list[str], tokenizer: "PreTrainedTokenizerBase") -> list[list[int]]:

@@ -96,9 +96,12 @@ def test_choices_are_those_there_are():
     """The command line lists them by itself, so that it loads at once."""
     from optimum_dynexec.calibration.candidates import CANDIDATES
     from optimum_dynexec.calibration.methods import METHODS
-    from optimum_dynexec.early_exit import criterion_names
+    from optimum_dynexec.early_exit.criteria import CRITERIA
+    from optimum_dynexec.heads.encoders.arguments import RECIPES
 
-    assert list(calibrate.CRITERIA) == criterion_names()
+    # Embeddings are not calibrated.
+    assert list(calibrate.CRITERIA) == [name for name, kind in CRITERIA.items() if not kind.for_embeddings]
+    assert train_heads.RECIPES == RECIPES
     assert set(calibrate.METHODS) == set(METHODS)
     assert set(calibrate.CANDIDATES) == set(CANDIDATES)
     assert train_heads.KINDS == train.EXIT_KINDS
@@ -294,8 +297,8 @@ def test_beginning_anew_leaves_no_cache(run, handed_on, tiny_export, tmp_path):
     assert not Path(given["cache_dir"]).exists()
 
 
-def test_calibration_options(run, monkeypatch):
-    calls = []
+def test_calibration_options(run, monkeypatch, tiny_export):
+    calls, model = [], str(tiny_export("llama"))
 
     def stop(directory, **options):
         calls.append((directory, options))
@@ -305,11 +308,11 @@ def test_calibration_options(run, monkeypatch):
     monkeypatch.setattr("optimum_dynexec.calibration.calibrate_decoder", stop, raising=False)
     options = "--data a.txt --risk x:y --epsilon 0.1 --delta 0.2 --criterion margin --method wsr --thresholds per_exit"
     options += " --continuations text --max-samples 9 --max-new-tokens 8 --seed 3 --precision exact --device GPU"
-    status, _, error = run("calibrate", "model", *options.split(), "--cache-dir", "c")
+    status, _, error = run("calibrate", model, *options.split(), "--cache-dir", "c")
     assert (status, error) == (1, "optimum-cli dynexec calibrate: error: enough\n")
     ((directory, given),) = calls
     recording = given.pop("recording")
-    assert directory == "model"
+    assert directory == model
     assert given == {
         "data": ["a.txt"],
         "risk": "x:y",
@@ -322,9 +325,9 @@ def test_calibration_options(run, monkeypatch):
     }
     assert (recording.continuations, recording.max_samples, recording.max_new_tokens) == ("text", 9, 8)
     assert (recording.seed, recording.precision, recording.device) == (3, "exact", "GPU")
-    run("calibrate", "model", "--data", "a", "--risk", "accuracy")
+    run("calibrate", model, "--data", "a", "--risk", "accuracy")
     assert calls[1][1]["recording"].continuations == "text"
-    run("calibrate", "model", "--data", "a")
+    run("calibrate", model, "--data", "a")
     assert calls[2][1]["recording"].continuations == "own"
 
 
@@ -454,3 +457,63 @@ def test_step_options(run, monkeypatch, tmp_path):
     status, output, _ = run("train-steps", "model", *sources, "--json")
     assert json.loads(output)["steps"] == [2, 4]
     assert "guidance_scale" not in calls[1][1]
+
+
+# ---- encoders -------------------------------------------------------------------------------------------------------
+
+
+def test_an_encoder_from_training_to_thresholds(tiny_encoder, run, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(tiny_encoder("bert"), model)
+    words = " ".join(TEXT).split()
+    data = tmp_path / "data.jsonl"
+    rows = [{"sentence": " ".join(words[i : i + 4]), "topic": f"class_{i % 3}"} for i in range(len(words) - 4)]
+    data.write_text("\n".join(map(json.dumps, rows[:90])))
+    columns = ["--text-column", "sentence", "--label-column", "topic"]
+    training = ["--epochs", 3, "--learning-rate", 5e-3, "--label-weight", 0, "--layers", "0,2", "--batch-size", 16]
+    status, output, error = run("train-heads", model, "--data", data, *columns, *training)
+    assert status == 0, error
+    lines = output.splitlines()
+    assert lines[0].startswith("exit_head_0: accuracy ")
+    assert "agrees with the full model on" in lines[0]
+    assert lines[2].startswith("full model: accuracy ")
+    assert lines[-1] == f"Attached to {model}"
+
+    status, output, error = run(
+        "calibrate", model, "--data", data, *columns, "--epsilon", 0.9, "--delta", 0.2, "--json"
+    )
+    assert status == 0, error
+    printed = json.loads(output)
+    assert (printed["risk"], printed["num_texts"]) == ("disagreement", len(rows[:90]))
+    status, output, error = run("calibrate", model, "--data", data, *columns, "--budget-flops", 0.9)
+    assert status == 0, error
+    assert "arithmetic" in output
+    written = DynExecConfig.from_pretrained(model).calibration
+    assert written["method"] == "budget"
+    assert 0 < written["mean_flops"] <= 0.9
+
+
+def test_an_encoder_trained_with_its_heads(tiny_encoder_hf, run, tmp_path):
+    data = tmp_path / "data.csv"
+    data.write_text("text,label\n" + "\n".join(f"text {i},{'odd' if i % 2 else 'even'}" for i in range(20)))
+    arguments = [
+        "train-heads",
+        tiny_encoder_hf("bert", "feature-extraction"),
+        "--data",
+        data,
+        "--recipe",
+        "alternating",
+    ]
+    arguments += ["--epochs", 1, "--layers", "1"]
+    status, _, error = run(*arguments)
+    assert status == 1
+    assert "say with --output where" in error
+    status, _, error = run(*arguments, "--output", tmp_path / "out")
+    assert status == 1
+    assert "not for 'feature-extraction'" in error
+    status, output, error = run(*arguments, "--output", tmp_path / "out", "--task", "text-classification")
+    assert status == 0, error
+    assert f"optimum-cli export dynexec --model {tmp_path / 'out'} --task text-classification" in output
+    assert (tmp_path / "out" / "heads" / "exit_head_1.safetensors").is_file()
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["label2id"] == {"even": 0, "odd": 1}

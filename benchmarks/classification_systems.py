@@ -1,0 +1,97 @@
+"""The classifiers that are compared: optimum-intel's, and ours with and without early exit."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from optimum.intel import OVModelForImageClassification, OVModelForSequenceClassification
+
+from optimum_dynexec import (
+    DynExecConfig,
+    DynExecModelForImageClassification,
+    DynExecModelForSequenceClassification,
+    EarlyExitConfig,
+)
+from optimum_dynexec.runtime import EXACT_OV_CONFIG
+
+
+CLASSES: dict[str, tuple[Any, Any]] = {
+    "text-classification": (OVModelForSequenceClassification, DynExecModelForSequenceClassification),
+    "image-classification": (OVModelForImageClassification, DynExecModelForImageClassification),
+}
+# No prediction stays the same over so many exits: everything goes all the way, and all heads are asked.
+NEVER = EarlyExitConfig("patience", threshold=999)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What a system gave for a batch.
+
+    Args:
+        predictions (`np.ndarray` int64 `[batch]`): labels.
+        exit_layers (`np.ndarray` int64 `[batch]`, *optional*): after which samples left; `None` without early exit.
+        seconds (`float`): the call took.
+    """
+
+    predictions: np.ndarray
+    exit_layers: np.ndarray | None
+    seconds: float
+
+
+@dataclass
+class ClassificationSystem:
+    """
+    A model and how it is called.
+
+    Args:
+        name (`str`): for tables.
+        model (`OVModelForSequenceClassification` or the like): loaded.
+        options (`dict[str, Any]`): of the call.
+    """
+
+    name: str
+    model: Any
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> Answer:
+        """Runs a batch, numpy in and numpy out, as that costs least on both sides."""
+        start = time.perf_counter()
+        output = self.model(**batch, **self.options)
+        seconds = time.perf_counter() - start
+        layers = getattr(output, "exit_layer", None)
+        return Answer(np.asarray(output.logits).argmax(-1), None if layers is None else np.asarray(layers), seconds)
+
+
+def load_systems(
+    directory: Path, config: DynExecConfig, precision: str, criterion: str, thresholds: Sequence[float]
+) -> list[ClassificationSystem]:
+    """
+    Loads what is compared; the first is optimum-intel's.
+
+    Args:
+        directory (`Path`): of an export with exit heads.
+        config ([`DynExecConfig`]): of it.
+        precision (`str`): `"exact"` or `"fast"`, on both sides.
+        criterion (`str`): whose thresholds are tried.
+        thresholds (`Sequence[float]`): to try; the same at all exits.
+    """
+    if config.task not in CLASSES:
+        raise SystemExit(f"{directory} is for the task {config.task!r}; this benchmark is for {list(CLASSES)}")
+    peer_class, own_class = CLASSES[config.task]
+    ov_config = dict(EXACT_OV_CONFIG) if precision == "exact" else {}
+    own = own_class.from_pretrained(directory, precision=precision)
+    systems = [
+        ClassificationSystem("optimum-intel", peer_class.from_pretrained(directory, ov_config=ov_config)),
+        ClassificationSystem("dynexec, off", own, {"early_exit": None}),
+        ClassificationSystem("dynexec, never leaves", own, {"early_exit": NEVER}),
+    ]
+    if config.calibration is not None:
+        systems.append(ClassificationSystem("dynexec, calibrated", own, {"early_exit": "calibrated"}))
+    for threshold in thresholds:
+        early_exit = EarlyExitConfig(criterion, threshold=threshold)
+        systems.append(ClassificationSystem(f"dynexec, {criterion} {threshold:g}", own, {"early_exit": early_exit}))
+    return systems

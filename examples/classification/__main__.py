@@ -1,0 +1,127 @@
+"""
+Early exit for text classification from end to end: fine-tunes an encoder with exit heads, exports it, calibrates
+thresholds and measures what they save.
+
+    python -m examples.classification --model minilm --dataset rotten_tomatoes --output OUT
+    python -m examples.classification --model mpnet --dataset banking77 --data-dir DIR --output OUT
+
+Run it from the project's root, with `pip install "optimum-dynexec[examples]"`. OUT then has the data, the model as it
+was, the fine-tuned checkpoint with its heads, the export, `results.json`, `results.md` and the figures. What is there
+is not made again.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks import classification as benchmark
+from optimum_dynexec import DynExecConfig, export_dynexec
+from optimum_dynexec.calibration import EncoderRecordingArguments, NoThresholdError, calibrate_encoder
+from optimum_dynexec.heads.encoders import EncoderTrainingArguments, train_encoder_heads
+from optimum_dynexec.heads.encoders.scores import score_line
+from optimum_dynexec.heads.encoders.shape import HeadOptions
+
+from .datasets import DATASETS, prepare
+from .figures import accuracy_against_latency, exit_histogram
+from .models import MODELS, model_directory
+
+
+# What fits a CPU with few cores: passes over the data, and the encoder's learning rate, larger for the smaller one.
+TRAINING: dict[str, tuple[float, float]] = {"minilm": (3.0, 1e-4), "mpnet": (1.0, 3e-5)}
+
+
+def main() -> None:
+    args = parse_args()
+    output: Path = args.output
+    files = prepare(args.dataset, args.data_dir, output / "data")
+    checkpoint, export = output / "checkpoint", output / "openvino"
+    if not (checkpoint / "config.json").is_file():
+        train(args, files, checkpoint)
+    if not (export / "dynexec_config.json").is_file():
+        export_dynexec(
+            checkpoint,
+            export,
+            task="text-classification",
+            heads=checkpoint / "heads",
+            weight_format=args.weight_format,
+        )
+    if DynExecConfig.from_pretrained(export).calibration is None:
+        calibrate(args, files, export)
+    results = output / "results.json"
+    benchmark.main(
+        [
+            *("--model", str(export), "--data", str(files["test"]), "--max-length", str(args.max_length)),
+            *("--precision", args.precision, "--out", str(results), "--repeats", str(args.repeats)),
+            *("--batch-sizes", *map(str, args.batch_sizes)),
+            *([] if args.max_test_samples is None else ["--max-samples", str(args.max_test_samples)]),
+        ]
+    )
+    found: dict[str, Any] = json.loads(results.read_text(encoding="utf-8"))
+    title = f"{args.model}, {args.dataset}"
+    accuracy_against_latency(found["figures"], title, output / "accuracy_latency.png")
+    exit_histogram(found["figures"], title, output / "exit_histogram.png")
+    print(f"Figures: {output / 'accuracy_latency.png'}, {output / 'exit_histogram.png'}")
+
+
+def train(args: argparse.Namespace, files: dict[str, Path], checkpoint: Path) -> None:
+    """Fine-tunes the encoder together with a head behind each of its layers but the last."""
+    epochs, learning_rate = TRAINING[args.model]
+    trained = train_encoder_heads(
+        model_directory(args.model, args.output / "base"),
+        checkpoint,
+        task="text-classification",
+        data=[files["train"]],
+        head=HeadOptions(certainty=True),
+        max_length=args.max_length,
+        max_samples=args.max_train_samples,
+        training_arguments=EncoderTrainingArguments(
+            recipe=args.recipe,
+            epochs=args.epochs if args.epochs is not None else epochs,
+            learning_rate=learning_rate,
+            trainable_layers=args.trainable_layers,
+            seed=args.seed,
+        ),
+    )
+    for head in trained.exits:
+        print(score_line(head.name, head.scores))
+    print(score_line("full model", trained.full))
+
+
+def calibrate(args: argparse.Namespace, files: dict[str, Path], export: Path) -> None:
+    """Thresholds whose loss of accuracy is bounded; if there is too little data for that, for a budget."""
+    recording = EncoderRecordingArguments(max_length=args.max_length, precision=args.precision, seed=args.seed)
+    options = {"data": [str(files["calibration"])], "recording": recording}
+    try:
+        found = calibrate_encoder(export, risk="accuracy", epsilon=args.epsilon, delta=args.delta, **options)
+    except NoThresholdError as error:
+        print(f"{error}\nThresholds for half of the arithmetic are taken instead, without a guarantee.")
+        found = calibrate_encoder(export, budget_flops=0.5, **options)
+    print(f"Guaranteed: {found.guarantee}")
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=tuple(MODELS), default="minilm")
+    parser.add_argument("--dataset", choices=tuple(DATASETS), default="rotten_tomatoes")
+    parser.add_argument("--data-dir", type=Path, help="of a data set that no package carries")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--recipe", choices=("joint", "alternating"), default="joint")
+    parser.add_argument("--epochs", type=float, help="default: 3 for minilm, 1 for mpnet")
+    parser.add_argument("--trainable-layers", type=int, help="of the last ones; default: all")
+    parser.add_argument("--max-length", type=int, default=64, help="of texts, in tokens")
+    parser.add_argument("--max-train-samples", type=int, help="to train on, drawn from all")
+    parser.add_argument("--max-test-samples", type=int, help="to measure with, drawn from all")
+    parser.add_argument("--weight-format", default="fp32", help="of the export")
+    parser.add_argument("--precision", choices=("fast", "exact"), default="fast")
+    parser.add_argument("--epsilon", type=float, default=0.02, help="accuracy that may be lost")
+    parser.add_argument("--delta", type=float, default=0.1, help="probability that it is more")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

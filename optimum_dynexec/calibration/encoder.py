@@ -1,0 +1,225 @@
+"""Calibrates a classifier in a directory."""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import openvino as ov
+from tqdm import tqdm
+
+from ..configuration import DynExecConfig
+from ..utils.model_hash import hash_model
+from .budget import calibrate_budget
+from .calibration import Calibration
+from .decoder_runner import NO_HEADS
+from .errors import CalibrationError
+from .flops import exit_costs
+from .freshness import hash_heads, save_calibration
+from .main import calibrate, check_arguments
+from .recording import exit_statistics
+from .records import ExitRecords
+from .risks import Risk
+
+
+if TYPE_CHECKING:
+    from ..heads.encoders.inputs import Inputs
+    from ..heads.encoders.samples import Columns, Samples
+    from ..runtime.encoder_exits import EncoderExits
+
+CLASSIFICATION = ("text-classification", "image-classification")
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class EncoderRecordingArguments:
+    """
+    What a classifier and its exit heads are asked about.
+
+    Args:
+        columns ([`~heads.encoders.Columns`], *optional*): where in a row things stand.
+        max_samples (`int`, *optional*): samples to use at most, drawn from all there are. Unset: all.
+        max_length (`int`, *optional*, defaults to 128): of texts, in tokens; what is longer is cut off.
+        precision (`str`, *optional*, defaults to `"fast"`): the one that the model will be used with.
+        device (`str`, *optional*, defaults to `"CPU"`): OpenVINO device.
+        seed (`int`, *optional*, defaults to 0): of what is drawn.
+
+    Raises:
+        [`~calibration.CalibrationError`]: if a value is not acceptable.
+    """
+
+    columns: "Columns | None" = None
+    max_samples: int | None = None
+    max_length: int = 128
+    precision: str = "fast"
+    device: str = "CPU"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fast", "exact"):
+            raise CalibrationError(f"`precision` must be one of ['fast', 'exact'], but it is {self.precision!r}")
+        for name in ("max_samples", "max_length"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise CalibrationError(f"`{name}` must be at least 1, but it is {value!r}")
+
+
+@dataclass(frozen=True)
+class EncoderRecords:
+    """
+    What a classifier's exits say, and what they cost.
+
+    Args:
+        records ([`~calibration.ExitRecords`]): one sample in each text.
+        costs (`np.ndarray` float64 `[exits + 1]`):
+            See [`~calibration.flops.exit_costs`], for a sample of median length.
+    """
+
+    records: ExitRecords
+    costs: np.ndarray = field(repr=False)
+
+
+def calibrate_encoder(
+    directory: str | Path,
+    *,
+    data: list[str],
+    recording: EncoderRecordingArguments | None = None,
+    risk: str | Risk = "disagreement",
+    epsilon: float = 0.05,
+    delta: float = 0.05,
+    criterion: str = "max_prob",
+    method: str = "hoeffding_bentkus",
+    candidates: str = "shared",
+    tuning_share: float = 0.3,
+    budget_flops: float | None = None,
+    progress: bool = True,
+) -> Calibration:
+    """
+    Finds thresholds for the exit heads of a classifier and writes them, with what is guaranteed of them, into its
+    `dynexec_config.json`.
+
+    Args:
+        directory (`str` or `Path`): an export with exit heads.
+        data (`list[str]`):
+            As [`~heads.encoders.read_samples`] takes it. Neither the heads nor the model must have been trained on it.
+        recording ([`EncoderRecordingArguments`], *optional*): what is asked.
+        risk, epsilon, delta, criterion, method, candidates, tuning_share: see [`~calibration.calibrate`].
+        budget_flops (`float`, *optional*):
+            Instead of a risk, the mean share of the full model's arithmetic; see
+            [`~calibration.budget.calibrate_budget`].
+        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+
+    Returns:
+        [`Calibration`]: as written.
+
+    Raises:
+        [`~calibration.NoThresholdError`]: if no threshold holds the guarantee; `dynexec_config.json` stays as it is.
+        `ValueError`: for arguments that are not acceptable, or a model without exit heads.
+    """
+    check_arguments(risk, epsilon, delta, criterion, method, candidates, tuning_share)
+    recording = recording or EncoderRecordingArguments()
+    found = record_encoder(directory, data, recording, progress=progress)
+    options: dict[str, Any] = {"criterion": criterion, "tuning_share": tuning_share, "seed": recording.seed}
+    if budget_flops is not None:
+        made = calibrate_budget(found.records, found.costs, budget_flops, **options)
+    else:
+        made = calibrate(
+            found.records, risk=risk, epsilon=epsilon, delta=delta, method=method, candidates=candidates, **options
+        )
+    shares = [made.calibration.exit_shares[layer] for layer in sorted(made.calibration.exit_shares)]
+    calibration = replace(made.calibration, mean_flops=float(np.array(shares) @ found.costs))
+    save_calibration(calibration, made.criterion.content(), directory)
+    return calibration
+
+
+def record_encoder(
+    directory: str | Path, data: list[str], args: EncoderRecordingArguments, *, progress: bool = True
+) -> EncoderRecords:
+    """
+    Asks a classifier and its exit heads about samples.
+
+    Args:
+        directory (`str` or `Path`): an export with exit heads.
+        data (`list[str]`): as [`~heads.encoders.read_samples`] takes it.
+        args ([`EncoderRecordingArguments`]): what is asked.
+        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+
+    Raises:
+        `ValueError`: if the model has no exit heads or is no classifier, or the data does not fit it.
+    """
+    from transformers import AutoConfig
+
+    from ..heads.attach import read_heads
+    from ..heads.encoders.inputs import load_inputs
+    from ..heads.encoders.samples import draw, read_samples
+    from ..heads.ir import head_config
+    from ..runtime import EXACT_OV_CONFIG
+    from ..runtime.encoder_exits import EncoderExits
+
+    directory = Path(directory)
+    config = DynExecConfig.from_pretrained(directory)
+    if config.task not in CLASSIFICATION:
+        raise CalibrationError(
+            f"{directory} was exported for the task {config.task!r}, but calibration of encoders is for"
+            f" {list(CLASSIFICATION)}"
+        )
+    hashes = hash_heads(directory, config)
+    if not hashes:
+        raise CalibrationError(NO_HEADS.format(directory))
+    samples = draw(read_samples(data, args.columns, split="validation"), args.max_samples, args.seed)
+    labels = samples.label_ids(AutoConfig.from_pretrained(directory).label2id)
+    inputs, _ = load_inputs(directory, config.task)
+    model = ov.Core().read_model(directory / "openvino_model.xml")
+    loaded = {head_config(head.model).layer: head.model for head in read_heads(directory, config).values()}
+    heads = {layer: loaded[layer] for layer in sorted(hashes)}
+    properties = EXACT_OV_CONFIG if args.precision == "exact" else {}
+    boundaries = {layer: config.hidden_state_names[layer] for layer in heads}
+    runner = EncoderExits(model, args.device, properties, boundaries, heads)
+    exits, certainty, full, shapes = _ask(runner, samples, inputs, args.max_length, progress)
+    statistics = exit_statistics(exits, [np.arange(logits.shape[1]) for logits in exits])
+    records = ExitRecords(
+        tuple(heads),
+        len(config.hidden_state_names),
+        replace(statistics, certainty=certainty),
+        full,
+        np.ones(len(samples), np.int64),
+        labels,
+        model_hash=hash_model(directory),
+        head_hashes=hashes,
+        source={"data": list(map(str, data)), "data_hash": samples.data_hash, **asdict(args)},
+    )
+    wanted = {value.get_any_name() for value in model.inputs}
+    typical = {name: [1, *shape[1:]] for name, shape in shapes.items() if name in wanted}
+    return EncoderRecords(records, exit_costs(model, boundaries, heads, typical))
+
+
+def _ask(
+    runner: "EncoderExits", samples: "Samples", inputs: "Inputs", max_length: int, progress: bool
+) -> tuple[list[np.ndarray], np.ndarray | None, np.ndarray, dict[str, tuple[int, ...]]]:
+    """
+    For each exit its logits; how certain they are, `[samples, exits]`, if all say so; the full model's answers; and
+    the shapes of a batch of samples of median length.
+    """
+    from ..heads.encoder_ir import CERTAINTY
+    from ..heads.encoders.batches import lengths_of, sorted_batches
+    from ..heads.encoders.states import with_defaults
+
+    batches = sorted_batches(lengths_of(samples.inputs), BATCH_SIZE)
+    order = np.argsort(np.concatenate(batches), kind="stable")
+    exits: list[list[np.ndarray]] = []
+    certainties, full = [], []
+    shapes: dict[str, tuple[int, ...]] = {}
+    with tqdm(total=len(samples), desc="exits", unit="sample", disable=not progress) as bar:
+        for index, indices in enumerate(batches):
+            feed = with_defaults(inputs(samples.select(indices), max_length))
+            outputs, _, said = runner(feed, [])
+            exits.append([said[layer]["logits"] for layer in sorted(said)])
+            if all(CERTAINTY in values for values in said.values()):
+                certainties.append(np.concatenate([said[layer][CERTAINTY] for layer in sorted(said)], axis=1))
+            full.append(outputs["logits"].argmax(-1))
+            if index == len(batches) // 2:
+                shapes = {name: value.shape for name, value in feed.items()}
+            bar.update(len(indices))
+    columns = [np.concatenate(parts)[order] for parts in zip(*exits, strict=True)]
+    certainty = np.concatenate(certainties)[order] if certainties else None
+    return columns, certainty, np.concatenate(full)[order].astype(np.int64), shapes

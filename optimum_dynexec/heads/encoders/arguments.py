@@ -1,0 +1,109 @@
+"""How exit heads of encoders are trained."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+RECIPES = ("frozen", "joint", "alternating")
+EXIT_WEIGHTS = ("uniform", "depth")
+# Passes over the data, peak learning rate and samples per step of each recipe.
+DEFAULTS: dict[str, tuple[float, float, int]] = {
+    "frozen": (30.0, 1e-3, 256),
+    "joint": (3.0, 5e-5, 32),
+    "alternating": (3.0, 5e-5, 32),
+}
+
+
+@dataclass(frozen=True)
+class EncoderTrainingArguments:
+    """
+    How exit heads of an encoder are trained, and with some recipes the encoder too.
+
+    Args:
+        recipe (`str`, *optional*, defaults to `"frozen"`):
+            `"frozen"`: the backbone stays as it is, and heads learn from what the full model says (DeeBERT's second
+            stage, arXiv 2004.12993; FastBERT, arXiv 2004.02178). `"joint"`: backbone and heads learn together by a
+            weighted sum of their losses (BranchyNet, arXiv 1709.01686; MSDNet, arXiv 1703.09844). `"alternating"`:
+            steps of that sum take turns with steps of the last layer's loss alone (BERxiT, doi
+            10.18653/v1/2021.eacl-main.8).
+        epochs, learning_rate, batch_size (*optional*):
+            Passes over the data, peak of a cosine schedule (AdamW) and samples per step. Unset: as the recipe has it,
+            see [`DEFAULTS`]. Of the recipes that train the backbone, the learning rate is the backbone's.
+        head_learning_rate (`float`, *optional*, defaults to 1e-3):
+            Of heads and classifier in the recipes that train the backbone.
+        label_weight (`float`, *optional*):
+            From 0 to 1: how much of a head's loss is the cross entropy with the labels; the rest is the
+            Kullback-Leibler divergence from what the full model says. Unset: 0 for `"frozen"` without labels, 0.5 with
+            them, and 1 for the other recipes.
+        temperature (`float`, *optional*, defaults to 1): of that divergence, as in Hinton et al. (arXiv 1503.02531).
+        exit_weights (`str`, *optional*, defaults to `"uniform"`):
+            Weights of the exits in the recipes `"joint"` and `"alternating"`: `"uniform"`, or `"depth"`, proportional
+            to the number of layers run (PABEE, arXiv 2006.04152).
+        trainable_layers (`int`, *optional*):
+            How many of the last layers those recipes train; the ones below and the embeddings stay as they are. Unset:
+            all.
+        warmup_ratio (`float`, *optional*, defaults to 0.06): share of the steps until the peak.
+        weight_decay (`float`, *optional*, defaults to 0.01): of AdamW.
+        dropout (`float`, *optional*, defaults to 0.1): of what a head reads, while it learns.
+        max_grad_norm (`float`, *optional*, defaults to 1): gradients are scaled down to it.
+        eval_ratio (`float`, *optional*, defaults to 0.1): share of the samples that are held out.
+        patience (`int`, *optional*, defaults to 8): epochs without a better result after which the recipe `"frozen"`
+            ends.
+        seed (`int`, *optional*, defaults to 0): of the initial weights, the held-out samples and the order.
+        device (`str`, *optional*, defaults to `"cpu"`): torch device.
+
+    Raises:
+        `ValueError`: if a value is not acceptable; the message names it and what is accepted.
+    """
+
+    recipe: str = "frozen"
+    epochs: float | None = None
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    head_learning_rate: float = 1e-3
+    label_weight: float | None = None
+    temperature: float = 1.0
+    exit_weights: str = "uniform"
+    trainable_layers: int | None = None
+    warmup_ratio: float = 0.06
+    weight_decay: float = 0.01
+    dropout: float = 0.1
+    max_grad_norm: float = 1.0
+    eval_ratio: float = 0.1
+    patience: int = 8
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        _check(self, "recipe", self.recipe in RECIPES, f"one of {list(RECIPES)}")
+        _check(self, "exit_weights", self.exit_weights in EXIT_WEIGHTS, f"one of {list(EXIT_WEIGHTS)}")
+        for name, value in zip(("epochs", "learning_rate", "batch_size"), DEFAULTS[self.recipe], strict=True):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+            _check(self, name, getattr(self, name) > 0, "positive")
+        for name in ("temperature", "head_learning_rate", "max_grad_norm"):
+            _check(self, name, getattr(self, name) > 0, "positive")
+        _check(self, "eval_ratio", 0 < self.eval_ratio < 1, "between 0 and 1")
+        _check(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
+        weight = self.label_weight
+        _check(self, "label_weight", weight is None or 0 <= weight <= 1, "from 0 to 1")
+        layers = self.trainable_layers
+        _check(self, "trainable_layers", layers is None or layers >= 1, "at least 1")
+
+    def share_of_labels(self, labels_known: bool) -> float:
+        """
+        `label_weight`, or what stands for it.
+
+        Raises:
+            `ValueError`: if labels are asked for that are not known.
+        """
+        if self.label_weight is None:
+            return 1.0 if self.recipe != "frozen" else 0.5 if labels_known else 0.0
+        if self.label_weight > 0 and not labels_known:
+            raise ValueError(f"`label_weight` is {self.label_weight:g}, but the data has no labels: name their column")
+        return self.label_weight
+
+
+def _check(arguments: Any, name: str, accepted: bool, what: str) -> None:
+    if not accepted:
+        raise ValueError(f"`{name}` must be {what}, but it is {getattr(arguments, name)!r}")

@@ -1,0 +1,149 @@
+"""The recipes `joint` and `alternating`: a transformers checkpoint and heads of it, to be exported together."""
+
+import json
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..encoder_fit import ExitShape
+from ..storage import SUFFIX, save_head
+from .finetune import FineTuner, num_hidden_layers
+from .inputs import load_inputs
+from .modules import EncoderHead
+from .request import Request, TrainedExit, TrainedExits
+
+
+# transformers' class for each task.
+MODEL_CLASSES = {
+    "text-classification": "AutoModelForSequenceClassification",
+    "image-classification": "AutoModelForImageClassification",
+}
+HEADS_FOLDER = "heads"
+
+
+def train_with_backbone(request: Request) -> TrainedExits:
+    """
+    Trains a model and its exit heads, and writes both: `output` becomes a directory as transformers writes it, and its
+    folder `heads` has the heads.
+
+    The model may be fine-tuned already; its labels are then kept. A bare encoder gets a classifier for the labels of
+    the data.
+
+    Args:
+        request ([`Request`]): what to train.
+
+    Raises:
+        `ValueError`: if there are no labels, or it is not a model that this recipe can train.
+    """
+    model, label2id = load_classifier(request.model, request.task, request.training.label_names)
+    torch.manual_seed(request.args.seed)
+    inputs, processor = load_inputs(request.model, request.task)
+    shape = ExitShape("pooled", model.config.hidden_size, "tokens", len(label2id))
+    layers = request.chosen_layers(num_hidden_layers(model))
+    has_mask = request.task == "text-classification"
+    heads = {
+        layer: EncoderHead(request.head.head_config(layer, shape, has_mask), request.args.dropout) for layer in layers
+    }
+    identity = {
+        "card": request.card,
+        "arguments": asdict(request.args),
+        "head": asdict(request.head),
+        "layers": layers,
+    }
+    tuner = FineTuner(
+        model,
+        heads,
+        inputs,
+        request.max_length,
+        request.args,
+        request.cache / f"checkpoint-{request.args.recipe}{SUFFIX}",
+        identity,
+        request.progress,
+    )
+    _check_hidden_states(tuner, request)
+    start = time.perf_counter()
+    labels, held_out_labels = request.training.label_ids(label2id), request.held_out.label_ids(label2id)
+    assert labels is not None
+    assert held_out_labels is not None
+    history = tuner.train(request.training, labels, request.held_out, held_out_labels)
+    seconds = time.perf_counter() - start
+    scores = tuner.evaluate(request.held_out, held_out_labels)
+    model.eval()
+    full = scores[max(scores)]
+
+    output = request.output
+    output.mkdir(parents=True, exist_ok=True)
+    exits = []
+    with tempfile.TemporaryDirectory(dir=output, prefix=".saving-") as staging:
+        model.save_pretrained(staging)
+        processor.save_pretrained(staging)
+        (Path(staging) / HEADS_FOLDER).mkdir()
+        for layer, head in heads.items():
+            card = request.full_card(scores[layer], full, history=history, seconds=round(seconds, 1))
+            name = f"{head.config.name}{SUFFIX}"
+            file = Path(staging) / HEADS_FOLDER / name
+            save_head(head.config, head.tensors(), file, weight_format=request.weight_format, card=json.dumps(card))
+            parameters = sum(p.numel() for p in head.parameters())
+            exits.append(TrainedExit(head.config.name, layer, output / HEADS_FOLDER / name, scores[layer], parameters))
+        (output / HEADS_FOLDER).mkdir(exist_ok=True)
+        for old in (output / HEADS_FOLDER).glob(f"*{SUFFIX}"):
+            old.unlink()
+        for path in sorted(Path(staging).rglob("*")):
+            if path.is_file():
+                path.replace(output / path.relative_to(staging))
+    tuner.checkpoint.remove()
+    return TrainedExits(exits, full, output, seconds)
+
+
+def load_classifier(model: str | Path, task: str, label_names: list[str]) -> tuple[Any, dict[str, int]]:
+    """
+    Loads a classifier, or a bare encoder with a new one.
+
+    Args:
+        model (`str` or `Path`): directory or id on the Hub of a transformers model.
+        task (`str`): one of [`MODEL_CLASSES`].
+        label_names (`list[str]`): of the data; a bare encoder is given these.
+
+    Returns:
+        `tuple`: the model, in float32, and the numbers of its labels by their names.
+    """
+    import transformers
+
+    if task not in MODEL_CLASSES:
+        raise ValueError(
+            f"the recipes that train the backbone are for the tasks {list(MODEL_CLASSES)}, not for {task!r}: use the"
+            " recipe 'frozen'"
+        )
+    if not label_names:
+        raise ValueError("training the backbone takes labels: name their column with `--label-column`")
+    config = transformers.AutoConfig.from_pretrained(model)
+    architecture = (getattr(config, "architectures", None) or [""])[0]
+    options: dict[str, Any] = {}
+    if not architecture.endswith("Classification"):
+        options = {
+            "num_labels": len(label_names),
+            "id2label": dict(enumerate(label_names)),
+            "label2id": {name: index for index, name in enumerate(label_names)},
+        }
+    loaded = getattr(transformers, MODEL_CLASSES[task]).from_pretrained(model, dtype=torch.float32, **options)
+    loaded.train()
+    return loaded, {str(name): int(index) for name, index in loaded.config.label2id.items()}
+
+
+def _check_hidden_states(tuner: FineTuner, request: Request) -> None:
+    """The recipe asks for the hidden states after each layer by their number."""
+    feed = {
+        name: torch.from_numpy(value)
+        for name, value in tuner.inputs(request.training.select([0]), request.max_length).items()
+    }
+    with torch.no_grad():
+        states = tuner.model(**feed, output_hidden_states=True).hidden_states
+    if states is None or len(states) != tuner.num_layers() + 1 or any(state.ndim != 3 for state in states):
+        raise ValueError(
+            f"{type(tuner.model).__name__} does not give a sequence of hidden states after each of its layers, which"
+            " the recipes that train the backbone need: fine-tune it by other means and use the recipe 'frozen'"
+        )
