@@ -84,6 +84,22 @@ def test_the_export_says_what_was_trained(joint, labelled_texts, tmp_path):
         found = float((said[layer]["logits"].argmax(-1).numpy() == labels).mean())
         assert found == pytest.approx(accuracy, abs=1.5 / len(samples))
 
+    # A frozen model teaches heads without any label: here it says three things about equally often.
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(read_samples([labelled_texts], COLUMNS).inputs))
+    frozen = EncoderTrainingArguments(epochs=15, batch_size=32, learning_rate=5e-3)
+    taught = train_encoder_heads(
+        tmp_path / "ov",
+        tmp_path / "taught",
+        task="text-classification",
+        data=[texts],
+        layers=[2],
+        training_arguments=frozen,
+        progress=False,
+    )
+    assert taught.full.accuracy is None
+    assert taught.exits[0].scores.agreement > 0.8
+
 
 def test_alternating_trains_heads_in_every_other_step(tiny_encoder_hf, labelled_texts, tmp_path):
     """The first step is the full model's alone: no head moves. In the second, all do."""
