@@ -87,7 +87,7 @@ def test_float32_writes_what_transformers_writes(name, mode, models, prompts, ex
         assert stats.acceptance_rate > 0.8
         assert stats.target_forwards < stats.tokens / 2
     if mode == "draft_head":
-        assert stats.acceptance_rate > 0.1  # a wrong head is at 0.01
+        assert stats.acceptance_rate > 0.05  # of 3 tokens each time; a wrong head is at 0.01
         assert stats.target_forwards < stats.tokens
     if mode == "prompt_lookup" and name == "copying":
         assert stats.mean_accepted_length > 1.5
@@ -129,7 +129,7 @@ def test_the_first_layers_draft(name, num_layers, models, prompts, expected):
     )
     assert torch.equal(tokens, expected[name])
     assert model.engine.paged_model.num_segments == 3
-    assert model.last_stats.acceptance_rate > 0.1
+    assert model.last_stats.acceptance_rate > 0.05
     assert model.last_stats.target_forwards < model.last_stats.tokens
 
 
