@@ -16,7 +16,7 @@ import torch
 
 from optimum.commands import optimum_cli
 from optimum_dynexec import DynExecConfig
-from optimum_dynexec.commands import calibrate, train_heads, train_steps
+from optimum_dynexec.commands import calibrate, train_heads_arguments, train_steps
 from optimum_dynexec.heads import train
 from optimum_dynexec.heads.continuations import ContinuationArguments
 from optimum_dynexec.heads.trainer import TrainingArguments
@@ -101,10 +101,10 @@ def test_choices_are_those_there_are():
 
     # Embeddings are not calibrated.
     assert list(calibrate.CRITERIA) == [name for name, kind in CRITERIA.items() if not kind.for_embeddings]
-    assert train_heads.RECIPES == RECIPES
+    assert train_heads_arguments.RECIPES == RECIPES
     assert set(calibrate.METHODS) == set(METHODS)
     assert set(calibrate.CANDIDATES) == set(CANDIDATES)
-    assert train_heads.KINDS == train.EXIT_KINDS
+    assert train_heads_arguments.KINDS == train.EXIT_KINDS
 
     pytest.importorskip("diffusers")
     from optimum_dynexec.diffusion.step_saver import LABEL_RULES
