@@ -85,15 +85,16 @@ class DynExecExportCommand(BaseOptimumCLICommand):
         options = {name: value for name, value in vars(self.args).items() if name not in ("json", "verbose", "func")}
         output = str(options.pop("output"))
         config = export_dynexec(options.pop("model"), output, **options)
+        attached = sorted(config.heads)
         values = {
             "output": output,
             "task": config.task,
             "num_layers": len(config.hidden_state_names),
             "exit_layers": config.exit_layers,
-            "heads": sorted(config.heads),
+            "heads": attached,
             "pageable": config.pageable,
             "pageable_reason": config.pageable_reason,
             "model_hash": config.model_hash,
         }
-        heads = f", with {', '.join(values['heads'])}" if config.heads else ""
+        heads = f", with {', '.join(attached)}" if attached else ""
         return values, [f"Exported for {config.task} to {output}{heads}"]

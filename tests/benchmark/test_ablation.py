@@ -53,7 +53,7 @@ def test_the_fastest_within_the_limit():
     found = answer(rows(*FOUR, ("int4", "off", 120.0, 0.05), ("int4", "on", 250.0, 0.05)), TEXTS, 0.01)
     assert found["system"] == "int8/on"
     assert found["sentence"] == (
-        "int8 with guesses is 2.38 × as fast as plain f32: 190.0 against 80.0 tokens/s, rise of perplexity 0.50%"
+        "int8 with guesses is 2.38 × as fast as plain f32: 190.0 against 80.0 tokens/s; rise of perplexity 0.50%"
         " (limit 1.00%)."
     )
     assert found["remarks"] == [

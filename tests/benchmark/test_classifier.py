@@ -80,7 +80,7 @@ def test_without_labels_agreement_counts(tiny_encoder, classifier_data, tmp_path
     off, on = results["workloads"][0]["systems"]
     assert off["accuracy"] is None
     assert on["loss"] == 1 - on["agreement"]
-    assert "other answers" in results["texts"]["loss"]
+    assert "unlike the baseline" in results["texts"]["loss"]
 
 
 def test_needs_a_calibration_or_options(tiny_encoder, classifier_data):
