@@ -6,6 +6,7 @@ from optimum.commands.base import BaseOptimumCLICommand, CommandInfo
 
 from .attach_heads import AttachHeadsCommand
 from .calibrate import CalibrateCommand
+from .quantize import QuantizeCommand
 from .running import STATUS, describe
 from .train_heads import TrainHeadsCommand
 from .train_steps import TrainStepsCommand
@@ -17,6 +18,7 @@ class DynExecCommand(BaseOptimumCLICommand):
         CommandInfo("train-heads", "Train heads for an exported model.", TrainHeadsCommand),
         CommandInfo("attach-heads", "Put trained heads beside an exported model.", AttachHeadsCommand),
         CommandInfo("calibrate", "Find thresholds for early exit with a guarantee.", CalibrateCommand),
+        CommandInfo("quantize", "Quantize an exported model with its heads.", QuantizeCommand),
         CommandInfo("train-steps", "Train a predictor of a diffusion pipeline's steps.", TrainStepsCommand),
     )
 
