@@ -10,6 +10,7 @@ from .quantize import QuantizeCommand
 from .running import STATUS, describe
 from .train_heads import TrainHeadsCommand
 from .train_steps import TrainStepsCommand
+from .tune import TuneCommand
 
 
 class DynExecCommand(BaseOptimumCLICommand):
@@ -20,6 +21,7 @@ class DynExecCommand(BaseOptimumCLICommand):
         CommandInfo("calibrate", "Find thresholds for early exit with a guarantee.", CalibrateCommand),
         CommandInfo("quantize", "Quantize an exported model with its heads.", QuantizeCommand),
         CommandInfo("train-steps", "Train a predictor of a diffusion pipeline's steps.", TrainStepsCommand),
+        CommandInfo("tune", "Measure which way of running a model is fastest here.", TuneCommand),
     )
 
     @staticmethod

@@ -69,10 +69,10 @@ class QuantizeCommand(BaseOptimumCLICommand):
             action="append",
             default=[],
             metavar="FILE[:COLUMN]",
-            help="What the model is shown, in place of --dataset. Of a decoder, texts: a .jsonl, .csv or .txt file, the"
-            " id of a data set on the Hub, or `self` for what the model writes by itself. Of a classifier, FILE without"
-            " a column: also a directory with a folder of images for each label, or an .npz file. Of a diffusion"
-            " pipeline, prompts. Repeatable.",
+            help="What the model is shown, in place of --dataset. Of a decoder, texts: a .jsonl, .csv or .txt file,"
+            " the id of a data set on the Hub, or `self` for what the model writes by itself. Of a classifier, FILE"
+            " without a column: also a directory with a folder of images for each label, or an .npz file. Of a"
+            " diffusion pipeline, prompts. Repeatable.",
         )
         group.add_argument(
             "--continuations",

@@ -22,8 +22,10 @@ from ..heads.ir import head_config
 from ..runtime import EXACT_OV_CONFIG
 from ..runtime.encoder_engine import PATIENCE_OF_STREAMS, EncoderEngine
 from ..runtime.encoder_exits import EncoderExits
+from ..tuning.tuning import Tuning
 from .directory import load_dynexec_config, load_heads, save_with_dynexec
 from .early_exit import encoder_exit_params
+from .tuned import TUNED, find_tuning, tuned_exit, tuned_ov_config
 
 
 PRECISIONS: dict[str, Mapping[str, str]] = {"exact": EXACT_OV_CONFIG, "fast": {}}
@@ -53,6 +55,7 @@ class DynExecEncoderMixin:
     _heads: Mapping[str, HeadModel] = MappingProxyType({})
     _other_heads: bool = False
     _calibrated: Any = None
+    tuning: Tuning | None = None
 
     # Of the class that this one goes before.
     config: Any
@@ -70,10 +73,11 @@ class DynExecEncoderMixin:
         model_id: str | Path,
         export: bool = False,
         *,
-        precision: str = "fast",
+        precision: str | None = None,
         exit_layers: list[int] | None = None,
         heads: str | Path | None = None,
         early_exit: EarlyExitConfig | str | None = None,
+        tuned: bool = True,
         **kwargs: Any,
     ) -> Any:
         """
@@ -84,8 +88,9 @@ class DynExecEncoderMixin:
                 Model on the hub or directory; with `export=False`, one that holds an OpenVINO model.
             export (`bool`, *optional*, defaults to `False`):
                 Convert a transformers model.
-            precision (`str`, *optional*, defaults to `"fast"`):
+            precision (`str`, *optional*):
                 `"fast"` computes as OpenVINO does by default (bfloat16 where the device has it), `"exact"` in float32.
+                Unset: as the model was tuned, or `"fast"`.
             exit_layers (`list[int]`, *optional*):
                 Layers after which samples may leave. Unset: those of `dynexec_config.json` and of the exit heads in
                 `heads`. Exit heads at other layers are not used.
@@ -94,14 +99,18 @@ class DynExecEncoderMixin:
                 directory with some. Saving the model saves them too.
             early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*):
                 When samples leave in calls that do not say. `"calibrated"`: by the thresholds in
-                `dynexec_config.json`.
+                `dynexec_config.json`. `"tuned"`: as `optimum-cli dynexec tune` has found to be fastest within its
+                limit, which may be not to leave at all.
+            tuned (`bool`, *optional*, defaults to `True`):
+                Start from the precision and threads that the model was tuned to on this machine, if it was. What the
+                caller says comes first.
             kwargs:
                 Everything that `from_pretrained` of the `OVModelFor…` class takes.
 
         Raises:
             `ValueError`: for a `precision` or an exit layer that does not exist, or heads that do not fit the model.
         """
-        if precision not in PRECISIONS:
+        if precision is not None and precision not in PRECISIONS:
             raise ValueError(f"`precision` must be one of {sorted(PRECISIONS)}, got {precision!r}")
         return super().from_pretrained(  # type: ignore[misc]
             model_id,
@@ -110,12 +119,14 @@ class DynExecEncoderMixin:
             exit_layers=exit_layers,
             heads=heads,
             early_exit=early_exit,
+            tuned=tuned,
             **kwargs,
         )
 
     @classmethod
     def _from_pretrained(cls, model_id: str | Path, config: PretrainedConfig, **kwargs: Any) -> Any:
-        precision = PRECISIONS[kwargs.pop("precision", "fast")]
+        asked, tuned = kwargs.pop("precision", None), kwargs.pop("tuned", True)
+        precision = PRECISIONS[asked or "fast"]
         exit_layers, heads = kwargs.pop("exit_layers", None), kwargs.pop("heads", None)
         early_exit = kwargs.pop("early_exit", None)
         given = kwargs.pop("ov_config", None) or {}
@@ -123,19 +134,29 @@ class DynExecEncoderMixin:
         if clash:
             raise ValueError(f"`precision='exact'` sets {clash}; leave them out of `ov_config` or use 'fast'")
         compile_only, compile_now = kwargs.get("compile_only", False), kwargs.pop("compile", True)
-        plain_now = compile_now and (early_exit is None or compile_only)
+        # What is not compiled by itself is compiled below, once it is known how.
+        plain_now = compile_now and compile_only
         model = super()._from_pretrained(  # type: ignore[misc]
             model_id, config, ov_config={**given, **precision}, compile=plain_now, **kwargs
         )
         if not isinstance(model, cls):
             # optimum-intel has classes of its own for some architectures that are no plain encoders.
+            if compile_now and not compile_only:
+                model.compile()
             return model
         if not compile_only:
             model._load_dynamic(exit_layers, heads)
+            model.tuning = find_tuning(model.dynexec_config, model._device, not model._other_heads, tuned)
+            model.ov_config = tuned_ov_config(model.tuning, model.ov_config)
+            if model.tuning is not None and asked is None:
+                # What the caller asks of OpenVINO comes before what a precision would.
+                model.ov_config = {**PRECISIONS[model.tuning.precision], **model.ov_config}
         model.early_exit = early_exit
-        if early_exit is not None:
-            model._params(early_exit)
-            if compile_now:
+        params = model._params(early_exit)
+        if compile_now and not compile_only:
+            if params is None:
+                model.compile()
+            else:
                 model.engine  # noqa: B018
         return model
 
@@ -235,7 +256,12 @@ class DynExecEncoderMixin:
 
     # ---- calls -------------------------------------------------------------------------------------------------
 
-    def _params(self, early_exit: EarlyExitConfig | str) -> Any:
+    def _params(self, early_exit: EarlyExitConfig | str | None) -> Any:
+        """What the engine is asked to do; `None` where the plain model runs."""
+        if early_exit == TUNED:
+            early_exit = tuned_exit(self.tuning)
+        if early_exit is None:
+            return None
         if not self.exit_layers:
             raise ValueError(self._why_no_exits())
         labels = getattr(self.config, "num_labels", 2)
@@ -275,7 +301,7 @@ class DynExecEncoderMixin:
             plain (`Callable`): runs the plain model on the same.
         """
         early_exit = self.early_exit if early_exit == AS_LOADED else early_exit
-        params = None if early_exit is None else self._params(early_exit)
+        params = self._params(early_exit)
         main = next(iter(inputs.values()))
         as_numpy = isinstance(main, np.ndarray)
         if len(main) == 0:
@@ -361,11 +387,11 @@ class DynExecEncoderMixin:
             `ValueError`: if there is no early exit to do, or a sample has not the shape that the model takes.
         """
         early_exit = self.early_exit if early_exit == AS_LOADED else early_exit
-        if early_exit is None:
+        params = self._params(early_exit)
+        if params is None:
             raise ValueError("`stream` is for early exit: give `early_exit`, here or when the model is loaded")
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, got {batch_size}")
-        params = self._params(early_exit)
         engine = self.engine
         run = engine.start(params)
         max_waiting = PATIENCE_OF_STREAMS * batch_size if max_waiting is None else max_waiting

@@ -85,7 +85,7 @@ def _texts(model: Any, directory: Path, task: str, data: CalibrationData) -> "nn
 
     def inputs(tokens: list[int]) -> dict[str, np.ndarray]:
         ids = np.array([tokens], np.int64)
-        feed = {
+        feed: dict[str, np.ndarray] = {
             "input_ids": ids,
             "attention_mask": np.ones_like(ids),
             "position_ids": np.arange(ids.shape[1], dtype=np.int64)[None],
