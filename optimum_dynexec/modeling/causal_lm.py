@@ -110,9 +110,9 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 Convert a transformers model.
             precision (`str`, *optional*):
                 `"fast"` computes as OpenVINO does by default (bfloat16 and a compressed KV cache where the device has
-                them), and is the default if the model was not tuned: the last bits of a logit then depend on how many tokens share a forward pass, and near ties may
+                them): the last bits of a logit then depend on how many tokens share a forward pass, and near ties may
                 be decided differently with speculation than without. `"exact"` computes in float32: greedy output
-                with speculation equals plain decoding token for token.
+                with speculation equals plain decoding token for token. Unset: as the model was tuned, or `"fast"`.
             exit_layers (`list[int]`, *optional*):
                 Layers after which the model is cut into segments. Unset: those of `dynexec_config.json` and of the
                 exit heads in `heads`; with a draft head, only when a call asks for an exit, which then takes as long

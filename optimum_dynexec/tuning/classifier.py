@@ -51,7 +51,7 @@ def tune_classifier(
         `ValueError`: if they cannot be read.
     """
     started = time.monotonic()
-    bench = _Bench(directory, data, args)
+    bench = Bench(directory, data, args)
     chosen_on, checked_on = bench.chunks[::2], bench.chunks[1::2]
     load = {"precision": args.precisions[0], "threads": None}
     sizes = BATCH_SIZES[args.objective]
@@ -152,7 +152,7 @@ def _written(exit_: EarlyExitConfig | str | None) -> Any:
     return {name: value for name, value in asdict(exit_).items() if name in ("criterion", "threshold")}
 
 
-class _Bench:
+class Bench:
     """The model, loaded in several ways, and the samples that it is asked about."""
 
     def __init__(self, directory: Path, data: Sequence[str | Path], args: TuningArguments):

@@ -37,8 +37,8 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
         `ValueError`: if prompts cannot be read.
     """
     started = time.monotonic()
-    items = _prompts(directory, data, args)
-    models = _Models(directory, args)
+    items = read_prompts(directory, data, args)
+    models = Models(directory, args)
     first = args.precisions[0]
     default = {"precision": first, "threads": None, "cut": False}
     model = models(default)
@@ -127,7 +127,7 @@ def proposers(model: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
-class _Models:
+class Models:
     """Loaded models by how they are loaded, each once."""
 
     def __init__(self, directory: Path, args: TuningArguments):
@@ -177,7 +177,7 @@ class _Models:
         return time.perf_counter() - start, max(model.last_stats.tokens, 1), 0.0
 
 
-def _prompts(directory: Path, data: Sequence[str | Path], args: TuningArguments) -> list[list[list[int]]]:
+def read_prompts(directory: Path, data: Sequence[str | Path], args: TuningArguments) -> list[list[list[int]]]:
     """Batches of prompts in random order, of one for latency."""
     import random
 
@@ -189,7 +189,7 @@ def _prompts(directory: Path, data: Sequence[str | Path], args: TuningArguments)
     random.Random(args.seed).shuffle(texts)
     size = args.batch_size if args.objective == "throughput" else 1
     texts = texts[: args.max_samples * size]
-    prompts = chat_prompts(texts, AutoTokenizer.from_pretrained(directory))
+    prompts = chatread_prompts(texts, AutoTokenizer.from_pretrained(directory))
     prompts = [prompt for prompt in prompts if prompt]
     if not prompts:
         raise TuningError(f"{[str(source) for source in data]} give no prompt")

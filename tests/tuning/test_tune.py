@@ -178,7 +178,7 @@ def test_a_choice_that_does_not_hold_is_taken_back(tiny_encoder, texts, tmp_path
     """The loss is checked on samples that nothing was chosen by: there, the winner is made to lose all."""
     from optimum_dynexec.tuning import classifier
 
-    monkeypatch.setattr(classifier._Bench, "loss", lambda self, trial, chunks: 1.0)
+    monkeypatch.setattr(classifier.Bench, "loss", lambda self, trial, chunks: 1.0)
     directory = shutil.copytree(tiny_encoder("bert"), tmp_path / "model")
     arguments = replace(QUICK, max_samples=2, max_loss=0.99)
     found = tune(directory, data=[texts], arguments=arguments, progress=False)
