@@ -7,6 +7,7 @@ from optimum.commands.base import BaseOptimumCLICommand, CommandInfo
 from .attach_heads import AttachHeadsCommand
 from .benchmark import BenchmarkCommand
 from .calibrate import CalibrateCommand
+from .optimize import OptimizeCommand
 from .quantize import QuantizeCommand
 from .report import ReportCommand
 from .running import STATUS, describe
@@ -18,6 +19,7 @@ from .tune import TuneCommand
 class DynExecCommand(BaseOptimumCLICommand):
     COMMAND = CommandInfo(name="dynexec", help="Train, calibrate and measure what dynamic execution needs.")
     SUBCOMMANDS = (
+        CommandInfo("optimize", "Make a model fast within a limit of quality: all of it.", OptimizeCommand),
         CommandInfo("train-heads", "Train heads for an exported model.", TrainHeadsCommand),
         CommandInfo("attach-heads", "Put trained heads beside an exported model.", AttachHeadsCommand),
         CommandInfo("calibrate", "Find thresholds for early exit with a guarantee.", CalibrateCommand),

@@ -10,18 +10,11 @@ from optimum.commands.export.openvino import parse_args_openvino
 
 from ..exporters.optimum_intel import DENIED_OPTIONS
 from .head_formats import add_head_formats
+from .numbers import parse_layers
 
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-
-
-def parse_layers(text: str) -> list[int]:
-    """Reads `9,19`."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of layers such as 9,19") from None
 
 
 class DynExecExportCommand(BaseOptimumCLICommand):

@@ -10,7 +10,7 @@ from typing import Any
 from optimum.commands.base import BaseOptimumCLICommand
 
 from .columns import add_column_arguments, read_columns
-from .export import parse_layers
+from .numbers import parse_layers
 from .running import Outcome, add_common_arguments, describe, run_command
 
 

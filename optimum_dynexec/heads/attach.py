@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ class HeadModel:
     model: ov.Model
     trained_on: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def config(self) -> HeadConfig:
+        """What the model says of itself, read once."""
+        return head_config(self.model)
 
 
 def attach_heads(
@@ -155,8 +161,13 @@ def _build(
 
 def layers_of(heads: Mapping[str, HeadModel]) -> list[int]:
     """Layers that some of `heads` are exit heads for."""
-    layers = [head_config(head.model).layer for head in heads.values()]
-    return [layer for layer in layers if layer is not None]
+    return list(exit_heads(heads))
+
+
+def exit_heads(heads: Mapping[str, HeadModel]) -> dict[int, ov.Model]:
+    """The models of those of `heads` that are exit heads, by their layer, ascending."""
+    found = {head.config.layer: head.model for head in heads.values()}
+    return {layer: found[layer] for layer in sorted(layer for layer in found if layer is not None)}
 
 
 def write_heads(
@@ -175,7 +186,7 @@ def write_heads(
     """
     entries = {}
     for name, head in heads.items():
-        shape = head_config(head.model)
+        shape = head.config
         file = Path(directory) / f"openvino_{name}.xml"
         ov.save_model(head.model, file, compress_to_fp16=False)
         entries[name] = AttachedHead(
@@ -212,11 +223,10 @@ def read_heads(directory: str | Path, config: DynExecConfig) -> dict[str, HeadMo
             raise ValueError(f"the head {path} or its .bin file is missing: {again}")
         if hash_model(directory, path.stem) != entry.hash:
             raise ValueError(f"the head {path} or its .bin file is not the one that was attached: {again}")
-        model = ov.Core().read_model(path)
-        shape = head_config(model)
-        if (shape.kind, shape.layer) != (entry.kind, entry.layer):
-            raise ValueError(f"the head {path} is called {name!r}, but it is of kind {shape.kind!r}: {again}")
-        heads[name] = HeadModel(model, entry.trained_on, dict(entry.metrics))
+        head = HeadModel(ov.Core().read_model(path), entry.trained_on, dict(entry.metrics))
+        if (head.config.kind, head.config.layer) != (entry.kind, entry.layer):
+            raise ValueError(f"the head {path} is called {name!r}, but it is of kind {head.config.kind!r}: {again}")
+        heads[name] = head
     return heads
 
 

@@ -19,29 +19,27 @@ from transformers.generation.logits_process import LogitsProcessorList
 from transformers.generation.stopping_criteria import StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
-from ..calibration.errors import StaleCalibrationError
 from ..configuration import DynExecConfig
 from ..early_exit.config import EarlyExitConfig
 from ..exporters.boundaries import find_layer_boundaries
 from ..exporters.errors import NotPageableError
-from ..heads.attach import HeadModel
-from ..heads.ir import head_config
-from ..runtime import EXACT_OV_CONFIG, Engine
+from ..heads.attach import HeadModel, exit_heads
+from ..precision import check_precision, with_precision
+from ..runtime import Engine
 from ..runtime.paged import prepare
 from ..speculative.config import SpeculationConfig
 from ..speculative.stats import GenerationStats
 from ..tuning.tuning import Tuning
 from .directory import load_dynexec_config, load_heads, save_with_dynexec
-from .early_exit import early_exit_params
+from .early_exit import CalibratedOnce, early_exit_params
 from .generation import GenerationJob
 from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
 from .tokenizers import check_same_tokenizer
-from .tuned import find_tuning, tuned_ov_config
+from .tuned import start_from_tuning
 
 
 logger = logging.getLogger(__name__)
 
-PRECISIONS: dict[str, Mapping[str, str]] = {"exact": EXACT_OV_CONFIG, "fast": {}}
 # transformers' arguments that say how to speculate.
 SPECULATION_ARGUMENTS = (
     "prompt_lookup_num_tokens",
@@ -68,7 +66,7 @@ class DynExecGenerateOutput(GenerateDecoderOnlyOutput):
     dynexec: GenerationStats | None = None
 
 
-class DynExecModelForCausalLM(OVModelForCausalLM):
+class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
     """
     Drop-in for `OVModelForCausalLM`. `generate` runs on an engine that speculates without changing the output;
     `forward` and what the engine does not cover (beam search, say) run on the plain model, as in optimum-intel.
@@ -82,9 +80,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     _not_pageable: str | None = None
     _max_cache_tokens: int | None = None
     _heads: Mapping[str, HeadModel] = MappingProxyType({})
-    _other_heads: bool = False
     _cut: bool = True
-    _calibrated: tuple[Engine, Any] | None = None
     tuning: Tuning | None = None
 
     @classmethod
@@ -131,8 +127,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         Raises:
             `ValueError`: for a `precision` or an exit layer that does not exist, or heads that do not fit the model.
         """
-        if precision is not None and precision not in PRECISIONS:
-            raise ValueError(f"`precision` must be one of {sorted(PRECISIONS)}, got {precision!r}")
+        if precision is not None:
+            check_precision(precision)
         if max_cache_tokens is not None and max_cache_tokens < 1:
             raise ValueError(f"`max_cache_tokens` must be at least 1, got {max_cache_tokens}")
         return super().from_pretrained(
@@ -149,17 +145,13 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     @classmethod
     def _from_pretrained(cls, model_id: str | Path, config: PretrainedConfig, **kwargs: Any):
         asked, tuned = kwargs.pop("precision", None), kwargs.pop("tuned", True)
-        precision = PRECISIONS[asked or "fast"]
+        ov_config = with_precision(asked or "fast", kwargs.pop("ov_config", None))
         exit_layers, heads = kwargs.pop("exit_layers", None), kwargs.pop("heads", None)
         max_cache_tokens = kwargs.pop("max_cache_tokens", None)
-        given = kwargs.pop("ov_config", None) or {}
-        clash = sorted(key for key in precision if key in given and str(given[key]) != precision[key])
-        if clash:
-            raise ValueError(f"`precision='exact'` sets {clash}; leave them out of `ov_config` or use 'fast'")
         compile_only = kwargs.get("compile_only", False)
         compile_now = kwargs.pop("compile", True)
         model = super()._from_pretrained(
-            model_id, config, ov_config={**given, **precision}, compile=compile_only and compile_now, **kwargs
+            model_id, config, ov_config=ov_config, compile=compile_only and compile_now, **kwargs
         )
         if not isinstance(model, cls):
             # optimum-intel hard-codes the class of some families. Ours goes on top of it.
@@ -169,13 +161,10 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             model._load_heads(heads, exit_layers is None)
             # Segments cost a few percent of every pass. Beside a draft head, exits are not what drafts best: the model
             # is then cut when a call asks for an exit.
-            drafts = any(head_config(head.model).kind == "draft" for head in model._heads.values())
+            drafts = any(head.config.kind == "draft" for head in model._heads.values())
             model._cut = exit_layers is not None or not drafts
-            model.tuning = find_tuning(model.dynexec_config, model._device, not model._other_heads, tuned)
-            model.ov_config = tuned_ov_config(model.tuning, model.ov_config)
-            if model.tuning is not None and asked is None:
-                # What the caller asks of OpenVINO comes before what a precision would.
-                model.ov_config = {**PRECISIONS[model.tuning.precision], **model.ov_config}
+            if tuned:
+                start_from_tuning(model, asked)
         model._max_cache_tokens = max_cache_tokens
         if compile_now and not compile_only:
             model.compile()
@@ -229,7 +218,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     def _cut_for_exits(self) -> None:
         """Makes the engine anew if the exits are there, but not in it. It stays so."""
         with self._lock:
-            if self._cut or not any(head_config(head.model).layer is not None for head in self._heads.values()):
+            if self._cut or not exit_heads(self._heads):
                 return
             logger.info("The model is compiled anew, cut after its exit layers.")
             self._cut, self._engine = True, None
@@ -242,7 +231,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     def _usable_heads(self) -> list[ov.Model]:
         """The draft head, and the exit heads at layers that the model is cut after."""
         layers = [None, *self._exit_layers()] if self.dynexec_config is not None else []
-        return [head.model for head in self._heads.values() if head_config(head.model).layer in layers]
+        return [head.model for head in self._heads.values() if head.config.layer in layers]
 
     def compile(self) -> None:
         """Compiles the engine. The plain model under `forward` is compiled when it is first called."""
@@ -415,20 +404,14 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             )
 
     def _early_exit_params(self, early_exit: EarlyExitConfig | str) -> Any:
-        assert self.engine is not None
-        if early_exit != "calibrated":
-            copies = isinstance(early_exit, EarlyExitConfig) and early_exit.kv == "copy"
-            if copies and self.engine.exit_heads and self.dynexec_config is not None:
-                self.engine.add_copiers(list(self.dynexec_config.hidden_state_names.values()))
-            return early_exit_params(early_exit, self.engine, self.model_save_dir)
-        # Once: the whole model is read to see that it is the one that was calibrated.
-        if self._calibrated is None or self._calibrated[0] is not self.engine:
-            if self._other_heads:
-                raise StaleCalibrationError(
-                    "the model was loaded with other heads than those in its directory, which were calibrated"
-                )
-            self._calibrated = self.engine, early_exit_params(early_exit, self.engine, self.model_save_dir)
-        return self._calibrated[1]
+        engine = self.engine
+        assert engine is not None
+        copies = isinstance(early_exit, EarlyExitConfig) and early_exit.kv == "copy"
+        if copies and engine.exit_heads and self.dynexec_config is not None:
+            engine.add_copiers(list(self.dynexec_config.hidden_state_names.values()))
+        return self._once_if_calibrated(
+            early_exit, lambda: early_exit_params(early_exit, engine, self.model_save_dir), engine
+        )
 
     def _given(self, name: str, kwargs: Mapping[str, Any], generation_config: GenerationConfig | None) -> Any:
         """An argument as the user set it, without transformers' defaults."""

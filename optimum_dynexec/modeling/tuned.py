@@ -3,8 +3,8 @@
 import logging
 from typing import Any
 
-from ..configuration import DynExecConfig
 from ..early_exit.config import EarlyExitConfig
+from ..precision import PRECISIONS
 from ..tuning.errors import TuningError
 from ..tuning.tuning import Tuning, why_stale
 
@@ -15,29 +15,26 @@ logger = logging.getLogger(__name__)
 TUNED = "tuned"
 
 
-def find_tuning(config: DynExecConfig | None, device: str, own_heads: bool, wanted: bool = True) -> Tuning | None:
+def start_from_tuning(model: Any, precision: str | None) -> None:
     """
-    The tuning of a model that is loaded, if it is one of this model on this machine. A stale one is warned of.
+    Gives a model that is loaded, and not compiled yet, its `tuning`, if it is one of this model on this machine, and
+    the precision and OpenVINO properties of it that the caller has not given. Of a stale one, a warning says so.
 
     Args:
-        config ([`DynExecConfig`], *optional*): of the model.
-        device (`str`): that it is loaded on.
-        own_heads (`bool`): whether its heads are those of its directory.
-        wanted (`bool`, *optional*, defaults to `True`): whether the caller wants it.
+        model ([`~modeling.DynExecModelForCausalLM`] or one of an encoder): with its configuration and heads.
+        precision (`str`, *optional*): that the caller has given.
     """
-    if not wanted or config is None or config.tuning is None:
-        return None
+    config = model.dynexec_config
+    if config is None or config.tuning is None:
+        return
     tuning = Tuning.from_dict(config.tuning)
-    reason = why_stale(tuning, config, device) if own_heads else "the model was loaded with other heads"
-    if reason is None:
-        return tuning
-    logger.warning("The tuning of the model is not used: %s. Tune it again with `optimum-cli dynexec tune`.", reason)
-    return None
-
-
-def tuned_ov_config(tuning: Tuning | None, given: dict[str, str]) -> dict[str, str]:
-    """OpenVINO properties: those of the caller before those that were tuned."""
-    return dict(given) if tuning is None else {**tuning.ov_config, **given}
+    reason = "it was loaded with other heads" if model._other_heads else why_stale(tuning, config, model._device)
+    if reason is not None:
+        logger.warning("The model is not run as tuned: %s. Tune it with `optimum-cli dynexec tune`.", reason)
+        return
+    model.tuning = tuning
+    exactness = {} if precision is not None else PRECISIONS[tuning.precision]
+    model.ov_config = {**exactness, **tuning.ov_config, **model.ov_config}
 
 
 def tuned_exit(tuning: Tuning | None) -> EarlyExitConfig | str | None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from ..configuration import DynExecConfig
 from ..heads.attach import read_heads, write_heads
-from ..heads.ir import head_config
 from ..heads.weight_formats import check_weight_format, with_weight_format
 
 
@@ -37,7 +36,7 @@ def carry_heads(
     check_formats(earlier, head_weight_format, draft_weight_format)
     heads = read_heads(source, earlier)
     for name, head in heads.items():
-        drafts = head_config(head.model).layer is None
+        drafts = head.config.layer is None
         wanted = (draft_weight_format or head_weight_format) if drafts else head_weight_format
         if wanted is not None:
             heads[name] = replace(head, model=with_weight_format(head.model, wanted))

@@ -104,13 +104,11 @@ def proposers(model: Any) -> dict[str, dict[str, Any]]:
     Args:
         model ([`~modeling.DynExecModelForCausalLM`]): with its heads.
     """
-    from ..heads.ir import head_config
-
     found: dict[str, dict[str, Any]] = {OFF: {"speculation": OFF}, AUTO: {"speculation": AUTO}}
     found["prompt_lookup"] = {"speculation": "prompt_lookup", "num_assistant_tokens_schedule": "auto"}
     for length in LOOKUP_LENGTHS:
         found[f"prompt_lookup {length}"] = {"prompt_lookup_num_tokens": length}
-    layers = [head_config(head.model).layer for head in model._heads.values()]
+    layers = [head.config.layer for head in model._heads.values()]
     if None in layers:
         found["draft_head"] = {"speculation": "draft_head"}
         for length in DRAFT_LENGTHS:
@@ -189,7 +187,7 @@ def read_prompts(directory: Path, data: Sequence[str | Path], args: TuningArgume
     random.Random(args.seed).shuffle(texts)
     size = args.batch_size if args.objective == "throughput" else 1
     texts = texts[: args.max_samples * size]
-    prompts = chatread_prompts(texts, AutoTokenizer.from_pretrained(directory))
+    prompts = chat_prompts(texts, AutoTokenizer.from_pretrained(directory))
     prompts = [prompt for prompt in prompts if prompt]
     if not prompts:
         raise TuningError(f"{[str(source) for source in data]} give no prompt")

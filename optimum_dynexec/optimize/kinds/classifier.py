@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import openvino as ov
@@ -20,7 +20,7 @@ class Classifier(Kind):
 
     name = "classifier"
     loss_name = "accuracy lost, or share of other answers"
-    formats = {
+    formats: ClassVar[Mapping[str, dict[str, Any]]] = {
         "int8-weights": {"bits": 8, "dtype": "int8", "weight_only": True},
         "int8": {"bits": 8, "dtype": "int8", "smooth_quant_alpha": 0.95},
     }
@@ -82,9 +82,9 @@ class Classifier(Kind):
         }
 
     def _said(self, directory: Path, samples: Any, args: OptimizeArguments) -> np.ndarray:
+        from ...precision import EXACT_OV_CONFIG
         from ...quantization.accuracy import said
         from ...quantization.data import encoder_inputs
-        from ...runtime import EXACT_OV_CONFIG
 
         model = ov.Core().read_model(directory / "openvino_model.xml")
         task = DynExecConfig.from_pretrained(directory).task

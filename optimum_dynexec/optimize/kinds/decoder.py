@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import openvino as ov
@@ -29,7 +29,7 @@ class Decoder(Kind):
 
     name = "decoder"
     loss_name = "disagreement"
-    formats = {
+    formats: ClassVar[Mapping[str, dict[str, Any]]] = {
         "int8": {"bits": 8, "dtype": "int8"},
         "int4": {**INT4, "ratio": 1.0},
         "int4-mixed": {**INT4, "ratio": 0.6},
@@ -135,7 +135,7 @@ def predictions(directory: Path, texts: Sequence[Any]) -> list[np.ndarray]:
     Returns:
         `list[np.ndarray]`: int64 `[tokens of the answer]` for each.
     """
-    from ...runtime import EXACT_OV_CONFIG
+    from ...precision import EXACT_OV_CONFIG
 
     compiled = ov.Core().compile_model(directory / "openvino_model.xml", "CPU", EXACT_OV_CONFIG)
     request, names = compiled.create_infer_request(), {n for value in compiled.inputs for n in value.get_names()}
