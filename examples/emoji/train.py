@@ -51,7 +51,9 @@ def train(
         decay (`float`): of the parameters' moving average.
         checkpointed (`Callable`): called with averaged parameters in the module.
     """
-    optimizer = torch.optim.AdamW(module.parameters(), lr=learning_rate, weight_decay=1e-4, betas=(0.9, 0.99), fused=True)
+    optimizer = torch.optim.AdamW(
+        module.parameters(), lr=learning_rate, weight_decay=1e-4, betas=(0.9, 0.99), fused=True
+    )
     ema = {n: p.detach().clone() for n, p in module.named_parameters()}
     path = args.work / f"{name}.safetensors"
     done = load_state(path, module, optimizer, ema)
