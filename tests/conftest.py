@@ -17,16 +17,11 @@ from typing import Any
 import pytest
 
 
-EXACT_OV_CONFIG = {
-    "INFERENCE_PRECISION_HINT": "f32",
-    "KV_CACHE_PRECISION": "f32",
-    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
-}
-
-
 @pytest.fixture(scope="session")
 def exact_ov_config() -> dict[str, str]:
     """Compilation properties with which logits depend on the tokens alone."""
+    from optimum_dynexec.precision import EXACT_OV_CONFIG
+
     return dict(EXACT_OV_CONFIG)
 
 

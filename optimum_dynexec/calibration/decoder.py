@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..configuration import DynExecConfig
+from ..precision import PRECISIONS
 from ..utils.model_hash import hash_model
+from .arguments import check_fields
 from .calibration import Calibration
 from .decoder_runner import NO_HEADS, DecoderRunner
 from .errors import CalibrationError
@@ -50,13 +52,11 @@ class RecordingArguments:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, accepted in (("continuations", ["own", "text"]), ("precision", ["fast", "exact"])):
-            if getattr(self, name) not in accepted:
-                raise CalibrationError(f"`{name}` must be one of {accepted}, but it is {getattr(self, name)!r}")
-        for name, least in (("max_samples", 1), ("max_new_tokens", 2)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise CalibrationError(f"`{name}` must be at least {least}, but it is {value!r}")
+        check_fields(
+            self,
+            choices={"continuations": ("own", "text"), "precision": PRECISIONS},
+            least={"max_samples": 1, "max_new_tokens": 2},
+        )
 
 
 def calibrate_decoder(
@@ -135,8 +135,6 @@ def record_decoder(
     Raises:
         `ValueError`: if the model has no exit heads, or the data no text that is long enough.
     """
-    from ..modeling.causal_lm import PRECISIONS
-
     directory = Path(directory)
     heads = hash_heads(directory, DynExecConfig.from_pretrained(directory))
     if not heads:

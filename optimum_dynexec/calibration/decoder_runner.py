@@ -8,9 +8,9 @@ import openvino as ov
 import openvino.opset13 as ops
 
 from ..configuration import DynExecConfig
-from ..heads.attach import read_heads
+from ..heads.attach import exit_heads, read_heads
 from ..heads.backbone_graph import unembedding_product
-from ..heads.ir import HIDDEN_STATES, TOKEN_IDS, head_config
+from ..heads.ir import HIDDEN_STATES, TOKEN_IDS
 from ..runtime.heads import default_ov_config
 from .errors import CalibrationError
 from .recording import ExitLogits
@@ -46,8 +46,7 @@ class DecoderRunner:
         head_ov_config: Mapping[str, str] | None = None,
     ):
         config = DynExecConfig.from_pretrained(directory)
-        found = {head_config(head.model).layer: head.model for head in read_heads(directory, config).values()}
-        heads = {layer: found[layer] for layer in sorted(layer for layer in found if layer is not None)}
+        heads = exit_heads(read_heads(directory, config))
         if not heads:
             raise CalibrationError(NO_HEADS.format(directory))
         self.layers: tuple[int, ...] = tuple(heads)

@@ -9,7 +9,9 @@ import openvino as ov
 from tqdm import tqdm
 
 from ..configuration import DynExecConfig
+from ..precision import PRECISIONS
 from ..utils.model_hash import hash_model
+from .arguments import check_fields
 from .budget import calibrate_budget
 from .calibration import Calibration
 from .decoder_runner import NO_HEADS
@@ -56,12 +58,7 @@ class EncoderRecordingArguments:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.precision not in ("fast", "exact"):
-            raise CalibrationError(f"`precision` must be one of ['fast', 'exact'], but it is {self.precision!r}")
-        for name in ("max_samples", "max_length"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise CalibrationError(f"`{name}` must be at least 1, but it is {value!r}")
+        check_fields(self, choices={"precision": PRECISIONS}, least={"max_samples": 1, "max_length": 1})
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,6 @@ def record_encoder(
 
     from ..heads.encoders.inputs import load_inputs
     from ..heads.encoders.samples import draw, read_samples
-    from ..runtime import EXACT_OV_CONFIG
     from ..runtime.encoder_exits import EncoderExits
 
     directory = Path(directory)
@@ -160,9 +156,8 @@ def record_encoder(
     samples = draw(read_samples(data, args.columns, split="validation"), args.max_samples, args.seed)
     labels = samples.label_ids(AutoConfig.from_pretrained(directory).label2id)
     inputs, _ = load_inputs(directory, config.task)
-    properties = EXACT_OV_CONFIG if args.precision == "exact" else {}
     boundaries = {layer: config.hidden_state_names[layer] for layer in heads}
-    runner = EncoderExits(model, args.device, properties, boundaries, heads)
+    runner = EncoderExits(model, args.device, PRECISIONS[args.precision], boundaries, heads)
     exits, certainty, full, shapes = _ask(runner, samples, inputs, args.max_length, progress)
     statistics = exit_statistics(exits, [np.arange(logits.shape[1]) for logits in exits])
     records = ExitRecords(
@@ -194,8 +189,7 @@ def load_exits(directory: Path) -> tuple[ov.Model, DynExecConfig, dict[int, ov.M
     Raises:
         [`~calibration.CalibrationError`]: if it is no classifier, or has no exit heads.
     """
-    from ..heads.attach import read_heads
-    from ..heads.ir import head_config
+    from ..heads.attach import exit_heads, read_heads
 
     config = DynExecConfig.from_pretrained(directory)
     if config.task not in CLASSIFICATION:
@@ -203,12 +197,10 @@ def load_exits(directory: Path) -> tuple[ov.Model, DynExecConfig, dict[int, ov.M
             f"{directory} was exported for the task {config.task!r}, but calibration of encoders is for"
             f" {list(CLASSIFICATION)}"
         )
-    hashes = hash_heads(directory, config)
-    if not hashes:
+    heads = exit_heads(read_heads(directory, config))
+    if not heads:
         raise CalibrationError(NO_HEADS.format(directory))
-    model = ov.Core().read_model(directory / "openvino_model.xml")
-    loaded = {head_config(head.model).layer: head.model for head in read_heads(directory, config).values()}
-    return model, config, {layer: loaded[layer] for layer in sorted(hashes)}
+    return ov.Core().read_model(directory / "openvino_model.xml"), config, heads
 
 
 def _ask(

@@ -8,6 +8,8 @@ from optimum.commands.base import BaseOptimumCLICommand, CommandInfo
 from optimum.commands.export.openvino import parse_args_openvino
 
 from ..exporters.optimum_intel import DENIED_OPTIONS
+from .head_formats import add_head_formats
+from .numbers import parse_layers
 from .running import Outcome, add_common_arguments, describe, run_command
 
 
@@ -22,14 +24,6 @@ audio model. Nothing but a finished export ever stands at the output.
 
   optimum-cli export dynexec --model HuggingFaceTB/SmolLM2-135M-Instruct \\
       --weight-format int8 smollm2-int8"""
-
-
-def parse_layers(text: str) -> list[int]:
-    """Reads `9,19`."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of layers such as 9,19") from None
 
 
 class DynExecExportCommand(BaseOptimumCLICommand):
@@ -60,6 +54,7 @@ class DynExecExportCommand(BaseOptimumCLICommand):
             metavar="PATH",
             help="Trained heads to put beside the model: a safetensors file, or a directory with some.",
         )
+        add_head_formats(group)
         group.add_argument(
             "--single-ir",
             action="store_true",

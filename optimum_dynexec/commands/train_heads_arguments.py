@@ -4,7 +4,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from typing import Any
 
 from .columns import add_column_arguments, read_columns
-from .export import parse_layers
+from .numbers import parse_layers
 
 
 KINDS = ("norm", "adapter", "block")

@@ -1,9 +1,10 @@
 """Defines the command line for `optimum-cli dynexec train-steps`. It is loaded at every call of `optimum-cli`."""
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 
 from optimum.commands.base import BaseOptimumCLICommand
 
+from .numbers import parse_steps
 from .running import Outcome, add_common_arguments, describe, run_command
 
 
@@ -15,14 +16,6 @@ called with num_inference_steps="auto".
 
 Pictures of all prompts are made at all step counts first, which takes long.
 Interrupted, the same command goes on where it was."""
-
-
-def parse_steps(text: str) -> list[int]:
-    """Reads `10,20,50`."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a list of step counts such as 10,20,50") from None
 
 
 class TrainStepsCommand(BaseOptimumCLICommand):

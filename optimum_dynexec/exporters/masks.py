@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..utils.graph import parameters_before
 from .errors import NotPageableError
 
 
 if TYPE_CHECKING:
-    from openvino import Model, Node, Output, PartialShape
+    from openvino import Model, Output, PartialShape
 
 
 logger = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ def _evaluate(values: list["Output"], inputs: dict[str, np.ndarray]) -> list[np.
     # Layers share most of the values.
     keys = [(value.get_node().get_name(), value.get_index()) for value in values]
     results = {key: ops.result(value) for key, value in zip(keys, values, strict=True)}
-    parameters = _parameters_of(list(results.values()))
+    parameters = parameters_before(list(results.values()))
     try:
         feed = {parameter: inputs[parameter.output(0).get_any_name()] for parameter in parameters}
     except KeyError as error:
@@ -144,15 +145,3 @@ def _evaluate(values: list["Output"], inputs: dict[str, np.ndarray]) -> list[np.
     )
     by_key = {key: np.array(found[i]) for i, key in enumerate(results)}
     return [by_key[key] for key in keys]
-
-
-def _parameters_of(ends: list["Node"]) -> list["Node"]:
-    seen, stack, parameters = set(), list(ends), []
-    while stack:
-        node = stack.pop()
-        if node.get_name() not in seen:
-            seen.add(node.get_name())
-            stack += [value.get_node() for value in node.input_values()]
-            if node.get_type_name() == "Parameter":
-                parameters.append(node)
-    return parameters

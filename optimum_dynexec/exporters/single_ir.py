@@ -11,9 +11,8 @@ from openvino import Model, Node
 
 from ..configuration import DynExecConfig
 from ..early_exit.config import EarlyExitConfig
-from ..heads.attach import read_heads
+from ..heads.attach import exit_heads, read_heads
 from ..heads.encoder_ir import ATTENTION_MASK, HIDDEN_STATES
-from ..heads.ir import head_config
 from ..runtime.encoder_segments import cut_encoder
 from .annotate import image_size_of
 
@@ -49,9 +48,8 @@ def export_single_ir(directory: str | Path, early_exit: EarlyExitConfig | str = 
     early_exit = resolve_early_exit(early_exit, directory)
     if early_exit.criterion != "max_prob":
         raise ValueError(f"a single IR leaves by the criterion 'max_prob', not {early_exit.criterion!r}")
-    models = {head_config(head.model).layer: head.model for head in read_heads(directory, config).values()}
-    heads = {layer: model for layer, model in models.items() if layer is not None}
-    layers = sorted(heads)
+    heads = exit_heads(read_heads(directory, config))
+    layers = list(heads)
     given = dict(zip(layers, early_exit.thresholds_for(layers), strict=True))
     thresholds = {layer: threshold for layer, threshold in given.items() if np.isfinite(threshold)}
     model = ov.Core().read_model(directory / "openvino_model.xml")

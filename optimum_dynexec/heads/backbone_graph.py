@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..exporters.boundaries import shared_nodes
+from ..utils.graph import nodes_before
 
 
 if TYPE_CHECKING:
@@ -257,16 +258,7 @@ def _is_embedding(node: "Node") -> bool:
 
 def _leads_to(end: "Node", start: "Node") -> bool:
     """Whether `end` depends on `start`."""
-    seen: set[str] = set()
-    stack = [end]
-    while stack:
-        node = stack.pop()
-        if node.get_name() == start.get_name():
-            return True
-        if node.get_name() not in seen:
-            seen.add(node.get_name())
-            stack += [value.get_node() for value in node.input_values()]
-    return False
+    return any(node.get_name() == start.get_name() for node in nodes_before([end]))
 
 
 def _evaluate_constant(model: "Model", value: "Output") -> np.ndarray:

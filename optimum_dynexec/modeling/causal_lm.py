@@ -19,27 +19,27 @@ from transformers.generation.logits_process import LogitsProcessorList
 from transformers.generation.stopping_criteria import StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
-from ..calibration.errors import StaleCalibrationError
 from ..configuration import DynExecConfig
 from ..early_exit.config import EarlyExitConfig
 from ..exporters.boundaries import find_layer_boundaries
 from ..exporters.errors import NotPageableError
-from ..heads.attach import HeadModel
-from ..heads.ir import head_config
-from ..runtime import EXACT_OV_CONFIG, Engine
+from ..heads.attach import HeadModel, exit_heads
+from ..precision import check_precision, with_precision
+from ..runtime import Engine
 from ..runtime.paged import prepare
 from ..speculative.config import SpeculationConfig
 from ..speculative.stats import GenerationStats
+from ..tuning.tuning import Tuning
 from .directory import load_dynexec_config, load_heads, save_with_dynexec
-from .early_exit import early_exit_params
+from .early_exit import CalibratedOnce, early_exit_params
 from .generation import GenerationJob
 from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
 from .tokenizers import check_same_tokenizer
+from .tuned import start_from_tuning
 
 
 logger = logging.getLogger(__name__)
 
-PRECISIONS: dict[str, Mapping[str, str]] = {"exact": EXACT_OV_CONFIG, "fast": {}}
 # transformers' arguments that say how to speculate.
 SPECULATION_ARGUMENTS = (
     "prompt_lookup_num_tokens",
@@ -66,7 +66,7 @@ class DynExecGenerateOutput(GenerateDecoderOnlyOutput):
     dynexec: GenerationStats | None = None
 
 
-class DynExecModelForCausalLM(OVModelForCausalLM):
+class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
     """
     Drop-in for `OVModelForCausalLM`. `generate` runs on an engine that speculates without changing the output;
     `forward` and what the engine does not cover (beam search, say) run on the plain model, as in optimum-intel.
@@ -80,9 +80,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     _not_pageable: str | None = None
     _max_cache_tokens: int | None = None
     _heads: Mapping[str, HeadModel] = MappingProxyType({})
-    _other_heads: bool = False
     _cut: bool = True
-    _calibrated: tuple[Engine, Any] | None = None
+    tuning: Tuning | None = None
 
     @classmethod
     def from_pretrained(
@@ -90,10 +89,11 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         model_id: str | Path,
         export: bool = False,
         *,
-        precision: str = "fast",
+        precision: str | None = None,
         exit_layers: list[int] | None = None,
         heads: str | Path | None = None,
         max_cache_tokens: int | None = None,
+        tuned: bool = True,
         **kwargs: Any,
     ) -> "DynExecModelForCausalLM":
         """
@@ -104,11 +104,11 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 Model on the hub or directory; with `export=False`, one that holds an OpenVINO model.
             export (`bool`, *optional*, defaults to `False`):
                 Convert a transformers model.
-            precision (`str`, *optional*, defaults to `"fast"`):
+            precision (`str`, *optional*):
                 `"fast"` computes as OpenVINO does by default (bfloat16 and a compressed KV cache where the device has
                 them): the last bits of a logit then depend on how many tokens share a forward pass, and near ties may
                 be decided differently with speculation than without. `"exact"` computes in float32: greedy output
-                with speculation equals plain decoding token for token.
+                with speculation equals plain decoding token for token. Unset: as the model was tuned, or `"fast"`.
             exit_layers (`list[int]`, *optional*):
                 Layers after which the model is cut into segments. Unset: those of `dynexec_config.json` and of the
                 exit heads in `heads`; with a draft head, only when a call asks for an exit, which then takes as long
@@ -118,14 +118,17 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 directory with some. Saving the model saves them too.
             max_cache_tokens (`int`, *optional*):
                 Most tokens the KV cache may hold over all sequences of a call. Unset, it grows with need.
+            tuned (`bool`, *optional*, defaults to `True`):
+                Start from what `optimum-cli dynexec tune` has found for this model on this machine, if it has been
+                run: `precision` and threads here, speculation in [`generate`]. What the caller says comes first.
             kwargs:
                 Everything `OVModelForCausalLM.from_pretrained` takes.
 
         Raises:
             `ValueError`: for a `precision` or an exit layer that does not exist, or heads that do not fit the model.
         """
-        if precision not in PRECISIONS:
-            raise ValueError(f"`precision` must be one of {sorted(PRECISIONS)}, got {precision!r}")
+        if precision is not None:
+            check_precision(precision)
         if max_cache_tokens is not None and max_cache_tokens < 1:
             raise ValueError(f"`max_cache_tokens` must be at least 1, got {max_cache_tokens}")
         return super().from_pretrained(
@@ -135,22 +138,20 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             exit_layers=exit_layers,
             heads=heads,
             max_cache_tokens=max_cache_tokens,
+            tuned=tuned,
             **kwargs,
         )
 
     @classmethod
     def _from_pretrained(cls, model_id: str | Path, config: PretrainedConfig, **kwargs: Any):
-        precision = PRECISIONS[kwargs.pop("precision", "fast")]
+        asked, tuned = kwargs.pop("precision", None), kwargs.pop("tuned", True)
+        ov_config = with_precision(asked or "fast", kwargs.pop("ov_config", None))
         exit_layers, heads = kwargs.pop("exit_layers", None), kwargs.pop("heads", None)
         max_cache_tokens = kwargs.pop("max_cache_tokens", None)
-        given = kwargs.pop("ov_config", None) or {}
-        clash = sorted(key for key in precision if key in given and str(given[key]) != precision[key])
-        if clash:
-            raise ValueError(f"`precision='exact'` sets {clash}; leave them out of `ov_config` or use 'fast'")
         compile_only = kwargs.get("compile_only", False)
         compile_now = kwargs.pop("compile", True)
         model = super()._from_pretrained(
-            model_id, config, ov_config={**given, **precision}, compile=compile_only and compile_now, **kwargs
+            model_id, config, ov_config=ov_config, compile=compile_only and compile_now, **kwargs
         )
         if not isinstance(model, cls):
             # optimum-intel hard-codes the class of some families. Ours goes on top of it.
@@ -160,8 +161,10 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             model._load_heads(heads, exit_layers is None)
             # Segments cost a few percent of every pass. Beside a draft head, exits are not what drafts best: the model
             # is then cut when a call asks for an exit.
-            drafts = any(head_config(head.model).kind == "draft" for head in model._heads.values())
+            drafts = any(head.config.kind == "draft" for head in model._heads.values())
             model._cut = exit_layers is not None or not drafts
+            if tuned:
+                start_from_tuning(model, asked)
         model._max_cache_tokens = max_cache_tokens
         if compile_now and not compile_only:
             model.compile()
@@ -215,7 +218,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     def _cut_for_exits(self) -> None:
         """Makes the engine anew if the exits are there, but not in it. It stays so."""
         with self._lock:
-            if self._cut or not any(head_config(head.model).layer is not None for head in self._heads.values()):
+            if self._cut or not exit_heads(self._heads):
                 return
             logger.info("The model is compiled anew, cut after its exit layers.")
             self._cut, self._engine = True, None
@@ -228,7 +231,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
     def _usable_heads(self) -> list[ov.Model]:
         """The draft head, and the exit heads at layers that the model is cut after."""
         layers = [None, *self._exit_layers()] if self.dynexec_config is not None else []
-        return [head.model for head in self._heads.values() if head_config(head.model).layer in layers]
+        return [head.model for head in self._heads.values() if head.config.layer in layers]
 
     def compile(self) -> None:
         """Compiles the engine. The plain model under `forward` is compiled when it is first called."""
@@ -279,7 +282,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
                 `"auto"` mixes all there is and chooses draft lengths by measured gain, `"off"` decodes plainly;
                 `"prompt_lookup"`, `"draft_model"`, `"draft_head"` and `"early_exit"` (heads that were trained for this
                 model) use one source. Unset: what transformers' own arguments (`prompt_lookup_num_tokens`,
-                `assistant_model`, `assistant_early_exit`) ask for, or else `"auto"`.
+                `assistant_model`, `assistant_early_exit`) ask for; without any of them, what the model was tuned to
+                (`optimum-cli dynexec tune`), or else `"auto"`.
             assistant_early_exit (`int`, *optional*):
                 Draft with so many of the model's first layers and the exit head behind them.
             early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*):
@@ -311,6 +315,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
         if kwargs.get("assistant_tokenizer") is not None:
             raise ValueError("An assistant with another tokenizer is not supported: leave out `assistant_tokenizer`")
         speculation_asked = speculation not in (None, "auto") or any(value is not None for value in given.values())
+        if speculation is None and not speculation_asked and assistant_model is None and early_exit is None:
+            speculation, given = self._tuned_speculation(given)
         if early_exit is not None or speculation == "early_exit" or given["assistant_early_exit"] is not None:
             self._cut_for_exits()
         engine = self.engine
@@ -373,6 +379,13 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             return DynExecGenerateOutput(sequences=sequences, dynexec=self.last_stats)
         return sequences
 
+    def _tuned_speculation(self, given: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+        """What a call without any word on speculation gets: as tuned, if the model was, and else `"auto"`."""
+        if self.tuning is None:
+            return None, given
+        options = dict(self.tuning.options)
+        return options.pop("speculation", None), {**given, **options}
+
     @staticmethod
     def _check_stop_classifiers(config: SpeculationConfig, engine: Engine) -> None:
         heads = [engine.exit_heads[layer] for layer in config.exit_layers]
@@ -391,20 +404,14 @@ class DynExecModelForCausalLM(OVModelForCausalLM):
             )
 
     def _early_exit_params(self, early_exit: EarlyExitConfig | str) -> Any:
-        assert self.engine is not None
-        if early_exit != "calibrated":
-            copies = isinstance(early_exit, EarlyExitConfig) and early_exit.kv == "copy"
-            if copies and self.engine.exit_heads and self.dynexec_config is not None:
-                self.engine.add_copiers(list(self.dynexec_config.hidden_state_names.values()))
-            return early_exit_params(early_exit, self.engine, self.model_save_dir)
-        # Once: the whole model is read to see that it is the one that was calibrated.
-        if self._calibrated is None or self._calibrated[0] is not self.engine:
-            if self._other_heads:
-                raise StaleCalibrationError(
-                    "the model was loaded with other heads than those in its directory, which were calibrated"
-                )
-            self._calibrated = self.engine, early_exit_params(early_exit, self.engine, self.model_save_dir)
-        return self._calibrated[1]
+        engine = self.engine
+        assert engine is not None
+        copies = isinstance(early_exit, EarlyExitConfig) and early_exit.kv == "copy"
+        if copies and engine.exit_heads and self.dynexec_config is not None:
+            engine.add_copiers(list(self.dynexec_config.hidden_state_names.values()))
+        return self._once_if_calibrated(
+            early_exit, lambda: early_exit_params(early_exit, engine, self.model_save_dir), engine
+        )
 
     def _given(self, name: str, kwargs: Mapping[str, Any], generation_config: GenerationConfig | None) -> Any:
         """An argument as the user set it, without transformers' defaults."""

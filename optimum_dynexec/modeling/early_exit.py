@@ -1,14 +1,46 @@
 """From how a call wants to leave early to what the engines are asked to do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..calibration.errors import StaleCalibrationError
 from ..calibration.freshness import load_calibration
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.criteria import criterion_class, load_criterion
 from ..early_exit.criteria.classifier import ClassifierCriterion
 from ..runtime import _C, Engine
+
+
+class CalibratedOnce:
+    """Of a model class: keeps what `early_exit="calibrated"` means, as finding out reads the whole model."""
+
+    # Whether it was loaded with other heads than those in its directory.
+    _other_heads: bool = False
+    _calibrated: tuple[Any, Any] | None = None
+
+    def _once_if_calibrated(
+        self, early_exit: EarlyExitConfig | str, make: Callable[[], Any], engine: Any = None
+    ) -> Any:
+        """
+        Args:
+            early_exit ([`~early_exit.EarlyExitConfig`] or `str`): of a call.
+            make (`Callable`): makes the engine's parameters of it.
+            engine (*optional*): what the parameters belong to. With another one they are made anew.
+
+        Raises:
+            [`~calibration.StaleCalibrationError`]: for `"calibrated"` with other heads than those calibrated.
+            Whatever `make` raises.
+        """
+        if early_exit != "calibrated":
+            return make()
+        if self._calibrated is None or self._calibrated[0] is not engine:
+            if self._other_heads:
+                raise StaleCalibrationError(
+                    "the model was loaded with other heads than those in its directory, which were calibrated"
+                )
+            self._calibrated = engine, make()
+        return self._calibrated[1]
 
 
 def early_exit_params(early_exit: EarlyExitConfig | str, engine: Engine, directory: str | Path | None) -> Any:

@@ -11,29 +11,28 @@ import torch
 from transformers import PretrainedConfig
 from transformers.modeling_outputs import ModelOutput
 
-from ..calibration.errors import StaleCalibrationError
 from ..configuration import DynExecConfig
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.encoder_stats import EncoderStats
 from ..exporters.encoder_boundaries import find_encoder_boundaries
 from ..exporters.paging import ENCODER_REASON
-from ..heads.attach import HeadModel
-from ..heads.ir import head_config
-from ..runtime import EXACT_OV_CONFIG
+from ..heads.attach import HeadModel, exit_heads
+from ..precision import check_precision, with_precision
 from ..runtime.encoder_engine import PATIENCE_OF_STREAMS, EncoderEngine
 from ..runtime.encoder_exits import EncoderExits
+from ..tuning.tuning import Tuning
 from .directory import load_dynexec_config, load_heads, save_with_dynexec
-from .early_exit import encoder_exit_params
+from .early_exit import CalibratedOnce, encoder_exit_params
+from .tuned import TUNED, start_from_tuning, tuned_exit
 
 
-PRECISIONS: dict[str, Mapping[str, str]] = {"exact": EXACT_OV_CONFIG, "fast": {}}
 # The default of `early_exit` in a call: what the model was loaded with.
 AS_LOADED = "as_loaded"
 # transformers' name of the problem that classifiers solve if nothing else is said.
 CLASSES = "single_label_classification"
 
 
-class DynExecEncoderMixin:
+class DynExecEncoderMixin(CalibratedOnce):
     """
     Goes before an `OVModelFor…` class in the bases of a class. `forward` then lets samples leave after layers with an
     exit head, if `early_exit` says so when the model is loaded or called; otherwise the plain model runs, as in
@@ -51,8 +50,7 @@ class DynExecEncoderMixin:
     _engine: EncoderEngine | None = None
     _exits_model: EncoderExits | None = None
     _heads: Mapping[str, HeadModel] = MappingProxyType({})
-    _other_heads: bool = False
-    _calibrated: Any = None
+    tuning: Tuning | None = None
 
     # Of the class that this one goes before.
     config: Any
@@ -70,10 +68,11 @@ class DynExecEncoderMixin:
         model_id: str | Path,
         export: bool = False,
         *,
-        precision: str = "fast",
+        precision: str | None = None,
         exit_layers: list[int] | None = None,
         heads: str | Path | None = None,
         early_exit: EarlyExitConfig | str | None = None,
+        tuned: bool = True,
         **kwargs: Any,
     ) -> Any:
         """
@@ -84,8 +83,9 @@ class DynExecEncoderMixin:
                 Model on the hub or directory; with `export=False`, one that holds an OpenVINO model.
             export (`bool`, *optional*, defaults to `False`):
                 Convert a transformers model.
-            precision (`str`, *optional*, defaults to `"fast"`):
+            precision (`str`, *optional*):
                 `"fast"` computes as OpenVINO does by default (bfloat16 where the device has it), `"exact"` in float32.
+                Unset: as the model was tuned, or `"fast"`.
             exit_layers (`list[int]`, *optional*):
                 Layers after which samples may leave. Unset: those of `dynexec_config.json` and of the exit heads in
                 `heads`. Exit heads at other layers are not used.
@@ -94,15 +94,19 @@ class DynExecEncoderMixin:
                 directory with some. Saving the model saves them too.
             early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*):
                 When samples leave in calls that do not say. `"calibrated"`: by the thresholds in
-                `dynexec_config.json`.
+                `dynexec_config.json`. `"tuned"`: as `optimum-cli dynexec tune` has found to be fastest within its
+                limit, which may be not to leave at all.
+            tuned (`bool`, *optional*, defaults to `True`):
+                Start from the precision and threads that the model was tuned to on this machine, if it was. What the
+                caller says comes first.
             kwargs:
                 Everything that `from_pretrained` of the `OVModelFor…` class takes.
 
         Raises:
             `ValueError`: for a `precision` or an exit layer that does not exist, or heads that do not fit the model.
         """
-        if precision not in PRECISIONS:
-            raise ValueError(f"`precision` must be one of {sorted(PRECISIONS)}, got {precision!r}")
+        if precision is not None:
+            check_precision(precision)
         return super().from_pretrained(  # type: ignore[misc]
             model_id,
             export=export,
@@ -110,32 +114,37 @@ class DynExecEncoderMixin:
             exit_layers=exit_layers,
             heads=heads,
             early_exit=early_exit,
+            tuned=tuned,
             **kwargs,
         )
 
     @classmethod
     def _from_pretrained(cls, model_id: str | Path, config: PretrainedConfig, **kwargs: Any) -> Any:
-        precision = PRECISIONS[kwargs.pop("precision", "fast")]
+        asked, tuned = kwargs.pop("precision", None), kwargs.pop("tuned", True)
+        ov_config = with_precision(asked or "fast", kwargs.pop("ov_config", None))
         exit_layers, heads = kwargs.pop("exit_layers", None), kwargs.pop("heads", None)
         early_exit = kwargs.pop("early_exit", None)
-        given = kwargs.pop("ov_config", None) or {}
-        clash = sorted(key for key in precision if key in given and str(given[key]) != precision[key])
-        if clash:
-            raise ValueError(f"`precision='exact'` sets {clash}; leave them out of `ov_config` or use 'fast'")
         compile_only, compile_now = kwargs.get("compile_only", False), kwargs.pop("compile", True)
-        plain_now = compile_now and (early_exit is None or compile_only)
+        # What is not compiled by itself is compiled below, once it is known how.
+        plain_now = compile_now and compile_only
         model = super()._from_pretrained(  # type: ignore[misc]
-            model_id, config, ov_config={**given, **precision}, compile=plain_now, **kwargs
+            model_id, config, ov_config=ov_config, compile=plain_now, **kwargs
         )
         if not isinstance(model, cls):
             # optimum-intel has classes of its own for some architectures that are no plain encoders.
+            if compile_now and not compile_only:
+                model.compile()
             return model
         if not compile_only:
             model._load_dynamic(exit_layers, heads)
+            if tuned:
+                start_from_tuning(model, asked)
         model.early_exit = early_exit
-        if early_exit is not None:
-            model._params(early_exit)
-            if compile_now:
+        params = model._params(early_exit)
+        if compile_now and not compile_only:
+            if params is None:
+                model.compile()
+            else:
                 model.engine  # noqa: B018
         return model
 
@@ -167,7 +176,10 @@ class DynExecEncoderMixin:
         if self.dynexec_config is None:
             return []
         layers = self.dynexec_config.exit_layers
-        return list(layers) if self._embeddings else [layer for layer in layers if layer in self._exit_heads()]
+        if self._embeddings:
+            return list(layers)
+        heads = exit_heads(self._heads)
+        return [layer for layer in layers if layer in heads]
 
     @property
     def engine(self) -> EncoderEngine:
@@ -189,7 +201,7 @@ class DynExecEncoderMixin:
                     self.export_feature,
                     self.dynexec_config.hidden_state_names,
                     self.exit_layers,
-                    self._exit_heads(),
+                    exit_heads(self._heads),
                     self._image_size(),
                 )
             return self._engine
@@ -201,10 +213,6 @@ class DynExecEncoderMixin:
     @property
     def _embeddings(self) -> bool:
         return self.export_feature == "feature-extraction"
-
-    def _exit_heads(self) -> dict[int, Any]:
-        found = {head_config(head.model).layer: head.model for head in self._heads.values()}
-        return {layer: model for layer, model in found.items() if layer is not None}
 
     def _why_no_exits(self) -> str:
         if self.dynexec_config is None or not self.dynexec_config.hidden_state_names:
@@ -235,8 +243,14 @@ class DynExecEncoderMixin:
 
     # ---- calls -------------------------------------------------------------------------------------------------
 
-    def _params(self, early_exit: EarlyExitConfig | str) -> Any:
-        if not self.exit_layers:
+    def _params(self, early_exit: EarlyExitConfig | str | None) -> Any:
+        """What the engine is asked to do; `None` where the plain model runs."""
+        if early_exit == TUNED:
+            early_exit = tuned_exit(self.tuning)
+        if early_exit is None:
+            return None
+        layers = self.exit_layers
+        if not layers:
             raise ValueError(self._why_no_exits())
         labels = getattr(self.config, "num_labels", 2)
         problem = getattr(self.config, "problem_type", None)
@@ -245,20 +259,10 @@ class DynExecEncoderMixin:
                 f"early exit is for one label of several, but this model is for {problem or 'regression'} with"
                 f" {labels} label{'s' if labels > 1 else ''}"
             )
-
-        def make() -> Any:
-            return encoder_exit_params(early_exit, self.exit_layers, self.model_save_dir, embeddings=self._embeddings)
-
-        if early_exit != "calibrated":
-            return make()
-        # Once: the whole model is read to see that it is the one that was calibrated.
-        if self._calibrated is None:
-            if self._other_heads:
-                raise StaleCalibrationError(
-                    "the model was loaded with other heads than those in its directory, which were calibrated"
-                )
-            self._calibrated = make()
-        return self._calibrated
+        return self._once_if_calibrated(
+            early_exit,
+            lambda: encoder_exit_params(early_exit, layers, self.model_save_dir, embeddings=self._embeddings),
+        )
 
     def _call(
         self,
@@ -275,7 +279,7 @@ class DynExecEncoderMixin:
             plain (`Callable`): runs the plain model on the same.
         """
         early_exit = self.early_exit if early_exit == AS_LOADED else early_exit
-        params = None if early_exit is None else self._params(early_exit)
+        params = self._params(early_exit)
         main = next(iter(inputs.values()))
         as_numpy = isinstance(main, np.ndarray)
         if len(main) == 0:
@@ -361,11 +365,11 @@ class DynExecEncoderMixin:
             `ValueError`: if there is no early exit to do, or a sample has not the shape that the model takes.
         """
         early_exit = self.early_exit if early_exit == AS_LOADED else early_exit
-        if early_exit is None:
+        params = self._params(early_exit)
+        if params is None:
             raise ValueError("`stream` is for early exit: give `early_exit`, here or when the model is loaded")
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, got {batch_size}")
-        params = self._params(early_exit)
         engine = self.engine
         run = engine.start(params)
         max_waiting = PATIENCE_OF_STREAMS * batch_size if max_waiting is None else max_waiting
@@ -451,7 +455,7 @@ class DynExecEncoderMixin:
     def _exits(self) -> EncoderExits:
         with self._lock:
             if self._exits_model is None:
-                boundaries, heads = self._boundaries(), self._exit_heads()
+                boundaries, heads = self._boundaries(), exit_heads(self._heads)
                 self._exits_model = EncoderExits(self.model, self._device, self.ov_config, boundaries, heads)
             return self._exits_model
 

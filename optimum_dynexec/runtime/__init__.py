@@ -3,7 +3,8 @@
 import openvino  # the extension needs the libopenvino that this loads
 
 from .. import _C
-from .engine import EXACT_OV_CONFIG, Engine
+from ..precision import EXACT_OV_CONFIG
+from .engine import Engine
 
 
 __all__ = ["EXACT_OV_CONFIG", "_C", "Engine"]

@@ -6,6 +6,7 @@ import openvino as ov
 import openvino.opset13 as ops
 from openvino import Model
 
+from ..utils.graph import parameters_before
 from .segments import HIDDEN_STATES
 
 
@@ -43,20 +44,6 @@ def make_copier(segment: Model, boundaries: Sequence[str]) -> Model:
             if target.get_node().get_type_name() != "Result":
                 target.replace_source_output(hidden_states.output(0))
     results = [ops.result(node.output(0)) for node in attentions]
-    needed = {parameter.get_name() for parameter in _parameters(results)}
+    needed = {parameter.get_name() for parameter in parameters_before(results)}
     parameters = [p for p in model.get_parameters() if p.get_name() in needed]
     return ov.Model(results, parameters, f"{model.get_friendly_name()}.copier")
-
-
-def _parameters(ends: Sequence[ov.Node]) -> list[ov.Node]:
-    seen: set[str] = set()
-    found, stack = [], list(ends)
-    while stack:
-        node = stack.pop()
-        if node.get_name() in seen:
-            continue
-        seen.add(node.get_name())
-        if node.get_type_name() == "Parameter":
-            found.append(node)
-        stack += [value.get_node() for value in node.input_values()]
-    return found

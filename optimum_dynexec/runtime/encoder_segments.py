@@ -19,6 +19,7 @@ from openvino import Dimension, Model, Node, PartialShape, Symbol
 from ..exporters.boundaries import shared_nodes
 from ..exporters.encoder_boundaries import ENCODER_ATTENTION_TYPES, main_input
 from ..exporters.errors import NotSegmentableError
+from ..utils.graph import nodes_before
 from .segments import HIDDEN_STATES, parameters_of
 
 
@@ -184,11 +185,11 @@ def _take_shapes_from(
     for parameter in parameters:
         for name in parameter.output(0).get_names() & set(labels.inputs):
             sources.append((parameter, labels.inputs[name]))
-    for node in _before(results):
+    for node in nodes_before(results):
         if node.get_type_name() != "ShapeOf":
             continue
         value = node.input_value(0)
-        if main.get_name() not in {found.get_name() for found in _before([value.get_node()])}:
+        if main.get_name() not in {found.get_name() for found in nodes_before([value.get_node()])}:
             continue
         shape = labels.nodes.get(value.get_node().get_friendly_name())
         found = None if shape is None else _shape_from(shape, sources, node.get_output_element_type(0))
@@ -214,20 +215,6 @@ def _shape_from(shape: _Shape, sources: list[tuple[Node, _Shape]], element_type:
         whole = ops.shape_of(place[0], element_type)
         parts.append(ops.gather(whole, ops.constant([place[1]], np.int64), ops.constant(0, np.int64)))
     return ops.concat(parts, 0) if parts else None
-
-
-def _before(ends: list[Node]) -> list[Node]:
-    """All nodes that `ends` depend on, they included."""
-    seen: set[str] = set()
-    found, stack = [], list(ends)
-    while stack:
-        node = stack.pop()
-        if node.get_name() in seen:
-            continue
-        seen.add(node.get_name())
-        found.append(node)
-        stack += [value.get_node() for value in node.input_values()]
-    return found
 
 
 def _with_symbols(shape: PartialShape, symbols: Sequence[Symbol]) -> PartialShape:

@@ -8,6 +8,7 @@ import openvino as ov
 
 from .. import _C
 from ..heads.ir import head_config
+from ..precision import EXACT_OV_CONFIG
 from .copiers import make_copier
 from .heads import Head, compile_head, default_ov_config
 from .memory import released_weights
@@ -16,13 +17,6 @@ from .paged import prepare
 from .segments import cut
 
 
-# Logits then depend on the tokens alone and not on how many of them share a forward pass, so that speculation cannot
-# change what is chosen.
-EXACT_OV_CONFIG = {
-    "INFERENCE_PRECISION_HINT": "f32",
-    "KV_CACHE_PRECISION": "f32",
-    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
-}
 # Longest stretch of prompt in one forward pass. It bounds the memory of activations.
 MAX_BATCH_TOKENS = 1024
 

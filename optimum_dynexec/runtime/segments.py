@@ -6,6 +6,7 @@ import openvino.opset13 as ops
 from openvino import Model
 
 from ..exporters.paging import CACHE_PREFIXES
+from ..utils.graph import parameters_before
 
 
 HIDDEN_STATES = "dynexec.hidden_states"
@@ -81,12 +82,6 @@ def _fold_static_dimensions(model: Model) -> None:
 
 
 def parameters_of(ends: list[ov.Node], parameters: list[ov.Node]) -> list[ov.Node]:
-    seen: set[str] = set()
-    stack = list(ends)
-    while stack:
-        node = stack.pop()
-        if node.get_name() in seen:
-            continue
-        seen.add(node.get_name())
-        stack += [value.get_node() for value in node.input_values()]
-    return [parameter for parameter in parameters if parameter.get_name() in seen]
+    """Those of `parameters`, in their order, that `ends` depend on."""
+    needed = {node.get_name() for node in parameters_before(ends)}
+    return [parameter for parameter in parameters if parameter.get_name() in needed]

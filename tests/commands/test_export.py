@@ -8,7 +8,7 @@ import pytest
 
 from optimum.commands import optimum_cli
 from optimum_dynexec import DynExecConfig
-from optimum_dynexec.commands.export import parse_layers
+from optimum_dynexec.commands.numbers import parse_layers
 from optimum_dynexec.heads import save_head
 from tests.heads.reference import random_head
 from tests.tiny_models import build_tokenizer

@@ -11,6 +11,7 @@ from optimum_dynexec.early_exit.criteria import CRITERIA
 from optimum_dynexec.early_exit.criteria.classifier import FEATURES, FORMAT_VERSION, ClassifierCriterion, features
 from optimum_dynexec.early_exit.criteria.patience import run_lengths
 from optimum_dynexec.early_exit.statistics import reference_statistics
+from optimum_dynexec.utils.atomic import write_atomically
 
 
 LOGITS = np.random.default_rng(0).normal(0, 2, (40, 3, 11))
@@ -239,6 +240,16 @@ def test_classifier_round_trip(tmp_path):
     assert loaded.layers == (2, 5, 8)
     np.testing.assert_array_equal(loaded.scores(STATISTICS), criterion.scores(STATISTICS))
     assert loaded.content() == criterion.content()
+
+
+def test_classifier_is_read_again_only_when_it_has_changed(tmp_path):
+    path = tmp_path / ClassifierCriterion.file_name
+    first = fitted()
+    path.write_bytes(first.content())
+    assert load_criterion("classifier", tmp_path) is load_criterion("classifier", tmp_path)
+    second = ClassifierCriterion(first.layers, first.weights * 2, first.bias)
+    write_atomically(path, second.content())
+    np.testing.assert_array_equal(load_criterion("classifier", tmp_path).weights, second.weights)
 
 
 def test_classifier_says_how_to_get_it(tmp_path):

@@ -3,34 +3,19 @@
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
+from optimum_dynexec.precision import EXACT_OV_CONFIG
 from optimum_dynexec.runtime import _C
 from optimum_dynexec.runtime.engine import MAX_BATCH_TOKENS
 from optimum_dynexec.runtime.heads import Head
 from optimum_dynexec.runtime.paged import prepare
-from tests.conftest import EXACT_OV_CONFIG
+from tests.speculative.tiny_llama import make_llama
 
 
 def save_one_layer(directory, vocab_size, hidden_size, attention=1.0, seed=0):
     """A decoder of one layer. With `attention` 0 its next token depends on the last one alone."""
-    config = LlamaConfig(
-        vocab_size=vocab_size,
-        hidden_size=hidden_size,
-        intermediate_size=hidden_size,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=256,
-        initializer_range=0.3,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=None,
-        tie_word_embeddings=False,
-    )
-    torch.manual_seed(seed)
-    model = LlamaForCausalLM(config).eval()
+    sizes = {"intermediate_size": hidden_size, "max_position_embeddings": 256}
+    model = make_llama(vocab_size, hidden_size, 1, 2, seed, **sizes)
     model.model.layers[0].self_attn.o_proj.weight.data *= attention
     model.save_pretrained(directory)
     return model

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from optimum_dynexec import DynExecModelForCausalLM
 from optimum_dynexec.heads.attach import make_heads
@@ -16,6 +15,7 @@ from optimum_dynexec.heads.storage import save_head
 from optimum_dynexec.heads.tensors import tensor_shapes
 from optimum_dynexec.modeling import directory as model_directory
 from optimum_dynexec.runtime import engine
+from tests.speculative.tiny_llama import make_llama
 from tests.tiny_models import build_tokenizer
 
 
@@ -26,22 +26,7 @@ VOCABULARY = len(build_tokenizer())
 
 def save_model(directory: Path, late: float, vocab_size: int = VOCABULARY, seed: int = 0) -> LlamaForCausalLM:
     """A decoder whose layers behind the first change the hidden states by the share `late` of what they would."""
-    config = LlamaConfig(
-        vocab_size=vocab_size,
-        hidden_size=HIDDEN,
-        intermediate_size=64,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=3,
-        num_key_value_heads=1,
-        max_position_embeddings=512,
-        initializer_range=0.3,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=None,
-        tie_word_embeddings=False,
-    )
-    torch.manual_seed(seed)
-    model = LlamaForCausalLM(config).eval()
+    model = make_llama(vocab_size, HIDDEN, LAYERS, 3, seed, intermediate_size=64, max_position_embeddings=512)
     for layer in model.model.layers[1:]:
         layer.self_attn.o_proj.weight.data *= late
         layer.mlp.down_proj.weight.data *= late

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,11 @@ class ClassifierCriterion(Criterion):
                 " `optimum-cli dynexec calibrate --criterion classifier`"
             )
         path = Path(directory) / cls.file_name
+        stat = path.stat()
+        return _read(path.resolve(), stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+    @classmethod
+    def _read(cls, path: Path) -> "ClassifierCriterion":
         try:
             with safe_open(str(path), framework="np") as file:
                 config: Any = json.loads((file.metadata() or {})["config"])
@@ -119,6 +125,12 @@ class ClassifierCriterion(Criterion):
                 return cls(config["layers"], file.get_tensor("weights"), file.get_tensor("bias"))
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no exit classifier: {error}") from error
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, *version: int) -> ClassifierCriterion:
+    """Calls would read the file again and again; what tells one `version` of it from the next is part of the key."""
+    return ClassifierCriterion._read(path)
 
 
 def features(statistics: ExitStatistics) -> np.ndarray:

@@ -1,0 +1,27 @@
+"""Arguments that are lists of whole numbers. It is loaded at every call of `optimum-cli`."""
+
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+
+
+def whole_numbers(of: str, example: str) -> Callable[[str], list[int]]:
+    """
+    Makes the `type` of an argument that takes whole numbers separated by commas.
+
+    Args:
+        of (`str`): what they are, for the error.
+        example (`str`): of a list.
+    """
+
+    def parse(text: str) -> list[int]:
+        try:
+            return [int(part) for part in text.split(",")]
+        except ValueError:
+            raise ArgumentTypeError(f"{text!r} is not a list of {of} such as {example}") from None
+
+    return parse
+
+
+parse_layers = whole_numbers("layers", "9,19")
+parse_steps = whole_numbers("step counts", "10,20,50")
+parse_batch_sizes = whole_numbers("batch sizes", "1,8,32")
