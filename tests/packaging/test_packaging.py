@@ -138,7 +138,8 @@ def test_wheel_holds_the_package_and_nothing_of_optimums(wheel):
     assert [name for name in names if name.startswith("optimum/")] == [REGISTRATION]
     assert not [name for name in names if name.startswith(("tests", "csrc"))]
     assert len([name for name in names if name.startswith("optimum_dynexec/_C.")]) == 1
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "optimum_dynexec").rglob("*.py")}
+    package = ROOT / "optimum_dynexec"
+    modules = {path.relative_to(ROOT).as_posix() for kind in ("*.py", "*.jinja") for path in package.rglob(kind)}
     assert modules <= set(names)
 
 
