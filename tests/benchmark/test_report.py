@@ -3,7 +3,9 @@
 import builtins
 import copy
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,9 @@ from optimum_dynexec.report import ReportError, write_report
 from optimum_dynexec.report.figures.pareto import pareto_front
 from optimum_dynexec.report.loading import load_results
 from tests.benchmark.html_checks import Page
+
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +75,7 @@ def test_figures_are_those_of_the_results(written):
 
 
 def test_ablation_is_on_top(written):
-    (decoder, _), html, _ = written
+    (decoder, classifier), html, _ = written
     table = Page(html).tables[0]
     assert table[0] == ["all prompts", "plain", "with speculation"]
     assert [row[0] for row in table[1:]] == ["f32", "int8"]
@@ -81,6 +86,9 @@ def test_ablation_is_on_top(written):
     best = decoder["answer"]["system"]
     assert html.count('<td class="best">') == 2, "one for each result"
     assert html.index('class="ablation"') < html.index("<svg")
+    # Of several results, all answers come before everything else.
+    for result in (decoder, classifier):
+        assert html.index(result["answer"]["sentence"].replace("'", "&#39;")) < html.index("<h2")
     assert best in by_name
 
 
@@ -117,6 +125,16 @@ def test_reproduction_and_provenance(written):
         assert decoder["provenance"]["models"]["int8"]["hashes"]["."] in text
         assert decoder["provenance"]["machine"]["cpu"] in text
         assert "not measured, as" in text or decoder["energy"]["available"]
+
+
+def test_documentation_names_every_key(written):
+    """docs/benchmarking.md is the schema."""
+    documented = set(re.findall(r"`([a-z0-9_]+)`", (ROOT / "docs" / "benchmarking.md").read_text()))
+    for result in written[0]:
+        found = {*result, *result["answer"], *result["energy"], *result["provenance"]}
+        for workload in result["workloads"]:
+            found |= {*workload}.union(*workload["systems"], *workload["multiplication"])
+        assert found - documented == set()
 
 
 def test_nothing_is_written_of_what_is_no_result(tmp_path):

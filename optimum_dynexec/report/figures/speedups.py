@@ -17,7 +17,7 @@ def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
         for bar, row in zip(bars, rows, strict=True):
             bar.set_alpha(1.0 if row["within_limit"] else 0.35)
         axes.bar_label(bars, [f"{row['speedup']:.2f} ×" for row in rows], padding=3)
-        axes.axvline(1, color="#888888", linewidth=0.8, linestyle="--")
+        axes.axvline(1, color="#888888", linewidth=0.8, linestyle="--", zorder=0)
         axes.invert_yaxis()
         axes.margins(x=0.12)
         axes.set_xlabel(f"speed-up over plain {rows[0]['model']}")
