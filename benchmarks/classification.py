@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from optimum_dynexec.benchmark.classification import batches_of, classification_figures, exit_shares
+from optimum_dynexec.benchmark.environment import environment
+from optimum_dynexec.benchmark.markdown import markdown
 from optimum_dynexec.calibration.encoder import EncoderRecordingArguments, EncoderRecords, record_encoder
 from optimum_dynexec.configuration import DynExecConfig
 from optimum_dynexec.heads.encoders.inputs import load_inputs
-from optimum_dynexec.heads.encoders.samples import Columns, Samples, draw, read_samples
+from optimum_dynexec.heads.encoders.samples import Columns, draw, read_samples
 from optimum_dynexec.utils.model_hash import hash_model
 
 from .classification_systems import ClassificationSystem, load_systems
-from .environment import environment
-from .report import markdown
 
 
 METHOD = (
@@ -105,14 +106,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def batches_of(samples: Samples, inputs: Any, batch_size: int, max_length: int) -> list[dict[str, np.ndarray]]:
-    """The samples as batches of model inputs, in their order, each padded to its longest text."""
-    starts = range(0, len(samples), batch_size)
-    return [
-        inputs(samples.select(range(start, min(start + batch_size, len(samples)))), max_length) for start in starts
-    ]
-
-
 def measure(
     systems: Sequence[ClassificationSystem], batches: Sequence[dict[str, np.ndarray]], labels: np.ndarray, repeats: int
 ) -> list[dict[str, Any]]:
@@ -151,21 +144,9 @@ def measure(
         layers = None
         if answers[number][0].exit_layers is not None:
             layers = np.concatenate([answer.exit_layers for answer in answers[number]])
-        rows.append(
-            {
-                "system": system.name,
-                "accuracy": float((predictions == labels).mean()),
-                "agreement": float((predictions == reference).mean()),
-                "mean_ms": float(latency[number].mean()),
-                "p99_ms": float(np.percentile(latency[number], 99)),
-                "samples_per_second": float(1e3 * len(labels) / latency[number].sum()),
-                "speedup": float(latency[0].sum() / latency[number].sum()),
-                "mean_layers": None if layers is None else float(layers.mean() + 1),
-                "exit_shares": None
-                if layers is None
-                else {int(layer): float((layers == layer).mean()) for layer in np.unique(layers)},
-            }
-        )
+        found = classification_figures(predictions, reference, labels, layers, latency[number])
+        speedup = float(latency[0].sum() / latency[number].sum())
+        rows.append({"system": system.name, **found, "speedup": speedup})
     return rows
 
 
@@ -179,7 +160,7 @@ def oracle(recorded: EncoderRecords) -> dict[str, Any]:
     right = records.predictions == records.labels[:, None]
     first = np.where(right.any(axis=1), right.argmax(axis=1), 0)
     layers = np.array([*records.layers, records.num_layers - 1])
-    shares = {int(layer): float((first == index).mean()) for index, layer in enumerate(layers)}
+    shares = exit_shares(layers[first])
     return {
         "system": "oracle",
         "accuracy": float(right.any(axis=1).mean()),

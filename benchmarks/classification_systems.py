@@ -1,6 +1,5 @@
 """The classifiers that are compared: optimum-intel's, and ours with and without early exit."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from optimum_dynexec import (
     DynExecModelForSequenceClassification,
     EarlyExitConfig,
 )
+from optimum_dynexec.benchmark.classification import Answer, timed_call
 from optimum_dynexec.runtime import EXACT_OV_CONFIG
 
 
@@ -24,22 +24,6 @@ CLASSES: dict[str, tuple[Any, Any]] = {
 }
 # No prediction stays the same over so many exits: everything goes all the way, and all heads are asked.
 NEVER = EarlyExitConfig("patience", threshold=999)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """
-    What a system gave for a batch.
-
-    Args:
-        predictions (`np.ndarray` int64 `[batch]`): labels.
-        exit_layers (`np.ndarray` int64 `[batch]`, *optional*): after which samples left; `None` without early exit.
-        seconds (`float`): the call took.
-    """
-
-    predictions: np.ndarray
-    exit_layers: np.ndarray | None
-    seconds: float
 
 
 @dataclass
@@ -59,11 +43,7 @@ class ClassificationSystem:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Answer:
         """Runs a batch, numpy in and numpy out, as that costs least on both sides."""
-        start = time.perf_counter()
-        output = self.model(**batch, **self.options)
-        seconds = time.perf_counter() - start
-        layers = getattr(output, "exit_layer", None)
-        return Answer(np.asarray(output.logits).argmax(-1), None if layers is None else np.asarray(layers), seconds)
+        return timed_call(self.model, batch, **self.options)
 
 
 def load_systems(

@@ -9,7 +9,6 @@ our mean": as many steps as the predictor takes on average. KID needs pictures o
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +16,12 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
 from optimum.intel import OVDiffusionPipeline
 from PIL import Image
 
-from benchmarks.environment import environment
 from optimum_dynexec import DynExecPipelineForText2Image
+from optimum_dynexec.benchmark.drawing import timed_picture
+from optimum_dynexec.benchmark.environment import environment
 from optimum_dynexec.diffusion.step_saver.inference import StepPredictor
 from optimum_dynexec.diffusion.step_saver.similarity import ssim
 from optimum_dynexec.heads.data import read_texts
@@ -109,24 +108,14 @@ def measure(
             for system in systems[repeat % len(systems) :] + systems[: repeat % len(systems)]:
                 pipeline = plain if system.plain else ours
                 given = {} if system.plain else {"dynexec": system.dynexec}
-                generator = torch.Generator().manual_seed(number)
-                started = time.perf_counter()
-                output = pipeline(
-                    prompt,
-                    num_inference_steps=system.steps,
-                    generator=generator,
-                    output_type="np",
-                    **given,
-                    **options,
-                )
-                seconds[system.name].append(time.perf_counter() - started)
+                made = timed_picture(pipeline, prompt, number, system.steps, **given, **options)
+                seconds[system.name].append(made.seconds)
                 if repeat == repeats - 1:
-                    halves = 2 if pipeline.do_classifier_free_guidance else 1
-                    own, stats = measured[system.name], getattr(output, "dynexec", None)
-                    own.pictures.append(np.round(output.images[0] * 255).astype(np.uint8))
-                    own.steps.append(system.steps if stats is None else stats.steps_run[0])
-                    own.calls.append(system.steps if stats is None else stats.network_calls)
-                    own.rows.append(halves * system.steps if stats is None else stats.network_rows)
+                    own = measured[system.name]
+                    own.pictures.append(made.pixels)
+                    own.steps.append(made.steps)
+                    own.calls.append(made.calls)
+                    own.rows.append(made.rows)
         for name, values in seconds.items():
             measured[name].seconds.append(median(values))
         print(f"{number + 1} of {len(prompts)} prompts", flush=True)

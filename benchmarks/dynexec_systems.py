@@ -1,17 +1,14 @@
 """optimum-dynexec under test."""
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
-
 from optimum_dynexec import DynExecModelForCausalLM
-from optimum_dynexec.runtime import _C
-from optimum_dynexec.runtime.engine import MAX_BATCH_TOKENS
+from optimum_dynexec.benchmark.decoding import new_loop, timed_generate
+from optimum_dynexec.benchmark.generation import Generation
 
-from .systems import Generation, Setting, System
+from .systems import Setting, System
 
 
 class DynExecSystem(System):
@@ -41,35 +38,19 @@ class DynExecSystem(System):
         self.model = _load(setting.model, setting, shared)
         if self.needs_draft:
             self.arguments["assistant_model"] = _load(setting.draft, setting, shared)
-        # A loop keeps what it learned about acceptance. With one of its own, no system profits from what another has
-        # just seen of the same question.
-        self.loop = _C.DecodeLoop(self.model.engine.paged_model, MAX_BATCH_TOKENS)
+        self.loop = new_loop(self.model)
         self.eos_token_ids = setting.eos_token_ids
 
     def generate(self, ids: list[int], max_new_tokens: int, **sampling: Any) -> Generation:
-        self.model.engine.loop = self.loop
-        inputs = torch.tensor([ids])
-        start = time.perf_counter()
-        output = self.model.generate(
-            inputs,
-            attention_mask=torch.ones_like(inputs),
-            max_new_tokens=max_new_tokens,
+        return timed_generate(
+            self.model,
+            self.loop,
+            ids,
+            max_new_tokens,
             eos_token_id=self.eos_token_ids,
             pad_token_id=self.eos_token_ids[0],
             speculation=self.speculation,
-            **{"do_sample": False, **self.arguments, **sampling},
-        )
-        tokens = output[0, len(ids) :].tolist()
-        seconds = time.perf_counter() - start
-        stats = self.model.last_stats
-        return Generation(
-            tokens=tokens,
-            seconds=seconds,
-            # What the call does outside the loop it does before the first token.
-            first_token_seconds=seconds - stats.total_seconds + stats.time_to_first_token,
-            steps=stats.verifications,
-            proposed=stats.proposed,
-            accepted=stats.accepted,
+            **{**self.arguments, **sampling},
         )
 
 
@@ -77,8 +58,6 @@ def _load(directory: Any, setting: Setting, shared: dict[Any, Any]) -> Any:
     key = ("dynexec", directory)
     if key not in shared:
         shared[key] = DynExecModelForCausalLM.from_pretrained(directory, precision=setting.precision)
-        if shared[key].engine is None:
-            raise ValueError(f"{directory} cannot run on the engine; there is nothing to compare")
     return shared[key]
 
 

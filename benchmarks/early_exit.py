@@ -20,6 +20,8 @@ from tqdm.auto import tqdm
 from transformers import AutoTokenizer
 
 from optimum_dynexec import DynExecModelForCausalLM, EarlyExitConfig
+from optimum_dynexec.benchmark.environment import environment
+from optimum_dynexec.benchmark.markdown import markdown
 from optimum_dynexec.calibration.decoder_runner import DecoderRunner
 from optimum_dynexec.calibration.freshness import load_calibration
 from optimum_dynexec.calibration.policy import run_policy
@@ -29,8 +31,6 @@ from optimum_dynexec.calibration.risks import token_disagreement
 from optimum_dynexec.early_exit.criteria import load_criterion
 from optimum_dynexec.modeling.causal_lm import PRECISIONS
 
-from .environment import environment
-from .report import markdown
 from .spec_bench import encode, load_questions
 
 

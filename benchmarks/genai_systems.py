@@ -9,9 +9,10 @@ import numpy as np
 import openvino as ov
 import openvino_genai
 
+from optimum_dynexec.benchmark.generation import Generation
 from optimum_dynexec.runtime import EXACT_OV_CONFIG
 
-from .systems import Generation, Setting, System
+from .systems import Setting, System
 
 
 DEVICE = "CPU"

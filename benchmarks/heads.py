@@ -16,6 +16,8 @@ import torch
 from transformers import AutoTokenizer
 
 from optimum_dynexec import DynExecModelForCausalLM
+from optimum_dynexec.benchmark.environment import environment
+from optimum_dynexec.benchmark.markdown import markdown
 from optimum_dynexec.exporters.boundaries import find_layer_boundaries
 from optimum_dynexec.heads import load_head
 from optimum_dynexec.heads.backbone_graph import embedding_matrix, unembedding
@@ -26,8 +28,6 @@ from optimum_dynexec.heads.features import compute_features
 from optimum_dynexec.heads.modules import Head, make_head
 from optimum_dynexec.heads.storage import SUFFIX
 
-from .environment import environment
-from .report import markdown
 from .spec_bench import TASKS, encode, load_questions
 
 

@@ -19,13 +19,16 @@ from typing import Any
 from tqdm.auto import tqdm
 from transformers import AutoTokenizer
 
+from optimum_dynexec.benchmark.environment import environment
+from optimum_dynexec.benchmark.generation import Generation
+from optimum_dynexec.benchmark.markdown import markdown
+from optimum_dynexec.benchmark.records import Key, Records
+from optimum_dynexec.benchmark.weights import weight_compression
 from optimum_dynexec.utils.model_hash import hash_model
 
 from . import memory, unguessable
-from .environment import environment
-from .models import WEIGHT_FORMATS, eos_token_ids, exported, has_draft_head, is_exported, weight_compression
-from .records import Key, Records
-from .report import as_json, complete_questions, equal_questions, markdown, report, summarize
+from .models import WEIGHT_FORMATS, eos_token_ids, exported, has_draft_head, is_exported
+from .report import as_json, complete_questions, equal_questions, report, summarize
 from .spec_bench import Question, encode, load_questions
 from .systems import Setting, System, select
 
@@ -174,7 +177,7 @@ def _speed(
     path: Path,
 ) -> dict[str, Any]:
     questions = load_questions(args.questions, args.max_questions_per_category)
-    records = Records(path, settings)
+    records = Records(path, settings, Generation)
     if records.others:
         print(f"{path} also holds {records.others} records of another model, build or setting, which are left alone.")
     start = time.perf_counter()
@@ -188,7 +191,7 @@ def _speed(
     print(f"\n{METHOD}")
     print(f"{len(done)} of {len(questions)} questions, {args.repeats} repeat(s); greedy decoding uses no seed.")
     if records.resumed:
-        print(f"{records.resumed} of {len(records.generations)} records are of earlier runs in the same setting.")
+        print(f"{records.resumed} of {len(records.values)} records are of earlier runs in the same setting.")
     print(f"\n{report(groups)}")
     same = equal_questions(records, done, "dynexec-plain", "genai-plain", args.repeats)
     if same is not None:
@@ -203,7 +206,7 @@ def _generate(
     tokenizer: Any,
     systems: list[System],
     questions: list[Question],
-    records: Records,
+    records: Records[Generation],
 ) -> None:
     todo = [
         (Key(system.name, question.question_id, repeat), system, question)
@@ -221,7 +224,7 @@ def _generate(
         system.generate(warm_up, WARM_UP_TOKENS)
     with tqdm(todo, unit="answer", smoothing=0.05) as progress:
         for key, system, question in progress:
-            progress.set_postfix_str(f"{question.task} {key.question_id} {key.system}", refresh=False)
+            progress.set_postfix_str(f"{question.task} {key.item} {key.system}", refresh=False)
             records.add(key, system.generate(encode(tokenizer, question.text), args.max_new_tokens))
 
 

@@ -62,18 +62,3 @@ def eos_token_ids(directory: Path) -> list[int]:
     if eos is None:
         raise ValueError(f"{directory} names no eos_token_id")
     return list(eos) if isinstance(eos, list) else [eos]
-
-
-def weight_compression(directory: Path) -> str:
-    """How the weights of an OpenVINO model are stored, as the model itself says."""
-    import openvino as ov
-
-    model = ov.Core().read_model(directory / OPENVINO_MODEL)
-    types = {}
-    for op in model.get_ops():
-        if op.get_type_name() == "Constant":
-            name = op.get_output_element_type(0).get_type_name()
-            types[name] = types.get(name, 0) + op.get_byte_size()
-    total = sum(types.values())
-    shares = sorted(types.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {size / total:.0%}" for name, size in shares if size >= 0.01 * total)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optimum_dynexec.benchmark.generation import Generation
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -26,28 +28,6 @@ class Setting:
     precision: str
     eos_token_ids: list[int]
     prefix_caching: bool = False
-
-
-@dataclass
-class Generation:
-    """
-    What came of one request. Tokens go in and come out as ids.
-
-    Args:
-        tokens (`list[int]`): generated ids, EOS included.
-        seconds (`float`): wall clock of the whole call.
-        first_token_seconds (`float`): of these, until the first token.
-        steps (`int`): forward passes of the model that gave tokens.
-        proposed (`int`, *optional*): draft tokens; `None` if the system does not tell.
-        accepted (`int`, *optional*): of these, those that were accepted.
-    """
-
-    tokens: list[int]
-    seconds: float
-    first_token_seconds: float
-    steps: int
-    proposed: int | None = None
-    accepted: int | None = None
 
 
 class System(ABC):

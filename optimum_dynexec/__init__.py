@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         DynExecModelForSequenceClassification,
         DynExecModelForTokenClassification,
     )
+    from .quantization import quantize_dynexec
     from .speculative import GenerationStats
 
 
@@ -56,6 +57,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "DynExecModelForSequenceClassification",
             "DynExecModelForTokenClassification",
         ],
+        "quantization": ["quantize_dynexec"],
         "speculative": ["GenerationStats"],
     },
     extra=["__version__"],

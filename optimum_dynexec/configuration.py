@@ -109,6 +109,8 @@ class DynExecConfig:
             Heads in the directory by name: `draft_head`, or `exit_head_` and the layer.
         calibration (`dict[str, Any]`, *optional*):
             Thresholds for early exit and what is guaranteed of them: the fields of a [`~calibration.Calibration`].
+        tuning (`dict[str, Any]`, *optional*):
+            How the model runs best, as measured: the fields of a [`~tuning.Tuning`].
 
     Raises:
         `ValueError`: if a field's value is not acceptable; the message names the field, the value and what is
@@ -125,6 +127,7 @@ class DynExecConfig:
     model_hash: str | None = None
     heads: dict[str, AttachedHead] = field(default_factory=dict)
     calibration: dict[str, Any] | None = None
+    tuning: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         _check_fields(self, _ACCEPTED)
@@ -316,7 +319,10 @@ _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
         ),
         "a head for each name",
     ),
-    "calibration": (lambda value: value is None or isinstance(value, dict), "an object or null"),
+    **{
+        name: (lambda value: value is None or isinstance(value, dict), "an object or null")
+        for name in ("calibration", "tuning")
+    },
 }
 # The same for the fields of a head.
 _ACCEPTED_OF_HEADS: dict[str, tuple[Callable[[Any], bool], str]] = {

@@ -146,26 +146,16 @@ def record_encoder(
     """
     from transformers import AutoConfig
 
-    from ..heads.attach import exit_heads, read_heads
     from ..heads.encoders.inputs import load_inputs
     from ..heads.encoders.samples import draw, read_samples
     from ..runtime.encoder_exits import EncoderExits
 
     directory = Path(directory)
-    config = DynExecConfig.from_pretrained(directory)
-    if config.task not in CLASSIFICATION:
-        raise CalibrationError(
-            f"{directory} was exported for the task {config.task!r}, but calibration of encoders is for"
-            f" {list(CLASSIFICATION)}"
-        )
+    model, config, heads = load_exits(directory)
     hashes = hash_heads(directory, config)
-    if not hashes:
-        raise CalibrationError(NO_HEADS.format(directory))
     samples = draw(read_samples(data, args.columns, split="validation"), args.max_samples, args.seed)
     labels = samples.label_ids(AutoConfig.from_pretrained(directory).label2id)
     inputs, _ = load_inputs(directory, config.task)
-    model = ov.Core().read_model(directory / "openvino_model.xml")
-    heads = exit_heads(read_heads(directory, config))
     boundaries = {layer: config.hidden_state_names[layer] for layer in heads}
     runner = EncoderExits(model, args.device, PRECISIONS[args.precision], boundaries, heads)
     exits, certainty, full, shapes = _ask(runner, samples, inputs, args.max_length, progress)
@@ -184,6 +174,33 @@ def record_encoder(
     wanted = {value.get_any_name() for value in model.inputs}
     typical = {name: [1, *shape[1:]] for name, shape in shapes.items() if name in wanted}
     return EncoderRecords(records, exit_costs(model, boundaries, heads, typical))
+
+
+def load_exits(directory: Path) -> tuple[ov.Model, DynExecConfig, dict[int, ov.Model]]:
+    """
+    Reads a classifier and its exit heads, as they stand on disk.
+
+    Args:
+        directory (`Path`): an export with exit heads.
+
+    Returns:
+        `tuple`: the model, its configuration, and the heads by their layer, ascending.
+
+    Raises:
+        [`~calibration.CalibrationError`]: if it is no classifier, or has no exit heads.
+    """
+    from ..heads.attach import exit_heads, read_heads
+
+    config = DynExecConfig.from_pretrained(directory)
+    if config.task not in CLASSIFICATION:
+        raise CalibrationError(
+            f"{directory} was exported for the task {config.task!r}, but calibration of encoders is for"
+            f" {list(CLASSIFICATION)}"
+        )
+    heads = exit_heads(read_heads(directory, config))
+    if not heads:
+        raise CalibrationError(NO_HEADS.format(directory))
+    return ov.Core().read_model(directory / "openvino_model.xml"), config, heads
 
 
 def _ask(

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 
 from optimum.commands.base import BaseOptimumCLICommand
 
+from .head_formats import HEAD_FORMATS
 from .running import Outcome, add_common_arguments, describe, run_command
 
 
@@ -20,9 +21,15 @@ class AttachHeadsCommand(BaseOptimumCLICommand):
         parser.add_argument("heads", metavar="HEADS", help="A safetensors file of a head, or a directory with some.")
         parser.add_argument(
             "--weight-format",
-            choices=("int8", "fp32"),
+            choices=HEAD_FORMATS,
             default="int8",
             help="Of the heads beside the model. Default: %(default)s.",
+        )
+        parser.add_argument(
+            "--draft-weight-format",
+            choices=HEAD_FORMATS,
+            default=None,
+            help="Of the draft head. Default: as of all heads.",
         )
         add_common_arguments(parser)
 
@@ -32,7 +39,12 @@ class AttachHeadsCommand(BaseOptimumCLICommand):
     def _attach(self) -> Outcome:
         from ..heads.attach import attach_heads
 
-        config = attach_heads(self.args.model, self.args.heads, weight_format=self.args.weight_format)
+        config = attach_heads(
+            self.args.model,
+            self.args.heads,
+            weight_format=self.args.weight_format,
+            draft_weight_format=self.args.draft_weight_format,
+        )
         heads = {
             name: {"kind": head.kind, "layer": head.layer, "file": head.file} for name, head in config.heads.items()
         }

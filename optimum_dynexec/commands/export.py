@@ -9,6 +9,7 @@ from optimum.commands.base import BaseOptimumCLICommand, CommandInfo
 from optimum.commands.export.openvino import parse_args_openvino
 
 from ..exporters.optimum_intel import DENIED_OPTIONS
+from .head_formats import add_head_formats
 from .numbers import parse_layers
 
 
@@ -43,6 +44,7 @@ class DynExecExportCommand(BaseOptimumCLICommand):
             metavar="PATH",
             help="Trained heads to put beside the model: a safetensors file, or a directory with some.",
         )
+        add_head_formats(group)
         group.add_argument(
             "--single-ir",
             action="store_true",

@@ -35,6 +35,8 @@ def export_dynexec(
     exit_layers: list[int] | None = None,
     heads: str | Path | None = None,
     weight_format: str | None = None,
+    head_weight_format: str | None = None,
+    draft_weight_format: str | None = None,
     single_ir: bool = False,
     exit_threshold: float | None = None,
     **options: Any,
@@ -62,6 +64,9 @@ def export_dynexec(
             heads are added to `exit_layers`.
         weight_format (`str`, *optional*):
             `"fp32"`, `"fp16"`, `"int8"`, `"int4"`, `"mxfp4"`, `"nf4"` or `"cb4"`. Unset: optimum-intel's default.
+        head_weight_format, draft_weight_format (`str`, *optional*):
+            `"fp32"`, `"int8"` or `"int4"`: of `heads`, and of the draft head among them. Unset: `"int8"` for decoders,
+            `"fp32"` for others.
         single_ir (`bool`, *optional*, defaults to `False`):
             Write `openvino_early_exit_model.xml` too: a classifier, its exit heads and `If` operators in one model,
             which runs without this library. See [`~exporters.single_ir.export_single_ir`].
@@ -80,6 +85,8 @@ def export_dynexec(
     """
     options["weight_format"] = weight_format
     _check_options(options)
+    if heads is None and (head_weight_format or draft_weight_format):
+        raise ExportError("a weight format of heads is for those that are given with `heads`, but none are")
     source = _normalize(model_name_or_path)
     earlier = _earlier_config(Path(source))
     if earlier is not None and exit_layers is None:
@@ -104,7 +111,9 @@ def export_dynexec(
             config = replace(config, heads=earlier.heads)
             config.save_pretrained(staging)
         if heads is not None:
-            config = attach_heads(staging, heads)
+            config = attach_heads(
+                staging, heads, weight_format=head_weight_format, draft_weight_format=draft_weight_format
+            )
         if single_ir:
             _add_single_ir(staging, Path(source), exit_threshold)
     return config

@@ -17,8 +17,9 @@ from ..utils.model_hash import hash_model
 from .backbone_graph import embeddings, last_hidden_states, unembedding
 from .config import HeadConfig
 from .encoder_fit import check_fits_encoder
-from .ir import build_head_ir, head_config
+from .ir import WEIGHT_FORMATS, build_head_ir, head_config
 from .storage import SUFFIX, load_head
+from .weight_formats import check_weight_format, with_weight_format
 
 
 BACKBONE = "openvino_model"
@@ -46,7 +47,13 @@ class HeadModel:
         return head_config(self.model)
 
 
-def attach_heads(model_directory: str | Path, heads: str | Path, *, weight_format: str | None = None) -> DynExecConfig:
+def attach_heads(
+    model_directory: str | Path,
+    heads: str | Path,
+    *,
+    weight_format: str | None = None,
+    draft_weight_format: str | None = None,
+) -> DynExecConfig:
     """
     Puts trained heads beside an exported model: one small OpenVINO model each, and entries in `dynexec_config.json`.
     The model's own files stay as they are. Heads of the same name are replaced, others stay.
@@ -61,8 +68,10 @@ def attach_heads(model_directory: str | Path, heads: str | Path, *, weight_forma
         heads (`str` or `Path`):
             A safetensors file of a head, or a directory with some.
         weight_format (`str`, *optional*):
-            `"int8"` or `"fp32"`, of the heads' models. Unset: `"int8"` for decoders, `"fp32"` for the small heads of
-            others.
+            `"int8"`, `"int4"` or `"fp32"`, of the heads' models. Unset: `"int8"` for decoders, `"fp32"` for the small
+            heads of others.
+        draft_weight_format (`str`, *optional*):
+            The same, of the draft head. Unset: as of all.
 
     Returns:
         [`DynExecConfig`]: the configuration written.
@@ -74,7 +83,7 @@ def attach_heads(model_directory: str | Path, heads: str | Path, *, weight_forma
     directory = Path(model_directory)
     config = DynExecConfig.from_pretrained(directory)
     backbone = ov.Core().read_model(directory / f"{BACKBONE}.xml")
-    made = make_heads(backbone, config, heads, weight_format=weight_format)
+    made = make_heads(backbone, config, heads, weight_format=weight_format, draft_weight_format=draft_weight_format)
     with tempfile.TemporaryDirectory(dir=directory, prefix=STAGING_PREFIX) as staging:
         written = write_heads(staging, made, config.model_hash)
         # Whatever ends the process in between: no head has an entry whose two files may not belong together.
@@ -89,7 +98,12 @@ def attach_heads(model_directory: str | Path, heads: str | Path, *, weight_forma
 
 
 def make_heads(
-    backbone: ov.Model, config: DynExecConfig, heads: str | Path, *, weight_format: str | None = None
+    backbone: ov.Model,
+    config: DynExecConfig,
+    heads: str | Path,
+    *,
+    weight_format: str | None = None,
+    draft_weight_format: str | None = None,
 ) -> dict[str, HeadModel]:
     """
     Makes OpenVINO models of trained heads.
@@ -98,7 +112,7 @@ def make_heads(
         backbone (`openvino.Model`): the whole model.
         config ([`DynExecConfig`]): of the model.
         heads (`str` or `Path`): a safetensors file of a head, or a directory with some.
-        weight_format (`str`, *optional*): `"int8"` or `"fp32"`; see [`attach_heads`].
+        weight_format, draft_weight_format (`str`, *optional*): see [`attach_heads`].
 
     Returns:
         `dict[str, HeadModel]`: the heads by name.
@@ -109,6 +123,9 @@ def make_heads(
     decoder = config.task == DECODER_TASK
     if decoder and not config.pageable:
         raise ValueError(f"the model can have no heads, as its KV cache cannot be paged ({config.pageable_reason})")
+    default = "int8" if decoder else "fp32"
+    for name, value in (("weight_format", weight_format), ("draft_weight_format", draft_weight_format)):
+        check_weight_format(value or default, name)
     path = Path(heads)
     files = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
     if not files:
@@ -125,13 +142,21 @@ def make_heads(
             (_check_fits if decoder else check_fits_encoder)(shape, backbone, config)
             if decoder and shape.shares_unembedding and matrix is None:
                 matrix = unembedding(backbone)
-            form = weight_format or ("int8" if decoder else "fp32")
-            model = build_head_ir(shape, tensors, matrix, weight_format=form)
+            form = (draft_weight_format if shape.kind == "draft" else None) or weight_format or default
+            model = _build(shape, tensors, matrix, form)
         except ValueError as error:
             raise ValueError(f"{file} does not fit the model: {error}") from error
         card = _training_card(file)
         made[shape.name] = HeadModel(model, card.get("backbone_hash"), card.get("agreement") or {})
     return made
+
+
+def _build(
+    shape: HeadConfig, tensors: Mapping[str, np.ndarray], matrix: np.ndarray | None, weight_format: str
+) -> ov.Model:
+    if weight_format in WEIGHT_FORMATS:
+        return build_head_ir(shape, tensors, matrix, weight_format=weight_format)
+    return with_weight_format(build_head_ir(shape, tensors, matrix), weight_format)
 
 
 def layers_of(heads: Mapping[str, HeadModel]) -> list[int]:

@@ -31,7 +31,7 @@ def read_texts(source: str | Path, *, split: str = "train") -> list[str]:
         `ValueError`: if there is no such file or column, or no text in it; the message says what there is.
     """
     name, _, column = str(source).partition(":")
-    texts = [_text(row, column, name) for row in read_rows(name, split=split)]
+    texts = [row_text(row, column, name) for row in read_rows(name, split=split)]
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise ValueError(f"{name} holds no text")
@@ -107,7 +107,18 @@ def _from_hub(name: str, split: str) -> list[Any]:
     return list(load_dataset(repository, configuration or None, split=split))
 
 
-def _text(row: Any, column: str, source: str) -> str:
+def row_text(row: Any, column: str, source: str) -> str:
+    """
+    The text of a row.
+
+    Args:
+        row (`str` or `dict`): of [`read_rows`].
+        column (`str`): to read; empty for the first of the usual ones.
+        source (`str`): for messages.
+
+    Raises:
+        `ValueError`: if there is no such column.
+    """
     if isinstance(row, str):
         return row
     if not isinstance(row, dict):

@@ -29,11 +29,13 @@ from ..runtime import Engine
 from ..runtime.paged import prepare
 from ..speculative.config import SpeculationConfig
 from ..speculative.stats import GenerationStats
+from ..tuning.tuning import Tuning
 from .directory import load_dynexec_config, load_heads, save_with_dynexec
 from .early_exit import CalibratedOnce, early_exit_params
 from .generation import GenerationJob
 from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
 from .tokenizers import check_same_tokenizer
+from .tuned import start_from_tuning
 
 
 logger = logging.getLogger(__name__)
@@ -79,6 +81,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
     _max_cache_tokens: int | None = None
     _heads: Mapping[str, HeadModel] = MappingProxyType({})
     _cut: bool = True
+    tuning: Tuning | None = None
 
     @classmethod
     def from_pretrained(
@@ -86,10 +89,11 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
         model_id: str | Path,
         export: bool = False,
         *,
-        precision: str = "fast",
+        precision: str | None = None,
         exit_layers: list[int] | None = None,
         heads: str | Path | None = None,
         max_cache_tokens: int | None = None,
+        tuned: bool = True,
         **kwargs: Any,
     ) -> "DynExecModelForCausalLM":
         """
@@ -100,11 +104,11 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
                 Model on the hub or directory; with `export=False`, one that holds an OpenVINO model.
             export (`bool`, *optional*, defaults to `False`):
                 Convert a transformers model.
-            precision (`str`, *optional*, defaults to `"fast"`):
+            precision (`str`, *optional*):
                 `"fast"` computes as OpenVINO does by default (bfloat16 and a compressed KV cache where the device has
                 them): the last bits of a logit then depend on how many tokens share a forward pass, and near ties may
                 be decided differently with speculation than without. `"exact"` computes in float32: greedy output
-                with speculation equals plain decoding token for token.
+                with speculation equals plain decoding token for token. Unset: as the model was tuned, or `"fast"`.
             exit_layers (`list[int]`, *optional*):
                 Layers after which the model is cut into segments. Unset: those of `dynexec_config.json` and of the
                 exit heads in `heads`; with a draft head, only when a call asks for an exit, which then takes as long
@@ -114,13 +118,17 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
                 directory with some. Saving the model saves them too.
             max_cache_tokens (`int`, *optional*):
                 Most tokens the KV cache may hold over all sequences of a call. Unset, it grows with need.
+            tuned (`bool`, *optional*, defaults to `True`):
+                Start from what `optimum-cli dynexec tune` has found for this model on this machine, if it has been
+                run: `precision` and threads here, speculation in [`generate`]. What the caller says comes first.
             kwargs:
                 Everything `OVModelForCausalLM.from_pretrained` takes.
 
         Raises:
             `ValueError`: for a `precision` or an exit layer that does not exist, or heads that do not fit the model.
         """
-        check_precision(precision)
+        if precision is not None:
+            check_precision(precision)
         if max_cache_tokens is not None and max_cache_tokens < 1:
             raise ValueError(f"`max_cache_tokens` must be at least 1, got {max_cache_tokens}")
         return super().from_pretrained(
@@ -130,12 +138,14 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
             exit_layers=exit_layers,
             heads=heads,
             max_cache_tokens=max_cache_tokens,
+            tuned=tuned,
             **kwargs,
         )
 
     @classmethod
     def _from_pretrained(cls, model_id: str | Path, config: PretrainedConfig, **kwargs: Any):
-        ov_config = with_precision(kwargs.pop("precision", "fast"), kwargs.pop("ov_config", None))
+        asked, tuned = kwargs.pop("precision", None), kwargs.pop("tuned", True)
+        ov_config = with_precision(asked or "fast", kwargs.pop("ov_config", None))
         exit_layers, heads = kwargs.pop("exit_layers", None), kwargs.pop("heads", None)
         max_cache_tokens = kwargs.pop("max_cache_tokens", None)
         compile_only = kwargs.get("compile_only", False)
@@ -153,6 +163,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
             # is then cut when a call asks for an exit.
             drafts = any(head.config.kind == "draft" for head in model._heads.values())
             model._cut = exit_layers is not None or not drafts
+            if tuned:
+                start_from_tuning(model, asked)
         model._max_cache_tokens = max_cache_tokens
         if compile_now and not compile_only:
             model.compile()
@@ -270,7 +282,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
                 `"auto"` mixes all there is and chooses draft lengths by measured gain, `"off"` decodes plainly;
                 `"prompt_lookup"`, `"draft_model"`, `"draft_head"` and `"early_exit"` (heads that were trained for this
                 model) use one source. Unset: what transformers' own arguments (`prompt_lookup_num_tokens`,
-                `assistant_model`, `assistant_early_exit`) ask for, or else `"auto"`.
+                `assistant_model`, `assistant_early_exit`) ask for; without any of them, what the model was tuned to
+                (`optimum-cli dynexec tune`), or else `"auto"`.
             assistant_early_exit (`int`, *optional*):
                 Draft with so many of the model's first layers and the exit head behind them.
             early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*):
@@ -302,6 +315,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
         if kwargs.get("assistant_tokenizer") is not None:
             raise ValueError("An assistant with another tokenizer is not supported: leave out `assistant_tokenizer`")
         speculation_asked = speculation not in (None, "auto") or any(value is not None for value in given.values())
+        if speculation is None and not speculation_asked and assistant_model is None and early_exit is None:
+            speculation, given = self._tuned_speculation(given)
         if early_exit is not None or speculation == "early_exit" or given["assistant_early_exit"] is not None:
             self._cut_for_exits()
         engine = self.engine
@@ -363,6 +378,13 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
         if config.return_dict_in_generate:
             return DynExecGenerateOutput(sequences=sequences, dynexec=self.last_stats)
         return sequences
+
+    def _tuned_speculation(self, given: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+        """What a call without any word on speculation gets: as tuned, if the model was, and else `"auto"`."""
+        if self.tuning is None:
+            return None, given
+        options = dict(self.tuning.options)
+        return options.pop("speculation", None), {**given, **options}
 
     @staticmethod
     def _check_stop_classifiers(config: SpeculationConfig, engine: Engine) -> None:

@@ -20,8 +20,10 @@ from ..heads.attach import HeadModel, exit_heads
 from ..precision import check_precision, with_precision
 from ..runtime.encoder_engine import PATIENCE_OF_STREAMS, EncoderEngine
 from ..runtime.encoder_exits import EncoderExits
+from ..tuning.tuning import Tuning
 from .directory import load_dynexec_config, load_heads, save_with_dynexec
 from .early_exit import CalibratedOnce, encoder_exit_params
+from .tuned import TUNED, start_from_tuning, tuned_exit
 
 
 # The default of `early_exit` in a call: what the model was loaded with.
@@ -48,6 +50,7 @@ class DynExecEncoderMixin(CalibratedOnce):
     _engine: EncoderEngine | None = None
     _exits_model: EncoderExits | None = None
     _heads: Mapping[str, HeadModel] = MappingProxyType({})
+    tuning: Tuning | None = None
 
     # Of the class that this one goes before.
     config: Any
@@ -65,10 +68,11 @@ class DynExecEncoderMixin(CalibratedOnce):
         model_id: str | Path,
         export: bool = False,
         *,
-        precision: str = "fast",
+        precision: str | None = None,
         exit_layers: list[int] | None = None,
         heads: str | Path | None = None,
         early_exit: EarlyExitConfig | str | None = None,
+        tuned: bool = True,
         **kwargs: Any,
     ) -> Any:
         """
@@ -79,8 +83,9 @@ class DynExecEncoderMixin(CalibratedOnce):
                 Model on the hub or directory; with `export=False`, one that holds an OpenVINO model.
             export (`bool`, *optional*, defaults to `False`):
                 Convert a transformers model.
-            precision (`str`, *optional*, defaults to `"fast"`):
+            precision (`str`, *optional*):
                 `"fast"` computes as OpenVINO does by default (bfloat16 where the device has it), `"exact"` in float32.
+                Unset: as the model was tuned, or `"fast"`.
             exit_layers (`list[int]`, *optional*):
                 Layers after which samples may leave. Unset: those of `dynexec_config.json` and of the exit heads in
                 `heads`. Exit heads at other layers are not used.
@@ -89,14 +94,19 @@ class DynExecEncoderMixin(CalibratedOnce):
                 directory with some. Saving the model saves them too.
             early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*):
                 When samples leave in calls that do not say. `"calibrated"`: by the thresholds in
-                `dynexec_config.json`.
+                `dynexec_config.json`. `"tuned"`: as `optimum-cli dynexec tune` has found to be fastest within its
+                limit, which may be not to leave at all.
+            tuned (`bool`, *optional*, defaults to `True`):
+                Start from the precision and threads that the model was tuned to on this machine, if it was. What the
+                caller says comes first.
             kwargs:
                 Everything that `from_pretrained` of the `OVModelFor…` class takes.
 
         Raises:
             `ValueError`: for a `precision` or an exit layer that does not exist, or heads that do not fit the model.
         """
-        check_precision(precision)
+        if precision is not None:
+            check_precision(precision)
         return super().from_pretrained(  # type: ignore[misc]
             model_id,
             export=export,
@@ -104,28 +114,37 @@ class DynExecEncoderMixin(CalibratedOnce):
             exit_layers=exit_layers,
             heads=heads,
             early_exit=early_exit,
+            tuned=tuned,
             **kwargs,
         )
 
     @classmethod
     def _from_pretrained(cls, model_id: str | Path, config: PretrainedConfig, **kwargs: Any) -> Any:
-        ov_config = with_precision(kwargs.pop("precision", "fast"), kwargs.pop("ov_config", None))
+        asked, tuned = kwargs.pop("precision", None), kwargs.pop("tuned", True)
+        ov_config = with_precision(asked or "fast", kwargs.pop("ov_config", None))
         exit_layers, heads = kwargs.pop("exit_layers", None), kwargs.pop("heads", None)
         early_exit = kwargs.pop("early_exit", None)
         compile_only, compile_now = kwargs.get("compile_only", False), kwargs.pop("compile", True)
-        plain_now = compile_now and (early_exit is None or compile_only)
+        # What is not compiled by itself is compiled below, once it is known how.
+        plain_now = compile_now and compile_only
         model = super()._from_pretrained(  # type: ignore[misc]
             model_id, config, ov_config=ov_config, compile=plain_now, **kwargs
         )
         if not isinstance(model, cls):
             # optimum-intel has classes of its own for some architectures that are no plain encoders.
+            if compile_now and not compile_only:
+                model.compile()
             return model
         if not compile_only:
             model._load_dynamic(exit_layers, heads)
+            if tuned:
+                start_from_tuning(model, asked)
         model.early_exit = early_exit
-        if early_exit is not None:
-            model._params(early_exit)
-            if compile_now:
+        params = model._params(early_exit)
+        if compile_now and not compile_only:
+            if params is None:
+                model.compile()
+            else:
                 model.engine  # noqa: B018
         return model
 
@@ -224,7 +243,12 @@ class DynExecEncoderMixin(CalibratedOnce):
 
     # ---- calls -------------------------------------------------------------------------------------------------
 
-    def _params(self, early_exit: EarlyExitConfig | str) -> Any:
+    def _params(self, early_exit: EarlyExitConfig | str | None) -> Any:
+        """What the engine is asked to do; `None` where the plain model runs."""
+        if early_exit == TUNED:
+            early_exit = tuned_exit(self.tuning)
+        if early_exit is None:
+            return None
         layers = self.exit_layers
         if not layers:
             raise ValueError(self._why_no_exits())
@@ -255,7 +279,7 @@ class DynExecEncoderMixin(CalibratedOnce):
             plain (`Callable`): runs the plain model on the same.
         """
         early_exit = self.early_exit if early_exit == AS_LOADED else early_exit
-        params = None if early_exit is None else self._params(early_exit)
+        params = self._params(early_exit)
         main = next(iter(inputs.values()))
         as_numpy = isinstance(main, np.ndarray)
         if len(main) == 0:
@@ -341,11 +365,11 @@ class DynExecEncoderMixin(CalibratedOnce):
             `ValueError`: if there is no early exit to do, or a sample has not the shape that the model takes.
         """
         early_exit = self.early_exit if early_exit == AS_LOADED else early_exit
-        if early_exit is None:
+        params = self._params(early_exit)
+        if params is None:
             raise ValueError("`stream` is for early exit: give `early_exit`, here or when the model is loaded")
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, got {batch_size}")
-        params = self._params(early_exit)
         engine = self.engine
         run = engine.start(params)
         max_waiting = PATIENCE_OF_STREAMS * batch_size if max_waiting is None else max_waiting

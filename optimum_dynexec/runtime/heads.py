@@ -13,6 +13,7 @@ from openvino._offline_transformations import paged_attention_transformation
 
 from ..heads.backbone_graph import embeddings
 from ..heads.ir import HIDDEN_STATES, TOKEN_IDS, head_config
+from ..heads.weight_formats import is_compressed
 from . import _C
 from .merged_products import merge_products
 from .paged import select_logits
@@ -85,10 +86,9 @@ def default_ov_config(model: Model, device: str) -> dict[str, str]:
         device (`str`):
             OpenVINO device to run on.
     """
-    # 8-bit weights are multiplied as they are, which conversions to bfloat16 on the way would only slow down.
-    in_8_bits = any(node.get_output_element_type(0) == ov.Type.i8 for node in model.get_ops())
+    # Compressed weights are multiplied as they are, which conversions to bfloat16 on the way would only slow down.
     has_bf16 = "BF16" in ov.Core().get_property(device, "OPTIMIZATION_CAPABILITIES")
-    return {"INFERENCE_PRECISION_HINT": "bf16" if has_bf16 and not in_8_bits else "f32"}
+    return {"INFERENCE_PRECISION_HINT": "bf16" if has_bf16 and not is_compressed(model) else "f32"}
 
 
 def prepare_head(model: Model, backbone: Model) -> tuple[Model, list[int]]:

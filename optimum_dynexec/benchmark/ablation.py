@@ -1,0 +1,114 @@
+"""From the figures of systems to what they mean side by side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .arguments import OFF, ON
+from .markdown import without_sign_of_zero
+
+
+Row = dict[str, Any]
+
+
+def add_ratios(rows: Sequence[Row], max_loss: float) -> None:
+    """
+    Adds to each row its `speedup` over the first row, and whether it is `within_limit`: `None` if its loss is unknown.
+
+    Args:
+        rows (`Sequence[dict]`): figures of systems; the first is the first model run plainly.
+        max_loss (`float`): that is allowed.
+    """
+    for row in rows:
+        row["speedup"] = row["speed"] / rows[0]["speed"]
+        row["within_limit"] = None if row["loss"] is None else row["loss"] <= max_loss
+
+
+def multiplication(rows: Sequence[Row]) -> list[Row]:
+    """
+    Whether savings multiply: for each model but the first, and each dynamic mode, the speed-up of both together beside
+    the product of the speed-ups taken alone.
+
+    Args:
+        rows (`Sequence[dict]`): with `model`, `mode` and `speedup`.
+
+    Returns:
+        `list[dict]`: `quantized` and `dynamic` alone, their `product`, `both`, and `both / product` as `share`.
+    """
+    speedups = {(row["model"], row["mode"]): row["speedup"] for row in rows}
+    first = rows[0]["model"]
+    found = []
+    for (model, mode), both in speedups.items():
+        if model == first or mode == OFF:
+            continue
+        quantized, dynamic = speedups[model, OFF], speedups[first, mode]
+        product = quantized * dynamic
+        found.append(
+            {
+                "model": model,
+                "mode": mode,
+                "quantized": quantized,
+                "dynamic": dynamic,
+                "product": product,
+                "both": both,
+                "share": both / product,
+            }
+        )
+    return found
+
+
+def answer(rows: Sequence[Row], texts: Row, max_loss: float, where: str = "") -> Row:
+    """
+    What is fastest within the quality limit.
+
+    Args:
+        rows (`Sequence[dict]`): as [`add_ratios`] leaves them.
+        texts (`dict[str, str]`): of the task, see [`~benchmark.tasks.base.Texts`].
+        max_loss (`float`): that is allowed.
+        where (`str`, *optional*): which workload it is about, if there are several.
+
+    Returns:
+        `dict`: `system`, `speedup` and `loss` of the fastest; `sentence` and `remarks` for people.
+    """
+    base = rows[0]
+    allowed = [row for row in rows if row["within_limit"]]
+    best = max(allowed, key=lambda row: row["speed"])
+    unit = texts["speed"]
+    if best is base:
+        sentence = f"Nothing is faster than {_name(base, texts)} within the quality limit"
+        sentence += f": {base['speed']:.1f} {unit}{where}."
+    else:
+        sentence = (
+            f"{_name(best, texts, capital=True)} is {best['speedup']:.2f} × as fast as {_name(base, texts)}{where}:"
+            f" {best['speed']:.1f} against {base['speed']:.1f} {unit}, {_loss(best, texts, max_loss)}."
+        )
+    remarks = []
+    faster = [row for row in rows if row["within_limit"] is False and row["speed"] > best["speed"]]
+    if faster:
+        row = max(faster, key=lambda row: row["speed"])
+        remarks.append(
+            f"{_name(row, texts, capital=True)} would be {row['speedup']:.2f} × as fast, but not good enough:"
+            f" {_loss(row, texts, max_loss)}."
+        )
+    unknown = [row for row in rows if row["within_limit"] is None]
+    if unknown:
+        reason = unknown[0].get("loss_missing") or texts["loss_missing"]
+        names = ", ".join(row["system"] for row in unknown)
+        remarks.append(f"Not judged, as their loss is unknown: {names} ({reason}).")
+    return {
+        "system": best["system"],
+        "speedup": best["speedup"],
+        "loss": best["loss"],
+        "sentence": sentence,
+        "remarks": remarks,
+    }
+
+
+def _name(row: Row, texts: Row, capital: bool = False) -> str:
+    if row["mode"] == OFF:
+        return f"{row['model']} run plainly" if capital else f"plain {row['model']}"
+    return f"{row['model']} with {texts['dynamic']}" + ("" if row["mode"] == ON else f" ({row['mode']})")
+
+
+def _loss(row: Row, texts: Row, max_loss: float) -> str:
+    loss = without_sign_of_zero(f"{row['loss']:.2%}")
+    return f"{texts['loss']} {loss} (limit {max_loss:.2%})"

@@ -1,0 +1,73 @@
+"""What a figure must be printed with: the machine and the versions."""
+
+import hashlib
+import os
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distributions, version
+from pathlib import Path
+
+import optimum_dynexec
+
+
+PACKAGES = ("openvino", "openvino-genai", "openvino-tokenizers", "optimum-intel", "transformers", "torch", "nncf")
+
+
+def environment() -> dict[str, str | int]:
+    """The processor, the threads it gives and the versions of what runs on it."""
+    return {
+        "cpu": cpu_name(),
+        "cpus": usable_cpus(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "optimum-dynexec": f"{optimum_dynexec.__version__} ({code_hash()})",
+        **{name: _version(name) for name in PACKAGES},
+    }
+
+
+def usable_cpus() -> int:
+    """Logical processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0
+
+
+def physical_cores() -> int | None:
+    """Cores of the machine, however many threads each has; `None` where it does not say."""
+    cores = set()
+    for topology in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology"):
+        try:
+            cores.add(tuple((topology / name).read_text().strip() for name in ("physical_package_id", "core_id")))
+        except OSError:
+            return None
+    return len(cores) or None
+
+
+def cpu_name() -> str:
+    """The processor, as it calls itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def all_versions() -> dict[str, str]:
+    """Version by name of every package that is installed, in order of names."""
+    found = {distribution.metadata["Name"]: distribution.version for distribution in distributions()}
+    return {name: found[name] for name in sorted(filter(None, found), key=str.lower)}
+
+
+@cache
+def code_hash() -> str:
+    """Of the library as it is installed, so that figures of another build are not taken for this one's."""
+    root = Path(optimum_dynexec.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted([*root.rglob("*.py"), *root.glob("_C*.so")]):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

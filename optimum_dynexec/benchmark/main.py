@@ -1,0 +1,132 @@
+"""Measures models side by side, in one run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..utils.atomic import write_atomically
+from .ablation import add_ratios, answer, multiplication
+from .arguments import BenchmarkArguments
+from .energy import EnergyMeter
+from .errors import BenchmarkError
+from .measuring import measure
+from .models import check_models
+from .provenance import provenance, setting
+from .records import Records
+from .reproducing import command_line
+from .systems import System, make_systems
+from .tasks import BenchmarkTask, task_class
+
+
+FORMAT = "optimum-dynexec-benchmark"
+FORMAT_VERSION = 1
+RECORDS_SUFFIX = ".records.jsonl"
+
+
+def run_benchmark(
+    models: Mapping[str, str | Path],
+    data: Sequence[str | Path],
+    arguments: BenchmarkArguments | None = None,
+    output: str | Path | None = None,
+) -> dict[str, Any]:
+    """
+    Measures exported models, each run plainly and dynamically: all in turns, in one run.
+
+    With a model as it is and quantized ones this gives the ablation {baseline, quantized, dynamic, both}.
+
+    Args:
+        models (`Mapping[str, str or Path]`):
+            Directories of exports by the names to give them, all for the same task. The first, run plainly, is the
+            baseline.
+        data (`Sequence[str or Path]`):
+            For decoders and diffusion prompts, as [`~heads.data.read_texts`] takes them, or the questions of
+            Spec-Bench; for classifiers samples, as [`~heads.encoders.read_samples`] takes them. Nothing must have been
+            trained or calibrated on it.
+        arguments ([`BenchmarkArguments`], *optional*): what is measured, and how.
+        output (`str` or `Path`, *optional*):
+            JSON file for the results. Records are kept beside it as they come, so that the same call goes on where one
+            was interrupted. Unset, nothing is written.
+
+    Returns:
+        `dict[str, Any]`: the results, as written; docs/benchmarking.md says what is in them.
+
+    Raises:
+        [`~benchmark.BenchmarkError`]: for models that cannot be compared, or arguments that are not acceptable.
+        `ValueError`: for data that cannot be read or does not fit the models.
+    """
+    arguments = arguments or BenchmarkArguments()
+    directories, task_name = check_models(models)
+    sources = [str(source) for source in data]
+    if not sources:
+        raise BenchmarkError("there is no data to measure on")
+    task = task_class(task_name)(directories, sources, arguments)
+    systems = make_systems(directories, arguments)
+    found = setting(directories, sources, task.data_hash, arguments)
+    path = None if output is None else Path(output)
+    records: Records[dict[str, Any]] = Records(path and path.with_name(path.name + RECORDS_SUFFIX), found, dict)
+    meter = EnergyMeter()
+    measure(task, systems, records, meter, arguments.repeats, arguments.seed, arguments.progress)
+    results = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "task": task_name,
+        **task.described(),
+        **summarize(task, systems, records, arguments.max_loss),
+        "energy": {"available": meter.reason is None, "reason": meter.reason},
+        "images": task.images(systems),
+        "provenance": provenance(
+            found, arguments, records.resumed, command_line(directories, sources, arguments, path)
+        ),
+    }
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
+    return results
+
+
+def summarize(
+    task: BenchmarkTask, systems: Sequence[System], records: Records[dict[str, Any]], max_loss: float
+) -> dict[str, Any]:
+    """
+    What the records say.
+
+    Args:
+        task ([`~benchmark.tasks.base.BenchmarkTask`]): that was measured.
+        systems (`Sequence[System]`): all of them.
+        records ([`Records`]): of all systems, items and repeats.
+        max_loss (`float`): the quality that may be lost.
+
+    Returns:
+        `dict[str, Any]`: the `workloads`, and of the first of them the `answer`.
+    """
+    workloads = []
+    groups = task.workloads()
+    for name, items in groups.items():
+        rows = [_row(task, system, items, records) for system in systems]
+        add_ratios(rows, max_loss)
+        where = f" at {name}" if len(groups) > 1 and name.startswith("batch") else ""
+        workloads.append(
+            {
+                "name": name,
+                "items": len(items),
+                "systems": rows,
+                "multiplication": multiplication(rows),
+                "answer": answer(rows, task.described()["texts"], max_loss, where),
+            }
+        )
+    return {"answer": workloads[0]["answer"], "max_loss": max_loss, "workloads": workloads}
+
+
+def _row(
+    task: BenchmarkTask, system: System, items: Sequence[str], records: Records[dict[str, Any]]
+) -> dict[str, Any]:
+    energy = [run["energy_joules"] for item in items for run in records.runs(system.name, item)]
+    return {
+        "system": system.name,
+        "model": system.model,
+        "mode": system.mode,
+        "options": system.options,
+        **task.figures(system, items, records),
+        "energy_joules": None if None in energy else sum(energy) / len(energy),
+    }

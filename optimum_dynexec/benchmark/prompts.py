@@ -1,0 +1,69 @@
+"""Prompts for decoders: rows with a text, or the questions of Spec-Bench."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..heads.data import read_rows, row_text
+
+
+# https://github.com/hemingkx/Spec-Bench: its tasks, and the categories that MT-bench's questions among them have.
+SPEC_BENCH_TASKS = ("mt_bench", "translation", "summarization", "qa", "math_reasoning", "rag")
+MT_BENCH = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities")
+NO_TASK = "prompts"
+
+
+@dataclass(frozen=True)
+class Question:
+    """
+    One prompt.
+
+    Args:
+        question_id (`str`): as in the file, or its number there.
+        task (`str`): what it is reported among.
+        text (`str`): of several turns the first.
+    """
+
+    question_id: str
+    task: str
+    text: str
+
+
+def spec_bench_question(row: dict[str, Any]) -> Question:
+    """A question of a row with `question_id`, `category` and `turns`."""
+    task = "mt_bench" if row["category"] in MT_BENCH else row["category"]
+    return Question(str(row["question_id"]), task, row["turns"][0])
+
+
+def read_prompts(sources: Sequence[str | Path], limit: int | None = None) -> list[Question]:
+    """
+    Reads prompts.
+
+    Args:
+        sources (`Sequence[str or Path]`):
+            As [`~heads.data.read_texts`] takes them; rows with `turns` are read as those of Spec-Bench.
+        limit (`int`, *optional*): most prompts, evenly spaced over all, so that no category is left out early.
+
+    Raises:
+        `ValueError`: if there is no such file or column, or no text in it; the message says what there is.
+    """
+    questions = []
+    for number, source in enumerate(sources):
+        name, _, column = str(source).partition(":")
+        for index, row in enumerate(read_rows(name)):
+            if isinstance(row, dict) and {"question_id", "category", "turns"} <= {*row} and not column:
+                question = spec_bench_question(row)
+            else:
+                question = Question(str(index), NO_TASK, row_text(row, column, name))
+            # Sources may use the same ids.
+            unique = question.question_id if number == 0 else f"{number}:{question.question_id}"
+            questions.append(Question(unique, question.task, question.text))
+    questions = [question for question in questions if question.text.strip()]
+    if not questions:
+        raise ValueError(f"{[str(source) for source in sources]} hold no prompt")
+    if limit is None or limit >= len(questions):
+        return questions
+    return [questions[index] for index in np.linspace(0, len(questions) - 1, limit).round().astype(int)]

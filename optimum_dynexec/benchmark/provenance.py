@@ -1,0 +1,88 @@
+"""Where figures come from: enough to make them again, and to see that others are not of the same."""
+
+import hashlib
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import optimum_dynexec
+
+from .arguments import BenchmarkArguments
+from .environment import all_versions, code_hash, cpu_name, physical_cores, usable_cpus
+from .models import describe_model
+
+
+def machine(threads: int | None) -> dict[str, Any]:
+    """The processor and what runs on it."""
+    return {
+        "cpu": cpu_name(),
+        "logical_cpus": usable_cpus(),
+        "physical_cores": physical_cores(),
+        "threads": threads,
+        "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
+        "kernel": platform.release(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def hash_files(sources: Sequence[str]) -> dict[str, str | None]:
+    """SHA-256 of each source that is a file; `None` for others, a data set on the Hub, say."""
+    hashes: dict[str, str | None] = {}
+    for source in sources:
+        path = next((path for path in (Path(source), Path(source.partition(":")[0])) if path.is_file()), None)
+        hashes[source] = None if path is None else f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return hashes
+
+
+def setting(
+    models: Mapping[str, Path], data: Sequence[str], data_hash: str, arguments: BenchmarkArguments
+) -> dict[str, Any]:
+    """
+    Everything that a figure depends on.
+
+    Args:
+        models (`Mapping[str, Path]`): directories by name.
+        data (`Sequence[str]`): its sources.
+        data_hash (`str`): of what is used of it.
+        arguments ([`BenchmarkArguments`]): of the run.
+    """
+    versions = all_versions()
+    versions["optimum-dynexec"] = optimum_dynexec.__version__
+    return {
+        "machine": machine(arguments.threads),
+        "versions": versions,
+        "code_hash": code_hash(),
+        "models": {name: describe_model(directory) for name, directory in models.items()},
+        "data": {"files": hash_files([*data, *arguments.perplexity_data]), "used_hash": data_hash},
+        "arguments": arguments.setting(),
+    }
+
+
+def provenance(
+    found: Mapping[str, Any],
+    arguments: BenchmarkArguments,
+    resumed: int,
+    command: list[str],
+) -> dict[str, Any]:
+    """
+    What is written with the results: the [`setting`], and of this very run the date and the command.
+
+    Args:
+        found (`Mapping[str, Any]`): the setting.
+        arguments ([`BenchmarkArguments`]): of the run.
+        resumed (`int`): records that an earlier run made.
+        command (`list[str]`): of [`~benchmark.reproducing.command_line`].
+    """
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "argv": list(sys.argv),
+        "command": command,
+        **found,
+        "arguments": {**found["arguments"], "repeats": arguments.repeats, "max_loss": arguments.max_loss},
+        "records_of_earlier_runs": resumed,
+    }

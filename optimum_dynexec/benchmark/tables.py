@@ -1,0 +1,37 @@
+"""Tables of results."""
+
+from typing import Any
+
+from .markdown import markdown, without_sign_of_zero
+
+
+def columns_of(results: dict[str, Any], workload: dict[str, Any]) -> list[dict[str, str]]:
+    """
+    The columns of a table of systems: those that all tasks have, and those of the task; only what was measured.
+
+    Args:
+        results (`dict`): of [`~benchmark.run_benchmark`].
+        workload (`dict`): one of its workloads.
+    """
+    texts = results["texts"]
+    common = [
+        {"key": "speed", "title": texts["speed"], "format": "{:.1f}", "help": "end to end"},
+        {"key": "speedup", "title": "speed-up", "format": "{:.2f} ×", "help": "over the first row"},
+    ]
+    energy = {"key": "energy_joules", "title": "J", "format": "{:.2f}", "help": f"energy of {texts['request']}"}
+    loss = {"key": "loss", "title": "loss", "format": "{:+.2%}", "help": texts["loss"]}
+    every = [*common, *results["columns"], energy, loss]
+    return [column for column in every if any(row.get(column["key"]) is not None for row in workload["systems"])]
+
+
+def cell(row: dict[str, Any], column: dict[str, str]) -> str:
+    """A figure as people read it; empty if there is none."""
+    value = row.get(column["key"])
+    return "" if value is None else without_sign_of_zero(column["format"].format(value))
+
+
+def system_table(results: dict[str, Any], workload: dict[str, Any]) -> str:
+    """The figures of all systems, as Markdown."""
+    columns = columns_of(results, workload)
+    header = ["model/mode", *(column["title"] for column in columns)]
+    return markdown(header, [[row["system"], *(cell(row, c) for c in columns)] for row in workload["systems"]])

@@ -1,0 +1,207 @@
+"""Decoders: tokens per second, equality with plain decoding, perplexity."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from ...configuration import DynExecConfig
+from ...heads.data import chat_prompts, read_texts
+from ..decoding import new_loop, timed_generate
+from ..generation import Generation, count_equal, generation_figures
+from ..perplexity import Perplexity, perplexity
+from ..prompts import read_prompts
+from ..records import Key, Records
+from ..systems import System
+from .base import BenchmarkTask, Column, Texts
+from .options import early_exit_config
+
+
+WARM_UP_TOKENS = 24
+ALL = "all prompts"
+# The record of a model's perplexity stands beside those of its answers.
+PERPLEXITY = "perplexity"
+LEAVES_EARLY = "tokens that leave early are not the model's own, and perplexity says nothing of them"
+NOT_EQUAL = (
+    "{}: {} of {} answers differ from the model's own plain decoding, although `precision` is 'exact' and its calls"
+    " are lossless. Please report this"
+)
+
+
+class DecoderBenchmark(BenchmarkTask):
+    """Requests of one prompt each, greedy, token ids in and token ids out."""
+
+    texts = Texts(
+        speed="tokens/s",
+        request="an answer",
+        loss="relative rise of perplexity",
+        loss_missing="perplexity was not measured: give held-out text with --perplexity-data",
+        histogram="Draft tokens accepted at a time",
+        histogram_axis="accepted tokens of a draft",
+        dynamic="speculation",
+    )
+    columns = (
+        Column("decode_tokens_per_second", "decode tokens/s", "{:.1f}", "without the prompt and the first token"),
+        Column("first_token_ms", "first token ms", "{:.0f}", "mean time until the first token"),
+        Column("mean_accepted_length", "tokens per pass", "{:.2f}", "1 is plain decoding"),
+        Column("acceptance_rate", "accepted", "{:.0%}", "share of draft tokens"),
+        Column("equal_share", "= own plain", "{:.0%}", "answers that are equal token for token to plain decoding"),
+        Column("perplexity", "perplexity", "{:.3f}", "of the model on held-out text; less is better"),
+    )
+
+    def __init__(self, models: Any, data: Any, arguments: Any):
+        from transformers import AutoTokenizer
+
+        super().__init__(models, data, arguments)
+        self.tokenizer = AutoTokenizer.from_pretrained(self.models[self.baseline])
+        questions = read_prompts(data, arguments.max_samples)
+        self.items = [question.question_id for question in questions]
+        if len({*self.items}) < len(self.items):
+            raise ValueError(f"{[str(source) for source in data]} hold two questions with the same `question_id`")
+        self.tasks = {question.question_id: question.task for question in questions}
+        ids = chat_prompts([question.text for question in questions], self.tokenizer)
+        self.prompts = dict(zip(self.items, ids, strict=True))
+        self.held_out = self._held_out()
+        used = json.dumps([self.prompts, self.held_out]).encode()
+        self.data_hash = f"sha256:{hashlib.sha256(used).hexdigest()}"
+        self._loaded: dict[tuple[str, bool], Any] = {}
+        self._loops: dict[str, Any] = {}
+
+    def _held_out(self) -> list[int]:
+        texts = [text for source in self.arguments.perplexity_data for text in read_texts(source)]
+        if not texts:
+            return []
+        return list(self.tokenizer("\n\n".join(texts))["input_ids"])[: self.arguments.max_perplexity_tokens]
+
+    def load(self, systems: Sequence[System]) -> None:
+        for system in systems:
+            model = self._model(system)
+            self._loops[system.name] = new_loop(model)
+
+    def _model(self, system: System) -> Any:
+        from ... import DynExecModelForCausalLM
+
+        # With exits a model is cut into segments, which plain decoding must not be measured with.
+        key = (system.model, _exits(system))
+        if key not in self._loaded:
+            directory = self.models[system.model]
+            exits = DynExecConfig.from_pretrained(directory).exit_layers if _exits(system) else None
+            self._loaded[key] = DynExecModelForCausalLM.from_pretrained(
+                directory,
+                exit_layers=exits,
+                precision=self.arguments.precision,
+                device=self.arguments.device,
+                ov_config=self.ov_config,
+            )
+        return self._loaded[key]
+
+    def run(self, system: System, item: str, warm_up: bool = False, first: bool = True) -> dict[str, Any]:
+        model = self._model(system)
+        length = min(WARM_UP_TOKENS, self.arguments.max_new_tokens) if warm_up else self.arguments.max_new_tokens
+        made = timed_generate(
+            model, self._loops[system.name], self.prompts[item], length, **_options(system), **_padding(model)
+        )
+        return asdict(made)
+
+    def measure_quality(self, systems: Sequence[System], records: Records[dict[str, Any]]) -> None:
+        if not self.held_out:
+            return
+        for system in systems:
+            key = Key(system.model, PERPLEXITY, 0)
+            if system.plain and key not in records:
+                args = self.arguments
+                found = perplexity(
+                    self._model(system), self.held_out, args.perplexity_window, args.perplexity_stride, args.progress
+                )
+                records.add(key, asdict(found))
+
+    def workloads(self) -> dict[str, list[str]]:
+        tasks = list(dict.fromkeys(self.tasks.values()))
+        groups = {task: [item for item in self.items if self.tasks[item] == task] for task in tasks}
+        return {ALL: self.items, **(groups if len(groups) > 1 else {})}
+
+    def figures(self, system: System, items: Sequence[str], records: Records[dict[str, Any]]) -> dict[str, Any]:
+        answers = _answers(records, system.name, items)
+        own_plain = _answers(records, f"{system.model}/off", items)
+        found = generation_figures(answers)
+        equal = count_equal(answers, own_plain)
+        latency = 1e3 * np.array([np.median([run.seconds for run in runs]) for runs in answers])
+        lossless = not _exits(system)
+        warnings = []
+        if lossless and self.arguments.precision == "exact" and equal < len(items):
+            warnings.append(NOT_EQUAL.format(system.name, len(items) - equal, len(items)))
+        return {
+            "speed": found.tokens_per_second,
+            "latency_ms": float(latency.mean()),
+            "latency_p99_ms": float(np.percentile(latency, 99)),
+            "loss": self._loss(system, records) if lossless else None,
+            "loss_missing": None if lossless else LEAVES_EARLY,
+            "perplexity": self._perplexity(system, records) if lossless else None,
+            "tokens": found.tokens,
+            "decode_tokens_per_second": found.decode_tokens_per_second,
+            "first_token_ms": 1e3 * found.first_token_seconds,
+            "mean_accepted_length": found.mean_accepted_length,
+            "acceptance_rate": found.acceptance_rate,
+            "requests": len(items),
+            "equal": equal,
+            "equal_share": equal / len(items),
+            "histogram": _histogram([runs[0] for runs in answers]),
+            "exit_histogram": _exit_histogram([runs[0] for runs in answers]),
+            "warnings": warnings,
+        }
+
+    def _perplexity(self, system: System, records: Records[dict[str, Any]]) -> float | None:
+        found = records.runs(system.model, PERPLEXITY)
+        if not found:
+            return None
+        return Perplexity(found[0]["negative_log_likelihood"], found[0]["tokens"]).value
+
+    def _loss(self, system: System, records: Records[dict[str, Any]]) -> float | None:
+        if system.model == self.baseline:
+            return 0.0
+        own, base = (self._perplexity(of, records) for of in (system, System(self.baseline, "off")))
+        return None if own is None or base is None else own / base - 1
+
+
+def _options(system: System) -> dict[str, Any]:
+    if system.plain:
+        return {"speculation": "off"}
+    options: dict[str, Any] = {"speculation": "auto"} if system.options is None else dict(system.options)
+    if isinstance(options.get("early_exit"), dict):
+        options["early_exit"] = early_exit_config(options["early_exit"])
+    return options
+
+
+def _exits(system: System) -> bool:
+    return system.options is not None and system.options.get("early_exit") is not None
+
+
+def _padding(model: Any) -> dict[str, Any]:
+    """Saves transformers' warning that there is no padding token; with one sequence there is no padding either."""
+    eos = model.generation_config.eos_token_id
+    first = eos[0] if isinstance(eos, list) else eos
+    return {} if first is None or model.generation_config.pad_token_id is not None else {"pad_token_id": first}
+
+
+def _answers(records: Records[dict[str, Any]], system: str, items: Sequence[str]) -> list[list[Generation]]:
+    return [[Generation(**row) for row in records.runs(system, item)] for item in items]
+
+
+def _histogram(runs: Sequence[Generation]) -> dict[str, int] | None:
+    counts: Counter[int] = Counter()
+    for run in runs:
+        counts.update(dict(enumerate(run.accepted_histogram or [])))
+    longest = max((length for length, count in counts.items() if count), default=None)
+    return None if longest is None else {str(length): counts[length] for length in range(longest + 1)}
+
+
+def _exit_histogram(runs: Sequence[Generation]) -> dict[str, int] | None:
+    counts: Counter[int] = Counter()
+    for run in runs:
+        for layer, count in run.exit_histogram or []:
+            counts[layer] += count
+    return {str(layer): counts[layer] for layer in sorted(counts)} or None

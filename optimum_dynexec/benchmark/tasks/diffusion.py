@@ -1,0 +1,136 @@
+"""Diffusion pipelines: latency, calls of the network, similarity of pictures."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...diffusion.step_saver.similarity import ssim
+from ..drawing import from_png, timed_picture, to_png
+from ..prompts import read_prompts
+from ..records import Records
+from ..systems import System
+from .base import BenchmarkTask, Column, Texts
+
+
+# What README and docs/diffusion.md suggest to begin with.
+DEFAULT_DYNAMIC = {"adaptive_guidance": True, "step_reuse": True}
+# Of the sheet for the report.
+SHEET_PROMPTS = 6
+SHEET_SIDE = 128
+WARM_UP_STEPS = 3
+
+
+class DiffusionBenchmark(BenchmarkTask):
+    """One picture a call, of the same prompts from the same noise."""
+
+    texts = Texts(
+        speed="pictures/s",
+        request="a picture",
+        loss="1 - SSIM to the baseline's picture",
+        loss_missing="",
+        histogram="Steps that the network ran",
+        histogram_axis="denoising steps",
+        dynamic="adaptive denoising",
+    )
+    columns = (
+        Column("latency_ms", "mean ms", "{:.0f}", "of a picture"),
+        Column("latency_p99_ms", "p99 ms", "{:.0f}", "99 of 100 pictures take less"),
+        Column("mean_steps", "steps", "{:.1f}", "for which the network ran"),
+        Column("network_calls", "network calls", "{:.1f}", "per picture"),
+        Column("network_rows", "network rows", "{:.1f}", "of their batches: what the work is proportional to"),
+        Column("similarity", "SSIM to own plain", "{:.3f}", "1 is the same picture as without dynamic execution"),
+        Column("worst_similarity", "worst tenth", "{:.3f}", "mean of it over the pictures that differ most"),
+        Column("baseline_similarity", "SSIM to baseline", "{:.3f}", "1 is the picture of the first model run plainly"),
+    )
+
+    def __init__(self, models: Any, data: Any, arguments: Any):
+        super().__init__(models, data, arguments)
+        self.prompts = {question.question_id: question.text for question in read_prompts(data, arguments.max_samples)}
+        self.items = list(self.prompts)
+        self.data_hash = f"sha256:{hashlib.sha256(json.dumps(self.prompts).encode()).hexdigest()}"
+        self._seeds = {item: arguments.seed + index for index, item in enumerate(self.items)}
+        self._loaded: dict[str, Any] = {}
+        self._sheet: dict[str, list[np.ndarray]] = {}
+
+    def load(self, systems: Sequence[System]) -> None:
+        from ... import DynExecDiffusionPipeline
+        from ...runtime import EXACT_OV_CONFIG
+
+        precision = dict(EXACT_OV_CONFIG) if self.arguments.precision == "exact" else {}
+        for name, directory in self.models.items():
+            pipeline = DynExecDiffusionPipeline.from_pretrained(
+                directory, export=False, device=self.arguments.device, ov_config={**precision, **self.ov_config}
+            )
+            pipeline.set_progress_bar_config(disable=True)
+            self._loaded[name] = pipeline
+
+    def run(self, system: System, item: str, warm_up: bool = False, first: bool = True) -> dict[str, Any]:
+        options = dict((DEFAULT_DYNAMIC if system.options is None else system.options) if not system.plain else {})
+        steps = options.pop("num_inference_steps", self.arguments.num_inference_steps)
+        guidance = self.arguments.guidance_scale
+        made = timed_picture(
+            self._loaded[system.model],
+            self.prompts[item],
+            self._seeds[item],
+            WARM_UP_STEPS if warm_up else steps,
+            dynexec=options or None,
+            **({} if guidance is None else {"guidance_scale": guidance}),
+        )
+        return {
+            "seconds": made.seconds,
+            "steps": made.steps,
+            "calls": made.calls,
+            "rows": made.rows,
+            "png": to_png(made.pixels) if first and not warm_up else None,
+        }
+
+    def workloads(self) -> dict[str, list[str]]:
+        return {"all prompts": self.items}
+
+    def figures(self, system: System, items: Sequence[str], records: Records[dict[str, Any]]) -> dict[str, Any]:
+        rows = [records.runs(system.name, item) for item in items]
+        pictures = self._pictures(system.name, items, records)
+        self._sheet[system.name] = pictures[:SHEET_PROMPTS]
+        to_own, to_baseline = (
+            np.array(
+                [ssim(mine, other) for mine, other in zip(pictures, self._pictures(name, items, records), strict=True)]
+            )
+            for name in (f"{system.model}/off", f"{self.baseline}/off")
+        )
+        latency = 1e3 * np.array([np.median([run["seconds"] for run in runs]) for runs in rows])
+        first = [runs[0] for runs in rows]
+        steps = Counter(run["steps"] for run in first)
+        return {
+            "speed": float(1e3 * len(items) / latency.sum()),
+            "latency_ms": float(latency.mean()),
+            "latency_p99_ms": float(np.percentile(latency, 99)),
+            "loss": float(1 - to_baseline.mean()),
+            "mean_steps": float(np.mean([run["steps"] for run in first])),
+            "network_calls": float(np.mean([run["calls"] for run in first])),
+            "network_rows": float(np.mean([run["rows"] for run in first])),
+            "similarity": float(to_own.mean()),
+            "worst_similarity": float(np.sort(to_own)[: max(1, len(to_own) // 10)].mean()),
+            "baseline_similarity": float(to_baseline.mean()),
+            "histogram": {str(count): steps[count] for count in sorted(steps)},
+            "warnings": [],
+        }
+
+    def _pictures(self, system: str, items: Sequence[str], records: Records[dict[str, Any]]) -> list[np.ndarray]:
+        return [from_png(records.runs(system, item)[0]["png"]) for item in items]
+
+    def images(self, systems: Sequence[System]) -> list[dict[str, str]]:
+        """A row of pictures for each system."""
+        from PIL import Image
+
+        found = []
+        for system in systems:
+            pictures = [Image.fromarray(pixels) for pixels in self._sheet[system.name]]
+            for picture in pictures:
+                picture.thumbnail((SHEET_SIDE, SHEET_SIDE))
+            row = np.concatenate([np.asarray(picture) for picture in pictures], axis=1)
+            found.append({"title": system.name, "png": to_png(row)})
+        return found

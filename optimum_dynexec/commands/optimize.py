@@ -1,0 +1,142 @@
+"""Defines the command line for `optimum-cli dynexec optimize`. It is loaded at every call of `optimum-cli`."""
+
+import sys
+from argparse import ArgumentParser
+
+from optimum.commands.base import BaseOptimumCLICommand
+
+from .columns import add_column_arguments, read_columns
+from .numbers import parse_layers
+from .running import Outcome, add_common_arguments, describe, run_command
+
+
+# What the registry holds; it is not asked, as other commands must not wait for it.
+RECIPES = ("latency", "throughput", "memory")
+DESCRIPTION = """\
+Makes a model fast within a limit of quality, from one command: exports it, quantizes
+it as far as the limit allows, trains heads on the quantized model, calibrates early
+exit for what is left of the limit, tunes, measures and writes a report.
+
+Inputs like those that the model will see are needed: they are parted in three, to
+learn from, to choose by and to report on. Each decision is printed with its reason.
+
+Interrupted or killed, the same command goes on where it was; with other arguments it
+does again what depends on them. OUTPUT/model is what comes of it."""
+
+
+class OptimizeCommand(BaseOptimumCLICommand):
+    @staticmethod
+    def parse_args(parser: ArgumentParser):
+        describe(parser, DESCRIPTION)
+        parser.add_argument(
+            "model",
+            metavar="MODEL",
+            help="A transformers model, a directory or an id on the Hub; or the directory of an export in fp32.",
+        )
+        parser.add_argument("output", metavar="OUTPUT", help="Directory for all of it.")
+        parser.add_argument(
+            "--data",
+            action="append",
+            default=[],
+            metavar="FILE[:COLUMN]",
+            help="Inputs like those to come; needed. Of a decoder, prompts: a .jsonl, .csv or .txt file, or the id of a"
+            " data set on the Hub. Of a classifier, FILE without a column: also a directory with a folder of images for"
+            " each label, or an .npz file. Repeatable.",
+        )
+        parser.add_argument("--task", default="auto", help="Of the model. Default: by its architecture.")
+        group = parser.add_argument_group("What for")
+        group.add_argument(
+            "--recipe",
+            choices=RECIPES,
+            default="latency",
+            help="latency: one request at a time. throughput: several together. memory: small weights, and no head that"
+            " takes more. Default: %(default)s.",
+        )
+        group.add_argument(
+            "--max-loss",
+            type=float,
+            default=0.01,
+            help="Of quality, against the model in fp32. Decoders: the share of tokens at which it would go on"
+            " differently. Classifiers: accuracy, or without labels the share of other answers. Default: %(default)s.",
+        )
+        group.add_argument(
+            "--format",
+            action="append",
+            default=None,
+            metavar="NAME",
+            help="Quantization to try, in place of the recipe's; repeatable. Decoders: int8, int4, int4-mixed."
+            " Classifiers: int8-weights, int8. none: no quantization.",
+        )
+        group = parser.add_argument_group("Heads")
+        group.add_argument("--heads", default=None, metavar="PATH", help="Trained heads to use. Default: train some.")
+        group.add_argument("--no-heads", dest="train", action="store_false", help="Train none.")
+        group.add_argument(
+            "--layers",
+            type=parse_layers,
+            default=None,
+            metavar="LAYERS",
+            help="To train exit heads for. Default: none of a decoder, all but the last of a classifier.",
+        )
+        group.add_argument("--epochs", type=float, default=None, help="Of their training. Default: as in train-heads.")
+        group.add_argument(
+            "--vocab-size", type=int, default=8192, help="Words of a decoder's heads. Default: %(default)s."
+        )
+        group = parser.add_argument_group("Effort")
+        group.add_argument("--max-samples", type=int, default=None, help="Inputs to use at most. Default: all.")
+        group.add_argument(
+            "--max-new-tokens", type=int, default=128, help="Of a decoder's answers. Default: %(default)s."
+        )
+        group.add_argument(
+            "--quantization-samples",
+            type=int,
+            default=64,
+            help="That data-aware quantization looks at. Default: %(default)s.",
+        )
+        group.add_argument("--tuning-time", type=float, default=600.0, metavar="SECONDS", help="Default: %(default)s.")
+        group.add_argument(
+            "--benchmark-samples",
+            type=int,
+            default=20,
+            help="That the report is about; 0: no report. Default: %(default)s.",
+        )
+        group.add_argument(
+            "--delta",
+            type=float,
+            default=0.1,
+            help="The probability that a calibrated risk is above its limit. Default: %(default)s.",
+        )
+        group = parser.add_argument_group("Data of classifiers")
+        add_column_arguments(group)
+        group.add_argument("--seed", type=int, default=0, help="Of all that is drawn. Default: %(default)s.")
+        add_common_arguments(parser)
+
+    def run(self):
+        run_command("optimize", self.args, self._optimize)
+
+    def _optimize(self) -> Outcome:
+        from ..heads.encoders import Columns
+        from ..optimize import OptimizeArguments, optimize
+
+        names = ("recipe", "max_loss", "task", "heads", "train", "layers", "epochs", "vocab_size", "max_samples")
+        names += ("max_new_tokens", "quantization_samples", "max_length", "delta", "tuning_time")
+        formats = self.args.format
+        arguments = OptimizeArguments(
+            **{name: getattr(self.args, name) for name in (*names, "benchmark_samples", "seed")},
+            formats=None if formats is None else tuple(name for name in formats if name != "none"),
+            columns=Columns(**read_columns(self.args)),
+        )
+        # What is decided is told while it runs, on stderr, and once more at the end, on stdout.
+        found = optimize(self.args.model, self.args.output, data=self.args.data, arguments=arguments, say=_tell)
+        values = {
+            "model": str(found.directory),
+            "report": None if found.report is None else str(found.report),
+            "lines": found.lines,
+            "steps": found.steps,
+        }
+        return values, [*found.lines, f"The model: {found.directory}"]
+
+
+def _tell(line: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stderr)

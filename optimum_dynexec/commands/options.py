@@ -1,0 +1,51 @@
+"""Types of arguments on the command line."""
+
+import json
+from argparse import ArgumentTypeError
+from typing import Any
+
+
+def parse_numbers(text: str) -> list[int]:
+    """Reads `1,8,32`."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 1,8,32") from None
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """Reads a JSON object."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ArgumentTypeError(f"{text!r} is not a JSON object such as '{{\"threshold\": 0.9}}'")
+    return value
+
+
+def parse_named(text: str) -> tuple[str, str]:
+    """Reads `NAME=VALUE`."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def parse_named_object(text: str) -> tuple[str, dict[str, Any]]:
+    """Reads `NAME=JSON`."""
+    name, value = parse_named(text)
+    return name, parse_object(value)
+
+
+def unique(what: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """
+    Named values as a dictionary.
+
+    Raises:
+        `ValueError`: if a name is given twice.
+    """
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        raise ValueError(f"two {what} have the same name: {[name for name, _ in pairs]}")
+    return named

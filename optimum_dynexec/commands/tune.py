@@ -1,0 +1,146 @@
+"""Defines the command line for `optimum-cli dynexec tune`. It is loaded at every call of `optimum-cli`."""
+
+from argparse import ArgumentParser, ArgumentTypeError
+from typing import Any
+
+from optimum.commands.base import BaseOptimumCLICommand
+
+from .columns import add_column_arguments, read_columns
+from .running import Outcome, add_common_arguments, describe, run_command
+
+
+OBJECTIVES = ("latency", "throughput")
+PRECISIONS = ("fast", "exact")
+DESCRIPTION = """\
+Measures which way of running an exported model is fastest on inputs like yours and
+on this machine, and writes it into dynexec_config.json, from where the model starts
+the next time it is loaded here.
+
+For a decoder: who proposes tokens and how many, precision and threads. None of this
+changes what it writes (precision `fast` as far as rounding goes). `generate` starts
+from it where a call says nothing about speculation.
+
+For a classifier: when samples leave early, batch size, precision and threads. What
+loses more than --max-loss, on samples that it was not chosen by too, is not chosen.
+`early_exit="tuned"` leaves by it.
+
+All are run side by side; the slower half leaves each round (successive halving)."""
+
+
+def parse_threads(text: str) -> tuple[int, ...]:
+    """Reads `1,2,4`."""
+    try:
+        counts = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        counts = ()
+    if not counts or min(counts) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a list of thread counts such as 1,2,4")
+    return counts
+
+
+class TuneCommand(BaseOptimumCLICommand):
+    @staticmethod
+    def parse_args(parser: ArgumentParser):
+        describe(parser, DESCRIPTION)
+        parser.add_argument("model", metavar="MODEL_DIR", help="Directory of an exported decoder or classifier.")
+        parser.add_argument(
+            "--data",
+            action="append",
+            required=True,
+            metavar="FILE[:COLUMN]",
+            help="Inputs like those to come. Of a decoder, prompts: a .jsonl, .csv or .txt file, or the id of a data"
+            " set on the Hub. Of a classifier, FILE without a column: also a directory with a folder of images for"
+            " each label, or an .npz file. Repeatable.",
+        )
+        group = parser.add_argument_group("Tuning")
+        group.add_argument(
+            "--objective",
+            choices=OBJECTIVES,
+            default="latency",
+            help="latency: one request at a time. throughput: several together. Default: %(default)s.",
+        )
+        group.add_argument(
+            "--max-loss",
+            type=float,
+            default=0.01,
+            help="Of classifiers: accuracy that may be lost, or without labels the share of other answers. Default:"
+            " %(default)s.",
+        )
+        group.add_argument(
+            "--time-limit",
+            type=float,
+            default=600.0,
+            metavar="SECONDS",
+            help="Of the measurements; what leads then is chosen. Default: %(default)s.",
+        )
+        group.add_argument(
+            "--precision",
+            choices=PRECISIONS,
+            action="append",
+            default=None,
+            help="To try; repeatable. Default: both.",
+        )
+        group.add_argument(
+            "--threads",
+            type=parse_threads,
+            default=None,
+            metavar="COUNTS",
+            help="Numbers of threads to try, separated by commas. Default: half of the processors, and all.",
+        )
+        group.add_argument("--batch-size", type=int, default=8, help="Of prompts, for throughput. Default: 8.")
+        group = parser.add_argument_group("Data")
+        group.add_argument(
+            "--max-samples",
+            type=int,
+            default=32,
+            help="Prompts to use at most, or 16 times as many samples; drawn. Default: %(default)s.",
+        )
+        group.add_argument(
+            "--max-new-tokens", type=int, default=64, help="Length of an answer at most. Default: %(default)s."
+        )
+        add_column_arguments(group)
+        group.add_argument("--seed", type=int, default=0, help="Of what is drawn. Default: %(default)s.")
+        group.add_argument("--device", default="CPU", help="OpenVINO device. Default: %(default)s.")
+        add_common_arguments(parser)
+
+    def run(self):
+        run_command("tune", self.args, self._tune)
+
+    def _tune(self) -> Outcome:
+        from ..heads.encoders import Columns
+        from ..tuning import TuningArguments, tune
+
+        names = ("objective", "max_loss", "time_limit", "threads", "batch_size", "max_samples", "max_new_tokens")
+        arguments = TuningArguments(
+            **{name: getattr(self.args, name) for name in (*names, "max_length", "seed", "device")},
+            precisions=tuple(dict.fromkeys(self.args.precision or PRECISIONS)),
+            columns=Columns(**read_columns(self.args)),
+        )
+        found = tune(self.args.model, data=self.args.data, arguments=arguments)
+        return {**found.to_dict(), "speedup": found.speedup}, tuning_lines(found, self.args.model)
+
+
+def tuning_lines(found: Any, directory: str) -> list[str]:
+    """
+    A table of what was tried, and what was chosen and why.
+
+    Args:
+        found ([`~tuning.Tuning`]): to explain.
+        directory (`str`): where it is written.
+    """
+    width = max(len(row["name"]) for row in found.table)
+    with_loss = found.loss is not None
+    head = f"{'tried':<{width}}  {'ms':>9}  {'speed':>7}  {'inputs':>6}  "
+    lines = [head + ("   loss  " if with_loss else "") + "outcome"]
+    for row in found.table:
+        cells = f"{row['name']:<{width}}  {1e3 * row['seconds']:>9.3f}  {row['speedup']:>6.2f}x  {row['inputs']:>6}  "
+        lines.append(cells + (f"{row['loss']:>7.2%}  " if with_loss else "") + row["outcome"])
+    threads = found.ov_config.get("INFERENCE_NUM_THREADS", "default")
+    lines += [
+        f"Chosen: {found.best['name']} ({found.options}, precision {found.precision}, {threads} threads)",
+        f"Because it takes {1e3 * found.best['seconds']:.3f} ms per token or sample, and plain execution"
+        f" {1e3 * found.baseline['seconds']:.3f}: {found.speedup:.2f} times as fast, on {found.samples} inputs",
+    ]
+    if found.loss is not None:
+        lines.append(f"Loss on samples that it was not chosen by: {found.loss:.2%}, allowed are {found.max_loss:.2%}")
+    return [*lines, f"Written to {directory}/dynexec_config.json"]

@@ -1,0 +1,79 @@
+"""What a model is optimized for, and how long that may take."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import OptimizeError
+from .recipes import RECIPES
+
+
+if TYPE_CHECKING:
+    from ..heads.encoders.samples import Columns
+
+
+@dataclass(frozen=True)
+class OptimizeArguments:
+    """
+    What a model is optimized for, and how long that may take.
+
+    Args:
+        recipe (`str`, *optional*, defaults to `"latency"`): one of [`~optimize.recipes.RECIPES`].
+        max_loss (`float`, *optional*, defaults to 0.01):
+            Of quality, over all steps, against the model in float32. Of decoders: the share of tokens at which the
+            model would go on differently, given the same text. Of classifiers: accuracy, or without labels the share
+            of other answers.
+        task (`str`, *optional*, defaults to `"auto"`): of the model.
+        formats (`tuple[str, ...]`, *optional*): quantizations to try, in place of the recipe's; none: `()`.
+        heads (`str` or `Path`, *optional*): trained heads to use; they are then not trained.
+        train (`bool`, *optional*, defaults to `True`): whether heads are trained, if the recipe has any.
+        layers (`list[int]`, *optional*): to train exit heads for. Unset: none of a decoder, all of a classifier.
+        epochs (`float`, *optional*): of the heads' training. Unset: as `train-heads` has it.
+        vocab_size (`int`, *optional*, defaults to 8192): words of a decoder's heads.
+        max_samples (`int`, *optional*): of the data to use, at most, drawn.
+        max_new_tokens (`int`, *optional*, defaults to 128): of a decoder's answers.
+        quantization_samples (`int`, *optional*, defaults to 64): that data-aware quantization looks at.
+        max_length (`int`, *optional*, defaults to 128): of a classifier's texts, in tokens.
+        delta (`float`, *optional*, defaults to 0.1): the probability that a calibrated risk is above its limit.
+        tuning_time (`float`, *optional*, defaults to 600): seconds that tuning may measure.
+        benchmark_samples (`int`, *optional*, defaults to 20): that the report is about; 0: no benchmark, no report.
+        columns ([`~heads.encoders.Columns`], *optional*): where in a row of a classifier's data things stand.
+        seed (`int`, *optional*, defaults to 0): of all that is drawn.
+
+    Raises:
+        [`OptimizeError`]: if a value is not acceptable.
+    """
+
+    recipe: str = "latency"
+    max_loss: float = 0.01
+    task: str = "auto"
+    formats: tuple[str, ...] | None = None
+    heads: str | Path | None = None
+    train: bool = True
+    layers: list[int] | None = None
+    epochs: float | None = None
+    vocab_size: int = 8192
+    max_samples: int | None = None
+    max_new_tokens: int = 128
+    quantization_samples: int = 64
+    max_length: int = 128
+    delta: float = 0.1
+    tuning_time: float = 600.0
+    benchmark_samples: int = 20
+    columns: "Columns | None" = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise OptimizeError(f"`recipe` must be one of {list(RECIPES)}, but it is {self.recipe!r}")
+        for name in ("max_loss", "delta"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                raise OptimizeError(f"`{name}` must be between 0 and 1, but it is {getattr(self, name)!r}")
+        for name in ("max_samples", "max_new_tokens", "quantization_samples", "max_length", "tuning_time"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise OptimizeError(f"`{name}` must be positive, but it is {value!r}")
+        if self.benchmark_samples < 0:
+            raise OptimizeError(f"`benchmark_samples` must be 0 or more, but it is {self.benchmark_samples!r}")
+        if self.heads is not None and not Path(self.heads).exists():
+            raise OptimizeError(f"there are no heads at {self.heads}")

@@ -1,0 +1,27 @@
+"""Kinds of models that can be optimized. A kind is a class and a line in the registry."""
+
+from ...configuration import DECODER_TASK
+from ..errors import OptimizeError
+from .base import Kind
+from .classifier import Classifier
+from .decoder import Decoder
+
+
+KINDS: dict[str, type[Kind]] = {
+    DECODER_TASK: Decoder,
+    "text-classification": Classifier,
+    "image-classification": Classifier,
+}
+
+
+def kind_for(task: str) -> Kind:
+    """
+    Raises:
+        [`OptimizeError`]: if models for the task cannot be optimized.
+    """
+    if task not in KINDS:
+        raise OptimizeError(f"models for the tasks {list(KINDS)} can be optimized, not for {task!r}")
+    return KINDS[task]()
+
+
+__all__ = ["KINDS", "Kind", "kind_for"]

@@ -1,0 +1,57 @@
+"""What the steps ask of a kind of model."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ...tuning.halving import Trial
+from ..arguments import OptimizeArguments
+
+
+class Kind(ABC):
+    """A kind of model: how its data is parted, how it is quantized and measured, what heads it has."""
+
+    # As recipes call it.
+    name: ClassVar[str]
+    # Fields of optimum-intel's quantization configuration, by the name of a format.
+    formats: ClassVar[Mapping[str, dict[str, Any]]]
+    # What a loss is a loss of.
+    loss_name: ClassVar[str]
+
+    @abstractmethod
+    def split(self, sources: Sequence[str], directory: Path, args: OptimizeArguments) -> tuple[dict[str, str], int]:
+        """Writes the user's data in parts; gives their file names by part, and how many inputs there are."""
+
+    @abstractmethod
+    def quantization_data(self, part: str, args: OptimizeArguments) -> Any:
+        """What a quantization is shown, a [`~quantization.CalibrationData`]."""
+
+    @abstractmethod
+    def losses(
+        self, base: Path, others: Mapping[str, Path], part: str, args: OptimizeArguments, cache: Path
+    ) -> dict[str, float]:
+        """Loss of quantized models against the one in float32, by name."""
+
+    @abstractmethod
+    def runs(
+        self, directories: Mapping[str, Path], part: str, args: OptimizeArguments, objective: str
+    ) -> tuple[list[Any], Callable[[Trial, Any], tuple[float, int, float]]]:
+        """Items to measure on, and what runs a trial, whose option `format` names a directory, on one."""
+
+    @abstractmethod
+    def train(self, directory: Path, heads: Path, part: str, args: OptimizeArguments, progress: bool) -> list[str]:
+        """Trains heads for a model; gives lines that say how good they are."""
+
+    @abstractmethod
+    def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
+        """
+        Calibrates early exit, if the model has exits; `None` if it has none.
+
+        Raises:
+            [`~calibration.NoThresholdError`]: if no threshold holds the limit.
+        """
+
+    @abstractmethod
+    def dynamic_options(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What a benchmark is given for the options of a tuning; `None`: nothing dynamic was chosen."""

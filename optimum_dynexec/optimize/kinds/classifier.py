@@ -1,0 +1,165 @@
+"""Classifiers of texts and images."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import openvino as ov
+
+from ...configuration import DynExecConfig
+from ...tuning.halving import Trial
+from ..arguments import OptimizeArguments
+from ..errors import OptimizeError
+from ..splits import parts_of, write_images, write_texts
+from .base import Kind
+
+
+class Classifier(Kind):
+    """Leaves early where it is sure. Quantization and leaving share the limit."""
+
+    name = "classifier"
+    loss_name = "accuracy lost, or share of other answers"
+    formats: ClassVar[Mapping[str, dict[str, Any]]] = {
+        "int8-weights": {"bits": 8, "dtype": "int8", "weight_only": True},
+        "int8": {"bits": 8, "dtype": "int8", "smooth_quant_alpha": 0.95},
+    }
+
+    def split(self, sources: Sequence[str], directory: Path, args: OptimizeArguments) -> tuple[dict[str, str], int]:
+        from ...heads.encoders.samples import read_samples
+
+        samples = read_samples(sources, args.columns)
+        parts = parts_of(len(samples), args.max_samples, args.seed)
+        count = sum(map(len, parts.values()))
+        if all(isinstance(value, str) and not Path(value).is_file() for value in samples.inputs):
+            rows = [
+                {
+                    "text": text,
+                    **({} if samples.pairs is None else {"text_pair": samples.pairs[index]}),
+                    **({} if samples.labels is None else {"label": samples.labels[index]}),
+                }
+                for index, text in enumerate(samples.inputs)
+            ]
+            return write_texts(directory, rows, parts), count
+        images = [_as_array(value) for value in samples.inputs]
+        if len({image.shape for image in images}) > 1:
+            raise OptimizeError("the images are of different sizes: bring them to one, as an .npz file has them")
+        labels = None if samples.labels is None else list(samples.labels)
+        return write_images(directory, images, labels, parts), count
+
+    def _columns(self, args: OptimizeArguments) -> Any:
+        """Of the parts, which are written in one way whatever the data was."""
+        from ...heads.encoders.samples import Columns
+
+        paired = args.columns is not None and args.columns.text_pair is not None
+        return Columns(text_pair="text_pair") if paired else Columns()
+
+    def quantization_data(self, part: str, args: OptimizeArguments) -> Any:
+        from ...quantization import CalibrationData
+
+        return CalibrationData(
+            [part],
+            columns=self._columns(args),
+            max_samples=args.quantization_samples,
+            max_length=args.max_length,
+            seed=args.seed,
+        )
+
+    def losses(
+        self, base: Path, others: Mapping[str, Path], part: str, args: OptimizeArguments, cache: Path
+    ) -> dict[str, float]:
+        from transformers import AutoConfig
+
+        from ...heads.encoders.samples import read_samples
+
+        samples = read_samples([part], self._columns(args), split="validation")
+        labels = samples.label_ids(AutoConfig.from_pretrained(base).label2id)
+        full = self._said(base, samples, args)
+        right = full if labels is None else labels
+        return {
+            name: float((full == right).mean() - (self._said(directory, samples, args) == right).mean())
+            for name, directory in others.items()
+        }
+
+    def _said(self, directory: Path, samples: Any, args: OptimizeArguments) -> np.ndarray:
+        from ...precision import EXACT_OV_CONFIG
+        from ...quantization.accuracy import said
+        from ...quantization.data import encoder_inputs
+
+        model = ov.Core().read_model(directory / "openvino_model.xml")
+        task = DynExecConfig.from_pretrained(directory).task
+        feeds = encoder_inputs(model, directory, task, samples, args.max_length)
+        return said(ov.Core().compile_model(model, "CPU", EXACT_OV_CONFIG), feeds)
+
+    def runs(
+        self, directories: Mapping[str, Path], part: str, args: OptimizeArguments, objective: str
+    ) -> tuple[list[Any], Callable[[Trial, Any], tuple[float, int, float]]]:
+        from ...tuning.arguments import TuningArguments
+        from ...tuning.classifier import CHUNK, Bench
+
+        tuning = TuningArguments(
+            objective=objective,
+            max_samples=8,
+            max_length=args.max_length,
+            columns=self._columns(args),
+            seed=args.seed,
+        )
+        benches = {name: Bench(directory, [part], tuning) for name, directory in directories.items()}
+        batch = 1 if objective == "latency" else CHUNK
+
+        def run(trial: Trial, item: Any) -> tuple[float, int, float]:
+            trial.options.update(load={"precision": "fast", "threads": None}, exit=None, batch=batch)
+            return benches[trial.options["format"]].run(trial, item)
+
+        return next(iter(benches.values())).chunks, run
+
+    def train(self, directory: Path, heads: Path, part: str, args: OptimizeArguments, progress: bool) -> list[str]:
+        from ...heads.encoders import EncoderTrainingArguments, train_encoder_heads
+        from ...heads.encoders.scores import score_line
+
+        trained = train_encoder_heads(
+            directory,
+            heads,
+            task=DynExecConfig.from_pretrained(directory).task,
+            data=[part],
+            columns=self._columns(args),
+            layers=args.layers,
+            training_arguments=EncoderTrainingArguments(epochs=args.epochs, seed=args.seed),
+            max_length=args.max_length,
+            progress=progress,
+        )
+        return [score_line(head.name, head.scores) for head in trained.exits]
+
+    def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
+        from ...calibration import EncoderRecordingArguments, calibrate_encoder
+        from ...heads.encoders.samples import read_samples
+
+        if not DynExecConfig.from_pretrained(directory).heads:
+            return None
+        labels = read_samples([part], self._columns(args)).labels
+        return calibrate_encoder(
+            directory,
+            data=[part],
+            recording=EncoderRecordingArguments(
+                columns=self._columns(args), max_length=args.max_length, seed=args.seed
+            ),
+            risk="disagreement" if labels is None else "accuracy",
+            epsilon=epsilon,
+            delta=args.delta,
+            progress=progress,
+        )
+
+    def dynamic_options(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
+        found = options.get("early_exit")
+        return dict(found) if isinstance(found, dict) else None
+
+
+def _as_array(value: Any) -> np.ndarray:
+    from PIL import Image
+
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, str):
+        with Image.open(value) as opened:
+            return np.asarray(opened.convert("RGB"))
+    return np.asarray(value.convert("RGB"))

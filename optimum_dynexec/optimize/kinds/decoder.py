@@ -1,0 +1,154 @@
+"""Decoders."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import openvino as ov
+
+from ...configuration import DynExecConfig
+from ...tuning.halving import Trial
+from ..arguments import OptimizeArguments
+from ..splits import parts_of, write_texts
+from .base import Kind
+
+
+INT4 = {
+    "bits": 4,
+    "dtype": "int4",
+    "group_size": 128,
+    "group_size_fallback": "adjust",
+    "quant_method": "awq",
+    "scale_estimation": True,
+}
+
+
+class Decoder(Kind):
+    """Proposes with a draft head, and leaves its output as it is; only quantization costs quality."""
+
+    name = "decoder"
+    loss_name = "disagreement"
+    formats: ClassVar[Mapping[str, dict[str, Any]]] = {
+        "int8": {"bits": 8, "dtype": "int8"},
+        "int4": {**INT4, "ratio": 1.0},
+        "int4-mixed": {**INT4, "ratio": 0.6},
+    }
+
+    def split(self, sources: Sequence[str], directory: Path, args: OptimizeArguments) -> tuple[dict[str, str], int]:
+        from ...heads.data import read_texts
+
+        texts = list(dict.fromkeys(text for source in sources for text in read_texts(source)))
+        parts = parts_of(len(texts), args.max_samples, args.seed)
+        names = write_texts(directory, [{"prompt": text} for text in texts], parts)
+        return names, sum(map(len, parts.values()))
+
+    def quantization_data(self, part: str, args: OptimizeArguments) -> Any:
+        from ...quantization import CalibrationData
+
+        return CalibrationData([part], continuations="own", max_samples=args.quantization_samples, seed=args.seed)
+
+    def losses(
+        self, base: Path, others: Mapping[str, Path], part: str, args: OptimizeArguments, cache: Path
+    ) -> dict[str, float]:
+        texts = self._answers(base, part, args, cache)
+        expected = predictions(base, texts)
+        return {
+            name: float(np.mean(np.concatenate(predictions(directory, texts)) != np.concatenate(expected)))
+            for name, directory in others.items()
+        }
+
+    def _answers(self, base: Path, part: str, args: OptimizeArguments, cache: Path) -> list[Any]:
+        from transformers import AutoTokenizer
+
+        from ...heads.continuations import ContinuationArguments, own_continuations
+        from ...heads.data import chat_prompts, read_texts
+        from ...modeling import DynExecModelForCausalLM
+
+        prompts = chat_prompts(read_texts(part), AutoTokenizer.from_pretrained(base))
+        answering = ContinuationArguments(max_new_tokens=args.max_new_tokens, sampled_every=0, seed=args.seed)
+        model = DynExecModelForCausalLM.from_pretrained(base, precision="exact")
+        return own_continuations(model, prompts, cache, answering)
+
+    def runs(
+        self, directories: Mapping[str, Path], part: str, args: OptimizeArguments, objective: str
+    ) -> tuple[list[Any], Callable[[Trial, Any], tuple[float, int, float]]]:
+        from ...tuning.arguments import TuningArguments
+        from ...tuning.decoder import Models, read_prompts
+
+        tuning = TuningArguments(objective=objective, max_samples=8, max_new_tokens=64, seed=args.seed)
+        models = {name: Models(directory, tuning) for name, directory in directories.items()}
+        load = {"precision": "fast", "threads": None, "cut": False}
+
+        def run(trial: Trial, item: Any) -> tuple[float, int, float]:
+            trial.options.update(load=load, call={"speculation": "off"})
+            return models[trial.options["format"]].run(trial, item)
+
+        return read_prompts(next(iter(directories.values())), [part], tuning), run
+
+    def train(self, directory: Path, heads: Path, part: str, args: OptimizeArguments, progress: bool) -> list[str]:
+        from ...heads.continuations import ContinuationArguments
+        from ...heads.train import train_heads
+        from ...heads.trainer import TrainingArguments
+
+        epochs = {} if args.epochs is None else {"epochs": args.epochs}
+        trained = train_heads(
+            directory,
+            heads,
+            data=[part],
+            layers=args.layers,
+            continuation_arguments=ContinuationArguments(max_new_tokens=args.max_new_tokens, seed=args.seed),
+            training_arguments=TrainingArguments(seed=args.seed, **epochs),
+            vocab_size=args.vocab_size,
+            progress=progress,
+        )
+        return [
+            f"{head.name}: agrees with the model on {head.agreement.first:.1%} of held-out tokens" for head in trained
+        ]
+
+    def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
+        from ...calibration import RecordingArguments, calibrate_decoder
+
+        if not any(head.layer is not None for head in DynExecConfig.from_pretrained(directory).heads.values()):
+            return None
+        return calibrate_decoder(
+            directory,
+            data=[part],
+            recording=RecordingArguments(max_new_tokens=args.max_new_tokens, seed=args.seed),
+            epsilon=epsilon,
+            delta=args.delta,
+            progress=progress,
+        )
+
+    def dynamic_options(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
+        return dict(options)
+
+
+def predictions(directory: Path, texts: Sequence[Any]) -> list[np.ndarray]:
+    """
+    What a decoder would say next at each token of given answers, computed in float32.
+
+    Args:
+        directory (`Path`): of the export.
+        texts (`Sequence[Text]`): prompts with answers.
+
+    Returns:
+        `list[np.ndarray]`: int64 `[tokens of the answer]` for each.
+    """
+    from ...precision import EXACT_OV_CONFIG
+
+    compiled = ov.Core().compile_model(directory / "openvino_model.xml", "CPU", EXACT_OV_CONFIG)
+    request, names = compiled.create_infer_request(), {n for value in compiled.inputs for n in value.get_names()}
+    found = []
+    for text in texts:
+        ids = np.array([text.tokens[:-1]], np.int64)
+        feed = {
+            "input_ids": ids,
+            "attention_mask": np.ones_like(ids),
+            "position_ids": np.arange(ids.shape[1], dtype=np.int64)[None],
+            "beam_idx": np.zeros(1, np.int32),
+        }
+        request.reset_state()
+        logits = request.infer({name: value for name, value in feed.items() if name in names})["logits"]
+        found.append(logits[0, text.first - 1 :].argmax(-1))
+    return found

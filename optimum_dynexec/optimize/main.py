@@ -1,0 +1,147 @@
+"""Does the steps in a row."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ..configuration import DYNEXEC_CONFIG_NAME, DynExecConfig
+from ..exporters.tasks import resolve_task
+from .arguments import OptimizeArguments
+from .context import Context
+from .errors import OptimizeError
+from .kinds import kind_for
+from .state import STATE_NAME, State, digest, hash_source
+from .steps import STEPS
+
+
+NO_DATA = (
+    "give inputs like those that the model will see as `data` (--data): heads learn from them, and limits, speed and"
+    " the choice between methods are measured on them. Without, nothing that was decided would be worth anything"
+)
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """
+    What came of it.
+
+    Args:
+        directory (`Path`): of the model.
+        report (`Path`, *optional*): the page, if there is one.
+        lines (`list[str]`): what was decided, and why.
+        steps (`dict[str, dict[str, Any]]`): what each step has found.
+    """
+
+    directory: Path
+    report: Path | None
+    lines: list[str]
+    steps: dict[str, dict[str, Any]]
+
+
+def optimize(
+    model: str | Path,
+    output: str | Path,
+    *,
+    data: Sequence[str | Path],
+    arguments: OptimizeArguments | None = None,
+    progress: bool = True,
+    say: Callable[[str], None] | None = None,
+) -> Optimized:
+    """
+    Exports a model, quantizes it, trains heads on the quantized model, calibrates early exit, tunes and measures, all
+    within one limit of quality. What an interrupted call has done is not done again.
+
+    Args:
+        model (`str` or `Path`): a transformers model, an id or a directory, or an export in float32.
+        output (`str` or `Path`):
+            Directory for all of it: absent, empty, or of an earlier call. `model` in it is what comes of it, `report`
+            says how good it is, and `optimize.json` what is done.
+        data (`Sequence[str or Path]`):
+            Inputs like those to come: of a decoder prompts, as [`~heads.data.read_texts`] takes them; of a classifier
+            samples, as [`~heads.encoders.read_samples`] does.
+        arguments ([`OptimizeArguments`], *optional*): what for.
+        progress (`bool`, *optional*, defaults to `True`): show progress bars.
+        say (`Callable[[str], None]`, *optional*): is given each line as it comes. Unset: written above the bar.
+
+    Raises:
+        [`OptimizeError`]: for a model, data or a directory that this cannot be done with.
+        Whatever the steps raise.
+    """
+    args = arguments or OptimizeArguments()
+    sources = [str(source) for source in data]
+    if not sources:
+        raise OptimizeError(NO_DATA)
+    directory = Path(output)
+    task = _task(str(model), args)
+    kind = kind_for(task)
+    _prepare(directory)
+    lines: list[str] = []
+    with _bar(len(STEPS), progress) as bar:
+
+        def tell(line: str) -> None:
+            (say or bar.write)(line)
+
+        context = Context(str(model), directory, sources, args, task, kind, lambda line: bar.set_postfix_str(line))
+        context.progress = progress
+        state = State.load(directory)
+        key = digest([hash_source(str(model)), task, [hash_source(_path(source)) for source in sources]])
+        values = asdict(args)
+        for step in STEPS:
+            bar.set_description(step.name)
+            key = digest([key, step.name, {name: _hashable(values[name]) for name in step.uses}])
+            done = state.done(step.name, key)
+            if done is None:
+                started = time.monotonic()
+                found, said = step.run(context)
+                state.finish(step.name, key, found, said, time.monotonic() - started)
+                done = state.steps[step.name]
+            else:
+                tell(f"{step.name}: done before")
+            context.found[step.name] = done["values"]
+            for line in done["lines"]:
+                tell(line)
+            lines += done["lines"]
+            bar.update()
+    shutil.rmtree(directory / ".cache", ignore_errors=True)
+    report = directory / "report" / "report.html"
+    return Optimized(context.result, report if report.is_file() else None, lines, context.found)
+
+
+def _task(model: str, args: OptimizeArguments) -> str:
+    if args.task == "auto" and (Path(model) / DYNEXEC_CONFIG_NAME).is_file():
+        return DynExecConfig.from_pretrained(model).task
+    return resolve_task(model, args.task)
+
+
+def _prepare(directory: Path) -> None:
+    if directory.exists() and not directory.is_dir():
+        raise OptimizeError(f"the output {directory} is a file; give a directory")
+    others = [entry for entry in directory.iterdir() if not entry.name.startswith(".")] if directory.exists() else []
+    if others and not (directory / STATE_NAME).is_file():
+        names = {entry.name for entry in others}
+        # An earlier call may have been killed before its first step was done.
+        if not names <= {"data"}:
+            raise OptimizeError(f"the output directory {directory} holds other files; give an empty or a new one")
+    directory.mkdir(parents=True, exist_ok=True)
+
+
+def _path(source: str) -> str:
+    """Of `FILE:COLUMN`, the file."""
+    return source if Path(source).exists() else source.partition(":")[0]
+
+
+def _hashable(value: Any) -> Any:
+    """A path to heads stands for what is there."""
+    return hash_source(str(value)) if isinstance(value, str | Path) and Path(value).exists() else value
+
+
+@contextlib.contextmanager
+def _bar(total: int, progress: bool) -> Iterator[Any]:
+    with tqdm(total=total, unit="step", disable=not progress, bar_format="{desc}: {n}/{total} {postfix}") as bar:
+        yield bar

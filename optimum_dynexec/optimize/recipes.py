@@ -1,0 +1,44 @@
+"""What is optimized for. A recipe is a line in the registry."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """
+    What is tried, and what the choice goes by.
+
+    Args:
+        objective (`str`): `"latency"`, `"throughput"` or `"memory"`: what is compared between weight formats.
+        tuned_for (`str`): `"latency"` or `"throughput"`: what the model is tuned for.
+        formats (`dict[str, tuple[str, ...]]`): quantizations to try, by the kind of model; see the kinds.
+        heads (`dict[str, bool]`): whether heads are trained, by the kind of model.
+    """
+
+    objective: str
+    tuned_for: str
+    formats: dict[str, tuple[str, ...]]
+    heads: dict[str, bool]
+
+
+RECIPES = {
+    "latency": Recipe(
+        "latency",
+        "latency",
+        {"decoder": ("int8", "int4"), "classifier": ("int8-weights", "int8")},
+        {"decoder": True, "classifier": True},
+    ),
+    "throughput": Recipe(
+        "throughput",
+        "throughput",
+        {"decoder": ("int8", "int4"), "classifier": ("int8-weights", "int8")},
+        {"decoder": True, "classifier": True},
+    ),
+    # A draft head takes memory that prompt lookup does not.
+    "memory": Recipe(
+        "memory",
+        "latency",
+        {"decoder": ("int4", "int4-mixed", "int8"), "classifier": ("int8-weights", "int8")},
+        {"decoder": False, "classifier": True},
+    ),
+}

@@ -1,0 +1,86 @@
+"""What has been done already, in a file of the output directory."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..utils.atomic import write_atomically
+from .errors import OptimizeError
+
+
+STATE_NAME = "optimize.json"
+VERSION = 1
+
+
+@dataclass
+class State:
+    """
+    The steps that are done, with what they have found. A step is done for one key: a hash of its arguments and of the
+    keys of those before it. With another key it is done again, and so are all behind it.
+
+    Args:
+        path (`Path`): of the file.
+        steps (`dict[str, dict[str, Any]]`): by name, with `key`, `values`, `lines` and `seconds`.
+    """
+
+    path: Path
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, directory: Path) -> "State":
+        """
+        Reads the state of a directory; an empty one if there is none.
+
+        Raises:
+            [`OptimizeError`]: if the file is damaged, or of a later version.
+        """
+        path = directory / STATE_NAME
+        if not path.is_file():
+            return cls(path)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            version, steps = content["version"], content["steps"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise OptimizeError(f"{path} cannot be read ({error}): remove it to begin anew") from error
+        if version != VERSION:
+            raise OptimizeError(f"{path} is of version {version}, this reads {VERSION}: remove it to begin anew")
+        return cls(path, steps)
+
+    def done(self, name: str, key: str) -> dict[str, Any] | None:
+        """What a step has found, if it is done for this key and what it has written is still there."""
+        entry = self.steps.get(name)
+        if entry is None or entry["key"] != key:
+            return None
+        present = all((self.path.parent / place).exists() for place in entry["values"].get("places", []))
+        return entry if present else None
+
+    def finish(self, name: str, key: str, values: dict[str, Any], lines: list[str], seconds: float) -> None:
+        """Writes down that a step is done. What came behind an earlier form of it is done no longer."""
+        names = list(self.steps)
+        if name in names:
+            for later in names[names.index(name) :]:
+                del self.steps[later]
+        self.steps[name] = {"key": key, "values": values, "lines": lines, "seconds": round(seconds, 1)}
+        content = json.dumps({"version": VERSION, "steps": self.steps}, indent=2)
+        write_atomically(self.path, content.encode() + b"\n")
+
+
+def digest(content: Any) -> str:
+    """16 hexadecimal digits of what JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def hash_source(source: str) -> Any:
+    """
+    What tells a model or a data file from another: of a file its content, of a directory the names, sizes and times of
+    its files, and else the name.
+    """
+    path = Path(source)
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return [[str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    return source

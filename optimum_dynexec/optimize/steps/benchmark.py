@@ -1,0 +1,46 @@
+"""What came of it, on inputs that nothing was chosen by."""
+
+from typing import Any
+
+from ...benchmark import BenchmarkArguments, run_benchmark
+from ...configuration import DynExecConfig
+from ..context import Context
+
+
+RESULTS = "report/results.json"
+
+
+def run(context: Context) -> tuple[dict[str, Any], list[str]]:
+    """Measures the model against the one in float32, each run plainly and dynamically."""
+    args = context.args
+    if args.benchmark_samples == 0:
+        return {"results": None}, ["benchmark: none, as asked"]
+    dynamic = context.kind.dynamic_options(_tuned(context))
+    if dynamic is None:
+        return {"results": None}, ["benchmark: none, as running the model plainly was found to be best"]
+    chosen = context.found["quantize"]["chosen"]
+    models = {"f32": context.base, **({} if chosen == "f32" else {chosen: context.result})}
+    arguments = BenchmarkArguments(
+        max_samples=args.benchmark_samples,
+        max_loss=args.max_loss,
+        max_new_tokens=args.max_new_tokens,
+        max_length=args.max_length,
+        seed=args.seed,
+        repeats=3,
+        dynamic=dynamic,
+        progress=context.progress,
+    )
+    (context.output / "report").mkdir(exist_ok=True)
+    found = run_benchmark(models, [context.part("test")], arguments, context.output / RESULTS)
+    return {"results": RESULTS, "answer": found["answer"], "places": [RESULTS]}, [f"benchmark: {found['answer']}"]
+
+
+def _tuned(context: Context) -> dict[str, Any]:
+    """The options chosen; thresholds in place of the word that stands for them, which only one model has."""
+    config = DynExecConfig.from_pretrained(context.result)
+    options = dict(context.found["tune"]["tuning"]["options"])
+    if options.get("early_exit") == "calibrated":
+        assert config.calibration is not None  # it was tried
+        thresholds = {int(layer): value for layer, value in config.calibration["thresholds"].items()}
+        options["early_exit"] = {"criterion": config.calibration["criterion"], "thresholds": thresholds}
+    return options

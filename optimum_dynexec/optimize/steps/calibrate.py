@@ -1,0 +1,30 @@
+"""Thresholds of early exit, within what quantization has left of the limit."""
+
+from typing import Any
+
+from ...calibration.errors import NoThresholdError
+from ..context import Context
+
+
+def remaining_loss(context: Context) -> float:
+    """What may still be lost, from 0."""
+    found = context.found["quantize"]
+    return context.args.max_loss - max(found["losses"].get(found["chosen"], 0.0), 0.0)
+
+
+def run(context: Context) -> tuple[dict[str, Any], list[str]]:
+    """Calibrates the model, if it has exits."""
+    left = remaining_loss(context)
+    if not context.found["heads"]["heads"]:
+        return {"calibrated": False}, ["calibrate: no exits"]
+    if left <= 0:
+        return {"calibrated": False}, ["calibrate: no early exit, as quantization has used up the limit"]
+    try:
+        found = context.kind.calibrate(context.result, context.part("calibrate"), left, context.args, context.progress)
+    except NoThresholdError as error:
+        return {"calibrated": False}, [f"calibrate: early exit refused: {error}"]
+    if found is None:
+        return {"calibrated": False}, ["calibrate: no exits"]
+    return {"calibrated": True, "guarantee": found.guarantee, "mean_layers": found.mean_layers}, [
+        f"calibrate: {found.guarantee}; {found.mean_layers:.1f} of {found.num_layers} layers"
+    ]

@@ -1,0 +1,148 @@
+"""Full quantization that gives up layers until no more accuracy is lost than allowed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import openvino as ov
+
+from .configs import OVQuantizationConfig
+from .errors import QuantizationError
+
+
+if TYPE_CHECKING:
+    import nncf
+
+    from ..heads.encoders.samples import Columns
+
+# Tasks with one answer per sample, which is right or wrong.
+CLASSIFICATION = ("text-classification", "image-classification")
+
+
+@dataclass(frozen=True)
+class AccuracyControl:
+    """
+    How much accuracy a full quantization may cost.
+
+    Args:
+        max_drop (`float`): of accuracy on `sources`, absolute, between 0 and 1.
+        sources (`Sequence[str or Path]`):
+            Samples, as [`~heads.encoders.samples.read_samples`] takes them. Without labels, what the full model says
+            counts as right.
+        columns ([`~heads.encoders.Columns`], *optional*): where in a row things stand.
+        max_samples (`int`, *optional*): samples to use at most, drawn from all.
+        max_length (`int`, *optional*, defaults to 128): of texts, in tokens.
+        seed (`int`, *optional*, defaults to 0): of what is drawn.
+
+    Raises:
+        [`QuantizationError`]: if a value is not acceptable.
+    """
+
+    max_drop: float
+    sources: Sequence[str | Path]
+    columns: "Columns | None" = None
+    max_samples: int | None = None
+    max_length: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.max_drop < 1.0:
+            raise QuantizationError(f"`max_drop` must be between 0 and 1, but it is {self.max_drop!r}")
+        if isinstance(self.sources, str | Path) or not self.sources:
+            raise QuantizationError("accuracy control needs samples to validate on: give `sources`")
+
+
+def quantize_with_accuracy_control(
+    model: ov.Model,
+    directory: Path,
+    task: str,
+    config: OVQuantizationConfig,
+    dataset: "nncf.Dataset",
+    control: AccuracyControl,
+) -> ov.Model:
+    """
+    Quantizes weights and activations, and brings layers back to floating point, those that cost most first, until the
+    accuracy is within the limit (`nncf.quantize_with_accuracy_control`).
+
+    Args:
+        model (`openvino.Model`): a classifier; left as it is.
+        directory (`Path`): of the model.
+        task (`str`): of the model.
+        config (`OVQuantizationConfig`): of the quantization.
+        dataset (`nncf.Dataset`): to calibrate on.
+        control ([`AccuracyControl`]): the limit, and what it is measured on.
+
+    Raises:
+        [`QuantizationError`]: if the model is no classifier, the configuration has options that NNCF's accuracy
+            control does not know, or the limit cannot be held.
+    """
+    import nncf
+
+    from .data import encoder_inputs
+
+    if task not in CLASSIFICATION:
+        raise QuantizationError(f"accuracy control is for the tasks {list(CLASSIFICATION)}, not for {task!r}")
+    if not isinstance(config, OVQuantizationConfig):
+        raise QuantizationError("accuracy control is for full quantization: give an OVQuantizationConfig")
+    options = config.to_nncf_dict()
+    if options.pop("mode", None) is not None:
+        raise QuantizationError(f"accuracy control is for int8, but the configuration asks for {config.dtype}")
+    samples, labels = _validation(directory, control)
+    feeds = encoder_inputs(model, directory, task, samples, control.max_length)
+    if labels is None:
+        labels = said(ov.Core().compile_model(model, "CPU"), feeds)
+    items = list(zip(feeds, labels.tolist(), strict=True))
+
+    def accuracy(candidate: ov.Model) -> float:
+        return float((said(ov.Core().compile_model(candidate, "CPU"), feeds) == labels).mean())
+
+    def validate(candidate: Any, rows: Iterable[Any]) -> tuple[float, list[float]]:
+        answers = [(said(candidate, [feed])[0], label) for feed, label in rows]
+        right = [float(answer == label) for answer, label in answers]
+        return float(np.mean(right)), right
+
+    quantized = nncf.quantize_with_accuracy_control(
+        model,
+        dataset,
+        nncf.Dataset(items, lambda item: item[0]),
+        validate,
+        max_drop=control.max_drop,
+        advanced_quantization_parameters=options.pop("advanced_parameters"),
+        **options,
+    )
+    # Where NNCF does not get there, it says so in its log, and gives what it has.
+    before, after = accuracy(model), accuracy(quantized)
+    if before - after > control.max_drop:
+        raise QuantizationError(
+            f"the quantized model has an accuracy of {after:.4g}, {before - after:.4g} less than before, which is more"
+            f" than the {control.max_drop:g} allowed, even with layers brought back to floating point: quantize the"
+            " weights alone (--weight-format), or calibrate on more data"
+        )
+    return quantized
+
+
+def said(model: Any, feeds: Sequence[dict[str, np.ndarray]]) -> np.ndarray:
+    """
+    What a compiled classifier answers.
+
+    Args:
+        model (`openvino.CompiledModel`): with the output `logits`.
+        feeds (`Sequence[dict[str, np.ndarray]]`): inputs by name.
+
+    Returns:
+        `np.ndarray` int64 `[samples]`: the most probable label of each.
+    """
+    return np.concatenate([np.asarray(model(feed)["logits"]).argmax(-1) for feed in feeds]).astype(np.int64)
+
+
+def _validation(directory: Path, control: AccuracyControl) -> tuple[Any, Any]:
+    from transformers import AutoConfig
+
+    from ..heads.encoders.samples import draw, read_samples
+
+    samples = draw(
+        read_samples(control.sources, control.columns, split="validation"), control.max_samples, control.seed
+    )
+    return samples, samples.label_ids(AutoConfig.from_pretrained(directory).label2id)

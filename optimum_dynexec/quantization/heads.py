@@ -1,0 +1,60 @@
+"""Heads of a model that is quantized: taken along, in the weight format asked for."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..configuration import DynExecConfig
+from ..heads.attach import read_heads, write_heads
+from ..heads.weight_formats import check_weight_format, with_weight_format
+
+
+def carry_heads(
+    source: Path,
+    target: Path,
+    earlier: DynExecConfig,
+    config: DynExecConfig,
+    head_weight_format: str | None,
+    draft_weight_format: str | None,
+) -> DynExecConfig:
+    """
+    Writes the heads of an export beside its quantized model.
+
+    Args:
+        source (`Path`): of the export.
+        target (`Path`): of the quantized model.
+        earlier ([`DynExecConfig`]): of the export.
+        config ([`DynExecConfig`]): of the quantized model.
+        head_weight_format (`str`, *optional*): of all heads. Unset: as they are.
+        draft_weight_format (`str`, *optional*): of the draft head. Unset: as of all heads.
+
+    Returns:
+        [`DynExecConfig`]: `config` with the heads.
+
+    Raises:
+        `ValueError`: if a format is unknown, or a head damaged.
+    """
+    check_formats(earlier, head_weight_format, draft_weight_format)
+    heads = read_heads(source, earlier)
+    for name, head in heads.items():
+        drafts = head.config.layer is None
+        wanted = (draft_weight_format or head_weight_format) if drafts else head_weight_format
+        if wanted is not None:
+            heads[name] = replace(head, model=with_weight_format(head.model, wanted))
+    return replace(config, heads=write_heads(target, heads, config.model_hash))
+
+
+def check_formats(config: DynExecConfig, head_weight_format: str | None, draft_weight_format: str | None) -> None:
+    """
+    Raises:
+        `ValueError`: if a format is unknown, or is for a head that the model has not.
+    """
+    for name, value, concerned in (
+        ("head_weight_format", head_weight_format, list(config.heads)),
+        ("draft_weight_format", draft_weight_format, [k for k, head in config.heads.items() if head.layer is None]),
+    ):
+        if value is None:
+            continue
+        check_weight_format(value, name)
+        if not concerned:
+            what = "draft head" if name.startswith("draft") else "heads"
+            raise ValueError(f"`{name}` is {value!r}, but the model has no {what}: train and attach them first")

@@ -1,0 +1,170 @@
+"""From an exported directory to a quantized one."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..configuration import DYNEXEC_CONFIG_NAME, DynExecConfig
+from ..exporters.annotate import annotate_export
+from ..exporters.staging import EXPORT_MARK, staged_directory
+from ..exporters.tasks import resolve_task
+from .accuracy import AccuracyControl, quantize_with_accuracy_control
+from .configs import as_ov_config, needs_data, num_samples, uses_data
+from .data import DEFAULT_SAMPLES, CalibrationData, calibration_dataset
+from .errors import QuantizationError
+from .heads import carry_heads, check_formats
+from .models import check_source, is_pipeline, load_model
+from .pipelines import quantize_pipeline
+
+
+if TYPE_CHECKING:
+    import nncf
+
+logger = logging.getLogger(__name__)
+
+# Files that are written anew.
+WRITTEN = {EXPORT_MARK, "openvino_model.bin", "openvino_config.json", DYNEXEC_CONFIG_NAME}
+Dataset = "CalibrationData | Sequence[str | Path] | nncf.Dataset | None"
+
+
+def quantize_dynexec(
+    model_dir: str | Path,
+    output: str | Path,
+    *,
+    quantization_config: Any,
+    head_weight_format: str | None = None,
+    draft_weight_format: str | None = None,
+    dataset: "CalibrationData | Sequence[str | Path] | nncf.Dataset | None" = None,
+    accuracy_control: AccuracyControl | None = None,
+) -> DynExecConfig | None:
+    """
+    Quantizes an exported decoder, encoder, vision or audio model, or diffusion pipeline with NNCF, by optimum-intel's
+    `OVQuantizer`, and writes a complete directory: layer boundaries are found and marked anew, heads are taken along.
+    A calibration of early exit is taken along too, but it is one of another model now, and refused until
+    `optimum-cli dynexec calibrate` has been run on `output`.
+
+    The directory appears when it is complete.
+
+    Args:
+        model_dir (`str` or `Path`):
+            Directory of an export that is not quantized yet. It stays as it is.
+        output (`str` or `Path`):
+            Directory to write to: absent, empty, or an earlier export, which is replaced. Of a pipeline: absent or
+            empty.
+        quantization_config (`OVConfig`, `OVWeightQuantizationConfig`, `OVQuantizationConfig`,
+            `OVMixedQuantizationConfig`, `OVPipelineQuantizationConfig` or `dict`):
+            What to quantize to, as optimum-intel has it.
+        head_weight_format (`str`, *optional*):
+            `"fp32"`, `"int8"` or `"int4"`, of all heads. Unset: as they are.
+        draft_weight_format (`str`, *optional*):
+            The same, of the draft head.
+        dataset ([`CalibrationData`], `Sequence[str or Path]` or `nncf.Dataset`, *optional*):
+            What the model is shown: files or data sets, or samples that are ready. Unset: what the configuration's own
+            `dataset` says, as in optimum-intel.
+        accuracy_control ([`AccuracyControl`], *optional*):
+            Of classifiers that are fully quantized: bring layers back to floating point until no more accuracy is lost
+            than that.
+
+    Returns:
+        [`DynExecConfig`]: the configuration written; `None` of a pipeline, which has none.
+
+    Raises:
+        [`QuantizationError`]: if the model is no export or is quantized already, if calibration data is missing, or if
+            the quantized model has other layers than before.
+        `ValueError`: if the data or a weight format is not acceptable.
+        [`~exporters.errors.ExportError`]: if `output` cannot be written to.
+    """
+    source = Path(model_dir)
+    check_source(source)
+    if Path(output).resolve() == source.resolve():
+        raise QuantizationError(f"the output is the model's own directory, {source}: give another one")
+    ov_config = as_ov_config(quantization_config)
+    config = ov_config.quantization_config
+    if config.dataset is None and dataset is None and needs_data(config):
+        raise QuantizationError(
+            f"{_described(config)} needs calibration data: give files or data sets as `dataset` (--data)"
+        )
+    if dataset is not None and not uses_data(config):
+        logger.info("Calibration data is not needed for this quantization, and left unused.")
+        dataset = None
+    data = _as_data(dataset, num_samples(config))
+    if is_pipeline(source):
+        if head_weight_format or draft_weight_format or accuracy_control:
+            raise QuantizationError("weight formats of heads and accuracy control are not for diffusion pipelines")
+        with staged_directory(Path(output)) as staging:
+            quantize_pipeline(source, staging, ov_config, data)
+        return None
+
+    earlier = _earlier(source)
+    check_formats(earlier, head_weight_format, draft_weight_format)
+    with staged_directory(Path(output)) as staging:
+        model = load_model(source, earlier.task)
+        if isinstance(data, CalibrationData):
+            data = calibration_dataset(model, source, earlier.task, data)
+        if accuracy_control is not None:
+            if data is None:
+                raise QuantizationError("accuracy control needs calibration data as `dataset`")
+            quantized = quantize_with_accuracy_control(
+                model.model, source, earlier.task, config, data, accuracy_control
+            )
+            model.replace_ov_model(model.model, quantized)
+        else:
+            _quantize(model, ov_config, data, source)
+        model.save_pretrained(staging)
+        del model
+        _copy_others(source, staging)
+        made = annotate_export(staging, exit_layers=earlier.exit_layers, task=earlier.task)
+        if earlier.hidden_state_names and len(made.hidden_state_names) != len(earlier.hidden_state_names):
+            raise QuantizationError(
+                f"the quantized model can be cut after {len(made.hidden_state_names)} layers, but {source} after"
+                f" {len(earlier.hidden_state_names)}"
+            )
+        made = replace(made, versions={**made.versions, "nncf": version("nncf")}, calibration=earlier.calibration)
+        made = carry_heads(source, staging, earlier, made, head_weight_format, draft_weight_format)
+        made.save_pretrained(staging)
+    return made
+
+
+def _as_data(dataset: Any, limit: int | None) -> Any:
+    """Sources as [`CalibrationData`]; what is ready, as it is."""
+    if isinstance(dataset, CalibrationData):
+        return replace(dataset, max_samples=limit) if limit is not None else dataset
+    if isinstance(dataset, list | tuple):
+        return CalibrationData(dataset, max_samples=limit or DEFAULT_SAMPLES)
+    if isinstance(dataset, str | Path):
+        raise QuantizationError(f"`dataset` must be a list of files or data sets, but it is {dataset!r}")
+    return dataset
+
+
+def _earlier(source: Path) -> DynExecConfig:
+    if (source / DYNEXEC_CONFIG_NAME).is_file():
+        return DynExecConfig.from_pretrained(source)
+    # An export by plain optimum-intel.
+    return DynExecConfig(task=resolve_task(str(source), "auto"))
+
+
+def _quantize(model: Any, ov_config: Any, dataset: Any, source: Path) -> None:
+    from optimum.intel import OVQuantizer
+
+    if dataset is None and ov_config.quantization_config.dataset is not None:
+        # What a data set on the Hub is read with.
+        ov_config.quantization_config.tokenizer = ov_config.quantization_config.tokenizer or str(source)
+    OVQuantizer(model).quantize(calibration_dataset=dataset, ov_config=ov_config)
+
+
+def _copy_others(source: Path, staging: Path) -> None:
+    """Tokenizers, processors and what else stands beside the model; heads are carried over by themselves."""
+    earlier = DynExecConfig.from_pretrained(source).heads if (source / DYNEXEC_CONFIG_NAME).is_file() else {}
+    heads = {Path(head.file).stem for head in earlier.values()}
+    for entry in source.iterdir():
+        wanted = entry.is_file() and not entry.name.startswith(".") and entry.name not in WRITTEN
+        if wanted and entry.stem not in heads and not (staging / entry.name).exists():
+            shutil.copy2(entry, staging / entry.name)
+
+
+def _described(config: Any) -> str:
+    return type(config).__name__

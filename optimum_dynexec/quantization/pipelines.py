@@ -1,0 +1,44 @@
+"""Quantization of diffusion pipelines."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ..diffusion.step_saver.config import STEP_SAVER_DIRECTORY
+from .data import CalibrationData
+from .models import load_pipeline
+
+
+def quantize_pipeline(source: Path, staging: Path, ov_config: Any, data: Any) -> None:
+    """
+    Quantizes an exported pipeline. Of a full quantization, the denoiser (UNet or transformer) is quantized fully and
+    the other models in their weights, as optimum-intel has it.
+
+    Args:
+        source (`Path`): of the pipeline.
+        staging (`Path`): where to write.
+        ov_config (`OVConfig`): what to quantize to; with prompts as data, it is given them.
+        data ([`CalibrationData`] or `OVCalibrationDataset`, *optional*): prompts, or samples of its models by name.
+
+    Raises:
+        `ValueError`: if prompts cannot be read.
+        [`QuantizationError`]: if the pipeline is quantized already.
+    """
+    from optimum.intel import OVQuantizer
+
+    pipeline = load_pipeline(source)
+    config = ov_config.quantization_config
+    if isinstance(data, CalibrationData):
+        from ..heads.data import read_texts
+
+        config.dataset = [text for prompts in data.sources for text in read_texts(prompts)]
+        # Each denoising step is a sample.
+        config.num_samples = config.num_samples or data.max_samples
+        data = None
+    OVQuantizer(pipeline).quantize(calibration_dataset=data, ov_config=ov_config)
+    # The prompts have no place in the written configuration.
+    config.dataset = None
+    pipeline.save_pretrained(staging)
+    predictor = source / STEP_SAVER_DIRECTORY
+    if predictor.is_dir():
+        shutil.copytree(predictor, staging / STEP_SAVER_DIRECTORY)

@@ -1,0 +1,5 @@
+"""What can be wrong with a report."""
+
+
+class ReportError(ValueError):
+    """Results that cannot be reported on."""

@@ -1,0 +1,57 @@
+"""Figures of a report, one file for each kind."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ReportError
+from . import histograms, pareto, speedups
+from .drawing import Drawing
+
+
+@dataclass(frozen=True)
+class Figure:
+    """
+    A figure on the page.
+
+    Args:
+        title, caption (`str`): above and below it.
+        svg (`str`): the drawing.
+    """
+
+    title: str
+    caption: str
+    svg: str
+
+
+# Each is given results and one of their workloads, and makes drawings of what was measured.
+FIGURES: tuple[Callable[[dict[str, Any], dict[str, Any]], list[Drawing]], ...] = (
+    speedups.draw,
+    pareto.draw,
+    histograms.draw,
+)
+
+
+def draw_figures(result: dict[str, Any], workload: dict[str, Any], number: int) -> list[Figure]:
+    """
+    All figures that there is something for.
+
+    Args:
+        result (`dict`): of a benchmark.
+        workload (`dict`): one of its workloads.
+        number (`int`): of the result on the page.
+
+    Raises:
+        [`~report.ReportError`]: if matplotlib is missing.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ReportError(
+            "a report needs matplotlib, which is not installed: pip install optimum-dynexec[report]"
+        ) from error
+    drawings = [drawing for draw in FIGURES for drawing in draw(result, workload)]
+    return [
+        Figure(drawing.title, drawing.caption, drawing.svg(f"{number}-{index}"))
+        for index, drawing in enumerate(drawings)
+    ]

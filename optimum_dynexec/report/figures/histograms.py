@@ -1,0 +1,46 @@
+"""Histograms: exits, accepted lengths, steps."""
+
+from typing import Any
+
+from .drawing import Drawing, colours_of
+
+
+COLUMNS = 3
+
+
+def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
+    """What the task has a histogram of, and where the tokens of decoders left if they did."""
+    texts = result["texts"]
+    kinds = {
+        "histogram": (texts["histogram"], texts["histogram_axis"]),
+        "exit_histogram": ("Where tokens leave", "layer after which tokens left"),
+    }
+    drawings = [_draw(workload, key, *named) for key, named in kinds.items()]
+    return [drawing for drawing in drawings if drawing is not None]
+
+
+def _draw(workload: dict[str, Any], key: str, title: str, axis: str) -> Drawing | None:
+    rows = [row for row in workload["systems"] if row.get(key)]
+    if not rows:
+        return None
+    colours = colours_of([row["model"] for row in workload["systems"]])
+    lines = -(-len(rows) // COLUMNS)
+
+    def on(figure: Any) -> None:
+        columns = min(COLUMNS, len(rows))
+        grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
+        every = sorted({int(name) for row in rows for name in row[key]})
+        for index, row in enumerate(rows):
+            axes = grid[index // columns][index % columns]
+            total = sum(row[key].values())
+            shares = [100 * row[key].get(str(name), 0) / total if total else 0.0 for name in every]
+            axes.bar([str(name) for name in every], shares, color=colours[row["model"]])
+            axes.set_title(f"{row['system']} ({total})", fontsize=10)
+            if len(every) > 12:
+                axes.set_xticks(range(0, len(every), -(-len(every) // 12)))
+        for axes in grid.flat[len(rows) :]:
+            axes.set_visible(False)
+        figure.supxlabel(axis, fontsize=10)
+        figure.supylabel("share, %", fontsize=10)
+
+    return Drawing(title, "In brackets how many there were in all.", (7.5, 0.7 + 1.9 * lines), on)

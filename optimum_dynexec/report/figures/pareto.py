@@ -1,0 +1,60 @@
+"""What speed costs in quality."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .drawing import Drawing, colours_of
+
+
+MARKERS = "osD^vP*X"
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """
+    The points that no other beats.
+
+    Args:
+        points (`Sequence[tuple[float, float]]`): speed-up, of which more is better, and loss, of which less is.
+
+    Returns:
+        `list`: those of them than which none is at least as fast with less loss, or faster with as little; by speed.
+    """
+    front: list[tuple[float, float]] = []
+    for speedup, loss in sorted(set(points), key=lambda point: (-point[0], point[1])):
+        if not front or loss < front[-1][1]:
+            front.append((speedup, loss))
+    return front[::-1]
+
+
+def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
+    """One point for each system whose loss is known; a line along those that none beats."""
+    rows = [row for row in workload["systems"] if row["loss"] is not None]
+    if len(rows) < 2:
+        return []
+    colours = colours_of([row["model"] for row in workload["systems"]])
+    modes = list(dict.fromkeys(row["mode"] for row in workload["systems"]))
+
+    def on(figure: Any) -> None:
+        axes = figure.subplots()
+        front = pareto_front([(row["speedup"], 100 * row["loss"]) for row in rows])
+        axes.plot(*zip(*front, strict=True), color="#888888", linewidth=1, zorder=1)
+        for row in rows:
+            marker = MARKERS[modes.index(row["mode"]) % len(MARKERS)]
+            axes.scatter(
+                row["speedup"],
+                100 * row["loss"],
+                color=colours[row["model"]],
+                marker=marker,
+                s=55,
+                zorder=2,
+                label=row["system"],
+            )
+        axes.axhline(100 * result["max_loss"], color="#B00020", linewidth=1, linestyle="--", label="limit")
+        axes.margins(x=0.08, y=0.15)
+        axes.invert_yaxis()
+        axes.set_xlabel("speed-up")
+        axes.set_ylabel(f"{result['texts']['loss']}, % (up is better)")
+        figure.legend(loc="outside right upper", frameon=False)
+
+    caption = "To the right is faster, up is better. The line joins what nothing else beats in both."
+    return [Drawing("Speed against quality", caption, (7.5, 3.8), on)]

@@ -1,0 +1,48 @@
+"""Reads and checks results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..benchmark.main import FORMAT, FORMAT_VERSION
+from .errors import ReportError
+
+
+def load_results(path: str | Path) -> dict[str, Any]:
+    """
+    Reads the results of a benchmark.
+
+    Args:
+        path (`str` or `Path`): a file that `optimum-cli dynexec benchmark` wrote.
+
+    Raises:
+        [`~report.ReportError`]: if there is no such file, or it is something else.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReportError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ReportError(f"{path} is not JSON: {error}") from error
+    return check_results(content, str(path))
+
+
+def check_results(content: Any, name: str) -> dict[str, Any]:
+    """
+    Checks that something is results of a benchmark that this version can read.
+
+    Args:
+        content: to check.
+        name (`str`): for messages.
+
+    Raises:
+        [`~report.ReportError`]: if it is not.
+    """
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ReportError(f"{name} is no result of `optimum-cli dynexec benchmark`: its `format` is not {FORMAT!r}")
+    if content.get("format_version") != FORMAT_VERSION:
+        raise ReportError(
+            f"{name} has the `format_version` {content.get('format_version')!r}, but this optimum-dynexec reads"
+            f" {FORMAT_VERSION}: measure again, or use the version that wrote it"
+        )
+    return content

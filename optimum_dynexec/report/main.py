@@ -1,0 +1,41 @@
+"""Writes reports."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..utils.atomic import write_atomically
+from .errors import ReportError
+from .loading import check_results
+from .page import render
+
+
+HTML_NAME, MARKDOWN_NAME = "report.html", "report.md"
+
+
+def write_report(results: Sequence[dict[str, Any]], output_directory: str | Path) -> list[Path]:
+    """
+    Writes results of benchmarks as one HTML page, which needs no other file, and as Markdown.
+
+    Args:
+        results (`Sequence[dict]`): of [`~benchmark.run_benchmark`], or read from its files.
+        output_directory (`str` or `Path`): made if absent; `report.html` and `report.md` in it are replaced.
+
+    Returns:
+        `list[Path]`: the files.
+
+    Raises:
+        [`~report.ReportError`]: for something else than results, or if a library that is needed is missing.
+    """
+    if not results:
+        raise ReportError("there are no results to report on")
+    checked = [check_results(content, f"result {number}") for number, content in enumerate(results, 1)]
+    # Both are made before anything is written.
+    pages = {MARKDOWN_NAME: render(checked, "report.md.jinja"), HTML_NAME: render(checked, "report.html.jinja")}
+    output_directory = Path(output_directory)
+    if output_directory.exists() and not output_directory.is_dir():
+        raise ReportError(f"the output {output_directory} is a file; give a directory")
+    output_directory.mkdir(parents=True, exist_ok=True)
+    for name, text in pages.items():
+        write_atomically(output_directory / name, text.encode())
+    return [output_directory / name for name in (HTML_NAME, MARKDOWN_NAME)]

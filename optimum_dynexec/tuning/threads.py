@@ -1,0 +1,18 @@
+"""How many threads are worth trying."""
+
+import os
+
+from .arguments import TuningArguments
+
+
+def thread_counts(args: TuningArguments) -> list[int]:
+    """Half of the processors, and all; those that are asked for, if any are."""
+    if args.threads is not None:
+        return list(args.threads)
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return sorted({max(1, cpus // 2), cpus})
+
+
+def thread_config(threads: int | None) -> dict[str, str]:
+    """The OpenVINO property; none if the choice is left to OpenVINO."""
+    return {} if threads is None else {"INFERENCE_NUM_THREADS": str(threads)}

@@ -1,0 +1,77 @@
+"""Successive halving on made-up costs: the fastest wins, what loses too much does not, time is kept."""
+
+import time
+
+import pytest
+
+from optimum_dynexec.tuning.choice import choose
+from optimum_dynexec.tuning.halving import Trial, successive_halving
+
+
+def runner(costs, losses=None, calls=None):
+    def run(trial, item):
+        if calls is not None:
+            calls.append((trial.name, item))
+        return costs[trial.name] * (1 + 0.01 * (item % 3)), 2, 2 * (losses or {}).get(trial.name, 0.0)
+
+    return run
+
+
+def far():
+    return time.monotonic() + 100
+
+
+def test_fastest_wins_and_the_baseline_stays():
+    costs = {"off": 5.0, "a": 4.0, "b": 1.0, "c": 3.0, "d": 2.0, "e": 6.0}
+    trials = [Trial(name, {}) for name in costs]
+    calls = []
+    finished = successive_halving(
+        trials, list(range(16)), runner(costs, calls=calls), baseline=trials[0], deadline=far(), progress=False
+    )
+    assert finished[0].name == "b"
+    assert finished[-1].name == "off"
+    by_name = {trial.name: trial for trial in trials}
+    # Who is slower is measured less often; who is compared was measured on the same.
+    assert len(by_name["b"].seconds) == len(by_name["off"].seconds) == 16
+    assert len(by_name["e"].seconds) < len(by_name["a"].seconds) + 5 < 16
+    assert by_name["e"].fate.startswith("slower after")
+    assert by_name["b"].cost == pytest.approx(0.5, rel=0.02)
+    # A first run that does not count, then item after item, in an order that changes.
+    assert [name for name, _ in calls[:6]] == list(costs)
+    rounds = [tuple(name for name, item in calls[6:] if item == k) for k in range(3)]
+    assert all(sorted(names) == sorted(costs) for names in rounds)
+    assert len(set(rounds)) > 1
+
+
+def test_limit_of_loss():
+    costs, losses = {"off": 5.0, "wild": 1.0, "careful": 3.0}, {"wild": 0.2, "careful": 0.005}
+    trials = [Trial(name, {}) for name in costs]
+    finished = successive_halving(
+        trials, [1, 2, 3, 4], runner(costs, losses), baseline=trials[0], deadline=far(), max_loss=0.01, progress=False
+    )
+    assert [trial.name for trial in finished] == ["careful", "off"]
+    assert trials[1].fate == "loses 20.00%, more than 1.00%"
+
+
+def test_time_is_kept():
+    trials = [Trial(name, {}) for name in ("off", "a")]
+    calls = []
+    finished = successive_halving(
+        trials,
+        list(range(50)),
+        runner({"off": 2.0, "a": 1.0}, calls=calls),
+        baseline=trials[0],
+        deadline=time.monotonic() - 1,
+        progress=False,
+    )
+    assert [trial.name for trial in finished] == ["a", "off"]
+    assert len(calls) <= 4
+
+
+def test_the_default_stays_unless_something_is_clearly_faster():
+    default, little, much = (
+        Trial(name, {}, [seconds], [1]) for name, seconds in (("d", 1.0), ("l", 0.99), ("m", 0.9))
+    )
+    assert choose([little, default], default) is default
+    assert choose([much, little, default], default) is much
+    assert choose([little], default) is little
