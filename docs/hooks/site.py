@@ -16,8 +16,9 @@ from docs.hooks.parsers import command_parsers  # noqa: E402
 
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
-# How docstrings name things of the package: [`~heads.HeadConfig`].
+# How docstrings name things of the package: [`~heads.HeadConfig`]; and types: `int`, *optional*.
 MENTION = re.compile(r"\[<code>~?([\w.]+)</code>\]")
+TYPE = re.compile(r"<code>([^<]*`[^<]*)</code>")
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -36,8 +37,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
-    """Names of the package in docstrings, without the marks around them."""
-    return MENTION.sub(lambda match: f"<code>{match.group(1).rpartition('.')[2]}</code>", html)
+    """Names and types in docstrings, without the marks around them."""
+    if not page.file.src_path.startswith("reference/"):
+        return html
+    html = MENTION.sub(lambda match: f"<code>{match.group(1).rpartition('.')[2]}</code>", html)
+    return TYPE.sub(lambda match: f"<code>{re.sub('[`*]', '', match.group(1))}</code>", html)
 
 
 def command_reference() -> str:
