@@ -12,7 +12,7 @@ from ..context import Context
 
 def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     """
-    Takes the quantization chosen, and trains heads on it, on what its own layers give, or attaches given ones. A second
+    Takes the quantization chosen, and trains heads on it, on what its own layers give, or attaches given ones. Another
     directory has the model in float32 with the same heads, so that the report can tell what comes of what.
     """
     _link(context.output / context.found["quantize"]["place"], context.result)
