@@ -189,8 +189,7 @@ def load_exits(directory: Path) -> tuple[ov.Model, DynExecConfig, dict[int, ov.M
     Raises:
         [`~calibration.CalibrationError`]: if it is no classifier, or has no exit heads.
     """
-    from ..heads.attach import read_heads
-    from ..heads.ir import head_config
+    from ..heads.attach import exit_heads, read_heads
 
     config = DynExecConfig.from_pretrained(directory)
     if config.task not in CLASSIFICATION:
@@ -198,12 +197,10 @@ def load_exits(directory: Path) -> tuple[ov.Model, DynExecConfig, dict[int, ov.M
             f"{directory} was exported for the task {config.task!r}, but calibration of encoders is for"
             f" {list(CLASSIFICATION)}"
         )
-    hashes = hash_heads(directory, config)
-    if not hashes:
+    heads = exit_heads(read_heads(directory, config))
+    if not heads:
         raise CalibrationError(NO_HEADS.format(directory))
-    model = ov.Core().read_model(directory / "openvino_model.xml")
-    loaded = {head_config(head.model).layer: head.model for head in read_heads(directory, config).values()}
-    return model, config, {layer: loaded[layer] for layer in sorted(hashes)}
+    return ov.Core().read_model(directory / "openvino_model.xml"), config, heads
 
 
 def _ask(

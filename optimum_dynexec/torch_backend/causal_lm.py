@@ -1,0 +1,258 @@
+"""`TorchDynExecModelForCausalLM`: `DynExecModelForCausalLM`, computed by torch."""
+
+import logging
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+from transformers.generation import GenerationMode, StopStringCriteria
+
+from ..early_exit.config import EarlyExitConfig
+from ..modeling.causal_lm import SPECULATION_ARGUMENTS, DynExecGenerateOutput
+from ..modeling.logits_processors import PresenceFrequencyPenaltyLogitsProcessor
+from ..speculative.config import SpeculationConfig
+from ..speculative.stats import GenerationStats, ProposerStats
+from .decoder import Decoder, check_embeddings
+from .decoding import Counts, Sequence, leave_early, speculate
+from .exit_rule import TokenExitRule
+from .heads import load_decoder_heads
+from .layers import find_layers
+from .model import TorchDynExecModel
+from .schedules import SCHEDULES
+
+
+logger = logging.getLogger(__name__)
+
+COVERED = (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
+# Outputs and inputs that transformers' own `generate` has to see to.
+PLAIN_OUTPUTS = ("output_scores", "output_logits", "output_attentions", "output_hidden_states", "token_healing")
+PLAIN_INPUTS = ("past_key_values", "inputs_embeds", "position_ids")
+
+
+class TorchDynExecModelForCausalLM(TorchDynExecModel):
+    """
+    The reference of [`DynExecModelForCausalLM`], with the same `generate`, on torch and transformers. The sequences of
+    a call run one after the other.
+
+    `last_stats` holds the [`~speculative.GenerationStats`] of the latest `generate`, `None` before.
+    """
+
+    auto_class = AutoModelForCausalLM
+    last_stats: GenerationStats | None = None
+
+    def __init__(self, model: Any, heads: dict[Any, Any], directory: str | Path):
+        super().__init__(model, heads, directory)
+        if None in heads:
+            check_embeddings(model)
+
+    @classmethod
+    def _load_heads(cls, files: list[Path], model: Any) -> dict[Any, Any]:
+        return load_decoder_heads(files, model, len(find_layers(model)))
+
+    @property
+    def generation_config(self) -> GenerationConfig:
+        """The model's defaults."""
+        return self.model.generation_config
+
+    def can_generate(self) -> bool:
+        """For `transformers.pipeline`."""
+        return True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The plain model."""
+        return self.model(*args, **kwargs)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        inputs: torch.Tensor | None = None,
+        generation_config: GenerationConfig | None = None,
+        logits_processor: LogitsProcessorList | None = None,
+        stopping_criteria: StoppingCriteriaList | None = None,
+        assistant_model: Any = None,
+        streamer: Any = None,
+        *,
+        speculation: str | None = None,
+        early_exit: EarlyExitConfig | None = None,
+        seed: int | None = None,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        **kwargs: Any,
+    ) -> Any:
+        """
+        Generates; the arguments are those of [`DynExecModelForCausalLM.generate`], with these differences: an
+        `assistant_model` is a [`TorchDynExecModelForCausalLM`] or a model of transformers;
+        `num_assistant_tokens_schedule="auto"` adapts the draft length as `"heuristic"` does; there is no `"disco"`;
+        `early_exit` is an [`~early_exit.EarlyExitConfig`] with `kv="deferred"`. `seed` gives other random numbers than
+        the OpenVINO engine draws.
+
+        Returns:
+            `torch.LongTensor` of shape `(batch_size * num_return_sequences, length)`, or
+            [`DynExecGenerateOutput`] with `return_dict_in_generate=True`.
+
+        Raises:
+            `ValueError`: for arguments that are not accepted.
+            `TypeError`: for an `assistant_model` of another kind.
+        """
+        given = {name: self._given(name, kwargs, generation_config) for name in SPECULATION_ARGUMENTS}
+        kwargs = {name: value for name, value in kwargs.items() if name not in SPECULATION_ARGUMENTS}
+        asked = speculation not in (None, "auto") or any(value is not None for value in given.values())
+        if early_exit is not None and (asked or assistant_model is not None):
+            raise ValueError("`early_exit` and speculation exclude each other: leave out the arguments of one of them")
+        config = SpeculationConfig.resolve(
+            "off" if early_exit is not None else speculation,
+            assistant_model is not None,
+            given,
+            has_draft_head=None in self.heads,
+            exit_layers=self.exit_layers,
+        )
+        if config.enabled and config.schedule not in SCHEDULES:
+            raise ValueError(
+                f"`num_assistant_tokens_schedule` must be one of {sorted(SCHEDULES)} here, got {config.schedule!r}"
+            )
+        rule = self._rule(early_exit)
+        assistant = self._assistant(assistant_model) if config.draft_model else None
+
+        generation_config = self._without_speculation(generation_config)
+        prepared, model_kwargs = self.model._prepare_generation_config(
+            generation_config, **{name: value for name, value in kwargs.items() if name != "tokenizer"}
+        )
+        criteria = StoppingCriteriaList(stopping_criteria or [])
+        processors = LogitsProcessorList(logits_processor or [])
+        if presence_penalty or frequency_penalty:
+            length = (inputs if inputs is not None else model_kwargs["input_ids"]).shape[1]
+            processors.append(PresenceFrequencyPenaltyLogitsProcessor(presence_penalty, frequency_penalty, length))
+        arguments = {
+            "inputs": inputs,
+            "generation_config": generation_config,
+            "logits_processor": processors,
+            "streamer": streamer,
+        }
+        plain = prepared.get_generation_mode() not in COVERED or any(
+            [getattr(prepared, name, None) for name in PLAIN_OUTPUTS]
+            + [model_kwargs.get(name) is not None for name in PLAIN_INPUTS]
+        )
+        if plain:
+            if early_exit is not None:
+                raise ValueError("`early_exit` is for greedy decoding and sampling of tokens alone")
+            if asked:
+                logger.warning("Generating without speculation: these arguments are for transformers' own loops.")
+            return self.model.generate(**arguments, stopping_criteria=criteria, **kwargs)
+
+        if prepared.stop_strings is not None and "tokenizer" in kwargs:
+            # transformers does not hand the tokenizer on to decoding functions of other people.
+            criteria.append(StopStringCriteria(kwargs["tokenizer"], prepared.stop_strings))
+            kwargs = {name: value for name, value in kwargs.items() if name not in ("tokenizer", "stop_strings")}
+            arguments["generation_config"] = deepcopy(generation_config or self.generation_config)
+            arguments["generation_config"].stop_strings = None
+        generator = torch.Generator().manual_seed(int(torch.randint(2**62, (1,))) if seed is None else seed)
+
+        def decode(model: Any, input_ids: torch.Tensor, **prepared: Any) -> Any:
+            return self._decode(input_ids, config, assistant, rule, generator, streamer, **prepared)
+
+        # transformers reads all other arguments, and hands over to `decode` in place of its own loop.
+        return self.model.generate(**arguments, stopping_criteria=criteria, custom_generate=decode, **kwargs)
+
+    def _decode(
+        self,
+        input_ids: torch.Tensor,
+        config: SpeculationConfig,
+        assistant: Any,
+        rule: TokenExitRule | None,
+        generator: torch.Generator,
+        streamer: Any,
+        *,
+        logits_processor: LogitsProcessorList,
+        stopping_criteria: StoppingCriteriaList,
+        generation_config: GenerationConfig,
+        attention_mask: torch.Tensor,
+        **_: Any,
+    ) -> Any:
+        counts = Counts()
+        watched = list(self.exit_layers) if rule is not None else list(config.exit_layers)
+        sequences = []
+        for ids, mask in zip(input_ids.cpu(), attention_mask.cpu().bool(), strict=True):
+            sequence = Sequence(
+                padding=ids[~mask].tolist(),
+                prompt=ids[mask].tolist(),
+                max_new_tokens=generation_config.max_length - len(ids),
+                do_sample=bool(generation_config.do_sample),
+                processors=logits_processor,
+                should_stop=lambda ids: bool(stopping_criteria(ids, None).all()),
+                on_token=(lambda _: None) if streamer is None else (lambda token: streamer.put(torch.tensor([token]))),
+                generator=generator,
+            )
+            decoder = Decoder(self.model, [*watched, *([None] if config.draft_head else [])])
+            if rule is not None:
+                leave_early(sequence, decoder, rule, counts)
+            else:
+                speculate(sequence, decoder, config, self.heads, assistant, counts)
+            sequences.append(sequence)
+        if streamer is not None:
+            streamer.end()
+        self.last_stats = self._stats(sequences, counts, rule is not None)
+        out = self._padded(input_ids, sequences, generation_config._pad_token_tensor)
+        if generation_config.return_dict_in_generate:
+            return DynExecGenerateOutput(sequences=out, dynexec=self.last_stats)
+        return out
+
+    def _padded(self, input_ids: torch.Tensor, sequences: list[Sequence], pad: torch.Tensor | None) -> torch.Tensor:
+        new = [sequence.tokens[len(sequence.prompt) :] for sequence in sequences]
+        longest = max(map(len, new))
+        if pad is None and any(len(tokens) < longest for tokens in new):
+            raise ValueError("Sequences of different lengths came out, and no `pad_token_id` is set to fill them up")
+        rows = [[*tokens, *[0 if pad is None else int(pad)] * (longest - len(tokens))] for tokens in new]
+        return torch.cat([input_ids, torch.tensor(rows, dtype=torch.long, device=input_ids.device)], dim=1)
+
+    def _stats(self, sequences: list[Sequence], counts: Counts, left_early: bool) -> GenerationStats:
+        exits = [*self.exit_layers, self._num_layers - 1] if left_early else []
+        return GenerationStats(
+            sequences=len(sequences),
+            prompt_tokens=sum(len(sequence.prompt) for sequence in sequences),
+            tokens=sum(len(sequence.tokens) - len(sequence.prompt) for sequence in sequences),
+            target_forwards=counts.numbers["target_forwards"],
+            prefill_forwards=counts.numbers["prefill_forwards"],
+            verifications=counts.numbers["verifications"],
+            drafted_verifications=sum(counts.accepted.values()),
+            accepted_histogram=[counts.accepted[k] for k in range(max(counts.accepted, default=-1) + 1)],
+            proposers=[ProposerStats(name, **found) for name, found in counts.proposers.items()],
+            exit_histogram={layer: counts.exits[layer] for layer in exits},
+            **{f"{phase}_seconds": counts.seconds[phase] for phase in ("prefill", "propose", "run", "decide")},
+            **counts.totals(),
+        )
+
+    def _rule(self, early_exit: EarlyExitConfig | None) -> TokenExitRule | None:
+        if early_exit is None:
+            return None
+        heads = {layer: self.heads[layer] for layer in self.exit_layers}
+        return TokenExitRule(early_exit, heads, self._num_layers - 1, self.directory)
+
+    def _assistant(self, assistant_model: Any) -> Any:
+        model = getattr(assistant_model, "model", None)
+        if not isinstance(assistant_model, TorchDynExecModelForCausalLM):
+            model = assistant_model
+        if not isinstance(model, torch.nn.Module) or not hasattr(model, "get_output_embeddings"):
+            raise TypeError(
+                "`assistant_model` must be a TorchDynExecModelForCausalLM or a model of transformers, got"
+                f" {type(assistant_model).__name__}"
+            )
+        sizes = [found.get_output_embeddings().weight.shape[0] for found in (self.model, model)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(
+                f"`assistant_model` must have a vocabulary of {sizes[0]}, as the model, not of {sizes[1]}"
+            )
+        return model
+
+    def _given(self, name: str, kwargs: dict[str, Any], generation_config: GenerationConfig | None) -> Any:
+        """An argument as the user set it, without transformers' defaults."""
+        found = [kwargs.get(name), getattr(generation_config, name, None), getattr(self.generation_config, name, None)]
+        return next((value for value in found if value is not None), None)
+
+    @staticmethod
+    def _without_speculation(generation_config: GenerationConfig | None) -> GenerationConfig | None:
+        config = deepcopy(generation_config)
+        for name in SPECULATION_ARGUMENTS if config is not None else ():
+            setattr(config, name, None)
+        return config

@@ -1,0 +1,127 @@
+"""Trained heads, from their files to the torch modules that they were trained as."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..heads.config import HeadConfig
+from ..heads.encoders.modules import EncoderHead
+from ..heads.modules import Head, make_head
+from ..heads.storage import SUFFIX, load_head
+from ..heads.tensors import check_tensors
+
+
+HEAD_FILES = ("draft_head", "exit_head_*")
+
+
+def find_head_files(heads: str | Path | None, model_id: str | Path) -> list[Path]:
+    """
+    Finds the files of heads.
+
+    Args:
+        heads (`str` or `Path`, *optional*): a safetensors file, or a directory with some. Unset: those beside the
+            checkpoint that are called as heads are.
+        model_id (`str` or `Path`): of the checkpoint.
+
+    Raises:
+        `ValueError`: if `heads` has none.
+    """
+    if heads is None:
+        return sorted(file for name in HEAD_FILES for file in Path(model_id).glob(name + SUFFIX))
+    path = Path(heads)
+    files = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+    if not files:
+        raise ValueError(f"{path} has no heads: there is no {SUFFIX} file in it")
+    return files
+
+
+def load_decoder_heads(files: list[Path], model: Any, layers: int) -> dict[int | None, Head]:
+    """
+    Loads heads of a decoder.
+
+    Args:
+        files (`list[Path]`): of the heads.
+        model (`transformers.PreTrainedModel`): the decoder, whose unembedding they may share.
+        layers (`int`): how many layers it has.
+
+    Returns:
+        `dict[int | None, Head]`: by their layer; `None` is the draft head's.
+
+    Raises:
+        `ValueError`: if a file is no head of this model.
+    """
+    output = model.get_output_embeddings()
+    heads: dict[int | None, Head] = {}
+    for file in files:
+        config, tensors = _checked(file, layers, model.config.get_text_config().hidden_size, for_encoder=False)
+        own = tensors.pop("unembedding.weight", None)
+        if own is None and getattr(output, "bias", None) is not None:
+            raise ValueError(f"{file} does not fit the model: its unembedding has a bias, so no head can share it")
+        if config.vocab_size != output.weight.shape[0]:
+            raise ValueError(f"{file} does not fit the model: its vocabulary is {config.vocab_size}")
+        values = {name: torch.from_numpy(value) for name, value in tensors.items()}
+        head = make_head(config, values["token_ids"], output.weight.detach().float().cpu())
+        head.load_state_dict(values)
+        if own is not None:
+            head.unembedding_rows = torch.from_numpy(own)
+        _add(heads, head, file)
+    return heads
+
+
+def load_encoder_heads(files: list[Path], model: Any, layers: int) -> dict[int, EncoderHead]:
+    """
+    Loads exit heads of an encoder; see [`load_decoder_heads`].
+    """
+    heads: dict[int, EncoderHead] = {}
+    for file in files:
+        config, tensors = _checked(file, layers, model.config.get_text_config().hidden_size, for_encoder=True)
+        if config.layout != "tokens":
+            raise ValueError(f"{file}: heads of the layout {config.layout!r} are for the OpenVINO classes only")
+        head = EncoderHead(config)
+        head.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
+        _add(heads, head, file)
+    return heads
+
+
+def _checked(file: Path, layers: int, hidden_size: int, *, for_encoder: bool) -> tuple[HeadConfig, dict[str, Any]]:
+    config, tensors = load_head(file)
+    try:
+        check_tensors(config, tensors)
+        if config.for_encoder != for_encoder:
+            raise ValueError(f"it is of kind {config.kind!r}, which this model has not")
+        if config.hidden_size != hidden_size:
+            raise ValueError(f"it is for hidden states of {config.hidden_size}, but the model has {hidden_size}")
+        if config.layer is not None and not 0 <= config.layer < layers - 1:
+            raise ValueError(f"it is for layer {config.layer}, but the model with {layers} layers has no such exit")
+    except ValueError as error:
+        raise ValueError(f"{file} does not fit the model: {error}") from error
+    return config, tensors
+
+
+def _add(heads: dict[Any, Any], head: Any, file: Path) -> None:
+    if head.config.layer in heads:
+        raise ValueError(f"{file.parent} has two heads that are called {head.config.name}")
+    heads[head.config.layer] = head.eval()
+
+
+def scatter(words: torch.Tensor, head: Head) -> torch.Tensor:
+    """The logits of a head's words, laid out over the vocabulary: `-inf` for a token that it has no word for."""
+    logits = torch.full((head.config.vocab_size,), float("-inf"), device=words.device)
+    return logits.index_copy_(0, head.token_ids, words.float())
+
+
+def of_layers(heads: Mapping[int | None, Any], exit_layers: list[int] | None) -> dict[Any, Any]:
+    """
+    The heads at some layers, and the draft head, exits ascending.
+
+    Raises:
+        `ValueError`: if there is none at a layer.
+    """
+    there = sorted(layer for layer in heads if layer is not None)
+    missing = sorted(set(exit_layers or ()) - set(there))
+    if missing:
+        raise ValueError(f"`exit_layers` names layer {missing[0]}, but there are exit heads after {there}")
+    chosen: list[int | None] = [layer for layer in there if exit_layers is None or layer in exit_layers]
+    return {layer: heads[layer] for layer in [*chosen, *([None] if None in heads else [])]}

@@ -1,0 +1,27 @@
+"""What the draft head makes of the model's own hidden states (EAGLE, arXiv 2401.15077)."""
+
+from ...speculative.config import SpeculationConfig
+from .base import Draft, Proposer
+
+
+class DraftHeadProposer(Proposer):
+    """Drafts with the draft head, token after token. Behind a single token there is no hidden state to begin with."""
+
+    name = "draft_head"
+    _forwards = 0
+
+    @classmethod
+    def wanted(cls, config: SpeculationConfig) -> bool:
+        return config.draft_head
+
+    def propose(self, tokens: list[int], limit: int) -> Draft:
+        if len(tokens) < 2:
+            return Draft()
+        decoder, head = self.sources.decoder, self.sources.heads[None]
+        draft = self.draft_with(tokens, limit, lambda drafted: decoder.draft_logits(head, tokens, drafted))
+        self._forwards += len(draft.tokens)
+        return draft
+
+    @property
+    def forwards(self) -> int:
+        return self._forwards

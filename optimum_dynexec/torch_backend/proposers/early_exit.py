@@ -1,0 +1,32 @@
+"""What an exit head makes of the model's first layers (LayerSkip, arXiv 2404.16710)."""
+
+import torch
+
+from ...speculative.config import SpeculationConfig
+from .base import Draft, Proposer
+
+
+class EarlyExitProposer(Proposer):
+    """Drafts with the model's own layers up to the deepest exit that is asked for, and the head there."""
+
+    name = "early_exit"
+    _forwards = 0
+
+    @classmethod
+    def wanted(cls, config: SpeculationConfig) -> bool:
+        return bool(config.exit_layers)
+
+    def propose(self, tokens: list[int], limit: int) -> Draft:
+        decoder, layer = self.sources.decoder, self.sources.config.exit_layers[-1]
+
+        def logits(drafted: list[int]) -> torch.Tensor:
+            decoder.run_first([*tokens, *drafted], layer)
+            return decoder.exit_logits(self.sources.heads[layer], len(tokens) + len(drafted))
+
+        draft = self.draft_with(tokens, limit, logits)
+        self._forwards += len(draft.tokens)
+        return draft
+
+    @property
+    def forwards(self) -> int:
+        return self._forwards

@@ -1,0 +1,39 @@
+"""What followed the last tokens where they stood before (prompt lookup decoding, Saxena 2023)."""
+
+import torch
+
+from ...speculative.config import SpeculationConfig
+from .base import Draft, Proposer
+
+
+class PromptLookupProposer(Proposer):
+    """
+    Finds the longest ending of the sequence that stands in it before, of at most `max_matching_ngram_size` tokens,
+    where it stands last, and proposes what followed there. It is certain of what it proposes.
+    """
+
+    name = "prompt_lookup"
+
+    @classmethod
+    def wanted(cls, config: SpeculationConfig) -> bool:
+        return config.prompt_lookup
+
+    def propose(self, tokens: list[int], limit: int) -> Draft:
+        following = _position_after_match(tokens, self.sources.config.max_matching_ngram_size)
+        if following is None:
+            return Draft()
+        text = list(tokens)
+        for position in range(following, following + limit):
+            text.append(text[position])  # at the end of the text it goes on with what it has itself proposed
+        draft = text[len(tokens) :]
+        vocab_size = self.sources.decoder.model.get_output_embeddings().weight.shape[0]
+        return Draft(draft, list(torch.nn.functional.one_hot(torch.tensor(draft), vocab_size).double()))
+
+
+def _position_after_match(tokens: list[int], longest: int) -> int | None:
+    for size in range(min(longest, len(tokens) - 1), 0, -1):
+        ending = tokens[-size:]
+        for start in range(len(tokens) - size - 1, -1, -1):
+            if tokens[start : start + size] == ending:
+                return start + size
+    return None

@@ -1,0 +1,117 @@
+"""Where the samples of one batch leave."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ..early_exit.criteria import Criterion
+from ..early_exit.statistics import reference_statistics
+from ..heads.encoders.modules import EncoderHead
+from .answers import ANSWERS, OUTPUTS
+
+
+class SampleExits:
+    """
+    Asks exit after exit about a batch. `exit_layer` and `confidence` have an entry for each sample, `outputs` rows of
+    those that have left.
+
+    Args:
+        heads (`Mapping[int, EncoderHead]`): by layer, ascending.
+        criterion ([`~early_exit.Criterion`]): when a sample leaves.
+        thresholds (`list[float]`): of each exit.
+        last_layer (`int`): of the model.
+        mask (`torch.Tensor` of shape `(batch, length)`, *optional*): of the batch, for texts.
+        size (`int`): of the batch.
+    """
+
+    def __init__(
+        self,
+        heads: Mapping[int, EncoderHead],
+        criterion: Criterion | None,
+        thresholds: list[float],
+        last_layer: int,
+        mask: torch.Tensor | None,
+        size: int,
+    ):
+        self._heads, self._criterion, self._thresholds, self._mask = heads, criterion, thresholds, mask
+        self._layers = list(heads)
+        self._kind = next(iter(heads.values())).config.kind
+        self._logits: list[np.ndarray] = []
+        self._certainty: list[np.ndarray | None] = []
+        self.said: dict[int, dict[str, torch.Tensor]] = {}
+        self.exit_layer = np.full(size, last_layer, np.int64)
+        self.confidence = np.full(size, np.nan, np.float32)
+        self._inside = np.ones(size, bool)
+        self.head_seconds = 0.0
+
+    @torch.no_grad()
+    def see(self, layer: int, hidden: torch.Tensor) -> bool:
+        """
+        Asks the exit after a layer.
+
+        Args:
+            layer (`int`): the layer.
+            hidden (`torch.Tensor` of shape `(batch, length, hidden_size)`): what it gave.
+
+        Returns:
+            `bool`: whether all samples have left.
+        """
+        start = time.perf_counter()
+        head = self._heads[layer]
+        pooled = head.pool(hidden.float(), self._mask)
+        self.said[layer] = OUTPUTS[self._kind](head(pooled))
+        certainty = head.certainty_logit(pooled).sigmoid().cpu().numpy() if head.config.certainty else None
+        if self._criterion is not None:
+            self._decide(layer, certainty)
+        self.head_seconds += time.perf_counter() - start
+        return not self._inside.any()
+
+    def finish(self, outputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """
+        Puts together what all samples get.
+
+        Args:
+            outputs (`dict[str, torch.Tensor]`): of the whole model; empty if all samples have left.
+        """
+        if self._inside.any():
+            self._settle(self._inside, *self._sure(outputs))
+        result = {name: value.float().clone() for name, value in (outputs or self.said[self._layers[0]]).items()}
+        for layer, said in self.said.items():
+            left = torch.from_numpy(self.exit_layer == layer)
+            for name, value in said.items():
+                result[name][left] = value[left]
+        return result
+
+    def _decide(self, layer: int, certainty: np.ndarray | None) -> None:
+        assert self._criterion is not None
+        exit = len(self._logits)
+        found = ANSWERS[self._kind](self.said[layer], self._mask)
+        self._logits.append(found.logits)
+        self._certainty.append(None if certainty is None else certainty[found.samples])
+        # Exits that have not been asked have no distribution, which no criterion looks at.
+        unknown = len(self._layers) - exit - 1
+        statistics = reference_statistics([*self._logits, *[np.full_like(found.logits, np.nan)] * unknown])
+        if all(values is not None for values in self._certainty):
+            columns = [*self._certainty, *[np.full(len(found.samples), np.nan)] * unknown]
+            statistics = replace(statistics, certainty=np.stack(columns, axis=1))  # type: ignore[arg-type]
+        passes = self._criterion.passes(self._criterion.scores(statistics)[:, exit], self._thresholds[exit])
+        stays = np.zeros(len(self._inside), bool)
+        stays[found.samples[~passes]] = True
+        some = np.isin(np.arange(len(stays)), found.samples)
+        leaves = self._inside & some & ~stays
+        self.exit_layer[leaves] = layer
+        self._settle(leaves, found.samples, statistics.max_prob[:, exit])
+        self._inside &= ~leaves
+
+    def _sure(self, outputs: dict[str, torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+        found = ANSWERS[self._kind]({name: value.float() for name, value in outputs.items()}, self._mask)
+        return found.samples, reference_statistics([found.logits]).max_prob[:, 0]
+
+    def _settle(self, which: np.ndarray, samples: np.ndarray, max_prob: np.ndarray) -> None:
+        """A sample is as sure as the least sure of its distributions."""
+        least = np.full(len(which), np.inf)
+        np.minimum.at(least, samples, max_prob)
+        self.confidence[which] = np.where(np.isfinite(least), least, np.nan)[which]
