@@ -384,6 +384,10 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
         if self.tuning is None:
             return None, given
         options = dict(self.tuning.options)
+        exit_layer = options.get("assistant_early_exit", 0) - 1
+        if exit_layer >= 0 and exit_layer not in self.dynexec_config.exit_layers:
+            # Loaded with other exits than it was tuned with.
+            return None, given
         return options.pop("speculation", None), {**given, **options}
 
     @staticmethod

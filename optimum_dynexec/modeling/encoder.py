@@ -61,6 +61,7 @@ class DynExecEncoderMixin(CalibratedOnce):
     ov_config: dict[str, str]
     _ov_model_paths: dict[str, str]
     _compile_only: bool
+    compile: Callable[[], None]
 
     @classmethod
     def from_pretrained(
