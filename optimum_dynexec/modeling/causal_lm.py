@@ -385,7 +385,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
             return None, given
         options = dict(self.tuning.options)
         exit_layer = options.get("assistant_early_exit", 0) - 1
-        if exit_layer >= 0 and exit_layer not in self.dynexec_config.exit_layers:
+        layers = () if self.dynexec_config is None else self.dynexec_config.exit_layers
+        if exit_layer >= 0 and exit_layer not in layers:
             # Loaded with other exits than it was tuned with.
             return None, given
         return options.pop("speculation", None), {**given, **options}
