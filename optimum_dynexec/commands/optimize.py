@@ -39,9 +39,9 @@ class OptimizeCommand(BaseOptimumCLICommand):
             action="append",
             default=[],
             metavar="FILE[:COLUMN]",
-            help="Inputs like those to come; needed. Of a decoder, prompts: a .jsonl, .csv or .txt file, or the id of a"
-            " data set on the Hub. Of a classifier, FILE without a column: also a directory with a folder of images for"
-            " each label, or an .npz file. Repeatable.",
+            help="Inputs like those to come; needed. Of a decoder, prompts: a .jsonl, .csv or .txt file, or the id of"
+            " a data set on the Hub. Of a classifier, FILE without a column: also a directory with a folder of images"
+            " for each label, or an .npz file. Repeatable.",
         )
         parser.add_argument("--task", default="auto", help="Of the model. Default: by its architecture.")
         group = parser.add_argument_group("What for")
@@ -49,8 +49,8 @@ class OptimizeCommand(BaseOptimumCLICommand):
             "--recipe",
             choices=RECIPES,
             default="latency",
-            help="latency: one request at a time. throughput: several together. memory: small weights, and no head that"
-            " takes more. Default: %(default)s.",
+            help="latency: one request at a time. throughput: several together. memory: small weights, and no head"
+            " that takes more. Default: %(default)s.",
         )
         group.add_argument(
             "--max-loss",
@@ -117,11 +117,11 @@ class OptimizeCommand(BaseOptimumCLICommand):
         from ..heads.encoders import Columns
         from ..optimize import OptimizeArguments, optimize
 
-        names = ("recipe", "max_loss", "task", "heads", "train", "layers", "epochs", "vocab_size", "max_samples")
-        names += ("max_new_tokens", "quantization_samples", "max_length", "delta", "tuning_time")
+        names = ["recipe", "max_loss", "task", "heads", "train", "layers", "epochs", "vocab_size", "max_samples"]
+        names += ["max_new_tokens", "quantization_samples", "max_length", "delta", "tuning_time"]
         formats = self.args.format
         arguments = OptimizeArguments(
-            **{name: getattr(self.args, name) for name in (*names, "benchmark_samples", "seed")},
+            **{name: getattr(self.args, name) for name in [*names, "benchmark_samples", "seed"]},
             formats=None if formats is None else tuple(name for name in formats if name != "none"),
             columns=Columns(**read_columns(self.args)),
         )

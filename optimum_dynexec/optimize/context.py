@@ -65,6 +65,11 @@ class Context:
         """The model that comes of it all."""
         return self.output / "model"
 
+    @property
+    def reference(self) -> Path:
+        """The model in float32 with the same heads."""
+        return self.output / "reference"
+
     def part(self, name: str) -> str:
         """A part of the data: `"train"`, `"calibrate"` or `"test"`."""
         return str(self.output / self.found["data"]["parts"][name])

@@ -58,7 +58,7 @@ def write_images(
     names = {}
     for part, indices in parts.items():
         names[part] = f"{part}.npz"
-        arrays = {"images": np.stack([images[index] for index in indices])}
+        arrays: dict[str, Any] = {"images": np.stack([images[index] for index in indices])}
         if labels is not None:
             arrays["labels"] = np.array([labels[index] for index in indices])
         np.savez(directory / names[part], **arrays)

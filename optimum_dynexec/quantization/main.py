@@ -89,7 +89,7 @@ def quantize_dynexec(
             f"{_described(config)} needs calibration data: give files or data sets as `dataset` (--data)"
         )
     if dataset is not None and not uses_data(config):
-        logger.info("Calibration data is not needed for this quantization, and left unused.")
+        logger.warning("This quantization is data-free: the calibration data that was given is not used.")
         dataset = None
     data = _as_data(dataset, num_samples(config))
     if is_pipeline(source):

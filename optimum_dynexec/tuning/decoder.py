@@ -139,7 +139,7 @@ class Models:
         key = tuple(sorted(load.items()))
         if key not in self.loaded:
             # Else as the model is loaded by default: whole beside a draft head.
-            options = {"exit_layers": self.exit_layers} if load["cut"] else {}
+            options: dict[str, Any] = {"exit_layers": self.exit_layers} if load["cut"] else {}
             self.loaded[key] = DynExecModelForCausalLM.from_pretrained(
                 self.directory,
                 precision=load["precision"],

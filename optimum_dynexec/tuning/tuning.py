@@ -105,6 +105,8 @@ def why_stale(tuning: Tuning, config: DynExecConfig, device: str = "CPU") -> str
         return "the model is not the one that was tuned"
     if tuning.head_hashes != head_hashes(config):
         return "its heads are not those that it was tuned with"
+    if tuning.machine.get("device") != device:
+        return f"it was tuned on the device {tuning.machine.get('device')}, and is loaded on {device}"
     here = this_machine(device)
     if tuning.machine != here:
         return f"it was tuned on {tuning.machine}, and this is {here}"

@@ -14,9 +14,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from optimum.commands import optimum_cli
 from optimum_dynexec import DynExecConfig
-from optimum_dynexec.commands import calibrate, train_heads_arguments, train_steps
+from optimum_dynexec.commands import calibrate, head_formats, optimize, train_heads_arguments, train_steps, tune
 from optimum_dynexec.heads import train
 from optimum_dynexec.heads.continuations import ContinuationArguments
 from optimum_dynexec.heads.trainer import TrainingArguments
@@ -34,23 +33,6 @@ def prompts(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """`run(*arguments)`: exit status, stdout and stderr of `optimum-cli dynexec`, in this process."""
-
-    def call(*arguments) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["optimum-cli", "dynexec", *map(str, arguments)])
-        status = 0
-        try:
-            optimum_cli.main()
-        except SystemExit as ended:
-            status = ended.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
-
-
 def test_help(run):
     status, output, _ = run()
     assert status == 0
@@ -60,6 +42,9 @@ def test_help(run):
         "attach-heads": "HEADS",
         "calibrate": "--epsilon",
         "train-steps": "--tau",
+        "quantize": "--accuracy-control",
+        "tune": "--time-limit",
+        "optimize": "--recipe",
     }
     for command, option in options.items():
         status, output, _ = run(command, "--help")
@@ -82,6 +67,14 @@ def test_help(run):
         ["train-steps", "model"],
         ["train-steps", "model", "--prompts", "x", "--steps", "ten"],
         ["train-steps", "model", "--prompts", "x", "--rule", "taste"],
+        ["quantize", "model"],
+        ["quantize", "model", "out", "--weight-format", "int3"],
+        ["quantize", "model", "out", "--head-weight-format", "fp16"],
+        ["tune", "model"],
+        ["tune", "model", "--data", "x", "--threads", "1,many"],
+        ["tune", "model", "--data", "x", "--objective", "beauty"],
+        ["optimize", "model"],
+        ["optimize", "model", "out", "--recipe", "speed"],
         ["nothing"],
     ],
 )
@@ -105,6 +98,16 @@ def test_choices_are_those_there_are():
     assert set(calibrate.METHODS) == set(METHODS)
     assert set(calibrate.CANDIDATES) == set(CANDIDATES)
     assert train_heads_arguments.KINDS == train.EXIT_KINDS
+
+    from optimum_dynexec.heads.weight_formats import WEIGHT_FORMATS
+    from optimum_dynexec.optimize.recipes import RECIPES as OPTIMIZE_RECIPES
+    from optimum_dynexec.precision import PRECISIONS
+    from optimum_dynexec.tuning.arguments import OBJECTIVES
+
+    assert set(head_formats.HEAD_FORMATS) == set(WEIGHT_FORMATS)
+    assert set(optimize.RECIPES) == set(OPTIMIZE_RECIPES)
+    assert tune.OBJECTIVES == OBJECTIVES
+    assert set(tune.PRECISIONS) == set(PRECISIONS)
 
     pytest.importorskip("diffusers")
     from optimum_dynexec.diffusion.step_saver import LABEL_RULES

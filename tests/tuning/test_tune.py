@@ -104,6 +104,9 @@ def test_an_exit_that_was_tuned_to_drafts(decoder, tmp_path):
     plain = model.generate(IDS, speculation="off", **LENGTH)
     assert torch.equal(model.generate(IDS, **LENGTH), plain)
     assert len(model.engine.layers) == 2
+    # Without that exit, there is nothing to draft with: as if it had not been tuned.
+    whole = DynExecModelForCausalLM.from_pretrained(directory, exit_layers=[])
+    assert torch.equal(whole.generate(IDS, **LENGTH), plain)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +115,7 @@ def test_an_exit_that_was_tuned_to_drafts(decoder, tmp_path):
         ({"model_hash": "sha256:" + "0" * 64}, "not the one that was tuned"),
         ({"head_hashes": {}}, "heads are not those"),
         ({"machine": {"device": "CPU", "name": "another", "cpus": 99}}, "was tuned on"),
+        ({"machine": {"device": "GPU"}}, "was tuned on the device GPU"),
     ],
 )
 def test_stale(decoder, tmp_path, caplog, changes, reason):

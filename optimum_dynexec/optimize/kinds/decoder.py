@@ -16,6 +16,7 @@ from .base import Kind
 
 INT4 = {
     "bits": 4,
+    "weight_only": True,
     "dtype": "int4",
     "group_size": 128,
     "group_size_fallback": "adjust",
@@ -30,7 +31,7 @@ class Decoder(Kind):
     name = "decoder"
     loss_name = "disagreement"
     formats: ClassVar[Mapping[str, dict[str, Any]]] = {
-        "int8": {"bits": 8, "dtype": "int8"},
+        "int8": {"bits": 8, "dtype": "int8", "weight_only": True},
         "int4": {**INT4, "ratio": 1.0},
         "int4-mixed": {**INT4, "ratio": 0.6},
     }
@@ -91,7 +92,7 @@ class Decoder(Kind):
         from ...heads.train import train_heads
         from ...heads.trainer import TrainingArguments
 
-        epochs = {} if args.epochs is None else {"epochs": args.epochs}
+        epochs: dict[str, Any] = {} if args.epochs is None else {"epochs": args.epochs}
         trained = train_heads(
             directory,
             heads,

@@ -19,7 +19,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     if dynamic is None:
         return {"results": None}, ["benchmark: none, as running the model plainly was found to be best"]
     chosen = context.found["quantize"]["chosen"]
-    models = {"f32": context.base, **({} if chosen == "f32" else {chosen: context.result})}
+    models = {"f32": context.reference, **({} if chosen == "f32" else {chosen: context.result})}
     arguments = BenchmarkArguments(
         max_samples=args.benchmark_samples,
         max_loss=args.max_loss,

@@ -21,7 +21,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
 
     source = Path(context.model)
     exported = (source / "openvino_model.xml").is_file()
-    options = {} if exported else {"weight_format": "fp32"}
+    options: dict[str, Any] = {} if exported else {"weight_format": "fp32"}
     config = export_dynexec(context.model, context.base, task=context.task, **options)
     check_not_quantized(ov.Core().read_model(context.base / "openvino_model.xml"), context.model)
     if not config.hidden_state_names and not config.pageable:

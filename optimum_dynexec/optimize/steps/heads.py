@@ -1,6 +1,8 @@
 """The model that comes of it all: the quantization chosen, with heads."""
 
+import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 from ...exporters.staging import staged_directory
@@ -10,21 +12,30 @@ from ..context import Context
 
 def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     """
-    Copies the quantization chosen, and trains heads on it, on what its own layers give, or attaches given ones. The
-    model in float32 gets them too, so that the report can tell what comes of what.
+    Takes the quantization chosen, and trains heads on it, on what its own layers give, or attaches given ones. Another
+    directory has the model in float32 with the same heads, so that the report can tell what comes of what.
     """
-    source = context.output / context.found["quantize"]["place"]
-    with staged_directory(context.result) as staging:
-        for entry in source.iterdir():
-            if entry.is_file():
-                shutil.copy2(entry, staging / entry.name)
+    _link(context.output / context.found["quantize"]["place"], context.result)
+    _link(context.base, context.reference)
     lines, heads = _heads(context)
     names: list[str] = []
     if heads is not None:
         names = sorted(attach_heads(context.result, heads).heads)
-        attach_heads(context.base, heads)
+        attach_heads(context.reference, heads)
         lines.append(f"heads: {', '.join(names)} attached")
-    return {"heads": names, "places": ["model/openvino_model.xml"]}, lines
+    places = [f"{place.name}/openvino_model.xml" for place in (context.result, context.reference)]
+    return {"heads": names, "places": places}, lines
+
+
+def _link(source: Path, target: Path) -> None:
+    """A directory of the same files. None of them is ever written to, only replaced, so that they may be shared."""
+    with staged_directory(target) as staging:
+        for entry in source.iterdir():
+            if entry.is_file():
+                try:
+                    os.link(entry, staging / entry.name)
+                except OSError:
+                    shutil.copy2(entry, staging / entry.name)
 
 
 def _heads(context: Context) -> tuple[list[str], Any]:

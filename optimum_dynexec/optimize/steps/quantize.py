@@ -56,14 +56,14 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     for name, place in places.items():
         if name not in (F32, chosen):
             shutil.rmtree(place)
-    place = str(kept[chosen].relative_to(context.output))
+    result = str(kept[chosen].relative_to(context.output))
     return {
         "chosen": chosen,
-        "place": place,
+        "place": result,
         "losses": losses,
         "failed": failed,
         "costs": costs,
-        "places": [f"{place}/openvino_model.xml"],
+        "places": [f"{result}/openvino_model.xml"],
     }, lines
 
 

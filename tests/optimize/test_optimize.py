@@ -1,0 +1,161 @@
+"""`optimize` on tiny models: the whole chain, its reasons, and that it goes on where it was stopped."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM
+from optimum_dynexec.optimize import OptimizeArguments, OptimizeError, optimize
+from optimum_dynexec.optimize import main as optimize_main
+from optimum_dynexec.optimize.splits import parts_of
+from tests.tiny_models import TEXT
+
+
+WORDS = " ".join(TEXT).split()
+QUICK = OptimizeArguments(
+    max_loss=0.9,
+    formats=("int8",),
+    epochs=1,
+    vocab_size=100,
+    max_new_tokens=8,
+    quantization_samples=4,
+    tuning_time=3,
+    benchmark_samples=2,
+)
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory):
+    path = tmp_path_factory.mktemp("prompts") / "prompts.txt"
+    path.write_text("\n".join(" ".join(WORDS[i : i + 4]) for i in range(20)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tiny_hf, prompts, tmp_path_factory):
+    """An `optimize` that is interrupted while it trains heads, and then called again."""
+    output = tmp_path_factory.mktemp("optimize") / "out"
+    arguments = {"data": [prompts], "arguments": QUICK, "progress": False}
+
+    def interrupted(context):
+        raise KeyboardInterrupt
+
+    steps = optimize_main.STEPS
+    stopped = tuple(replace(step, run=interrupted) if step.name == "heads" else step for step in steps)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optimize_main, "STEPS", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            optimize(tiny_hf("llama"), output, **arguments)
+    before = json.loads((output / "optimize.json").read_text())["steps"]
+    said: list[str] = []
+    found = optimize(tiny_hf("llama"), output, say=said.append, **arguments)
+    return output, found, before, said
+
+
+def test_goes_on_where_it_was(run):
+    output, _, before, said = run
+    assert list(before) == ["data", "export", "quantize"]
+    after = json.loads((output / "optimize.json").read_text())["steps"]
+    assert list(after) == [step.name for step in optimize_main.STEPS]
+    # What was done is neither done again nor asked again.
+    assert {name: after[name] for name in before} == before
+    assert [line for line in said if line.endswith("done before")] == [f"{name}: done before" for name in before]
+
+
+def test_what_comes_of_it(run):
+    output, found, _, _ = run
+    config = DynExecConfig.from_pretrained(output / "model")
+    assert list(config.heads) == ["draft_head"]
+    # Trained on the very model that it stands beside, quantized or not.
+    assert config.heads["draft_head"].trained_on == config.model_hash
+    assert config.tuning is not None
+    assert found.directory == output / "model"
+    assert found.report == output / "report" / "report.html"
+    quantized = found.steps["quantize"]
+    assert 0 < quantized["losses"]["int8"] <= 0.9
+    assert set(quantized["costs"]) == {"f32", "int8"}
+    text = "\n".join(found.lines)
+    assert "quantize: int8 kept: disagreement" in text
+    assert f"quantize: {quantized['chosen']} chosen: f32 " in text
+    assert "heads: draft_head: agrees with the model on" in text
+    model = DynExecModelForCausalLM.from_pretrained(output / "model")
+    assert model.tuning is not None
+    assert model.generate(torch.tensor([[5, 6, 7]]), max_new_tokens=3).shape == (1, 6)
+
+
+def test_parts_have_nothing_in_common(run, prompts):
+    output, *_ = run
+    parts = {
+        name: [json.loads(line)["prompt"] for line in (output / "data" / f"{name}.jsonl").read_text().splitlines()]
+        for name in ("train", "calibrate", "test")
+    }
+    every = [prompt for part in parts.values() for prompt in part]
+    assert len(every) == len(set(every)) == 20
+    assert [len(part) for part in parts.values()] == [12, 4, 4]
+    assert set(every) == set(prompts.read_text().splitlines())
+
+
+def test_other_arguments_do_again_what_depends_on_them(run, tiny_hf, prompts):
+    output, found, *_ = run
+    said: list[str] = []
+    arguments = replace(QUICK, max_loss=1e-9, train=False, benchmark_samples=0)
+    again = optimize(tiny_hf("llama"), output, data=[prompts], arguments=arguments, progress=False, say=said.append)
+    assert [line for line in said if line.endswith("done before")] == ["data: done before", "export: done before"]
+    assert again.steps["quantize"]["chosen"] == "f32"
+    loss = again.steps["quantize"]["losses"]["int8"]
+    assert loss == found.steps["quantize"]["losses"]["int8"]
+    assert f"quantize: int8 refused: disagreement {loss:.2%} > 0.00%" in again.lines
+    assert "quantize: f32 chosen: nothing else is within the limit" in again.lines
+    assert "heads: none, as asked" in again.lines
+    assert not (output / "quantized" / "int8").exists()
+    assert DynExecConfig.from_pretrained(output / "model").heads == {}
+
+
+def test_classifier(tiny_encoder_hf, tmp_path):
+    path = tmp_path / "texts.csv"
+    rows = [f'"{" ".join(WORDS[i % 60 : i % 60 + 3 + i // 60])}",class_{i % 3}' for i in range(200)]
+    path.write_text("\n".join(["text,label", *rows]))
+    # A tiny share of the data is right by chance, so that a large limit is needed for anything to leave.
+    arguments = replace(QUICK, formats=("int8",), task="text-classification", delta=0.4, quantization_samples=16)
+    found = optimize(tiny_encoder_hf("bert"), tmp_path / "out", data=[path], arguments=arguments, progress=False)
+    text = "\n".join(found.lines)
+    assert "quantize: int8 kept: accuracy lost" in text
+    assert found.steps["heads"]["heads"] == ["exit_head_0", "exit_head_1", "exit_head_2"]
+    assert found.steps["calibrate"]["calibrated"]
+    config = DynExecConfig.from_pretrained(tmp_path / "out" / "model")
+    lost = max(found.steps["quantize"]["losses"].get(found.steps["quantize"]["chosen"], 0.0), 0.0)
+    # Early exit is given what quantization has left of the limit.
+    assert config.calibration["epsilon"] == pytest.approx(0.9 - lost)
+    assert config.tuning["max_loss"] == pytest.approx(0.9 - lost)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": []}, "give inputs like those that the model will see"),
+        ({"arguments": {"recipe": "speed"}}, "`recipe` must be one of"),
+        ({"arguments": {"max_loss": 0.0}}, "`max_loss` must be between 0 and 1"),
+        ({"arguments": {"task": "feature-extraction"}}, "can be optimized, not for 'feature-extraction'"),
+        ({"output": "full"}, "holds other files"),
+    ],
+)
+def test_errors(tiny_hf, prompts, tmp_path, change, message):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("dear")
+    with pytest.raises(OptimizeError, match=message):
+        optimize(
+            tiny_hf("llama"),
+            tmp_path / change.get("output", "out"),
+            data=change.get("data", [prompts]),
+            arguments=OptimizeArguments(**change.get("arguments", {})),
+            progress=False,
+        )
+
+
+def test_too_little_data():
+    with pytest.raises(OptimizeError, match="takes 10 inputs; there are 9"):
+        parts_of(9, None, 0)
+    with pytest.raises(OptimizeError, match="there are 5"):
+        parts_of(100, 5, 0)
