@@ -8,7 +8,6 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-
 from docs.hooks.parsers import command_parsers
 from tests.docs.pages import ROOT, Page
 
