@@ -1,5 +1,6 @@
 """Makes what the site has beside the files of docs: the first page of README.md, and the reference of the commands."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -46,6 +47,7 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
 
 def command_reference() -> str:
     """What `--help` of each command says."""
+    os.environ["COLUMNS"] = "110"  # what argparse breaks lines by
     parts = ["# Commands\n\nWhat each command says to `--help`.\n"]
     for name, parser in command_parsers().items():
         parts.append(f"## {name}\n\n```text\n{parser.format_help().rstrip()}\n```\n")

@@ -8,8 +8,6 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-import tomllib
-
 from docs.hooks.parsers import command_parsers
 from tests.docs.pages import ROOT, Page
 
@@ -92,7 +90,9 @@ def make_targets() -> set[str]:
 
 @cache
 def known_extras() -> set[str]:
-    return set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    # Without tomllib, which Python 3.10 has not.
+    section = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
+    return set(re.findall(r"^(\w+) = \[", section.partition("\n[")[0], re.MULTILINE))
 
 
 def _parse(name: str, arguments: list[str]) -> str | None:

@@ -12,7 +12,7 @@ from optimum_dynexec.early_exit.criteria.classifier import ClassifierCriterion
 from optimum_dynexec.early_exit.statistics import reference_statistics
 from optimum_dynexec.modeling.causal_lm import DynExecGenerateOutput
 from optimum_dynexec.torch_backend import TorchDynExecModelForCausalLM, decoding
-from optimum_dynexec.torch_backend.decoder import Decoder
+from optimum_dynexec.torch_backend.decoder import Decoder, check_embeddings
 from tests.heads.reference import head as reference_head
 from tests.speculative.tiny_exits import LAYERS
 from tests.tiny_models import TEXT, build_tokenizer
@@ -103,6 +103,27 @@ def test_the_draft_head_drafts_by_its_definition(decoders):
         np.testing.assert_allclose(found[tensors["token_ids"]], words[-1], rtol=1e-3, atol=1e-3)
         assert torch.isinf(found).sum() == len(found) - len(tensors["token_ids"])
         hidden = np.concatenate([hidden, made[-1:]])
+
+
+def test_draft_and_model_are_processed_alike(decoders):
+    """A model that drafts for itself has nothing rejected: its draft saw the same processors and the same tokens."""
+    shaped = {"temperature": 0.8, "top_k": 40, "repetition_penalty": 1.3, "presence_penalty": 0.4, "seed": 0}
+    drafts = {"assistant_model": decoders.hf, "num_assistant_tokens": 4, "assistant_confidence_threshold": 0.0}
+    decoders.torch.generate(**encode(*TEXTS[1]), do_sample=True, max_new_tokens=NEW, **shaped, **drafts)
+    stats = decoders.torch.last_stats
+    assert stats.accepted == stats.proposed > NEW
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "opt"])
+def test_draft_heads_read_embeddings_that_the_first_layer_reads(name, tiny_hf):
+    check_embeddings(TorchDynExecModelForCausalLM.from_pretrained(tiny_hf(name)).model)
+
+
+def test_a_model_that_norms_its_embeddings_takes_no_draft_head(tiny_hf):
+    model = TorchDynExecModelForCausalLM.from_pretrained(tiny_hf("bloom")).model
+    torch.nn.init.normal_(model.transformer.word_embeddings_layernorm.weight)
+    with pytest.raises(ValueError, match="bloom"):
+        check_embeddings(model)
 
 
 LEAVING = {
