@@ -3,6 +3,7 @@
 # make quickstart  exports a small model and generates with it
 # make test        C++ tests, plain and sanitized, then pytest
 # make lint        formatting, linting and types
+# make docs        the site, in build/site
 PYTHON ?= python3.11
 PIP_INSTALL_ARGS ?=
 PYTEST_ARGS ?=
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(abspath $(VENV))/bin
 DEPENDENCIES := $(VENV)/.dependencies
 PACKAGE := $(VENV)/.package
-EXTRAS := tests quality benchmark examples
+EXTRAS := tests quality benchmark examples docs
 
 CPP_FOLDERS := csrc/kernels csrc/kernels/criteria csrc/kernels/diffusion csrc/runtime csrc/encoder csrc/bindings
 CPP_SOURCES := $(wildcard $(CPP_FOLDERS:=/*.cpp))
@@ -22,7 +23,7 @@ CPP_FORMATTED := $(CPP_SOURCES) $(CPP_HEADERS) $(wildcard csrc/tests/*.cpp csrc/
 export PATH := $(BIN):$(PATH)
 export CMAKE_GENERATOR := Ninja
 
-.PHONY: venv ext quickstart test test-cpp test-python lint format clean
+.PHONY: venv ext quickstart test test-cpp test-python lint format docs clean
 
 venv: $(PACKAGE)
 
@@ -70,6 +71,9 @@ format: $(DEPENDENCIES)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP_FORMATTED)
+
+docs: venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 clean:
 	rm -rf build dist *.egg-info optimum_dynexec/_C*.so

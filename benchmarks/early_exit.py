@@ -29,7 +29,7 @@ from optimum_dynexec.calibration.recording import RecordedText, record_texts
 from optimum_dynexec.calibration.records import ExitRecords
 from optimum_dynexec.calibration.risks import token_disagreement
 from optimum_dynexec.early_exit.criteria import load_criterion
-from optimum_dynexec.modeling.causal_lm import PRECISIONS
+from optimum_dynexec.precision import PRECISIONS
 
 from .spec_bench import encode, load_questions
 

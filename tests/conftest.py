@@ -145,3 +145,43 @@ def tiny_encoder(
         return made[key]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def headed_decoders(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """
+    A tiny decoder with two exit heads and a draft head: `torch` on the torch backend, `engine` on OpenVINO, and `hf`
+    as it is; `assistants`, for each of the two; `draft`, configuration and tensors of the draft head; `base`, where
+    the directories `hf`, `ov`, `heads`, `draft` and `draft-ov` are. Not to be changed by a test.
+    """
+    from types import SimpleNamespace
+
+    from optimum_dynexec import DynExecModelForCausalLM, export_dynexec
+    from optimum_dynexec.heads.storage import save_head
+    from optimum_dynexec.torch_backend import TorchDynExecModelForCausalLM
+    from tests.heads.reference import random_head
+    from tests.speculative.tiny_exits import HIDDEN, VOCABULARY, load_with_heads, save_exit_head, save_model
+    from tests.tiny_models import build_tokenizer
+
+    base = tmp_path_factory.mktemp("headed-decoders")
+    model = save_model(base / "hf", late=0.3)
+    # Mostly of the same opinion.
+    assistant = save_model(base / "draft", late=0.2)
+    for layer, words in ((0, range(VOCABULARY - 1, 100, -1)), (2, None)):
+        save_exit_head(base / "heads", model, "block", layer, words, noise=0.3)
+    config, tensors, _ = random_head("draft", words=200, hidden_size=HIDDEN, vocab_size=VOCABULARY)
+    save_head(config, tensors, base / "heads" / f"{config.name}.safetensors")
+    for name, export in (("hf", "ov"), ("draft", "draft-ov")):
+        build_tokenizer().save_pretrained(base / name)
+        export_dynexec(base / name, base / export, weight_format="fp32")
+    return SimpleNamespace(
+        base=base,
+        hf=model,
+        torch=TorchDynExecModelForCausalLM.from_pretrained(base / "hf", heads=base / "heads"),
+        engine=load_with_heads(base / "ov", base / "heads", exit_layers=[0, 2]),
+        assistants={
+            "torch": assistant,
+            "engine": DynExecModelForCausalLM.from_pretrained(base / "draft-ov", precision="exact"),
+        },
+        draft=(config, tensors),
+    )

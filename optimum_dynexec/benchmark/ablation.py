@@ -79,9 +79,9 @@ def answer(rows: Sequence[Row], texts: Row, max_loss: float, where: str = "") ->
     else:
         sentence = (
             f"{_name(best, texts, capital=True)} is {best['speedup']:.2f} × as fast as {_name(base, texts)}{where}:"
-            f" {best['speed']:.1f} against {base['speed']:.1f} {unit}, {_loss(best, texts, max_loss)}."
+            f" {best['speed']:.1f} against {base['speed']:.1f} {unit}; {_loss(best, texts, max_loss)}."
         )
-    remarks = []
+    remarks = [best["remark"]] if best.get("remark") else []
     faster = [row for row in rows if row["within_limit"] is False and row["speed"] > best["speed"]]
     if faster:
         row = max(faster, key=lambda row: row["speed"])

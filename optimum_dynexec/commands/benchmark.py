@@ -6,7 +6,8 @@ from typing import Any
 from optimum.commands.base import BaseOptimumCLICommand
 
 from .columns import add_column_arguments, read_columns
-from .options import parse_named, parse_named_object, parse_numbers, parse_object, unique
+from .numbers import parse_batch_sizes
+from .options import parse_named, parse_named_object, parse_object, unique
 from .running import Outcome, add_common_arguments, describe, run_command
 
 
@@ -113,7 +114,7 @@ class BenchmarkCommand(BaseOptimumCLICommand):
         group = parser.add_argument_group("Classifiers")
         group.add_argument(
             "--batch-sizes",
-            type=parse_numbers,
+            type=parse_batch_sizes,
             default=[1, 8, 32],
             metavar="SIZES",
             help="Separated by commas; the first leads the report. Default: 1,8,32.",

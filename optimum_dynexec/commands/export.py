@@ -1,7 +1,6 @@
 """Defines the command line for `optimum-cli export dynexec`. It is loaded at every call of `optimum-cli`."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from huggingface_hub.constants import HF_HUB_CACHE
@@ -11,10 +10,20 @@ from optimum.commands.export.openvino import parse_args_openvino
 from ..exporters.optimum_intel import DENIED_OPTIONS
 from .head_formats import add_head_formats
 from .numbers import parse_layers
+from .running import Outcome, add_common_arguments, describe, run_command
 
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+
+
+DESCRIPTION = """\
+Exports a transformers model to a directory that optimum-intel and openvino-genai load
+as it is, and that dynamic execution can run: a decoder, an encoder, or a vision or
+audio model. Nothing but a finished export ever stands at the output.
+
+  optimum-cli export dynexec --model HuggingFaceTB/SmolLM2-135M-Instruct \\
+      --weight-format int8 smollm2-int8"""
 
 
 class DynExecExportCommand(BaseOptimumCLICommand):
@@ -23,6 +32,7 @@ class DynExecExportCommand(BaseOptimumCLICommand):
     @staticmethod
     def parse_args(parser: "ArgumentParser"):
         parse_args_openvino(parser)
+        describe(parser, DESCRIPTION)
         # Its own default overlooks HF_HUB_CACHE.
         parser.set_defaults(cache_dir=HF_HUB_CACHE)
         for action in parser._actions:
@@ -57,20 +67,29 @@ class DynExecExportCommand(BaseOptimumCLICommand):
             metavar="PROBABILITY",
             help="The probability from which samples leave that model. Default: the calibrated thresholds.",
         )
-        group.add_argument("--verbose", action="store_true", help="Show the traceback of an error.")
+        add_common_arguments(parser)
 
     def run(self):
+        run_command("dynexec", self.args, self._export, group="export")
+
+    def _export(self) -> Outcome:
         # Loads torch, transformers and openvino, which other commands must not wait for.
         from optimum_dynexec.exporters import export_dynexec
 
-        options = dict(vars(self.args))
-        verbose = options.pop("verbose")
-        # Set by the command line itself.
-        options.pop("func")
-        try:
-            export_dynexec(options.pop("model"), options.pop("output"), **options)
-        except Exception as error:
-            if verbose:
-                raise
-            message = " ".join(str(error).split()) or type(error).__name__
-            sys.exit(f"optimum-cli export dynexec: error: {message}")
+        # The last of them is set by the command line itself.
+        options = {name: value for name, value in vars(self.args).items() if name not in ("json", "verbose", "func")}
+        output = str(options.pop("output"))
+        config = export_dynexec(options.pop("model"), output, **options)
+        attached = sorted(config.heads)
+        values = {
+            "output": output,
+            "task": config.task,
+            "num_layers": len(config.hidden_state_names),
+            "exit_layers": config.exit_layers,
+            "heads": attached,
+            "pageable": config.pageable,
+            "pageable_reason": config.pageable_reason,
+            "model_hash": config.model_hash,
+        }
+        heads = f", with {', '.join(attached)}" if attached else ""
+        return values, [f"Exported for {config.task} to {output}{heads}"]

@@ -5,14 +5,6 @@ from argparse import ArgumentTypeError
 from typing import Any
 
 
-def parse_numbers(text: str) -> list[int]:
-    """Reads `1,8,32`."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 1,8,32") from None
-
-
 def parse_object(text: str) -> dict[str, Any]:
     """Reads a JSON object."""
     try:

@@ -1,4 +1,4 @@
-"""How the subcommands of `optimum-cli dynexec` run: what they print, where, and the status they end with."""
+"""How our subcommands of `optimum-cli` run: what they print, where, and the status they end with."""
 
 import contextlib
 import json
@@ -36,7 +36,11 @@ def add_common_arguments(parser: ArgumentParser) -> None:
 
 
 def run_command(
-    name: str, arguments: Namespace, command: Callable[[], Outcome], statuses: dict[str, int] | None = None
+    name: str,
+    arguments: Namespace,
+    command: Callable[[], Outcome],
+    statuses: dict[str, int] | None = None,
+    group: str = "dynexec",
 ) -> None:
     """
     Runs a subcommand. Messages and progress go to stderr, the outcome to stdout.
@@ -46,6 +50,7 @@ def run_command(
         arguments (`Namespace`): with `json` and `verbose`.
         command (`Callable[[], Outcome]`): imports what it needs and does the work.
         statuses (`dict[str, int]`, *optional*, defaults to none): exit status by the name of an exception's class.
+        group (`str`, *optional*, defaults to `"dynexec"`): of `optimum-cli`, that the subcommand belongs to.
 
     Raises:
         `SystemExit`: with another status than 0, if it was not done.
@@ -58,12 +63,12 @@ def run_command(
         with contextlib.redirect_stdout(sys.stderr):
             values, lines = command()
     except KeyboardInterrupt:
-        print(f"\noptimum-cli dynexec {name}: interrupted", file=sys.stderr)
+        print(f"\noptimum-cli {group} {name}: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if arguments.verbose:
             raise
         message = " ".join(str(error).split()) or type(error).__name__
-        print(f"optimum-cli dynexec {name}: error: {message}", file=sys.stderr)
+        print(f"optimum-cli {group} {name}: error: {message}", file=sys.stderr)
         sys.exit((statuses or {}).get(type(error).__name__, 1))
     print(json.dumps(values, indent=2) if arguments.json else "\n".join(lines))

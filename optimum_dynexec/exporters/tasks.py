@@ -65,7 +65,8 @@ def _architecture(model_name_or_path: str, cache_dir: str | None) -> str | None:
     else:
         try:
             path = cached_file(model_name_or_path, "config.json", cache_dir=cache_dir)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            # huggingface_hub asks again with a client that it has closed, which is a RuntimeError, if there is no net.
             raise ExportError(f"{model_name_or_path} is no local directory, and not to be had: {error}") from error
     try:
         config = json.loads(Path(str(path)).read_text(encoding="utf-8"))

@@ -36,7 +36,8 @@ class HeadConfig:
     Args:
         kind (`str`):
             `"norm"`, `"adapter"` or `"block"` for an exit head, `"draft"` for the draft head of a decoder; `"pooled"`,
-            `"token"`, `"span"` or `"features"` for an exit head of an encoder or vision model (docs/encoders.md).
+            `"token"`, `"span"` or `"features"` for an exit head of an encoder or vision model
+            (docs/encoder_internals.md).
         layer (`int`, *optional*):
             Layer whose hidden states an exit head reads; 0 is the first. `None` for the draft head, which reads what
             the backbone's unembedding reads.

@@ -27,7 +27,7 @@ def build_encoder_head_ir(
     config: HeadConfig, tensors: Mapping[str, np.ndarray], *, weight_format: str = "fp32"
 ) -> ov.Model:
     """
-    Makes the OpenVINO model of an exit head of an encoder: docs/encoders.md has the formulas.
+    Makes the OpenVINO model of an exit head of an encoder: docs/encoder_internals.md has the formulas.
 
     Its inputs are `dynexec.hidden_states` float32, in the layout of `config`, and with `masked` the `attention_mask`
     int64 `[batch, length]`. Its outputs have the names of the model's own: `logits`, `start_logits` and `end_logits`,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import openvino as ov
 import torch
@@ -30,11 +29,12 @@ from ..runtime.paged import prepare
 from ..speculative.config import SpeculationConfig
 from ..speculative.stats import GenerationStats
 from ..tuning.tuning import Tuning
+from .assistants import draft_engine, weights_path
 from .directory import load_dynexec_config, load_heads, save_with_dynexec
 from .early_exit import CalibratedOnce, early_exit_params
-from .generation import GenerationJob
+from .generate_call import GenerateCall, why_plain
+from .generate_request import make_job
 from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
-from .tokenizers import check_same_tokenizer
 from .tuned import start_from_tuning
 
 
@@ -196,7 +196,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
                 self.ov_config,
                 self._boundaries(),
                 self._max_cache_tokens,
-                _weights_path(self),
+                weights_path(self),
                 self._usable_heads(),
                 layers=self._layers(),
             )
@@ -340,7 +340,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
         else:
             penalties = LogitsProcessorList()
 
-        call = _Call(
+        call = GenerateCall(
             inputs=inputs,
             generation_config=generation_config,
             logits_processor=LogitsProcessorList(logits_processor or []),
@@ -354,7 +354,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
         config, model_kwargs = self._prepare_generation_config(
             generation_config, **{name: value for name, value in kwargs.items() if name not in CALL_ARGUMENTS}
         )
-        reason = self._why_plain(call, config, model_kwargs)
+        reason = self._not_pageable if engine is None else why_plain(call, config, model_kwargs, self.config)
         if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**64):
             raise ValueError(f"`seed` must be a whole number from 0 to 2**64 - 1, got {seed!r}")
         seed = int(torch.randint(2**62, (1,))) if seed is None and config.do_sample else seed
@@ -366,14 +366,14 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
             call.logits_processor += penalties
             return self._generate_plain(call, seed)
 
-        job = self._make_job(call, config, model_kwargs, penalties)
+        job = make_job(self, call, config, model_kwargs, penalties)
         job.seed = seed or 0
         job.speculation = speculation_config
         if early_exit is not None:
             job.early_exit = self._early_exit_params(early_exit)
+        assert engine is not None  # else there is a reason
         if speculation_config.draft_model:
-            job.draft_engine = self._draft_engine(assistant_model, job.max_length)
-        assert engine is not None  # _why_plain saw to it
+            job.draft_engine = draft_engine(assistant_model, job.max_length, engine, self.model_save_dir)
         sequences, self.last_stats = job.run(engine)
         if config.return_dict_in_generate:
             return DynExecGenerateOutput(sequences=sequences, dynexec=self.last_stats)
@@ -385,7 +385,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
             return None, given
         options = dict(self.tuning.options)
         exit_layer = options.get("assistant_early_exit", 0) - 1
-        if exit_layer >= 0 and exit_layer not in self.dynexec_config.exit_layers:
+        layers = () if self.dynexec_config is None else self.dynexec_config.exit_layers
+        if exit_layer >= 0 and exit_layer not in layers:
             # Loaded with other exits than it was tuned with.
             return None, given
         return options.pop("speculation", None), {**given, **options}
@@ -424,44 +425,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
                 return source
         return getattr(self.generation_config, name, None)
 
-    def _why_plain(self, call: "_Call", config: GenerationConfig, model_kwargs: Mapping[str, Any]) -> str | None:
-        """Why the engine cannot take this call; `None` if it can."""
-        if self.engine is None:
-            return self._not_pageable
-        inputs = call.inputs if call.inputs is not None else model_kwargs.get("input_ids")
-        rows = (1 if inputs is None else inputs.shape[0]) * config.num_return_sequences
-        whole_batch = bool(
-            call.logits_processor or call.stopping_criteria or call.prefix_allowed_tokens_fn or call.streamer
-        )
-        reasons = {
-            "beam search has no draft to verify": (config.num_beams or 1) > 1,
-            "contrastive search is not covered": bool(config.penalty_alpha) and (config.top_k or 0) > 1,
-            "constrained decoding is not covered": bool(config.constraints or config.force_words_ids),
-            "DoLa is not covered": config.dola_layers is not None,
-            "classifier-free guidance is not covered": config.guidance_scale not in (None, 1)
-            or call.negative_prompt_ids is not None,
-            "token healing is not covered": bool(config.token_healing),
-            "custom generate functions are not covered": call.kwargs.get("custom_generate") is not None,
-            "scores, logits, attentions and hidden states are kept by the plain model only": bool(
-                config.output_scores or config.output_logits or config.output_attentions or config.output_hidden_states
-            ),
-            "processors, criteria and streamers written for whole batches need one row per step": whole_batch
-            and rows > 1,
-            "`past_key_values`, `inputs_embeds` and `position_ids` are the plain model's": any(
-                model_kwargs.get(name) is not None for name in ("past_key_values", "inputs_embeds", "position_ids")
-            ),
-            "beyond the original context, longrope recomputes the cache": self._switches_rope(config),
-        }
-        return next((reason for reason, applies in reasons.items() if applies), None)
-
-    def _switches_rope(self, config: GenerationConfig) -> bool:
-        rope = getattr(self.config, "rope_parameters", None) or {}
-        original = getattr(self.config, "original_max_position_embeddings", None)
-        if rope.get("rope_type") != "longrope" or original is None:
-            return False
-        return (config.max_length or 0) + (config.max_new_tokens or 0) > original
-
-    def _generate_plain(self, call: "_Call", seed: int | None) -> torch.Tensor | GenerateDecoderOnlyOutput:
+    def _generate_plain(self, call: GenerateCall, seed: int | None) -> torch.Tensor | GenerateDecoderOnlyOutput:
         config = deepcopy(call.generation_config)
         for name in SPECULATION_ARGUMENTS:
             if config is not None:
@@ -481,127 +445,6 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
                 negative_prompt_attention_mask=call.negative_prompt_attention_mask,
                 **call.kwargs,
             )
-
-    def _make_job(
-        self,
-        call: "_Call",
-        config: GenerationConfig,
-        model_kwargs: dict[str, Any],
-        penalties: LogitsProcessorList,
-    ) -> GenerationJob:
-        """Reads the arguments with transformers' own methods, in the order of its `generate`."""
-        defaults = {
-            f"has_default_{name}": call.kwargs.get(name) is None
-            and getattr(call.generation_config, name, None) is None
-            and getattr(self.generation_config, name, None) is None
-            for name in ("max_length", "min_length")
-        }
-        self._validate_model_kwargs(model_kwargs.copy())
-        input_ids, input_name, model_kwargs = self._prepare_model_inputs(
-            call.inputs, config.bos_token_id, model_kwargs
-        )
-        if input_ids.ndim != 2 or input_ids.shape[1] == 0:
-            raise ValueError(
-                f"`input_ids` must have the shape (batch_size, length) with at least one token, got"
-                f" {tuple(input_ids.shape)}"
-            )
-        if input_ids.is_floating_point() or input_ids.is_complex() or input_ids.dtype == torch.bool:
-            raise ValueError(f"`input_ids` must hold whole numbers, got {input_ids.dtype}")
-        has_mask = model_kwargs.get("attention_mask") is not None
-        self._prepare_special_tokens(config, has_mask, device=input_ids.device)
-        if not has_mask:
-            model_kwargs["attention_mask"] = self._prepare_attention_mask_for_generation(
-                input_ids, config, model_kwargs
-            )
-        attention_mask = model_kwargs["attention_mask"]
-        if attention_mask.shape != input_ids.shape:
-            raise ValueError(
-                f"`attention_mask` must have the shape of `input_ids`, {tuple(input_ids.shape)}, got"
-                f" {tuple(attention_mask.shape)}"
-            )
-        if input_ids.shape[0] > 1 and bool((attention_mask[:, -1] == 0).any()):
-            logger.warning("Right padding was detected: set `padding_side='left'` on the tokenizer.")
-        prompt_length = input_ids.shape[1]
-        config = self._prepare_generated_length(
-            generation_config=config,
-            model_input_name=input_name,
-            input_ids_length=prompt_length,
-            inputs_tensor=input_ids,
-            **defaults,
-        )
-        self._validate_generated_length(config, prompt_length, defaults["has_default_max_length"])
-        processors = self._get_logits_processor(
-            generation_config=config,
-            input_ids_seq_length=prompt_length,
-            encoder_input_ids=input_ids,
-            prefix_allowed_tokens_fn=call.prefix_allowed_tokens_fn,
-            logits_processor=call.logits_processor + penalties,
-            device=str(input_ids.device),
-            model_kwargs=model_kwargs,
-        )
-        criteria = self._get_stopping_criteria(
-            generation_config=config,
-            stopping_criteria=call.stopping_criteria,
-            tokenizer=call.kwargs.get("tokenizer"),
-        )
-        if call.streamer is not None:
-            call.streamer.put(input_ids.cpu())
-        repeats = config.num_return_sequences
-        eos, pad = config._eos_token_tensor, config._pad_token_tensor
-        return GenerationJob(
-            input_ids=input_ids.cpu().repeat_interleave(repeats, dim=0),
-            attention_mask=attention_mask.cpu().repeat_interleave(repeats, dim=0),
-            do_sample=bool(config.do_sample),
-            max_length=self._limited_length(config.max_length, prompt_length),
-            eos_token_ids=[] if eos is None else eos.flatten().tolist(),
-            pad_token_id=None if pad is None else int(pad),
-            logits_processor=processors,
-            stopping_criteria=criteria,
-            streamer=call.streamer,
-        )
-
-    def _limited_length(self, max_length: int, prompt_length: int) -> int:
-        """Keeps models with learned position embeddings within their table; there is nothing to look up behind it."""
-        limit = position_limit(self.config)
-        if limit is None or max_length <= limit:
-            return max_length
-        if prompt_length >= limit:
-            raise ValueError(f"The prompt has {prompt_length} tokens, the model has positions for {limit} in all")
-        logger.warning(f"The model has positions for {limit} tokens: generation ends there, not at {max_length}.")
-        return limit
-
-    def _draft_engine(self, assistant_model: Any, max_length: int) -> Engine:
-        if isinstance(assistant_model, DynExecModelForCausalLM):
-            engine = assistant_model.engine
-            if engine is None:
-                raise ValueError(f"`assistant_model` cannot draft: {assistant_model._not_pageable}")
-        elif isinstance(assistant_model, OVModelForCausalLM):
-            engine = _ENGINES.get(assistant_model)
-            if engine is None:
-                engine = Engine(
-                    assistant_model.model,
-                    assistant_model._device,
-                    assistant_model.ov_config,
-                    weights_path=_weights_path(assistant_model),
-                )
-                _ENGINES[assistant_model] = engine
-        else:
-            raise TypeError(
-                "`assistant_model` must be a DynExecModelForCausalLM or an OVModelForCausalLM, got"
-                f" {type(assistant_model).__name__}; load it with DynExecModelForCausalLM.from_pretrained(...,"
-                " export=True)"
-            )
-        limit = position_limit(assistant_model.config)
-        if limit is not None and max_length > limit:
-            raise ValueError(f"`assistant_model` has positions for {limit} tokens, generation may reach {max_length}")
-        assert self.engine is not None
-        check_same_tokenizer(
-            Path(str(self.model_save_dir)),
-            Path(str(assistant_model.model_save_dir)),
-            self.engine.paged_model.vocab_size,
-            engine.paged_model.vocab_size,
-        )
-        return engine
 
     # ---- saving ------------------------------------------------------------------------------------------------
 
@@ -633,37 +476,6 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
         return self._not_pageable
 
 
-@dataclass
-class _Call:
-    """The arguments of one `generate` that both paths need."""
-
-    inputs: torch.Tensor | None
-    generation_config: GenerationConfig | None
-    logits_processor: LogitsProcessorList
-    stopping_criteria: StoppingCriteriaList
-    prefix_allowed_tokens_fn: Callable[[int, torch.Tensor], list[int]] | None
-    streamer: BaseStreamer | None
-    negative_prompt_ids: torch.Tensor | None
-    negative_prompt_attention_mask: torch.Tensor | None
-    kwargs: dict[str, Any]
-
-
-# Engines of assistants that are plain OVModelForCausalLM, for as long as those live.
-_ENGINES: WeakKeyDictionary[Any, Engine] = WeakKeyDictionary()
-
-
-def _weights_path(model: OVModelForCausalLM) -> Path | None:
-    directory = model.model_save_dir
-    return None if directory is None else (Path(str(directory)) / model._ov_model_paths["model"]).with_suffix(".bin")
-
-
 def _prompt_length(inputs: torch.Tensor | None, kwargs: Mapping[str, Any]) -> int:
     tokens = inputs if inputs is not None else kwargs.get("input_ids")
     return 1 if tokens is None else tokens.shape[1]
-
-
-def position_limit(config: PretrainedConfig) -> int | None:
-    """Positions that a model with learned position embeddings has; `None` for rotary and ALiBi models."""
-    if getattr(config, "rope_parameters", None) or getattr(config, "alibi", False):
-        return None
-    return getattr(config, "max_position_embeddings", None)

@@ -142,10 +142,6 @@ def fill_params(params: Any, early_exit: EarlyExitConfig, layers: Sequence[int],
     params.criterion = early_exit.criterion
     criterion = load_criterion(early_exit.criterion, directory)
     if isinstance(criterion, ClassifierCriterion):
-        if list(criterion.layers) != layers:
-            raise ValueError(
-                f"the criterion 'classifier' was made for exits after layers {list(criterion.layers)}, but the model"
-                f" has them after {layers}: make it anew with `optimum-cli dynexec calibrate --criterion classifier`"
-            )
+        criterion.check_layers(layers)
         params.weights, params.bias = criterion.weights.tolist(), criterion.bias.tolist()
     return params

@@ -423,7 +423,7 @@ class DynExecEncoderMixin(CalibratedOnce):
 
         Returns:
             `dict[int, dict[str, torch.Tensor]]`: for each layer with a head the head's outputs by name, as
-            docs/encoders.md has them, and for the model's last layer its own.
+            docs/encoder_internals.md has them, and for the model's last layer its own.
         """
         outputs, _, said = self._exits(self._arrays(inputs), [])
         said = {**said, len(self._boundaries()) - 1: outputs}

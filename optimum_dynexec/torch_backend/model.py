@@ -7,12 +7,13 @@ import torch
 from optimum.modeling_base import OptimizedModel
 
 from ..heads.storage import save_head
+from ..precision import check_precision
 from .device import find_device, place
 from .heads import find_head_files, of_layers
 from .layers import find_layers
 
 
-PRECISIONS = {"exact": torch.float32, "fast": torch.bfloat16}
+DTYPES = {"exact": torch.float32, "fast": torch.bfloat16}
 
 
 class TorchDynExecModel(OptimizedModel):
@@ -69,13 +70,12 @@ class TorchDynExecModel(OptimizedModel):
             `ValueError`: for an argument that is not accepted, a device that is not there, or heads that do not fit.
             `ImportError`: if `ipex=True` and the extension is not installed, or not the one for this torch.
         """
-        if precision not in PRECISIONS:
-            raise ValueError(f"`precision` must be one of {sorted(PRECISIONS)}, got {precision!r}")
+        check_precision(precision)
         if (Path(model_id) / "openvino_model.xml").is_file() and not list(Path(model_id).glob("model*.safetensors*")):
             raise ValueError(f"{model_id} is an OpenVINO export: {cls.__name__} loads the checkpoint it was made of")
         where = find_device(device)
         files = find_head_files(heads, model_id)
-        model = cls.auto_class.from_pretrained(model_id, **{"dtype": PRECISIONS[precision], **kwargs}).eval()
+        model = cls.auto_class.from_pretrained(model_id, **{"dtype": DTYPES[precision], **kwargs}).eval()
         modules = of_layers(cls._load_heads(files, model) if files else {}, exit_layers)
         return cls(place(model, where, ipex), {layer: head.to(where) for layer, head in modules.items()}, model_id)
 

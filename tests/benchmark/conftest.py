@@ -73,7 +73,7 @@ def classifier_run(tiny_encoder, classifier_data, tmp_path_factory):
         precision="exact",
         repeats=3,
         batch_sizes=(4, 1),
-        dynamic={"threshold": 0.4},
+        dynamic={"threshold": 0.8},
         variants={"first": {"thresholds": {"0": 0.0}}},
         progress=False,
     )

@@ -90,7 +90,7 @@ def test_provenance(decoder_run):
     assert found["versions"]["openvino"].startswith("2026")
     assert {"cpu", "logical_cpus", "kernel"} <= set(found["machine"])
     assert found["arguments"]["seed"] == 0
-    assert [*found["data"]["files"].values()][0].startswith("sha256:")
+    assert next(iter(found["data"]["files"].values())).startswith("sha256:")
 
 
 def test_goes_on_where_it_was(decoder_run, tmp_path, monkeypatch):

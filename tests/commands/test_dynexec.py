@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from optimum_dynexec import DynExecConfig
-from optimum_dynexec.commands import calibrate, head_formats, optimize, train_heads, train_steps, tune
+from optimum_dynexec.commands import calibrate, head_formats, optimize, train_heads_arguments, train_steps, tune
 from optimum_dynexec.heads import train
 from optimum_dynexec.heads.continuations import ContinuationArguments
 from optimum_dynexec.heads.trainer import TrainingArguments
@@ -94,10 +94,10 @@ def test_choices_are_those_there_are():
 
     # Embeddings are not calibrated.
     assert list(calibrate.CRITERIA) == [name for name, kind in CRITERIA.items() if not kind.for_embeddings]
-    assert train_heads.RECIPES == RECIPES
+    assert train_heads_arguments.RECIPES == RECIPES
     assert set(calibrate.METHODS) == set(METHODS)
     assert set(calibrate.CANDIDATES) == set(CANDIDATES)
-    assert train_heads.KINDS == train.EXIT_KINDS
+    assert train_heads_arguments.KINDS == train.EXIT_KINDS
 
     from optimum_dynexec.heads.weight_formats import WEIGHT_FORMATS
     from optimum_dynexec.optimize.recipes import RECIPES as OPTIMIZE_RECIPES

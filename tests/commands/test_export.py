@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -31,8 +32,10 @@ def test_exports(tiny_hf, tmp_path):
     shape, tensors, _ = random_head("draft", hidden_size=64, vocab_size=len(build_tokenizer()))
     save_head(shape, tensors, tmp_path / "draft_head.safetensors")
     options += ["--heads", tmp_path / "draft_head.safetensors"]
-    result = run("dynexec", "--model", tiny_hf("llama"), *options, tmp_path / "output")
+    result = run("dynexec", "--model", tiny_hf("llama"), *options, "--json", tmp_path / "output")
     assert result.returncode == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert (printed["exit_layers"], printed["heads"], printed["num_layers"]) == ([0, 1], ["draft_head"], 3)
     config = DynExecConfig.from_pretrained(tmp_path / "output")
     assert config.exit_layers == [0, 1]
     assert list(config.heads) == ["draft_head"]
@@ -84,9 +87,10 @@ def test_verbose_shows_the_traceback(tmp_path):
 )
 def test_errors(tiny_hf, tmp_path, monkeypatch, capsys, arguments, message):
     arguments = [tiny_hf("llama") if argument == "MODEL" else argument for argument in arguments]
-    code, _ = run_here(monkeypatch, capsys, *arguments, tmp_path / "output")
-    assert message in str(code)
-    assert "\n" not in str(code)
+    code, error = run_here(monkeypatch, capsys, *arguments, tmp_path / "output")
+    assert code == 1
+    assert message in error.splitlines()[-1]
+    assert "Traceback" not in error
 
 
 @pytest.mark.parametrize(

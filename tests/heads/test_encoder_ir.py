@@ -1,4 +1,4 @@
-"""Exit heads of encoders: their OpenVINO models compute what docs/encoders.md says, here in numpy."""
+"""Exit heads of encoders: their OpenVINO models compute what docs/encoder_internals.md says, here in numpy."""
 
 from math import erf
 

@@ -39,6 +39,11 @@ MODES = {
 TEXTS = [TEXT[:1], (TEXT[1], "a", TEXT[3][:20])]
 
 
+@pytest.fixture
+def decoders(headed_decoders):
+    return headed_decoders
+
+
 def encode(*texts):
     return build_tokenizer()(list(texts), return_tensors="pt", return_token_type_ids=False, padding=True)
 

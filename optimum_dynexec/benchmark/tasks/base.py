@@ -124,7 +124,8 @@ class BenchmarkTask(ABC):
 
         Returns:
             `dict[str, Any]`: `speed` in the unit of `texts`; `latency_ms` and `latency_p99_ms` of a request; `loss`,
-            `None` if unknown; `histogram`, `None` or counts by what they are of; `warnings`; and what `columns` name.
+            `None` if unknown; `histogram`, `None` or counts by what they are of; `warnings`; what `columns`
+            name; and `remark`, if there is something to say where it is the fastest.
         """
 
     def images(self, systems: Sequence[System]) -> list[dict[str, str]]:

@@ -35,7 +35,7 @@ class ClassifierBenchmark(BenchmarkTask):
     texts = Texts(
         speed="samples/s",
         request="a call with one batch",
-        loss="accuracy lost",
+        loss="accuracy loss",
         loss_missing="",
         histogram="Where samples leave",
         histogram_axis="layer after which samples left",
@@ -58,7 +58,7 @@ class ClassifierBenchmark(BenchmarkTask):
         self.samples = draw(read, arguments.max_samples, arguments.seed)
         self.labels = self.samples.label_ids(_label2id(directory))
         if self.labels is None:
-            self.texts = replace(self.texts, loss="share of other answers than the baseline's")
+            self.texts = replace(self.texts, loss="share of answers unlike the baseline's")
         self.data_hash = self.samples.data_hash
         inputs, _ = load_inputs(directory, self.config.task)
         self._batches: dict[str, dict[str, np.ndarray]] = {}

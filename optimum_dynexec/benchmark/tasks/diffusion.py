@@ -30,7 +30,7 @@ class DiffusionBenchmark(BenchmarkTask):
     texts = Texts(
         speed="pictures/s",
         request="a picture",
-        loss="1 - SSIM to the baseline's picture",
+        loss="dissimilarity (1 - SSIM) to the baseline's picture",
         loss_missing="",
         histogram="Steps that the network ran",
         histogram_axis="denoising steps",

@@ -59,6 +59,20 @@ class ClassifierCriterion(Criterion):
         if not (np.isfinite(self.weights).all() and np.isfinite(self.bias).all()):
             raise ValueError("the weights of a classifier must be finite")
 
+    def check_layers(self, layers: Sequence[int]) -> None:
+        """
+        Checks that a model has exits after the layers that the weights were learned for.
+
+        Raises:
+            `ValueError`: if not.
+        """
+        if list(self.layers) != list(layers):
+            raise ValueError(
+                f"the criterion 'classifier' was made for exits after layers {list(self.layers)}, but the model"
+                f" has them after {list(layers)}: make it anew with `optimum-cli dynexec calibrate --criterion"
+                " classifier`"
+            )
+
     @classmethod
     def accepts(cls, threshold: float) -> bool:
         return 0.0 <= threshold <= 1.0

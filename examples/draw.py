@@ -1,0 +1,45 @@
+"""A picture from an exported diffusion pipeline, in full and with what does not matter left out.
+
+python examples/draw.py --pipeline DIRECTORY --prompt "a red rose" --output pictures
+
+DIRECTORY comes from `optimum-cli export openvino --model ID DIRECTORY`. It takes
+`pip install optimum-dynexec[diffusers]`.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from optimum_dynexec import DynExecDiffusionPipeline
+
+
+SAVINGS = {
+    "full": {},
+    "adaptive_guidance": {"adaptive_guidance": True},
+    "adaptive_guidance_and_step_reuse": {"adaptive_guidance": True, "step_reuse": True},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pipeline", required=True, help="exported directory")
+    parser.add_argument("--prompt", default="a red rose")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--size", type=int, nargs=2, default=None, metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--output", default="pictures", help="directory to write to")
+    args = parser.parse_args()
+
+    pipe = DynExecDiffusionPipeline.from_pretrained(args.pipeline, export=False)
+    size = {} if args.size is None else {"height": args.size[0], "width": args.size[1]}
+    directory = Path(args.output)
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, savings in SAVINGS.items():
+        generator = torch.Generator().manual_seed(0)
+        output = pipe(args.prompt, num_inference_steps=args.steps, generator=generator, dynexec=savings, **size)
+        output.images[0].save(directory / f"{name}.png")
+        print(f"{directory / name}.png\n{output.dynexec}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Text generation that leaves the model early: faster, and no longer the model's own output.
+
+python examples/early_exit.py --model EXPORT --heads HEADS --thresholds 0.7 0.9 0.97
+
+EXPORT comes from `optimum-cli export dynexec`, HEADS from `optimum-cli dynexec train-heads EXPORT --layers 9,19`,
+which attaches them too: then leave out --heads. For thresholds with a guarantee, run `optimum-cli dynexec calibrate`
+and give `early_exit="calibrated"`.
+"""
+
+import argparse
+
+from transformers import AutoTokenizer
+
+from optimum_dynexec import DynExecModelForCausalLM, EarlyExitConfig
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True, help="exported directory")
+    parser.add_argument("--heads", default=None, help="trained exit heads, if they are not attached")
+    parser.add_argument("--prompt", default="The sky is blue because")
+    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.7, 0.9, 0.97])
+    parser.add_argument("--max-new-tokens", type=int, default=80)
+    args = parser.parse_args()
+
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    model = DynExecModelForCausalLM.from_pretrained(args.model, heads=args.heads, precision="exact")
+    inputs = tokenizer(args.prompt, return_tensors="pt", return_token_type_ids=False)
+    length = inputs["input_ids"].shape[1]
+
+    def run(**arguments) -> list[int]:
+        output = model.generate(**inputs, do_sample=False, max_new_tokens=args.max_new_tokens, **arguments)
+        return output[0, length:].tolist()
+
+    full = run(speculation="off")
+    print(f"full model: {model.last_stats.tokens_per_second:.1f} tokens/s\n{tokenizer.decode(full)}\n")
+    for threshold in args.thresholds:
+        early = run(early_exit=EarlyExitConfig(threshold=threshold))
+        stats = model.last_stats
+        same = next((i for i, (a, b) in enumerate(zip(full, early, strict=False)) if a != b), len(early))
+        print(
+            f"threshold {threshold}: {stats.tokens_per_second:.1f} tokens/s, {stats.mean_exit_layers:.1f} layers per"
+            f" token, the first {same} of {len(early)} tokens are the full model's\n{tokenizer.decode(early)}\n"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Models that draft for others."""
+
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from optimum.intel import OVModelForCausalLM
+
+from ..runtime import Engine
+from .generate_request import position_limit
+from .tokenizers import check_same_tokenizer
+
+
+# Engines of assistants that are plain OVModelForCausalLM, for as long as those live.
+_ENGINES: WeakKeyDictionary[Any, Engine] = WeakKeyDictionary()
+
+
+def draft_engine(assistant_model: Any, max_length: int, target: Engine, directory: str | Path) -> Engine:
+    """
+    The engine of a model that drafts for another.
+
+    Args:
+        assistant_model ([`DynExecModelForCausalLM`] or `OVModelForCausalLM`): that drafts.
+        max_length (`int`): of the sequences, in tokens.
+        target ([`~runtime.Engine`]): of the model that is drafted for.
+        directory (`str` or `Path`): that it was loaded from, with its tokenizer.
+
+    Raises:
+        `ValueError`: if it cannot draft, has too few positions, or another tokenizer.
+        `TypeError`: for a model of another kind.
+    """
+    from .causal_lm import DynExecModelForCausalLM
+
+    if isinstance(assistant_model, DynExecModelForCausalLM):
+        engine = assistant_model.engine
+        if engine is None:
+            raise ValueError(f"`assistant_model` cannot draft: {assistant_model._not_pageable}")
+    elif isinstance(assistant_model, OVModelForCausalLM):
+        engine = _ENGINES.get(assistant_model)
+        if engine is None:
+            engine = Engine(
+                assistant_model.model,
+                assistant_model._device,
+                assistant_model.ov_config,
+                weights_path=weights_path(assistant_model),
+            )
+            _ENGINES[assistant_model] = engine
+    else:
+        raise TypeError(
+            "`assistant_model` must be a DynExecModelForCausalLM or an OVModelForCausalLM, got"
+            f" {type(assistant_model).__name__}; load it with DynExecModelForCausalLM.from_pretrained(...,"
+            " export=True)"
+        )
+    limit = position_limit(assistant_model.config)
+    if limit is not None and max_length > limit:
+        raise ValueError(f"`assistant_model` has positions for {limit} tokens, generation may reach {max_length}")
+    check_same_tokenizer(
+        Path(str(directory)),
+        Path(str(assistant_model.model_save_dir)),
+        target.paged_model.vocab_size,
+        engine.paged_model.vocab_size,
+    )
+    return engine
+
+
+def weights_path(model: OVModelForCausalLM) -> Path | None:
+    """The file of a model's weights; `None` if it has none."""
+    directory = model.model_save_dir
+    return None if directory is None else (Path(str(directory)) / model._ov_model_paths["model"]).with_suffix(".bin")
