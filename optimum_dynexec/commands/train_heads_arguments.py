@@ -75,8 +75,8 @@ def add_training_arguments(parser: ArgumentParser) -> None:
         "--start-from",
         default=None,
         metavar="HEADS",
-        help="Of a decoder: heads to go on with, a file or a directory; those of the model before it was quantized, say."
-        " Default: the model's own weights.",
+        help="Of a decoder: heads to go on with, a file or a directory; those of the model before it was quantized,"
+        " say. Default: the model's own weights.",
     )
     group.add_argument(
         "--weight-format",
