@@ -18,7 +18,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
         return {"results": None}, ["benchmark: none, as asked"]
     dynamic = context.kind.dynamic_options(_dynamic(context))
     if dynamic is None:
-        return {"results": None}, ["benchmark: none, as running the model plainly was found to be best"]
+        return {"results": None}, ["benchmark: none, as the model has nothing dynamic to compare"]
     chosen = context.found["quantize"]["chosen"]
     models = {"f32": context.reference, **({} if chosen == "f32" else {chosen: context.result})}
     tuning = Tuning.from_dict(DynExecConfig.from_pretrained(context.result).tuning or {})
@@ -42,11 +42,13 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
 
 
 def _dynamic(context: Context) -> dict[str, Any]:
-    """The options chosen; thresholds in place of the word that stands for them, which only one model has."""
+    """
+    The options chosen; thresholds in place of the word that stands for them, which only one model has. Where leaving
+    was not chosen, the calibrated thresholds all the same, so that the report shows why.
+    """
     config = DynExecConfig.from_pretrained(context.result)
     options = dict(context.found["tune"]["tuning"]["options"])
-    if options.get("early_exit") == "calibrated":
-        assert config.calibration is not None  # it was tried
+    if options.get("early_exit") in (None, "calibrated") and config.calibration is not None:
         thresholds = {int(layer): value for layer, value in config.calibration["thresholds"].items()}
         options["early_exit"] = {"criterion": config.calibration["criterion"], "thresholds": thresholds}
     return options
