@@ -12,8 +12,17 @@ from .storage import SUFFIX, load_head
 
 
 # Fields that two heads must have in common to have weights of the same shapes.
-SHAPE = ("kind", "layer", "hidden_size", "vocab_size", "intermediate_size", "rank")
-SHAPE += ("num_attention_heads", "num_key_value_heads", "head_dim")
+SHAPE = (
+    "kind",
+    "layer",
+    "hidden_size",
+    "vocab_size",
+    "intermediate_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "rank",
+)
 
 
 def load_start(start_from: str | Path, config: HeadConfig) -> dict[str, np.ndarray]:
