@@ -151,16 +151,15 @@ def test_heads_are_trained_on_the_quantized_backbone(int4, decoder, texts, tmp_p
     from optimum_dynexec.heads import TrainingArguments, load_head, train_heads
     from optimum_dynexec.heads.attach import make_heads
 
+    common = {
+        "data": [f"{texts}:text"],
+        "layers": [1],
+        "draft_head": False,
+        "continuations": "text",
+        "progress": False,
+    }
     (trained,) = train_heads(
-        int4,
-        tmp_path / "heads",
-        data=[f"{texts}:text"],
-        layers=[1],
-        draft_head=False,
-        continuations="text",
-        vocab_size=100,
-        training_arguments=TrainingArguments(epochs=1),
-        progress=False,
+        int4, tmp_path / "heads", vocab_size=100, training_arguments=TrainingArguments(epochs=1), **common
     )
     config = DynExecConfig.from_pretrained(int4)
     model = ov.Core().read_model(int4 / "openvino_model.xml")
@@ -182,24 +181,16 @@ def test_heads_are_trained_on_the_quantized_backbone(int4, decoder, texts, tmp_p
 
     # It may go on from a head of the original: with no step to speak of, that is what comes out.
     start = decoder.parent / "heads"
+    still = TrainingArguments(epochs=1, learning_rate=1e-9)
     (refitted,) = train_heads(
-        int4,
-        tmp_path / "refitted",
-        data=[f"{texts}:text"],
-        layers=[1],
-        draft_head=False,
-        continuations="text",
-        training_arguments=TrainingArguments(epochs=1, learning_rate=1e-9),
-        start_from=start,
-        weight_format="fp32",
-        progress=False,
+        int4, tmp_path / "refitted", training_arguments=still, start_from=start, weight_format="fp32", **common
     )
     given, found = (load_head(place / "exit_head_1.safetensors")[1] for place in (start, refitted.path.parent))
     assert set(found) == set(given) != set()
     assert all(np.allclose(found[name], given[name], atol=1e-4) for name in given)
     assert not np.array_equal(tensors["token_ids"], given["token_ids"])
     with pytest.raises(ValueError, match="there is no exit_head_0 to start from"):
-        train_heads(int4, tmp_path / "none", data=[str(texts)], layers=[0], draft_head=False, start_from=start)
+        train_heads(int4, tmp_path / "none", **{**common, "layers": [0]}, start_from=start)
 
 
 def test_own_texts(decoder, tmp_path):
