@@ -72,6 +72,13 @@ def add_training_arguments(parser: ArgumentParser) -> None:
         help="Words of the heads: the model's most frequent tokens. 0: all. Default: %(default)s.",
     )
     group.add_argument(
+        "--start-from",
+        default=None,
+        metavar="HEADS",
+        help="Of a decoder: heads to go on with, a file or a directory; those of the model before it was quantized,"
+        " say. Default: the model's own weights.",
+    )
+    group.add_argument(
         "--weight-format",
         choices=("fp32", "fp16", "int8"),
         default="fp16",
@@ -180,7 +187,7 @@ def read_options(arguments: Namespace) -> dict[str, Any]:
     """
     names = ("data", "layers", "kind", "draft_head", "continuations", "vocab_size", "rank", "max_samples")
     return {
-        **{name: getattr(arguments, name) for name in (*names, "weight_format", "cache_dir")},
+        **{name: getattr(arguments, name) for name in (*names, "start_from", "weight_format", "cache_dir")},
         "continuation_arguments": {
             "max_new_tokens": arguments.max_new_tokens,
             "temperature": arguments.temperature,

@@ -22,6 +22,7 @@ from .data import chat_prompts, read_texts
 from .evaluation import Agreement
 from .features import Features, Text, compute_features, typical_size
 from .modules import DraftHead, Head, make_head
+from .refit import hash_start, head_from, load_start
 from .stop_classifier import draft_observations, fit_stop_classifier
 from .storage import SUFFIX, save_head
 from .trainer import HeadTrainer, TrainingArguments
@@ -79,6 +80,7 @@ def train_heads(
     vocab_size: int = 8192,
     rank: int = 64,
     max_samples: int | None = None,
+    start_from: str | Path | None = None,
     weight_format: str = "fp16",
     cache_dir: str | Path | None = None,
     progress: bool = True,
@@ -107,6 +109,9 @@ def train_heads(
             Words of the heads: the model's most frequent tokens. 0: all tokens.
         rank (`int`, *optional*, defaults to 64): of the kind `"adapter"`.
         max_samples (`int`, *optional*): texts to use, at most.
+        start_from (`str` or `Path`, *optional*):
+            Heads to go on with, a safetensors file or a directory with them: those of the model before it was
+            quantized, say. They keep their words. Unset, heads start from the model's own weights.
         weight_format (`str`, *optional*, defaults to `"fp16"`): of the files: `"fp32"`, `"fp16"` or `"int8"`.
         cache_dir (`str` or `Path`, *optional*, defaults to `output/.cache`):
             For continuations, hidden states and checkpoints. It may be removed afterwards.
@@ -168,13 +173,17 @@ def train_heads(
         }
         path = output / f"{head_config.name}{SUFFIX}"
         torch.manual_seed(args.seed)
-        head = make_head(head_config, torch.from_numpy(token_ids), torch.from_numpy(matrix))
-        _initialize(head, backbone, len(boundaries) - 1 if head_config.layer is None else head_config.layer + 1)
-        if isinstance(head, DraftHead):
-            _undo_last_norm(head, backbone, typical_size(backbone, boundaries[-1], texts[0].tokens))
-        checkpoint = (
-            cache / f"checkpoint-{head_config.name}-{_digest([features_key, asdict(head_config)])}.safetensors"
-        )
+        start = None if start_from is None else load_start(start_from, head_config)
+        if start is not None:
+            head = head_from(start, head_config, matrix)
+            card["words"], card["coverage"] = len(start["token_ids"]), coverage(texts, start["token_ids"])
+        else:
+            head = make_head(head_config, torch.from_numpy(token_ids), torch.from_numpy(matrix))
+            _initialize(head, backbone, len(boundaries) - 1 if head_config.layer is None else head_config.layer + 1)
+            if isinstance(head, DraftHead):
+                _undo_last_norm(head, backbone, typical_size(backbone, boundaries[-1], texts[0].tokens))
+        key = _digest([features_key, asdict(head_config), *([] if start is None else [hash_start(start)])])
+        checkpoint = cache / f"checkpoint-{head_config.name}-{key}.safetensors"
         trained.append(_train(head, features, embedding, args, checkpoint, path, card, weight_format, progress))
     return trained
 

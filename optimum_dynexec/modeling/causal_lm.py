@@ -381,7 +381,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
 
     def _tuned_speculation(self, given: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
         """What a call without any word on speculation gets: as tuned, if the model was, and else `"auto"`."""
-        if self.tuning is None:
+        if self.tuning is None or self.dynexec_config is None:
             return None, given
         options = dict(self.tuning.options)
         exit_layer = options.get("assistant_early_exit", 0) - 1

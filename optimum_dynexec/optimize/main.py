@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from .state import STATE_NAME, State, digest, hash_source
 from .steps import STEPS
 
 
+REPORT_PACKAGES = ("jinja2", "matplotlib")
 NO_DATA = (
     "give inputs like those that the model will see as `data` (--data): heads learn from them, and limits, speed and"
     " the choice between methods are measured on them. Without, nothing that was decided would be worth anything"
@@ -77,6 +79,13 @@ def optimize(
     sources = [str(source) for source in data]
     if not sources:
         raise OptimizeError(NO_DATA)
+    missing = [name for name in REPORT_PACKAGES if args.benchmark_samples and find_spec(name) is None]
+    if missing:
+        # Now, and not when all else is done.
+        raise OptimizeError(
+            f"the report needs {missing[0]}: `pip install optimum-dynexec[report]`, or do without one"
+            " (`benchmark_samples=0`, --benchmark-samples 0)"
+        )
     directory = Path(output)
     task = _task(str(model), args)
     kind = kind_for(task)

@@ -154,6 +154,13 @@ def test_errors(tiny_hf, prompts, tmp_path, change, message):
         )
 
 
+def test_what_the_report_needs_is_asked_for_first(tiny_hf, prompts, tmp_path, monkeypatch):
+    monkeypatch.setattr(optimize_main, "REPORT_PACKAGES", ("no_such_package",))
+    with pytest.raises(OptimizeError, match=r"the report needs no_such_package: `pip install"):
+        optimize(tiny_hf("llama"), tmp_path / "out", data=[prompts], progress=False)
+    assert not (tmp_path / "out").exists()
+
+
 def test_too_little_data():
     with pytest.raises(OptimizeError, match="takes 10 inputs; there are 9"):
         parts_of(9, None, 0)

@@ -19,6 +19,15 @@ from tests.tiny_models import TEXT, build_tokenizer
 
 
 WORDS = " ".join(TEXT).split()
+# As the tiny model's own layers are.
+LLAMA = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "rank": 0,
+}
 INT4 = {"bits": 4, "group_size": 16, "dtype": "int4"}
 
 
@@ -37,7 +46,7 @@ def decoder(tiny_export, tmp_path_factory):
     directory = shutil.copytree(tiny_export("llama"), base / "model")
     (base / "heads").mkdir()
     for kind in ("block", "draft"):
-        shape, tensors, _ = random_head(kind, hidden_size=64, vocab_size=len(build_tokenizer()), words=200)
+        shape, tensors, _ = random_head(kind, vocab_size=len(build_tokenizer()), words=200, **LLAMA)
         save_head(shape, tensors, base / "heads" / f"{shape.name}.safetensors")
     config = attach_heads(directory, base / "heads")
     config.calibration = {
@@ -142,16 +151,15 @@ def test_heads_are_trained_on_the_quantized_backbone(int4, decoder, texts, tmp_p
     from optimum_dynexec.heads import TrainingArguments, load_head, train_heads
     from optimum_dynexec.heads.attach import make_heads
 
+    common = {
+        "data": [f"{texts}:text"],
+        "layers": [1],
+        "draft_head": False,
+        "continuations": "text",
+        "progress": False,
+    }
     (trained,) = train_heads(
-        int4,
-        tmp_path / "heads",
-        data=[f"{texts}:text"],
-        layers=[1],
-        draft_head=False,
-        continuations="text",
-        vocab_size=100,
-        training_arguments=TrainingArguments(epochs=1),
-        progress=False,
+        int4, tmp_path / "heads", vocab_size=100, training_arguments=TrainingArguments(epochs=1), **common
     )
     config = DynExecConfig.from_pretrained(int4)
     model = ov.Core().read_model(int4 / "openvino_model.xml")
@@ -168,7 +176,21 @@ def test_heads_are_trained_on_the_quantized_backbone(int4, decoder, texts, tmp_p
         again = compute_features(source, boundary, [example.text], tmp_path / str(same), progress=False)
         states = again.example(0, ["1"]).hidden_states["1"].float()
         assert torch.allclose(states, example.hidden_states["1"].float(), atol=1e-3) == same
-    assert load_head(trained.path)[0].layer == 1
+    shape, tensors = load_head(trained.path)
+    assert shape.layer == 1
+
+    # It may go on from a head of the original: with no step to speak of, that is what comes out.
+    start = decoder.parent / "heads"
+    still = TrainingArguments(epochs=1, learning_rate=1e-9)
+    (refitted,) = train_heads(
+        int4, tmp_path / "refitted", training_arguments=still, start_from=start, weight_format="fp32", **common
+    )
+    given, found = (load_head(place / "exit_head_1.safetensors")[1] for place in (start, refitted.path.parent))
+    assert set(found) == set(given) != set()
+    assert all(np.allclose(found[name], given[name], atol=1e-4) for name in given)
+    assert not np.array_equal(tensors["token_ids"], given["token_ids"])
+    with pytest.raises(ValueError, match="there is no exit_head_0 to start from"):
+        train_heads(int4, tmp_path / "none", **{**common, "layers": [0]}, start_from=start)
 
 
 def test_own_texts(decoder, tmp_path):

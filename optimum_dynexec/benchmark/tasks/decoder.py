@@ -100,6 +100,8 @@ class DecoderBenchmark(BenchmarkTask):
                 precision=self.arguments.precision,
                 device=self.arguments.device,
                 ov_config=self.ov_config,
+                # What is measured is what was asked for, and the same of all models.
+                tuned=False,
             )
         return self._loaded[key]
 

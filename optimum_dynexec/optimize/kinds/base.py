@@ -54,4 +54,4 @@ class Kind(ABC):
 
     @abstractmethod
     def dynamic_options(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What a benchmark is given for the options of a tuning; `None`: nothing dynamic was chosen."""
+        """What a benchmark is given for the options of a tuning; `None`: there is nothing dynamic."""

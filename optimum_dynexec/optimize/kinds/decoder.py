@@ -122,7 +122,8 @@ class Decoder(Kind):
         )
 
     def dynamic_options(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
-        return dict(options)
+        # Where nothing was found to pay, the report shows what `auto` makes of it.
+        return {"speculation": "auto"} if options.get("speculation") == "off" else dict(options)
 
 
 def predictions(directory: Path, texts: Sequence[Any]) -> list[np.ndarray]:

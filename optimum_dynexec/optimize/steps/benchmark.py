@@ -4,6 +4,7 @@ from typing import Any
 
 from ...benchmark import BenchmarkArguments, run_benchmark
 from ...configuration import DynExecConfig
+from ...tuning import Tuning
 from ..context import Context
 
 
@@ -15,12 +16,17 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     args = context.args
     if args.benchmark_samples == 0:
         return {"results": None}, ["benchmark: none, as asked"]
-    dynamic = context.kind.dynamic_options(_tuned(context))
+    dynamic = context.kind.dynamic_options(_dynamic(context))
     if dynamic is None:
-        return {"results": None}, ["benchmark: none, as running the model plainly was found to be best"]
+        return {"results": None}, ["benchmark: none, as the model has nothing dynamic to compare"]
     chosen = context.found["quantize"]["chosen"]
     models = {"f32": context.reference, **({} if chosen == "f32" else {chosen: context.result})}
+    tuning = Tuning.from_dict(DynExecConfig.from_pretrained(context.result).tuning or {})
+    threads = tuning.ov_config.get("INFERENCE_NUM_THREADS")
     arguments = BenchmarkArguments(
+        # As the model was tuned; of all alike, so that none gains by it.
+        precision=tuning.precision,
+        threads=None if threads is None else int(threads),
         max_samples=args.benchmark_samples,
         max_loss=args.max_loss,
         max_new_tokens=args.max_new_tokens,
@@ -35,12 +41,14 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     return {"results": RESULTS, "answer": found["answer"], "places": [RESULTS]}, [f"benchmark: {found['answer']}"]
 
 
-def _tuned(context: Context) -> dict[str, Any]:
-    """The options chosen; thresholds in place of the word that stands for them, which only one model has."""
+def _dynamic(context: Context) -> dict[str, Any]:
+    """
+    The options chosen; thresholds in place of the word that stands for them, which only one model has. Where leaving
+    was not chosen, the calibrated thresholds all the same, so that the report shows why.
+    """
     config = DynExecConfig.from_pretrained(context.result)
     options = dict(context.found["tune"]["tuning"]["options"])
-    if options.get("early_exit") == "calibrated":
-        assert config.calibration is not None  # it was tried
+    if options.get("early_exit") in (None, "calibrated") and config.calibration is not None:
         thresholds = {int(layer): value for layer, value in config.calibration["thresholds"].items()}
         options["early_exit"] = {"criterion": config.calibration["criterion"], "thresholds": thresholds}
     return options
