@@ -13,7 +13,7 @@ from ..exporters.annotate import annotate_export
 from ..exporters.staging import EXPORT_MARK, staged_directory
 from ..exporters.tasks import resolve_task
 from .accuracy import AccuracyControl, quantize_with_accuracy_control
-from .configs import as_ov_config, needs_data, num_samples, uses_data
+from .configs import as_ov_config, needs_data, num_samples, parts, uses_data
 from .data import DEFAULT_SAMPLES, CalibrationData, calibration_dataset
 from .errors import QuantizationError
 from .heads import carry_heads, check_formats
@@ -105,6 +105,8 @@ def quantize_dynexec(
         model = load_model(source, earlier.task)
         if isinstance(data, CalibrationData):
             data = calibration_dataset(model, source, earlier.task, data)
+            for part in parts(config):
+                part.num_samples = part.num_samples or data.get_length()
         if accuracy_control is not None:
             if data is None:
                 raise QuantizationError("accuracy control needs calibration data as `dataset`")
