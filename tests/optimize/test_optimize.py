@@ -80,6 +80,9 @@ def test_what_comes_of_it(run):
     assert "quantize: int8 kept: disagreement" in text
     assert f"quantize: {quantized['chosen']} chosen: f32 " in text
     assert "heads: draft_head: agrees with the model on" in text
+    # The report knows what was lost, and so can judge.
+    results = json.loads((output / "report" / "results.json").read_text())
+    assert all(row["loss"] is not None for workload in results["workloads"] for row in workload["systems"])
     model = DynExecModelForCausalLM.from_pretrained(output / "model")
     assert model.tuning is not None
     assert model.generate(torch.tensor([[5, 6, 7]]), max_new_tokens=3).shape == (1, 6)

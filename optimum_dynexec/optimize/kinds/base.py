@@ -55,3 +55,7 @@ class Kind(ABC):
     @abstractmethod
     def dynamic_options(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
         """What a benchmark is given for the options of a tuning; `None`: there is nothing dynamic."""
+
+    def benchmark_options(self, part: str) -> dict[str, Any]:
+        """Further arguments of a benchmark on a part of the data."""
+        return {}

@@ -121,6 +121,10 @@ class Decoder(Kind):
             progress=progress,
         )
 
+    def benchmark_options(self, part: str) -> dict[str, Any]:
+        # Else nothing says what quantization has cost, and the report judges nothing.
+        return {"perplexity_data": [part]}
+
     def dynamic_options(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
         # Where nothing was found to pay, the report shows what `auto` makes of it.
         return {"speculation": "auto"} if options.get("speculation") == "off" else dict(options)

@@ -35,6 +35,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
         repeats=3,
         dynamic=dynamic,
         progress=context.progress,
+        **context.kind.benchmark_options(context.part("test")),
     )
     (context.output / "report").mkdir(exist_ok=True)
     found = run_benchmark(models, [context.part("test")], arguments, context.output / RESULTS)
