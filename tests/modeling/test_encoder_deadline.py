@@ -1,10 +1,14 @@
 """Calls that have to end in time: samples leave with the best answer there is."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from optimum_dynexec import DynExecModelForFeatureExtraction, DynExecModelForSequenceClassification, EarlyExitConfig
 from optimum_dynexec.exporters.single_ir import export_single_ir
+from optimum_dynexec.modeling.early_exit import early_exit_params
+from optimum_dynexec.torch_backend.exit_rule import criterion_of
 
 
 BATCH, LENGTH = 12, 10
@@ -115,3 +119,7 @@ def test_where_there_is_no_deadline(model, directory):
         next(model.stream([{"input_ids": [1]}], early_exit=EarlyExitConfig(deadline_ms=5)))
     with pytest.raises(ValueError, match="no clock"):
         export_single_ir(directory, EarlyExitConfig(threshold=0.5, deadline_ms=5))
+    with pytest.raises(ValueError, match="is for encoders"):
+        early_exit_params(EarlyExitConfig(deadline_ms=5), SimpleNamespace(exit_heads={1: None}), directory)
+    with pytest.raises(ValueError, match="the torch backend has no"):
+        criterion_of(EarlyExitConfig(deadline_ms=5), [1], directory)
