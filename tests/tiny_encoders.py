@@ -107,6 +107,10 @@ IMAGE_MODELS: dict[str, tuple[str, dict]] = {
             "layer_type": "basic",
         },
     ),
+    "mobilenet_v2": (
+        "MobileNetV2",
+        {"image_size": IMAGE_SIZE, "depth_multiplier": 0.25, "initializer_range": 0.25},
+    ),
 }
 AUDIO_MODELS: dict[str, tuple[str, dict]] = {
     "wav2vec2": (

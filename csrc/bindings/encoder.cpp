@@ -50,6 +50,7 @@ void bind_encoder(py::module_& m) {
         .def(py::init<>())
         .def_readwrite("criterion", &EncoderParams::criterion)
         .def_readwrite("thresholds", &EncoderParams::thresholds)
+        .def_readwrite("deadline_seconds", &EncoderParams::deadline_seconds)
         .def_property(
             "weights", [](const EncoderParams& params) { return params.weights.weights; },
             [](EncoderParams& params, std::vector<std::vector<double>> weights) {
@@ -68,6 +69,7 @@ void bind_encoder(py::module_& m) {
         .def_readonly("passes", &EncoderStats::passes)
         .def_readonly("places", &EncoderStats::places)
         .def_readonly("exits", &EncoderStats::exits)
+        .def_readonly("out_of_time", &EncoderStats::out_of_time)
         .def_readonly("segment_seconds", &EncoderStats::segment_seconds)
         .def_readonly("head_seconds", &EncoderStats::head_seconds)
         .def_readonly("total_seconds", &EncoderStats::total_seconds);

@@ -1,6 +1,7 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #include "encoder/answer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -22,6 +23,10 @@ const std::map<std::string, Factory>& registry() {
 }
 
 }  // namespace
+
+bool Answer::answers(const std::vector<ExitView>& views, const std::vector<float>&) const {
+    return std::all_of(views.begin(), views.end(), [](const ExitView& view) { return view.prediction >= 0; });
+}
 
 double Answer::confidence(const std::vector<ExitView>& views) const {
     double least = std::numeric_limits<double>::infinity();

@@ -28,6 +28,8 @@ public:
     virtual std::vector<ExitView> views(const AnswerRow& row, std::vector<float>& before) const = 0;
     // Whether the views come with a certainty.
     virtual bool says_certainty() const { return false; }
+    // Whether there is an answer at all, and not NaN. `embedding`: as views() left it.
+    virtual bool answers(const std::vector<ExitView>& views, const std::vector<float>& embedding) const;
     // How sure a sample is of its answer that has these views: the least of its distributions.
     virtual double confidence(const std::vector<ExitView>& views) const;
 };

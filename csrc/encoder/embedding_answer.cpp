@@ -1,4 +1,5 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -31,6 +32,9 @@ public:
         }
         before = std::move(mean);
         return {view};
+    }
+    bool answers(const std::vector<ExitView>&, const std::vector<float>& embedding) const override {
+        return std::all_of(embedding.begin(), embedding.end(), [](float value) { return std::isfinite(value); });
     }
     bool says_certainty() const override { return true; }
     double confidence(const std::vector<ExitView>& views) const override { return views[0].certainty; }

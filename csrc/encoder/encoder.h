@@ -1,7 +1,9 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #pragma once
 
+#include <chrono>
 #include <deque>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,6 +28,9 @@ struct EncoderParams {
     std::string criterion;           // see make_criterion
     std::vector<double> thresholds;  // of each exit, in order of depth; an infinite one lets nothing leave
     CriterionWeights weights;        // of the criterion, if it has learned some
+    // From the beginning of the run. Samples then leave at the last exit that can be reached in time, but not before
+    // the first one, nor where the head says NaN.
+    double deadline_seconds = std::numeric_limits<double>::infinity();
 };
 
 // What became of a sample.
@@ -44,6 +49,7 @@ struct EncoderStats {
     std::vector<size_t> passes;  // runs of each segment
     std::vector<size_t> places;  // samples times places of their sequence, padding included, that each segment ran
     std::vector<size_t> exits;   // samples that left at each exit; last: at the end
+    size_t out_of_time = 0;      // of those at exits, how many left for the deadline
     std::vector<double> segment_seconds;
     double head_seconds = 0;
     double total_seconds = 0;
@@ -108,6 +114,8 @@ private:
     size_t next_segment(size_t batch_size, size_t max_waiting, bool finish) const;
     void run_segment(size_t segment, size_t batch_size, std::vector<EncoderResult>& results);
     void ask(size_t exit, std::vector<Row>& rows, std::vector<EncoderResult>& results);
+    // Whether rows that are behind an exit cannot come to the next one, or the end, before the deadline.
+    bool out_of_time(size_t exit, const std::vector<Row>& rows);
     void finish(const Row& row, const std::vector<ov::Tensor>& outputs, size_t exit, double confidence,
                 std::vector<EncoderResult>& results);
     AnswerRow answer_row(const Row& row, const std::vector<ov::Tensor>& outputs) const;
@@ -118,6 +126,8 @@ private:
     ExitPolicy policy_;
     std::vector<std::deque<Row>> waiting_;  // before each segment
     size_t pushed_ = 0;
+    std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+    double deadline_seconds_;
     EncoderStats stats_;
 };
 

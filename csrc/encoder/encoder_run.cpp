@@ -20,6 +20,13 @@ bool is_token(const ov::Tensor& mask, size_t index) {
     throw std::invalid_argument("The attention mask must be of 32 or 64 bit integers");
 }
 
+// Rows times places, padding included.
+size_t size_of(const std::vector<Row>& rows) {
+    size_t places = 1;
+    for (const Row& row : rows) places = std::max(places, row.places);
+    return rows.size() * places;
+}
+
 std::vector<ov::Tensor> chosen(const std::vector<ov::Tensor>& tensors, const std::vector<size_t>& indices) {
     std::vector<ov::Tensor> found;
     for (const size_t index : indices) found.push_back(tensors[index]);
@@ -31,7 +38,9 @@ std::vector<ov::Tensor> chosen(const std::vector<ov::Tensor>& tensors, const std
 EncoderRun::EncoderRun(Encoder& encoder, const EncoderParams& params)
     : encoder_(encoder),
       policy_(params.criterion, params.weights, params.thresholds),
-      waiting_(encoder.num_segments()) {
+      waiting_(encoder.num_segments()),
+      deadline_seconds_(params.deadline_seconds) {
+    if (!(params.deadline_seconds >= 0.0)) throw std::invalid_argument("A deadline must be at least 0 seconds");
     if (params.thresholds.size() != encoder.num_exits()) {
         throw std::invalid_argument(std::to_string(params.thresholds.size()) + " thresholds for " +
                                     std::to_string(encoder.num_exits()) + " exits");
@@ -162,14 +171,11 @@ void EncoderRun::run_segment(size_t segment, size_t batch_size, std::vector<Enco
     const bool last = segment + 1 == waiting_.size();
     if (!last) keep(segment + 1);
 
-    const auto start = Clock::now();
-    const auto outputs = encoder_.segments_[segment]->run(batch->tensors);
-    stats_.segment_seconds[segment] += seconds_since(start);
+    const size_t size = size_of(rows);
+    const auto outputs = encoder_.segments_[segment]->run(batch->tensors, size, stats_.segment_seconds[segment]);
     stats_.passes[segment] += 1;
     stats_.rows[segment] += rows.size();
-    size_t places = 1;
-    for (const Row& row : rows) places = std::max(places, row.places);
-    stats_.places[segment] += rows.size() * places;
+    stats_.places[segment] += size;
     if (last) {
         for (Row& row : rows) {
             const auto views = encoder_.answer_->views(answer_row(row, outputs), row.sample->embedding);
@@ -192,19 +198,20 @@ void EncoderRun::run_segment(size_t segment, size_t batch_size, std::vector<Enco
 }
 
 void EncoderRun::ask(size_t exit, std::vector<Row>& rows, std::vector<EncoderResult>& results) {
-    if (!policy_.asks(exit)) return;
-    const auto start = Clock::now();
-    const auto all = encoder_.exits_[exit].head->run(rows[0].batch->tensors);
-    stats_.head_seconds += seconds_since(start);
+    // Where nothing may leave by the criterion, the head is for those who cannot go on.
+    bool late = !policy_.asks(exit);
+    if (late && !out_of_time(exit, rows)) return;
+    const auto all = encoder_.exits_[exit].head->run(rows[0].batch->tensors, size_of(rows), stats_.head_seconds);
     const auto outputs = chosen(all, encoder_.head_outputs_[exit]);
     const int certainty = encoder_.certainty_outputs_[exit];
     std::vector<Row> survivors;
+    std::vector<std::vector<ExitView>> said;  // of each survivor
     for (Row& row : rows) {
         Sample& sample = *row.sample;
         auto views = encoder_.answer_->views(answer_row(row, outputs), sample.embedding);
         if (certainty >= 0) {
-            const auto said = all[static_cast<size_t>(certainty)].data<float>()[row.index];
-            for (ExitView& view : views) view.certainty = static_cast<double>(said);
+            const auto sure = all[static_cast<size_t>(certainty)].data<float>()[row.index];
+            for (ExitView& view : views) view.certainty = static_cast<double>(sure);
         }
         sample.views.resize(views.size());
         bool leaves = !views.empty();
@@ -218,9 +225,37 @@ void EncoderRun::ask(size_t exit, std::vector<Row>& rows, std::vector<EncoderRes
             finish(row, outputs, exit, encoder_.answer_->confidence(views), results);
         } else {
             survivors.push_back(row);
+            said.push_back(std::move(views));
         }
     }
-    rows = std::move(survivors);
+    rows.clear();
+    late = late || out_of_time(exit, survivors);
+    for (size_t i = 0; i < survivors.size(); ++i) {
+        if (late && encoder_.answer_->answers(said[i], survivors[i].sample->embedding)) {
+            stats_.out_of_time += 1;
+            finish(survivors[i], outputs, exit, encoder_.answer_->confidence(said[i]), results);
+        } else {
+            rows.push_back(std::move(survivors[i]));
+        }
+    }
+}
+
+bool EncoderRun::out_of_time(size_t exit, const std::vector<Row>& rows) {
+    if (rows.empty() || deadline_seconds_ == std::numeric_limits<double>::infinity()) return false;
+    const double left = deadline_seconds_ - seconds_since(started_);
+    if (left <= 0.0) return true;
+    const size_t size = size_of(rows);
+    const size_t next = exit + 1;
+    const size_t last = next < encoder_.num_exits() ? encoder_.exits_[next].segment : encoder_.num_segments() - 1;
+    double needed = next < encoder_.num_exits() ? encoder_.exits_[next].head->times().estimate(size) : 0.0;
+    for (size_t segment = encoder_.exits_[exit].segment + 1; segment <= last; ++segment) {
+        needed += encoder_.segments_[segment]->times().estimate(size);
+    }
+    if (needed <= left) return false;
+    for (size_t segment = encoder_.exits_[exit].segment + 1; segment <= last; ++segment) {
+        encoder_.segments_[segment]->times().doubt(size);
+    }
+    return true;
 }
 
 AnswerRow EncoderRun::answer_row(const Row& row, const std::vector<ov::Tensor>& outputs) const {

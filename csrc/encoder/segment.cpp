@@ -1,6 +1,7 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #include "encoder/segment.h"
 
+#include <chrono>
 #include <stdexcept>
 
 namespace dynexec {
@@ -11,7 +12,8 @@ Segment::Segment(ov::CompiledModel model)
     for (const auto& port : output_ports_) outputs_.push_back(port.get_any_name());
 }
 
-std::vector<ov::Tensor> Segment::run(const std::map<std::string, ov::Tensor>& tensors) {
+std::vector<ov::Tensor> Segment::run(const std::map<std::string, ov::Tensor>& tensors, size_t size, double& seconds) {
+    const auto start = std::chrono::steady_clock::now();
     for (size_t i = 0; i < inputs_.size(); ++i) {
         const auto found = tensors.find(inputs_[i]);
         if (found == tensors.end()) throw std::invalid_argument("The input '" + inputs_[i] + "' is missing");
@@ -20,6 +22,9 @@ std::vector<ov::Tensor> Segment::run(const std::map<std::string, ov::Tensor>& te
     request_.infer();
     std::vector<ov::Tensor> outputs;
     for (const auto& port : output_ports_) outputs.push_back(request_.get_tensor(port));
+    const double taken = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    times_.saw(size, taken);
+    seconds += taken;
     return outputs;
 }
 

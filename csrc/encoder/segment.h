@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "encoder/batch.h"
+#include "encoder/pass_times.h"
 
 namespace dynexec {
 
@@ -17,11 +18,14 @@ public:
 
     const std::vector<std::string>& inputs() const { return inputs_; }
     const std::vector<std::string>& outputs() const { return outputs_; }
-    // Runs on tensors by name. The tensors returned, in the order of `outputs`, hold until the next run.
-    std::vector<ov::Tensor> run(const std::map<std::string, ov::Tensor>& tensors);
+    // Runs on tensors by name. The tensors returned, in the order of `outputs`, hold until the next run. `size`: rows
+    // times places, by which times are kept. `seconds` is added to.
+    std::vector<ov::Tensor> run(const std::map<std::string, ov::Tensor>& tensors, size_t size, double& seconds);
+    PassTimes& times() { return times_; }
 
 private:
     ov::InferRequest request_;
+    PassTimes times_;
     std::vector<ov::Output<const ov::Node>> input_ports_, output_ports_;
     std::vector<std::string> inputs_, outputs_;
 };

@@ -1,12 +1,13 @@
 """
-Early exit for text classification from end to end: fine-tunes an encoder with exit heads, exports it, calibrates
-thresholds and measures what they save.
+Early exit for classification of texts and images from end to end: trains a model with exit heads, exports it,
+calibrates thresholds and measures what they save.
 
     python -m examples.classification --model minilm --dataset rotten_tomatoes --output OUT
     python -m examples.classification --model mpnet --dataset banking77 --data-dir DIR --output OUT
+    python -m examples.classification --model vit --dataset fashion_mnist --output OUT
 
 Run it from the project's root, with `pip install "optimum-dynexec[examples]"`. OUT then has the data, the model as it
-was, the fine-tuned checkpoint with its heads, the export, `results.json`, `results.md` and the figures. What is there
+was, the trained checkpoint with its heads, the export, `results.json`, `results.md` and the figures. What is there
 is not made again.
 """
 
@@ -27,10 +28,6 @@ from .figures import accuracy_against_latency, exit_histogram
 from .models import MODELS, model_directory
 
 
-# What fits a CPU with few cores: passes over the data, and the encoder's learning rate, larger for the smaller one.
-TRAINING: dict[str, tuple[float, float]] = {"minilm": (3.0, 1e-4), "mpnet": (1.0, 3e-5)}
-
-
 def main() -> None:
     args = parse_args()
     output: Path = args.output
@@ -42,7 +39,7 @@ def main() -> None:
         export_dynexec(
             checkpoint,
             export,
-            task="text-classification",
+            task=DATASETS[args.dataset].task,
             heads=checkpoint / "heads",
             weight_format=args.weight_format,
         )
@@ -65,22 +62,20 @@ def main() -> None:
 
 
 def train(args: argparse.Namespace, files: dict[str, Path], checkpoint: Path) -> None:
-    """Fine-tunes the encoder together with a head behind each of its layers but the last."""
-    epochs, learning_rate = TRAINING[args.model]
+    """Trains the model together with a head behind each of its layers but the last."""
+    training = dict(MODELS[args.model].training)
+    if args.epochs is not None:
+        training["epochs"] = args.epochs
     trained = train_encoder_heads(
         model_directory(args.model, args.output / "base"),
         checkpoint,
-        task="text-classification",
+        task=DATASETS[args.dataset].task,
         data=[files["train"]],
         head=HeadOptions(certainty=True),
         max_length=args.max_length,
         max_samples=args.max_train_samples,
         training_arguments=EncoderTrainingArguments(
-            recipe=args.recipe,
-            epochs=args.epochs if args.epochs is not None else epochs,
-            learning_rate=learning_rate,
-            trainable_layers=args.trainable_layers,
-            seed=args.seed,
+            recipe=args.recipe, trainable_layers=args.trainable_layers, seed=args.seed, **training
         ),
     )
     for head in trained.exits:
@@ -108,7 +103,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path, help="of a data set that no package carries")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--recipe", choices=("joint", "alternating"), default="joint")
-    parser.add_argument("--epochs", type=float, help="default: 3 for minilm, 1 for mpnet")
+    parser.add_argument("--epochs", type=float, help="default: 3 for minilm, 1 for mpnet, 8 for vit")
     parser.add_argument("--trainable-layers", type=int, help="of the last ones; default: all")
     parser.add_argument("--max-length", type=int, default=64, help="of texts, in tokens")
     parser.add_argument("--max-train-samples", type=int, help="to train on, drawn from all")
@@ -120,7 +115,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if MODELS[args.model].task != DATASETS[args.dataset].task:
+        parser.error(
+            f"{args.model} is for {MODELS[args.model].task}, {args.dataset} for {DATASETS[args.dataset].task}"
+        )
+    return args
 
 
 if __name__ == "__main__":

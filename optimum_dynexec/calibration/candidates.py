@@ -26,7 +26,7 @@ def per_exit(criterion: Criterion, records: ExitRecords, losses: np.ndarray) -> 
     """A threshold of its own for each exit: at every point of the line, each exit lets as many leave as keeps its own
     error rate at that of the point. The line is drawn with tuning data, so the test must use other data."""
     grid = criterion.grid(len(records.layers))
-    scores = criterion.scores(records.statistics)
+    scores = records.scores(criterion)
     weights = np.repeat(1.0 / records.group_sizes, records.group_sizes)  # each text counts the same
     columns = []
     for index in range(len(records.layers)):

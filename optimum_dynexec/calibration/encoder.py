@@ -1,5 +1,6 @@
-"""Calibrates a classifier in a directory."""
+"""Calibrates a classifier, also of tokens or spans, in a directory."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +30,31 @@ if TYPE_CHECKING:
     from ..heads.encoders.samples import Columns, Samples
     from ..runtime.encoder_exits import EncoderExits
 
-CLASSIFICATION = ("text-classification", "image-classification")
 BATCH_SIZE = 32
+# (outputs by name, row of the batch, which places hold tokens) -> the logits of each distribution of a sample
+Distributions = Callable[[Mapping[str, np.ndarray], int, np.ndarray | None], list[np.ndarray]]
+
+
+def _of_label(outputs: Mapping[str, np.ndarray], row: int, mask: np.ndarray | None) -> list[np.ndarray]:
+    return [outputs["logits"][row]]
+
+
+def _of_tokens(outputs: Mapping[str, np.ndarray], row: int, mask: np.ndarray | None) -> list[np.ndarray]:
+    return list(outputs["logits"][row][mask])
+
+
+def _of_span(outputs: Mapping[str, np.ndarray], row: int, mask: np.ndarray | None) -> list[np.ndarray]:
+    return [outputs[name][row][mask] for name in ("start_logits", "end_logits")]
+
+
+# As csrc/encoder has them: a sample leaves when all of its distributions may.
+DISTRIBUTIONS: dict[str, Distributions] = {
+    "text-classification": _of_label,
+    "image-classification": _of_label,
+    "audio-classification": _of_label,
+    "token-classification": _of_tokens,
+    "question-answering": _of_span,
+}
 
 
 @dataclass(frozen=True)
@@ -118,6 +142,8 @@ def calibrate_encoder(
     found = record_encoder(directory, data, recording, progress=progress)
     options: dict[str, Any] = {"criterion": criterion, "tuning_share": tuning_share, "seed": recording.seed}
     if budget_flops is not None:
+        if found.records.together:
+            raise CalibrationError("`budget_flops` is for models that give one label: leave it out")
         made = calibrate_budget(found.records, found.costs, budget_flops, **options)
     else:
         made = calibrate(
@@ -154,25 +180,29 @@ def record_encoder(
     model, config, heads = load_exits(directory)
     hashes = hash_heads(directory, config)
     samples = draw(read_samples(data, args.columns, split="validation"), args.max_samples, args.seed)
-    labels = samples.label_ids(AutoConfig.from_pretrained(directory).label2id)
+    # There is one for a sample, and not for each of several answers.
+    single = DISTRIBUTIONS[config.task] is _of_label
+    labels = samples.label_ids(AutoConfig.from_pretrained(directory).label2id) if single else None
     inputs, _ = load_inputs(directory, config.task)
     boundaries = {layer: config.hidden_state_names[layer] for layer in heads}
     runner = EncoderExits(model, args.device, PRECISIONS[args.precision], boundaries, heads)
-    exits, certainty, full, shapes = _ask(runner, samples, inputs, args.max_length, progress)
-    statistics = exit_statistics(exits, [np.arange(logits.shape[1]) for logits in exits])
+    said = _ask(runner, samples, inputs, args.max_length, config.task, progress)
+    words = np.arange(max(len(row) for row in said.exits[0]))
+    statistics = exit_statistics(said.exits, [words] * len(said.exits))
     records = ExitRecords(
         tuple(heads),
         len(config.hidden_state_names),
-        replace(statistics, certainty=certainty),
-        full,
-        np.ones(len(samples), np.int64),
+        replace(statistics, certainty=said.certainty),
+        said.full,
+        said.sizes,
         labels,
         model_hash=hash_model(directory),
         head_hashes=hashes,
         source={"data": list(map(str, data)), "data_hash": samples.data_hash, **asdict(args)},
+        together=not single,
     )
     wanted = {value.get_any_name() for value in model.inputs}
-    typical = {name: [1, *shape[1:]] for name, shape in shapes.items() if name in wanted}
+    typical = {name: [1, *shape[1:]] for name, shape in said.shapes.items() if name in wanted}
     return EncoderRecords(records, exit_costs(model, boundaries, heads, typical))
 
 
@@ -192,10 +222,10 @@ def load_exits(directory: Path) -> tuple[ov.Model, DynExecConfig, dict[int, ov.M
     from ..heads.attach import exit_heads, read_heads
 
     config = DynExecConfig.from_pretrained(directory)
-    if config.task not in CLASSIFICATION:
+    if config.task not in DISTRIBUTIONS:
         raise CalibrationError(
             f"{directory} was exported for the task {config.task!r}, but calibration of encoders is for"
-            f" {list(CLASSIFICATION)}"
+            f" {list(DISTRIBUTIONS)}"
         )
     heads = exit_heads(read_heads(directory, config))
     if not heads:
@@ -204,32 +234,56 @@ def load_exits(directory: Path) -> tuple[ov.Model, DynExecConfig, dict[int, ov.M
 
 
 def _ask(
-    runner: "EncoderExits", samples: "Samples", inputs: "Inputs", max_length: int, progress: bool
-) -> tuple[list[np.ndarray], np.ndarray | None, np.ndarray, dict[str, tuple[int, ...]]]:
-    """
-    For each exit its logits; how certain they are, `[samples, exits]`, if all say so; the full model's answers; and
-    the shapes of a batch of samples of median length.
-    """
+    runner: "EncoderExits", samples: "Samples", inputs: "Inputs", max_length: int, task: str, progress: bool
+) -> "_Said":
     from ..heads.encoder_ir import CERTAINTY
     from ..heads.encoders.batches import lengths_of, sorted_batches
     from ..heads.encoders.states import with_defaults
 
+    distributions = DISTRIBUTIONS[task]
     batches = sorted_batches(lengths_of(samples.inputs), BATCH_SIZE)
     order = np.argsort(np.concatenate(batches), kind="stable")
-    exits: list[list[np.ndarray]] = []
-    certainties, full = [], []
+    full: list[list[np.ndarray]] = []
+    exits: list[list[list[np.ndarray]]] = [[] for _ in runner.exit_layers]
+    certainties = []
     shapes: dict[str, tuple[int, ...]] = {}
     with tqdm(total=len(samples), desc="exits", unit="sample", disable=not progress) as bar:
         for index, indices in enumerate(batches):
             feed = with_defaults(inputs(samples.select(indices), max_length))
+            mask = feed.get("attention_mask")
             outputs, _, said = runner(feed, [])
-            exits.append([said[layer]["logits"] for layer in sorted(said)])
+            for values, found in zip([outputs, *(said[layer] for layer in sorted(said))], [full, *exits], strict=True):
+                found += [
+                    distributions(values, row, None if mask is None else mask[row] > 0) for row in range(len(indices))
+                ]
             if all(CERTAINTY in values for values in said.values()):
                 certainties.append(np.concatenate([said[layer][CERTAINTY] for layer in sorted(said)], axis=1))
-            full.append(outputs["logits"].argmax(-1))
             if index == len(batches) // 2:
                 shapes = {name: value.shape for name, value in feed.items()}
             bar.update(len(indices))
-    columns = [np.concatenate(parts)[order] for parts in zip(*exits, strict=True)]
-    certainty = np.concatenate(certainties)[order] if certainties else None
-    return columns, certainty, np.concatenate(full)[order].astype(np.int64), shapes
+
+    def rows(found: list[list[np.ndarray]]) -> list[np.ndarray]:
+        return [row for sample in order for row in found[sample]]
+
+    return _Said(
+        [rows(found) for found in exits],
+        np.concatenate(certainties)[order] if certainties else None,
+        np.array([row.argmax() for row in rows(full)], np.int64),
+        np.array([len(full[sample]) for sample in order], np.int64),
+        shapes,
+    )
+
+
+@dataclass(frozen=True)
+class _Said:
+    """
+    What a model says about samples: of each exit its distributions; how certain exits are, `[samples, exits]`, if all
+    say so; the full model's answers; how many distributions each sample has; and the shapes of a batch of samples of
+    median length.
+    """
+
+    exits: list[list[np.ndarray]]
+    certainty: np.ndarray | None
+    full: np.ndarray
+    sizes: np.ndarray
+    shapes: dict[str, tuple[int, ...]]

@@ -16,8 +16,8 @@ class PolicyOutcome:
     Args:
         losses (`np.ndarray` float64 `[candidates, groups]`): mean loss of each text.
         shares (`np.ndarray` float64 `[candidates, exits + 1]`): of all samples, how many left where; the last column
-            is the full model.
-        mean_layers (`np.ndarray` float64 `[candidates]`): layers that were run per sample.
+            is the full model. Where those of a text leave together, of all texts.
+        mean_layers (`np.ndarray` float64 `[candidates]`): layers that were run per sample, or text.
     """
 
     losses: np.ndarray
@@ -41,8 +41,9 @@ def run_policy(
     Raises:
         `ValueError`: if a threshold is more careful than the one before it.
     """
-    scores = criterion.scores(records.statistics)
+    scores = records.scores(criterion)
     candidates, exits = thresholds.shape
+    shares_of = np.repeat(1.0 / records.group_sizes, records.group_sizes) if records.together else np.ones(len(scores))
     groups = np.repeat(np.arange(records.num_groups), records.group_sizes)
     # A candidate that lets a sample leave at an exit is followed by such ones only. So a sample's way out changes at
     # most once per exit as candidates get more daring, and the sums need the changes only.
@@ -57,12 +58,12 @@ def run_policy(
         for at, sign in ((start, 1.0), (end, -1.0)):
             cells.append(groups * (candidates + 1) + at)
             weights.append(sign * losses[:, index])
-            counts[index] += sign * np.bincount(at, minlength=candidates + 1)
+            counts[index] += sign * np.bincount(at, shares_of, candidates + 1)
         end = start
     size = records.num_groups * (candidates + 1)
     changes = np.bincount(np.concatenate(cells), np.concatenate(weights), size)
     sums = np.cumsum(changes.reshape(records.num_groups, candidates + 1), axis=1)[:, :-1]
-    shares = np.cumsum(counts, axis=1)[:, :-1].T / records.num_samples
+    shares = np.cumsum(counts, axis=1)[:, :-1].T / shares_of.sum()
     depth = np.array([*records.layers, records.num_layers - 1]) + 1
     # Rounding may leave a sum a little outside.
     return PolicyOutcome(np.clip(sums / records.group_sizes[:, None], 0.0, 1.0).T, shares, shares @ depth)

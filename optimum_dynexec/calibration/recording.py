@@ -11,6 +11,10 @@ from ..early_exit.statistics import NO_PREDICTION, ExitStatistics
 from .records import ExitRecords
 
 
+# Logits: one array of all rows, or rows that may differ in their number of words.
+Rows = np.ndarray | Sequence[np.ndarray]
+
+
 @dataclass(frozen=True)
 class ExitLogits:
     """
@@ -104,7 +108,7 @@ def record_texts(
     )
 
 
-def exit_columns(exits: Sequence[np.ndarray], token_ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def exit_columns(exits: Sequence[Rows], token_ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """By the kernel that the engine decides with, so that both see the same numbers."""
     from ..runtime import _C
 
@@ -120,12 +124,13 @@ def exit_columns(exits: Sequence[np.ndarray], token_ids: Sequence[np.ndarray]) -
     return {"prediction": prediction, **numbers}
 
 
-def exit_statistics(exits: Sequence[np.ndarray], token_ids: Sequence[np.ndarray]) -> ExitStatistics:
+def exit_statistics(exits: Sequence[Rows], token_ids: Sequence[np.ndarray]) -> ExitStatistics:
     """
     What criteria decide by.
 
     Args:
-        exits (`Sequence[np.ndarray]`, float32 `[samples, words]` each): logits of each head, in order of depth.
+        exits (`Sequence[np.ndarray or Sequence[np.ndarray]]`, float32 `[samples, words]` each): logits of each head,
+            in order of depth. Samples may differ in their number of words.
         token_ids (`Sequence[np.ndarray]`, int64 `[words]` each): what each word of a head is.
     """
     return ExitStatistics(**exit_columns(exits, token_ids))

@@ -11,6 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from ..early_exit.criteria import Criterion
 from ..early_exit.statistics import ExitStatistics
 from ..utils.atomic import write_atomically
 
@@ -25,7 +26,8 @@ class ExitRecords:
     What exits and the full model say about `samples` positions in `groups` texts, in order of the texts.
 
     Texts (prompts) are what is drawn independently; positions within one depend on each other. A classifier's inputs
-    are texts of one sample each.
+    are texts of one sample each; of token classification a sample is a token, of question answering one is where the
+    answer starts and one where it ends.
 
     Args:
         layers (`tuple[int, ...]`): the layers of the exits, ascending.
@@ -37,6 +39,8 @@ class ExitRecords:
         model_hash (`str`, *optional*): identity of the model, as [`~utils.model_hash.hash_model`] gives it.
         head_hashes (`Mapping[int, str]`, *optional*): identity of the head at each exit.
         source (`Mapping[str, Any]`, *optional*): where the texts come from, as plain values.
+        together (`bool`, *optional*, defaults to `False`):
+            Whether the samples of a text leave at the same exit, the first that all of them may leave at.
 
     Raises:
         `ValueError`: if the shapes do not fit each other, or there are no samples.
@@ -51,6 +55,7 @@ class ExitRecords:
     model_hash: str | None = None
     head_hashes: Mapping[int, str] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
+    together: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(int(layer) for layer in self.layers))
@@ -141,6 +146,18 @@ class ExitRecords:
         starts = np.cumsum(self.group_sizes) - self.group_sizes
         return np.add.reduceat(np.asarray(values, np.float64), starts) / self.group_sizes
 
+    def scores(self, criterion: Criterion) -> np.ndarray:
+        """
+        What decides where samples leave, float `[samples, exits]`: the score of each; where those of a text leave
+        together, of all of them that of the least sure, and NaN if one of them cannot leave.
+        """
+        scores = criterion.scores(self.statistics)
+        if not self.together:
+            return scores
+        least = np.minimum if criterion.higher_is_surer else np.maximum
+        starts = np.cumsum(self.group_sizes) - self.group_sizes
+        return np.repeat(least.reduceat(scores, starts, axis=0), self.group_sizes, axis=0)
+
     def _tensors(self) -> dict[str, np.ndarray]:
         tensors = {name: np.ascontiguousarray(values) for name, values in self.statistics.arrays().items()}
         tensors["full_prediction"] = np.ascontiguousarray(self.full_prediction, np.int64)
@@ -164,6 +181,7 @@ class ExitRecords:
             "head_hashes": {str(layer): value for layer, value in self.head_hashes.items()},
             "source": dict(self.source),
             "data_hash": self.data_hash,
+            "together": self.together,
         }
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(path), save(self._tensors(), metadata={"records": json.dumps(config)}))
@@ -192,6 +210,7 @@ class ExitRecords:
                 model_hash=config["model_hash"],
                 head_hashes={int(layer): value for layer, value in config["head_hashes"].items()},
                 source=config["source"],
+                together=config.get("together", False),
             )
             if records.data_hash != config["data_hash"]:
                 raise ValueError("its content is not what was written")

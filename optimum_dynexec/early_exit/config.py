@@ -1,5 +1,6 @@
 """How a call leaves the model early."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,10 @@ class EarlyExitConfig:
             hidden state the token left with (CALM, arXiv 2207.07061); cheaper, and an approximation.
         prefill (`bool`, *optional*, defaults to `False`):
             Whether prompts may leave early too.
+        deadline_ms (`float`, *optional*):
+            Milliseconds after which a call is to end, of encoders only: samples then leave, whatever the criterion
+            says, at the last exit that can be reached in time; the first exit is always reached. With it, thresholds
+            may be left out.
 
     Raises:
         `ValueError`: if a field's value is not acceptable; the message names the field, the value and what is
@@ -41,21 +46,26 @@ class EarlyExitConfig:
     thresholds: Mapping[int, float] | None = None
     kv: str = "deferred"
     prefill: bool = False
+    deadline_ms: float | None = None
 
     def __post_init__(self) -> None:
         criterion = criterion_class(self.criterion)
-        if (self.threshold is None) == (self.thresholds is None):
+        unset = self.threshold is None and self.thresholds is None
+        if (unset and self.deadline_ms is None) or not (self.threshold is None or self.thresholds is None):
             raise ValueError(
                 "give either `threshold`, the same at all exits, or `thresholds`, one for each layer to leave after,"
-                f" but they are {self.threshold!r} and {self.thresholds!r}"
+                f" but they are {self.threshold!r} and {self.thresholds!r}; only with `deadline_ms` may both"
+                " be left out"
             )
         if self.kv not in KV_MODES:
             raise ValueError(f"`kv` must be one of {list(KV_MODES)}, but it is {self.kv!r}")
         if not isinstance(self.prefill, bool):
             raise ValueError(f"`prefill` must be True or False, but it is {self.prefill!r}")
+        if self.deadline_ms is not None:
+            object.__setattr__(self, "deadline_ms", _milliseconds(self.deadline_ms))
         if self.threshold is not None:
             object.__setattr__(self, "threshold", criterion.check_threshold(self.threshold))
-        else:
+        elif not unset:
             object.__setattr__(self, "thresholds", _checked(self.thresholds, criterion.check_threshold))
 
     def thresholds_for(self, layers: Sequence[int]) -> list[float]:
@@ -77,16 +87,22 @@ class EarlyExitConfig:
                 "early exit needs exit heads, which this model has none of: train them with"
                 " `optimum-cli dynexec train-heads`"
             )
+        never = criterion_class(self.criterion).never()
         if self.thresholds is None:
-            assert self.threshold is not None
-            return [self.threshold] * len(layers)
+            return [never if self.threshold is None else self.threshold] * len(layers)
         unknown = sorted(set(self.thresholds) - set(layers))
         if unknown:
             raise ValueError(
                 f"`thresholds` has one for layer {unknown[0]}, but the model has exit heads after {list(layers)}"
             )
-        never = criterion_class(self.criterion).never()
         return [self.thresholds.get(layer, never) for layer in layers]
+
+
+def _milliseconds(value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0:
+        raise ValueError(f"`deadline_ms` must be a number of milliseconds from 0, but it is {value!r}")
+    return float(value)
 
 
 def _checked(thresholds: Any, check: Any) -> dict[int, float]:

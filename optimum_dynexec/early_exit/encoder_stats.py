@@ -20,6 +20,7 @@ class EncoderStats:
         segment_seconds (`list[float]`): in each segment.
         head_seconds (`float`): in the exit heads.
         total_seconds (`float`): in the engine.
+        out_of_time (`int`, *optional*, defaults to 0): of those that left early, how many for `deadline_ms`.
     """
 
     samples: int
@@ -31,6 +32,7 @@ class EncoderStats:
     segment_seconds: list[float]
     head_seconds: float
     total_seconds: float
+    out_of_time: int = 0
 
     @classmethod
     def from_native(cls, stats: Any, layers: Sequence[int]) -> "EncoderStats":
@@ -48,6 +50,7 @@ class EncoderStats:
             samples=samples,
             exit_histogram=dict(histogram),
             mean_exit_layer=mean,
+            out_of_time=stats.out_of_time,
             segment_rows=list(stats.rows),
             segment_passes=list(stats.passes),
             segment_places=list(stats.places),
@@ -69,6 +72,7 @@ class EncoderStats:
                 f"samples                {self.samples}",
                 f"left after layer       {shares}",
                 f"mean exit layer        {self.mean_exit_layer:.2f}",
+                *([f"for the deadline       {self.out_of_time}"] if self.out_of_time else []),
                 f"mean batch by segment  {batches}",
                 f"seconds                {self.total_seconds:.4f}, {sum(self.segment_seconds):.4f} of them in segments"
                 f" and {self.head_seconds:.4f} in heads",

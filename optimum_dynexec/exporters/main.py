@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..configuration import DYNEXEC_CONFIG_NAME, DynExecConfig, check_exit_layers
+from ..configuration import DYNEXEC_CONFIG_NAME, ENCODER_TASKS, DynExecConfig, check_exit_layers
 from ..early_exit.config import EarlyExitConfig
 from ..heads.attach import attach_heads
 from .annotate import annotate_export, layers_of
 from .errors import ExportError
-from .optimum_intel import DENIED_OPTIONS, default_options, export_openvino
+from .optimum_intel import DENIED_OPTIONS, check_architecture, default_options, export_openvino
 from .staging import EXPORT_MARK, staged_directory
 from .tasks import resolve_task
 
@@ -100,6 +100,8 @@ def export_dynexec(
         else:
             task = resolve_task(source, task, options.get("cache_dir"))
             loading = {name: options[name] for name in ("trust_remote_code", "cache_dir") if name in options}
+            if task in ENCODER_TASKS:
+                check_architecture(source, task, **loading)
             if exit_layers and (num_layers := layers_of(source, **loading)):
                 check_exit_layers(exit_layers, num_layers)
             with _temporary_files_in(staging / ".tmp"):

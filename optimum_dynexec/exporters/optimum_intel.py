@@ -1,11 +1,14 @@
 """optimum-intel's export command, called from Python with its options by name."""
 
 from argparse import ArgumentParser, Namespace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub.constants import HF_HUB_CACHE
 from optimum.commands.export.openvino import OVExportCommand, parse_args_openvino
+
+from .errors import ExportError
 
 
 # Options of `export openvino` that make no sense here, and why.
@@ -41,6 +44,40 @@ def export_openvino(model_name_or_path: str, output: Path, task: str, options: d
     arguments = _default_arguments()
     vars(arguments).update(options, model=model_name_or_path, output=output, task=task, library="transformers")
     OVExportCommand(None, args=arguments, from_defaults_factory=True, parser=ArgumentParser()).run()
+
+
+def check_architecture(model_name_or_path: str, task: str, **loading: Any) -> None:
+    """
+    Sees to it that what cannot be exported is refused with an error that says so; optimum-intel's own is about code
+    that one could write to make it possible.
+
+    Args:
+        model_name_or_path (`str`):
+            Id on the Hub or local directory.
+        task (`str`):
+            Of an encoder.
+        loading (*optional*):
+            Arguments of `AutoConfig.from_pretrained`.
+
+    Raises:
+        [`ExportError`]: if optimum-intel does not export models of this kind.
+    """
+    import optimum.exporters.openvino.model_configs  # noqa: F401  fills the registry
+    from optimum.exporters.tasks import TasksManager
+    from transformers import AutoConfig
+
+    try:
+        model_type = AutoConfig.from_pretrained(model_name_or_path, **loading).model_type
+    except (OSError, ValueError, ImportError):
+        # The export itself will say what is wrong with it.
+        return
+    try:
+        TasksManager.get_supported_tasks_for_model_type(model_type, "openvino", library_name="transformers")
+    except KeyError:
+        raise ExportError(
+            f"optimum-intel {version('optimum-intel')} does not export models of the type {model_type!r}, for"
+            f" {task!r} or anything else"
+        ) from None
 
 
 def _default_arguments() -> Namespace:

@@ -46,6 +46,8 @@ def export_single_ir(directory: str | Path, early_exit: EarlyExitConfig | str = 
     if not config.task.endswith("classification") or config.task == "token-classification":
         raise ValueError(f"a single IR is for classifiers of whole inputs, not for the task {config.task!r}")
     early_exit = resolve_early_exit(early_exit, directory)
+    if early_exit.deadline_ms is not None:
+        raise ValueError("a single IR has no clock: leave out `deadline_ms`")
     if early_exit.criterion != "max_prob":
         raise ValueError(f"a single IR leaves by the criterion 'max_prob', not {early_exit.criterion!r}")
     heads = exit_heads(read_heads(directory, config))

@@ -59,12 +59,14 @@ def early_exit_params(early_exit: EarlyExitConfig | str, engine: Engine, directo
         `_C.EarlyExitParams`.
 
     Raises:
-        See [`fill_params`]; also `ValueError` for a criterion that is not for tokens.
+        See [`fill_params`]; also `ValueError` for a criterion that is not for tokens, or a deadline.
     """
     layers = list(engine.exit_heads)
     early_exit = resolve_early_exit(early_exit, directory)
     if criterion_class(early_exit.criterion).needs_certainty:
         raise ValueError(f"the criterion {early_exit.criterion!r} is for encoders: a decoder's exits say no certainty")
+    if early_exit.deadline_ms is not None:
+        raise ValueError("`deadline_ms` is for encoders: a decoder has no call per token to end")
     params = fill_params(_C.EarlyExitParams(), early_exit, layers, directory)
     params.exits = [engine.exit(layer) for layer in layers]
     params.prefill = early_exit.prefill
@@ -91,10 +93,14 @@ def encoder_exit_params(
         See [`fill_params`]; also `ValueError` for a criterion that does not judge what the model gives.
     """
     early_exit = resolve_early_exit(early_exit, directory)
-    if criterion_class(early_exit.criterion).for_embeddings != embeddings:
+    asked = early_exit.threshold is not None or early_exit.thresholds is not None
+    if asked and criterion_class(early_exit.criterion).for_embeddings != embeddings:
         needed = "'settled'" if embeddings else "another one"
         raise ValueError(f"the criterion {early_exit.criterion!r} cannot judge what this model gives: use {needed}")
-    return fill_params(_C.EncoderParams(), early_exit, layers, directory)
+    params = fill_params(_C.EncoderParams(), early_exit, layers, directory)
+    if early_exit.deadline_ms is not None:
+        params.deadline_seconds = early_exit.deadline_ms / 1000
+    return params
 
 
 def resolve_early_exit(early_exit: EarlyExitConfig | str, directory: str | Path | None) -> EarlyExitConfig:

@@ -371,6 +371,11 @@ class DynExecEncoderMixin(CalibratedOnce):
             raise ValueError("`stream` is for early exit: give `early_exit`, here or when the model is loaded")
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, got {batch_size}")
+        if isinstance(early_exit, EarlyExitConfig) and early_exit.deadline_ms is not None:
+            raise ValueError(
+                "`deadline_ms` is for calls: samples of a stream wait for each other to fill batches, for which a"
+                " deadline leaves no time. Call the model on batches, or leave it out"
+            )
         engine = self.engine
         run = engine.start(params)
         max_waiting = PATIENCE_OF_STREAMS * batch_size if max_waiting is None else max_waiting

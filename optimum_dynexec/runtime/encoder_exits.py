@@ -36,6 +36,7 @@ class EncoderExits:
     ):
         core = ov.Core()
         self.layers = sorted(boundaries)
+        self.exit_layers = sorted(heads or {})
         model = model.clone()
         self._outputs = [value.get_any_name() for value in model.outputs]
         nodes = {node.get_friendly_name(): node for node in model.get_ops()}

@@ -37,6 +37,8 @@ def criterion_of(early_exit: EarlyExitConfig | str, layers: list[int], directory
         raise ValueError(CALIBRATED)
     if not isinstance(early_exit, EarlyExitConfig):
         raise TypeError(f"`early_exit` must be an EarlyExitConfig, got {early_exit!r}")
+    if early_exit.deadline_ms is not None:
+        raise ValueError("the torch backend has no `deadline_ms`: leave it out")
     criterion = load_criterion(early_exit.criterion, directory)
     if isinstance(criterion, ClassifierCriterion):
         criterion.check_layers(layers)

@@ -175,6 +175,32 @@ def test_calibrated_thresholds_are_used(classifier, data, tmp_path):
     assert (output.exit_layer < 3).any()
 
 
+def test_labels_that_calibration_has_not_seen(recorded, classifier, data, tmp_path):
+    """A class without a sample in the data: thresholds hold for all, and the model still gives it as an answer."""
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    unseen = int(np.bincount(recorded.records.full_prediction, minlength=3).argmax())
+    (tmp_path / "data.jsonl").write_text(
+        "\n".join(json.dumps(row) for row in rows if row["label"] != f"class_{unseen}")
+    )
+    shutil.copytree(classifier, tmp_path / "model")
+    found = calibrate_encoder(
+        tmp_path / "model",
+        data=[str(tmp_path / "data.jsonl")],
+        recording=EncoderRecordingArguments(precision="exact"),
+        risk="accuracy",
+        epsilon=0.3,
+        progress=False,
+    )
+    assert found.num_texts == sum(row["label"] != f"class_{unseen}" for row in rows)
+    model = DynExecModelForSequenceClassification.from_pretrained(tmp_path / "model", precision="exact")
+    inputs, _ = load_inputs(classifier, "text-classification")
+    output = model(**inputs(read_samples([data]), 128), early_exit="calibrated")
+    assert (output.logits.argmax(-1) == unseen).any()
+    (tmp_path / "data.jsonl").write_text(json.dumps({"text": "fox", "label": "class_9"}))
+    with pytest.raises(ValueError, match="the data has the label 'class_9', but the model's labels are"):
+        calibrate_encoder(tmp_path / "model", data=[str(tmp_path / "data.jsonl")], progress=False)
+
+
 def test_stricter_is_slower(recorded):
     layers = []
     for epsilon in (0.15, 0.25, 0.35):
@@ -252,9 +278,9 @@ def test_costs_of_a_transformer(recorded):
 
 
 def test_errors(tiny_encoder, classifier, data, tmp_path):
-    tokens = tiny_encoder("bert", "token-classification")
+    embeddings = tiny_encoder("bert", "feature-extraction")
     with pytest.raises(CalibrationError, match="calibration of encoders is for"):
-        calibrate_encoder(tokens, data=[str(data)])
+        calibrate_encoder(embeddings, data=[str(data)])
     directory = tmp_path / "model"
     shutil.copytree(classifier, directory)
     config = DynExecConfig.from_pretrained(directory)

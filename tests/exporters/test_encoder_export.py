@@ -1,5 +1,6 @@
 """`export_dynexec` and `optimum-cli export dynexec` for models that are no decoders."""
 
+import json
 import logging
 import subprocess
 import sys
@@ -136,3 +137,12 @@ def test_weights_in_8_bits(tiny_encoder_hf, tmp_path):
         found = compiled({value.get_any_name(): feed[value.get_any_name()] for value in compiled.inputs})[0]
         feed["dynexec.hidden_states"] = found
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("model_type", ["modernbert", "efficientnet"])
+def test_what_optimum_intel_does_not_export(tmp_path, model_type):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(json.dumps({"model_type": model_type}))
+    with pytest.raises(ExportError, match=f"does not export models of the type '{model_type}'"):
+        export_dynexec(tmp_path / "model", tmp_path / "out", task="feature-extraction")
+    assert not (tmp_path / "out").exists()

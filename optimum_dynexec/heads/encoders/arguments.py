@@ -51,6 +51,9 @@ class EncoderTrainingArguments:
             ends.
         seed (`int`, *optional*, defaults to 0): of the initial weights, the held-out samples and the order.
         device (`str`, *optional*, defaults to `"cpu"`): torch device.
+        bf16 (`bool`, *optional*, defaults to `True`):
+            Whether the recipes that train the backbone compute in bfloat16 where autocast does. Small models may be
+            faster without.
 
     Raises:
         `ValueError`: if a value is not acceptable; the message names it and what is accepted.
@@ -73,6 +76,7 @@ class EncoderTrainingArguments:
     patience: int = 8
     seed: int = 0
     device: str = "cpu"
+    bf16: bool = True
 
     def __post_init__(self) -> None:
         _check(self, "recipe", self.recipe in RECIPES, f"one of {list(RECIPES)}")

@@ -212,7 +212,7 @@ class FineTuner:
         feed = {
             name: torch.from_numpy(value).to(device) for name, value in self.inputs(samples, self.max_length).items()
         }
-        with torch.autocast(torch.device(device).type, torch.bfloat16):
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.args.bf16):
             outputs = self.model(**feed, output_hidden_states=True)
         mask = feed.get("attention_mask")
         pooled = {

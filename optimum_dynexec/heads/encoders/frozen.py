@@ -45,7 +45,8 @@ def train_frozen(request: Request) -> TrainedExits:
     config = DynExecConfig.from_pretrained(directory)
     backbone = ov.Core().read_model(directory / "openvino_model.xml")
     layers = request.chosen_layers(len(config.hidden_state_names))
-    has_mask = any("attention_mask" in value.get_names() for value in backbone.inputs)
+    names = {name for value in backbone.inputs for name in value.get_names()}
+    has_mask = {"input_ids", "attention_mask"} <= names
     configs = [request.head.head_config(layer, exit_shape(backbone, config, layer), has_mask) for layer in layers]
     heads = {}
     for head_config in configs:

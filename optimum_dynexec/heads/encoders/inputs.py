@@ -10,6 +10,8 @@ import numpy as np
 from .samples import Samples
 
 
+# What a feature extractor of sounds gives.
+SOUND_TYPES: dict[str, type] = {"input_values": np.float32, "attention_mask": np.int64}
 # (samples, longest text in tokens) -> inputs by name, the first dimension being that of the samples
 Inputs = Callable[[Samples, int], dict[str, np.ndarray]]
 
@@ -66,6 +68,25 @@ def _images(directory: str | Path) -> tuple[Inputs, Any]:
     return make, processor
 
 
+def _sounds(directory: str | Path) -> tuple[Inputs, Any]:
+    from transformers import AutoFeatureExtractor
+
+    extractor = AutoFeatureExtractor.from_pretrained(directory)
+
+    def make(samples: Samples, max_length: int) -> dict[str, np.ndarray]:
+        sounds = [_sound(value) for value in samples.inputs]
+        found = extractor(sounds, sampling_rate=extractor.sampling_rate, padding=True, return_tensors="np")
+        return {name: np.asarray(found[name], kind) for name, kind in SOUND_TYPES.items() if name in found}
+
+    return make, extractor
+
+
+def _sound(value: Any) -> np.ndarray:
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"a sound is expected, but the data holds {type(value).__name__}")
+    return np.asarray(value, np.float32)
+
+
 def _image_processor(directory: str | Path) -> Any:
     """transformers' `AutoImageProcessor` wants torchvision, which its processors for PIL do without."""
     import transformers
@@ -93,4 +114,5 @@ INPUTS: dict[str, Callable[[str | Path], tuple[Inputs, Any]]] = {
     "question-answering": _texts,
     "feature-extraction": _texts,
     "image-classification": _images,
+    "audio-classification": _sounds,
 }

@@ -1,4 +1,4 @@
-"""What classifiers are trained, calibrated and measured on: texts or images, with labels or without."""
+"""What classifiers are trained, calibrated and measured on: texts, images or sounds, with labels or without."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from ..data import FILE_KINDS, read_rows
 TEXT_COLUMNS = ("text", "sentence", "sentence1", "question", "premise", "query")
 LABEL_COLUMNS = ("label", "labels", "category", "intent", "class")
 IMAGE_COLUMNS = ("image", "img")
+ARRAYS = ("images", "audio")
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
@@ -40,7 +41,8 @@ class Samples:
 
     Args:
         inputs (`Sequence`):
-            Texts; or images: paths, PIL images or uint8 arrays `[height, width]` or `[height, width, 3]`.
+            Texts; images: paths, PIL images or uint8 arrays `[height, width]` or `[height, width, 3]`; or sounds:
+            float arrays `[length]`.
         pairs (`Sequence[str]`, *optional*): a second text for each.
         labels (`Sequence[str]`, *optional*): what is right, by its name.
 
@@ -119,8 +121,8 @@ def read_samples(sources: Sequence[str | Path], columns: Columns | None = None, 
     Args:
         sources (`Sequence[str or Path]`):
             `.csv`, `.jsonl` or `.txt` files of texts; directories with one folder of images for each label; `.npz`
-            files with arrays `images` uint8 `[samples, height, width]` or `[samples, height, width, 3]` and `labels`;
-            or ids of data sets on the Hub.
+            files with an array `images` uint8 `[samples, height, width]` or `[samples, height, width, 3]`, or `audio`
+            float `[samples, length]` at the rate of the model, and `labels`; or ids of data sets on the Hub.
         columns ([`Columns`], *optional*): where in a row things stand.
         split (`str`, *optional*, defaults to `"train"`): of a data set on the Hub.
 
@@ -181,17 +183,18 @@ def _from_folders(source: str, columns: Columns, split: str) -> Samples:
 def _from_arrays(source: str, columns: Columns, split: str) -> Samples:
     # Arrays of objects would be pickled, and are refused.
     with np.load(source, allow_pickle=False) as file:
-        image, label = columns.text or "images", columns.label or "labels"
-        if image not in file:
-            raise ValueError(f"{source} has no array {image!r}, only {sorted(file)}")
-        images = file[image]
+        name, label = columns.text or next((name for name in ARRAYS if name in file), ""), columns.label or "labels"
+        if name not in file:
+            raise ValueError(f"{source} has no array {columns.text or ' or '.join(ARRAYS)!r}, only {sorted(file)}")
+        found = file[name]
         labels = file[label].tolist() if label in file else None
-    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+    sounds = found.ndim == 2 and np.issubdtype(found.dtype, np.floating)
+    if not sounds and (found.dtype != np.uint8 or found.ndim not in (3, 4)):
         raise ValueError(
-            f"the images in {source} must be uint8 [samples, height, width] or [samples, height, width, 3], but they"
-            f" are {images.dtype} {list(images.shape)}"
+            f"{name!r} in {source} must be images, uint8 [samples, height, width] or [samples, height, width, 3], or"
+            f" sounds, float [samples, length], but it is {found.dtype} {list(found.shape)}"
         )
-    return Samples(list(images), None, None if labels is None else [str(value) for value in labels])
+    return Samples(list(found), None, None if labels is None else [str(value) for value in labels])
 
 
 _READERS: dict[str, Callable[[str, Columns, str], Samples]] = {"directory": _from_folders, ".npz": _from_arrays}

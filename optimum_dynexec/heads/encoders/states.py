@@ -117,7 +117,8 @@ def _run(
 ) -> dict[str, torch.Tensor]:
     feed = with_defaults(feed)
     outputs, hidden, _ = runner(feed)
-    mask = torch.from_numpy(feed["attention_mask"]) if "attention_mask" in feed else None
+    # That of sounds is not of the hidden states.
+    mask = torch.from_numpy(feed["attention_mask"]) if "input_ids" in feed else None
     first = torch.from_numpy(np.asarray(next(iter(hidden.values()))))
     by_token = OBJECTIVES[next(iter(heads.values())).config.kind].by_token
     tokens = torch.ones(first.shape[:2], dtype=torch.bool) if mask is None else mask.bool()
