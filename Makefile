@@ -6,7 +6,8 @@
 # make docs        the site, in build/site
 PYTHON ?= python3.11
 PIP_INSTALL_ARGS ?=
-PYTEST_ARGS ?=
+# Two processes, a file of tests in one of them: fixtures of modules are then made once.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
