@@ -64,8 +64,9 @@ def main() -> None:
 def train(args: argparse.Namespace, files: dict[str, Path], checkpoint: Path) -> None:
     """Trains the model together with a head behind each of its layers but the last."""
     training = dict(MODELS[args.model].training)
-    if args.epochs is not None:
-        training["epochs"] = args.epochs
+    for name in ("epochs", "learning_rate"):
+        if getattr(args, name) is not None:
+            training[name] = getattr(args, name)
     trained = train_encoder_heads(
         model_directory(args.model, args.output / "base"),
         checkpoint,
@@ -103,7 +104,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path, help="of a data set that no package carries")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--recipe", choices=("joint", "alternating"), default="joint")
-    parser.add_argument("--epochs", type=float, help="default: 3 for minilm, 1 for mpnet, 8 for vit")
+    parser.add_argument("--epochs", type=float, help="default: 3 for minilm, 2 for mpnet, 8 for vit")
+    parser.add_argument("--learning-rate", type=float, help="of the encoder; default: that of the model")
     parser.add_argument("--trainable-layers", type=int, help="of the last ones; default: all")
     parser.add_argument("--max-length", type=int, default=64, help="of texts, in tokens")
     parser.add_argument("--max-train-samples", type=int, help="to train on, drawn from all")

@@ -78,7 +78,7 @@ class Model:
 
 MODELS: dict[str, Model] = {
     "minilm": Model(minilm, {"epochs": 3.0, "learning_rate": 1e-4}),
-    "mpnet": Model(mpnet, {"epochs": 1.0, "learning_rate": 3e-5}),
+    "mpnet": Model(mpnet, {"epochs": 2.0, "learning_rate": 3e-5}),
     # So small a model computes faster in float32.
     "vit": Model(
         vit,

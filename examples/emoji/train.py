@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--work", type=Path, default=Path("models/emoji-training"), help="data and states")
     parser.add_argument("--vae-steps", type=int, default=2200)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
