@@ -271,6 +271,7 @@ def test_training_options(run, handed_on, tiny_export, tmp_path):
         "layers": [0, 1],
         "kind": "adapter",
         "rank": 9,
+        "start_from": None,
         "draft_head": False,
         "vocab_size": 77,
         "weight_format": "int8",
