@@ -4,7 +4,8 @@
 
 Every system draws the same prompts from the same noise, one picture a call, in turns within one run. Similarity (SSIM)
 is to optimum-intel's own picture of the most steps. Beside fixed counts that anyone would choose there is "fixed at
-our mean": as many steps as the predictor takes on average. KID needs pictures of the data.
+our mean": as many steps as the predictor takes on average. KID needs pictures of the data. An interrupted run goes on
+where it was.
 """
 
 import argparse
@@ -18,10 +19,13 @@ from typing import Any
 import numpy as np
 from optimum.intel import OVDiffusionPipeline
 from PIL import Image
+from tqdm import tqdm
 
 from optimum_dynexec import DynExecPipelineForText2Image
-from optimum_dynexec.benchmark.drawing import timed_picture
-from optimum_dynexec.benchmark.environment import environment
+from optimum_dynexec.benchmark.drawing import from_png, timed_picture, to_png
+from optimum_dynexec.benchmark.environment import code_hash, environment
+from optimum_dynexec.benchmark.models import describe_model
+from optimum_dynexec.benchmark.records import Key, Records
 from optimum_dynexec.diffusion.step_saver.inference import StepPredictor
 from optimum_dynexec.diffusion.step_saver.similarity import ssim
 from optimum_dynexec.heads.data import read_texts
@@ -44,15 +48,26 @@ class System:
     plain: bool = False
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """What one call took and made; the picture (PNG, base64) is kept of the first repeat alone."""
+
+    seconds: float
+    steps: int
+    calls: int
+    rows: int
+    png: str | None
+
+
 @dataclass
 class Measured:
-    """Of one system, an entry a prompt: medians of the repeats' seconds, pictures, and what the last repeat did."""
+    """Of one system, an entry a prompt: medians of the repeats' seconds, and what the first repeat did."""
 
-    seconds: list[float] = field(default_factory=list)
-    pictures: list[np.ndarray] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
-    calls: list[int] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
+    seconds: list[float]
+    pictures: list[np.ndarray]
+    steps: list[int]
+    calls: list[int]
+    rows: list[int]
 
 
 POLICIES: dict[str, dict[str, Any]] = {
@@ -97,29 +112,45 @@ def make_systems(reference: int, fixed: list[int], mean: int | None, sweep: bool
 
 
 def measure(
-    systems: list[System], ours: Any, plain: Any, prompts: list[str], repeats: int, options: dict[str, Any]
-) -> dict[str, Measured]:
-    """Draws all prompts with all systems, one after the other for each prompt and repeat."""
-    measured = {system.name: Measured() for system in systems}
-    for number, prompt in enumerate(prompts):
-        seconds: dict[str, list[float]] = {system.name: [] for system in systems}
-        for repeat in range(repeats):
-            # Another order each time, so that none is always after the same.
-            for system in systems[repeat % len(systems) :] + systems[: repeat % len(systems)]:
-                pipeline = plain if system.plain else ours
-                given = {} if system.plain else {"dynexec": system.dynexec}
-                made = timed_picture(pipeline, prompt, number, system.steps, **given, **options)
-                seconds[system.name].append(made.seconds)
-                if repeat == repeats - 1:
-                    own = measured[system.name]
-                    own.pictures.append(made.pixels)
-                    own.steps.append(made.steps)
-                    own.calls.append(made.calls)
-                    own.rows.append(made.rows)
-        for name, values in seconds.items():
-            measured[name].seconds.append(median(values))
-        print(f"{number + 1} of {len(prompts)} prompts", flush=True)
-    return measured
+    systems: list[System],
+    ours: Any,
+    plain: Any,
+    prompts: list[str],
+    repeats: int,
+    options: dict[str, Any],
+    records: Records[Drawing],
+) -> None:
+    """Draws all prompts with all systems, one after the other for each prompt and repeat; what is there, stays."""
+    warm = False
+    turns = [(number, repeat) for number in range(len(prompts)) for repeat in range(repeats)]
+    for number, repeat in tqdm(turns, desc="pictures", unit="turn"):
+        # Another order each time, so that none is always after the same.
+        for system in systems[repeat % len(systems) :] + systems[: repeat % len(systems)]:
+            key = Key(system.name, str(number), repeat)
+            if key in records:
+                continue
+            if not warm:
+                for pipeline in (ours, plain):
+                    pipeline(prompts[0], num_inference_steps=3, **options)
+                warm = True
+            pipeline = plain if system.plain else ours
+            given = {} if system.plain else {"dynexec": system.dynexec}
+            made = timed_picture(pipeline, prompts[number], number, system.steps, **given, **options)
+            png = to_png(made.pixels) if repeat == 0 else None
+            records.add(key, Drawing(made.seconds, made.steps, made.calls, made.rows, png))
+
+
+def measured_of(system: System, prompts: list[str], records: Records[Drawing]) -> Measured:
+    """What the records say of a system."""
+    runs = [records.runs(system.name, str(number)) for number in range(len(prompts))]
+    first = [own[0] for own in runs]
+    return Measured(
+        [median(run.seconds for run in own) for own in runs],
+        [from_png(str(drawing.png)) for drawing in first],
+        [drawing.steps for drawing in first],
+        [drawing.calls for drawing in first],
+        [drawing.rows for drawing in first],
+    )
 
 
 def kid(x: np.ndarray, y: np.ndarray) -> float:
@@ -201,11 +232,19 @@ def main() -> None:
         mean = None
         print("There is no predictor beside the pipeline: systems that need one are left out.")
     options = {} if args.guidance_scale is None else {"guidance_scale": args.guidance_scale}
-    for pipeline in (ours, plain):
-        pipeline(prompts[0], num_inference_steps=3, **options)  # warms up
 
     systems = make_systems(args.reference, args.fixed, mean, args.sweep)
-    measured = measure(systems, ours, plain, prompts, args.repeats, options)
+    setting = {
+        "model": describe_model(args.pipeline),
+        "code": code_hash(),
+        "environment": environment(),
+        "policies": {**POLICIES, **SWEEP},
+        "prompts": prompts,
+        "options": options,
+    }
+    records: Records[Drawing] = Records(args.output / "records.jsonl", setting, Drawing)
+    measure(systems, ours, plain, prompts, args.repeats, options, records)
+    measured = {system.name: measured_of(system, prompts, records) for system in systems}
     data = None
     if args.data is not None:
         pictures = [Image.open(path).convert("RGBA") for path in sorted(args.data.glob("*.png"))]

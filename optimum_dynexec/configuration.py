@@ -14,14 +14,19 @@ from .utils.atomic import write_atomically
 DYNEXEC_CONFIG_NAME = "dynexec_config.json"
 FORMAT_VERSION = 1
 DECODER_TASK = "text-generation-with-past"
-ENCODER_TASKS = (
-    "text-classification",
-    "token-classification",
-    "question-answering",
-    "feature-extraction",
-    "image-classification",
-    "audio-classification",
-)
+# By task, what the class of its models is called behind `Auto`, `OV` or `DynExec`.
+MODEL_CLASSES = {
+    DECODER_TASK: "ModelForCausalLM",
+    "text-classification": "ModelForSequenceClassification",
+    "token-classification": "ModelForTokenClassification",
+    "question-answering": "ModelForQuestionAnswering",
+    "feature-extraction": "ModelForFeatureExtraction",
+    "image-classification": "ModelForImageClassification",
+    "audio-classification": "ModelForAudioClassification",
+}
+ENCODER_TASKS = tuple(task for task in MODEL_CLASSES if task != DECODER_TASK)
+# Those with one label per sample whose data the commands read.
+CLASSIFIER_TASKS = ("text-classification", "image-classification")
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..precision import PRECISIONS
 from .errors import BenchmarkError
 
 
 if TYPE_CHECKING:
     from ..heads.encoders.samples import Columns
 
-PRECISIONS = ("fast", "exact")
 # What names of models and variants consist of: they become parts of keys and file names.
 NAME = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 OFF, ON = "off", "on"

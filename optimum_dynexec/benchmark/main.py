@@ -74,7 +74,7 @@ def run_benchmark(
         **task.described(),
         **summarize(task, systems, records, arguments.max_loss),
         "energy": {"available": meter.reason is None, "reason": meter.reason},
-        "images": task.images(systems),
+        "images": task.images(systems, records),
         "provenance": provenance(
             found, arguments, records.resumed, command_line(directories, sources, arguments, path)
         ),
@@ -101,6 +101,7 @@ def summarize(
         `dict[str, Any]`: the `workloads`, and of the first of them the `answer`.
     """
     workloads = []
+    texts = task.described()["texts"]
     groups = task.workloads()
     for name, items in groups.items():
         rows = [_row(task, system, items, records) for system in systems]
@@ -112,7 +113,7 @@ def summarize(
                 "items": len(items),
                 "systems": rows,
                 "multiplication": multiplication(rows),
-                "answer": answer(rows, task.described()["texts"], max_loss, where),
+                "answer": answer(rows, texts, max_loss, where),
             }
         )
     return {"answer": workloads[0]["answer"], "max_loss": max_loss, "workloads": workloads}

@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -35,20 +34,12 @@ from .early_exit import CalibratedOnce, early_exit_params
 from .generate_call import GenerateCall, why_plain
 from .generate_request import make_job
 from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
+from .speculation_arguments import SPECULATION_ARGUMENTS, given_arguments, without_speculation
 from .tuned import start_from_tuning
 
 
 logger = logging.getLogger(__name__)
 
-# transformers' arguments that say how to speculate.
-SPECULATION_ARGUMENTS = (
-    "prompt_lookup_num_tokens",
-    "max_matching_ngram_size",
-    "num_assistant_tokens",
-    "num_assistant_tokens_schedule",
-    "assistant_confidence_threshold",
-    "assistant_early_exit",
-)
 # Arguments of `generate` that are not part of a GenerationConfig.
 CALL_ARGUMENTS = ("tokenizer", "custom_generate", "trust_remote_code", "use_model_defaults")
 
@@ -310,7 +301,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
             `ValueError`: for arguments that are not accepted, an empty prompt, or token ids outside the vocabulary.
             `TypeError`: for an `assistant_model` of another kind.
         """
-        given = {name: self._given(name, kwargs, generation_config) for name in SPECULATION_ARGUMENTS}
+        given = given_arguments(kwargs, generation_config, self.generation_config)
         kwargs = {name: value for name, value in kwargs.items() if name not in SPECULATION_ARGUMENTS}
         if kwargs.get("assistant_tokenizer") is not None:
             raise ValueError("An assistant with another tokenizer is not supported: leave out `assistant_tokenizer`")
@@ -418,18 +409,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
             early_exit, lambda: early_exit_params(early_exit, engine, self.model_save_dir), engine
         )
 
-    def _given(self, name: str, kwargs: Mapping[str, Any], generation_config: GenerationConfig | None) -> Any:
-        """An argument as the user set it, without transformers' defaults."""
-        for source in (kwargs.get(name), getattr(generation_config, name, None)):
-            if source is not None:
-                return source
-        return getattr(self.generation_config, name, None)
-
     def _generate_plain(self, call: GenerateCall, seed: int | None) -> torch.Tensor | GenerateDecoderOnlyOutput:
-        config = deepcopy(call.generation_config)
-        for name in SPECULATION_ARGUMENTS:
-            if config is not None:
-                setattr(config, name, None)
+        config = without_speculation(call.generation_config)
         # The plain model has one state: calls take turns.
         with self._lock, torch.random.fork_rng(devices=[], enabled=seed is not None):
             if seed is not None:

@@ -32,6 +32,25 @@ AS_LOADED = "as_loaded"
 CLASSES = "single_label_classification"
 
 
+def check_one_label(config: Any) -> None:
+    """
+    Checks that a model chooses one label of several, which is what exit heads of classifiers do.
+
+    Args:
+        config (`PretrainedConfig`): of the model.
+
+    Raises:
+        `ValueError`: if it does not.
+    """
+    labels = getattr(config, "num_labels", 2)
+    problem = getattr(config, "problem_type", None)
+    if labels == 1 or problem not in (None, CLASSES):
+        raise ValueError(
+            f"early exit is for one label of several, but this model is for {problem or 'regression'} with {labels}"
+            f" label{'s' if labels > 1 else ''}"
+        )
+
+
 class DynExecEncoderMixin(CalibratedOnce):
     """
     Goes before an `OVModelFor…` class in the bases of a class. `forward` then lets samples leave after layers with an
@@ -253,13 +272,8 @@ class DynExecEncoderMixin(CalibratedOnce):
         layers = self.exit_layers
         if not layers:
             raise ValueError(self._why_no_exits())
-        labels = getattr(self.config, "num_labels", 2)
-        problem = getattr(self.config, "problem_type", None)
-        if self.export_feature.endswith("classification") and (labels == 1 or problem not in (None, CLASSES)):
-            raise ValueError(
-                f"early exit is for one label of several, but this model is for {problem or 'regression'} with"
-                f" {labels} label{'s' if labels > 1 else ''}"
-            )
+        if self.export_feature.endswith("classification"):
+            check_one_label(self.config)
         return self._once_if_calibrated(
             early_exit,
             lambda: encoder_exit_params(early_exit, layers, self.model_save_dir, embeddings=self._embeddings),

@@ -1,9 +1,8 @@
 """Does the steps in a row."""
 
-import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,7 +90,7 @@ def optimize(
     kind = kind_for(task)
     _prepare(directory)
     lines: list[str] = []
-    with _bar(len(STEPS), progress) as bar:
+    with tqdm(total=len(STEPS), disable=not progress, bar_format="{desc}: {n}/{total} {postfix}") as bar:
 
         def tell(line: str) -> None:
             (say or bar.write)(line)
@@ -148,9 +147,3 @@ def _path(source: str) -> str:
 def _hashable(value: Any) -> Any:
     """A path to heads stands for what is there."""
     return hash_source(str(value)) if isinstance(value, str | Path) and Path(value).exists() else value
-
-
-@contextlib.contextmanager
-def _bar(total: int, progress: bool) -> Iterator[Any]:
-    with tqdm(total=total, unit="step", disable=not progress, bar_format="{desc}: {n}/{total} {postfix}") as bar:
-        yield bar

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import openvino as ov
 
+from ..configuration import CLASSIFIER_TASKS
 from .configs import OVQuantizationConfig
 from .errors import QuantizationError
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     import nncf
 
     from ..heads.encoders.samples import Columns
-
-# Tasks with one answer per sample, which is right or wrong.
-CLASSIFICATION = ("text-classification", "image-classification")
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,8 @@ def quantize_with_accuracy_control(
 
     from .data import encoder_inputs
 
-    if task not in CLASSIFICATION:
-        raise QuantizationError(f"accuracy control is for the tasks {list(CLASSIFICATION)}, not for {task!r}")
+    if task not in CLASSIFIER_TASKS:
+        raise QuantizationError(f"accuracy control is for the tasks {list(CLASSIFIER_TASKS)}, not for {task!r}")
     if not isinstance(config, OVQuantizationConfig):
         raise QuantizationError("accuracy control is for full quantization: give an OVQuantizationConfig")
     options = config.to_nncf_dict()

@@ -24,16 +24,15 @@ def carry_heads(
         target (`Path`): of the quantized model.
         earlier ([`DynExecConfig`]): of the export.
         config ([`DynExecConfig`]): of the quantized model.
-        head_weight_format (`str`, *optional*): of all heads. Unset: as they are.
-        draft_weight_format (`str`, *optional*): of the draft head. Unset: as of all heads.
+        head_weight_format (`str`, *optional*): of all heads, as [`check_formats`] lets it pass. Unset: as they are.
+        draft_weight_format (`str`, *optional*): the same of the draft head. Unset: as of all heads.
 
     Returns:
         [`DynExecConfig`]: `config` with the heads.
 
     Raises:
-        `ValueError`: if a format is unknown, or a head damaged.
+        `ValueError`: if a head is damaged.
     """
-    check_formats(earlier, head_weight_format, draft_weight_format)
     heads = read_heads(source, earlier)
     for name, head in heads.items():
         drafts = head.config.layer is None

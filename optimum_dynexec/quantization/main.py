@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 # Files that are written anew.
 WRITTEN = {EXPORT_MARK, "openvino_model.bin", "openvino_config.json", DYNEXEC_CONFIG_NAME}
-Dataset = "CalibrationData | Sequence[str | Path] | nncf.Dataset | None"
 
 
 def quantize_dynexec(
@@ -86,7 +85,7 @@ def quantize_dynexec(
     config = ov_config.quantization_config
     if config.dataset is None and dataset is None and needs_data(config):
         raise QuantizationError(
-            f"{_described(config)} needs calibration data: give files or data sets as `dataset` (--data)"
+            f"{type(config).__name__} needs calibration data: give files or data sets as `dataset` (--data)"
         )
     if dataset is not None and not uses_data(config):
         logger.warning("This quantization is data-free: the calibration data that was given is not used.")
@@ -118,7 +117,7 @@ def quantize_dynexec(
             _quantize(model, ov_config, data, source)
         model.save_pretrained(staging)
         del model
-        _copy_others(source, staging)
+        _copy_others(source, staging, {Path(head.file).stem for head in earlier.heads.values()})
         made = annotate_export(staging, exit_layers=earlier.exit_layers, task=earlier.task)
         if earlier.hidden_state_names and len(made.hidden_state_names) != len(earlier.hidden_state_names):
             raise QuantizationError(
@@ -158,15 +157,9 @@ def _quantize(model: Any, ov_config: Any, dataset: Any, source: Path) -> None:
     OVQuantizer(model).quantize(calibration_dataset=dataset, ov_config=ov_config)
 
 
-def _copy_others(source: Path, staging: Path) -> None:
-    """Tokenizers, processors and what else stands beside the model; heads are carried over by themselves."""
-    earlier = DynExecConfig.from_pretrained(source).heads if (source / DYNEXEC_CONFIG_NAME).is_file() else {}
-    heads = {Path(head.file).stem for head in earlier.values()}
+def _copy_others(source: Path, staging: Path, heads: set[str]) -> None:
+    """Tokenizers, processors and what else stands beside the model; the files of heads are carried over elsewhere."""
     for entry in source.iterdir():
         wanted = entry.is_file() and not entry.name.startswith(".") and entry.name not in WRITTEN
         if wanted and entry.stem not in heads and not (staging / entry.name).exists():
             shutil.copy2(entry, staging / entry.name)
-
-
-def _described(config: Any) -> str:
-    return type(config).__name__

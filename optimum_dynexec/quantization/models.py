@@ -1,27 +1,16 @@
 """The model of a directory as optimum-intel's quantizer takes it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import openvino as ov
 
-from ..configuration import DECODER_TASK
+from ..configuration import MODEL_CLASSES
 from ..exporters.staging import EXPORT_MARK
 from .errors import QuantizationError
 
 
 PIPELINE_MARK = "model_index.json"
-# optimum-intel's class for each task.
-CLASSES = {
-    DECODER_TASK: "OVModelForCausalLM",
-    "text-classification": "OVModelForSequenceClassification",
-    "token-classification": "OVModelForTokenClassification",
-    "question-answering": "OVModelForQuestionAnswering",
-    "feature-extraction": "OVModelForFeatureExtraction",
-    "image-classification": "OVModelForImageClassification",
-    "audio-classification": "OVModelForAudioClassification",
-}
 # Where NNCF writes that it has been at a model.
 MARKS = ("weight_compression", "quantization")
 
@@ -37,7 +26,7 @@ def load_model(directory: Path, task: str) -> Any:
 
     Args:
         directory (`Path`): of an export.
-        task (`str`): one of [`CLASSES`].
+        task (`str`): one of [`~configuration.MODEL_CLASSES`].
 
     Returns:
         `OVBaseModel`.
@@ -47,7 +36,7 @@ def load_model(directory: Path, task: str) -> Any:
     """
     import optimum.intel
 
-    model = getattr(optimum.intel, CLASSES[task]).from_pretrained(directory, compile=False)
+    model = getattr(optimum.intel, f"OV{MODEL_CLASSES[task]}").from_pretrained(directory, compile=False)
     check_not_quantized(model.model, directory)
     return model
 
@@ -97,11 +86,3 @@ def check_source(directory: Path) -> None:
 def weight_bytes(directory: str | Path) -> int:
     """Size of all weights of a model or pipeline on disk, in bytes, heads included."""
     return sum(file.stat().st_size for file in Path(directory).rglob("*.bin"))
-
-
-def written_quantization(directory: str | Path) -> dict[str, Any] | None:
-    """What optimum-intel's `openvino_config.json` says the model was quantized to; `None` if nothing."""
-    path = Path(directory) / "openvino_config.json"
-    if not path.is_file():
-        return None
-    return json.loads(path.read_text(encoding="utf-8")).get("quantization_config")

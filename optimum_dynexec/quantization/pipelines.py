@@ -1,10 +1,10 @@
 """Quantization of diffusion pipelines."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from ..diffusion.step_saver.config import STEP_SAVER_DIRECTORY
+from ..diffusion.step_saver.storage import copy_predictor
 from .data import CalibrationData
 from .models import load_pipeline
 
@@ -41,4 +41,4 @@ def quantize_pipeline(source: Path, staging: Path, ov_config: Any, data: Any) ->
     pipeline.save_pretrained(staging)
     predictor = source / STEP_SAVER_DIRECTORY
     if predictor.is_dir():
-        shutil.copytree(predictor, staging / STEP_SAVER_DIRECTORY)
+        copy_predictor(predictor, staging / STEP_SAVER_DIRECTORY)

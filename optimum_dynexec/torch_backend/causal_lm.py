@@ -10,8 +10,9 @@ from transformers import AutoModelForCausalLM, GenerationConfig, LogitsProcessor
 from transformers.generation import GenerationMode, StopStringCriteria
 
 from ..early_exit.config import EarlyExitConfig
-from ..modeling.causal_lm import SPECULATION_ARGUMENTS, DynExecGenerateOutput
+from ..modeling.causal_lm import DynExecGenerateOutput
 from ..modeling.logits_processors import PresenceFrequencyPenaltyLogitsProcessor
+from ..modeling.speculation_arguments import SPECULATION_ARGUMENTS, given_arguments, without_speculation
 from ..speculative.config import SpeculationConfig
 from ..speculative.stats import GenerationStats, ProposerStats
 from .decoder import Decoder, check_embeddings
@@ -96,7 +97,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
             `ValueError`: for arguments that are not accepted.
             `TypeError`: for an `assistant_model` of another kind.
         """
-        given = {name: self._given(name, kwargs, generation_config) for name in SPECULATION_ARGUMENTS}
+        given = given_arguments(kwargs, generation_config, self.generation_config)
         kwargs = {name: value for name, value in kwargs.items() if name not in SPECULATION_ARGUMENTS}
         asked = speculation not in (None, "auto") or any(value is not None for value in given.values())
         if early_exit is not None and (asked or assistant_model is not None):
@@ -115,7 +116,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         rule = self._rule(early_exit)
         assistant = self._assistant(assistant_model) if config.draft_model else None
 
-        generation_config = self._without_speculation(generation_config)
+        generation_config = without_speculation(generation_config)
         prepared, model_kwargs = self.model._prepare_generation_config(
             generation_config, **{name: value for name, value in kwargs.items() if name != "tokenizer"}
         )
@@ -244,15 +245,3 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
                 f"`assistant_model` must have a vocabulary of {sizes[0]}, as the model, not of {sizes[1]}"
             )
         return model
-
-    def _given(self, name: str, kwargs: dict[str, Any], generation_config: GenerationConfig | None) -> Any:
-        """An argument as the user set it, without transformers' defaults."""
-        found = [kwargs.get(name), getattr(generation_config, name, None), getattr(self.generation_config, name, None)]
-        return next((value for value in found if value is not None), None)
-
-    @staticmethod
-    def _without_speculation(generation_config: GenerationConfig | None) -> GenerationConfig | None:
-        config = deepcopy(generation_config)
-        for name in SPECULATION_ARGUMENTS if config is not None else ():
-            setattr(config, name, None)
-        return config

@@ -17,7 +17,7 @@ from transformers.modeling_outputs import ModelOutput
 
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.encoder_stats import EncoderStats
-from ..modeling.encoder import AS_LOADED, CLASSES
+from ..modeling.encoder import AS_LOADED, check_one_label
 from ..modeling.encoder_outputs import (
     DynExecImageClassifierOutput,
     DynExecQuestionAnsweringOutput,
@@ -129,12 +129,7 @@ class TorchDynExecClassifier(TorchDynExecModel):
         thresholds = early_exit.thresholds_for(self.exit_layers)
         if criterion.for_embeddings:
             raise ValueError(f"the criterion {early_exit.criterion!r} cannot judge what this model gives")
-        problem, labels = getattr(self.config, "problem_type", None), self.config.num_labels
-        if labels == 1 or problem not in (None, CLASSES):
-            raise ValueError(
-                f"early exit is for one label of several, but this model is for {problem or 'regression'} with"
-                f" {labels} label{'s' if labels > 1 else ''}"
-            )
+        check_one_label(self.config)
         return criterion, thresholds
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

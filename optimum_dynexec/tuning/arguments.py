@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..precision import PRECISIONS
 from .errors import TuningError
 
 
@@ -57,9 +58,9 @@ class TuningArguments:
             raise TuningError(f"`objective` must be one of {list(OBJECTIVES)}, but it is {self.objective!r}")
         if not 0.0 <= self.max_loss < 1.0:
             raise TuningError(f"`max_loss` must be from 0 to below 1, but it is {self.max_loss!r}")
-        unknown = [name for name in self.precisions if name not in ("fast", "exact")]
+        unknown = [name for name in self.precisions if name not in PRECISIONS]
         if unknown or not self.precisions:
-            raise TuningError(f"`precisions` must be some of ['fast', 'exact'], but they are {self.precisions!r}")
+            raise TuningError(f"`precisions` must be some of {sorted(PRECISIONS)}, but they are {self.precisions!r}")
         for name in ("max_samples", "max_new_tokens", "max_length", "batch_size"):
             if getattr(self, name) < 1:
                 raise TuningError(f"`{name}` must be at least 1, but it is {getattr(self, name)!r}")

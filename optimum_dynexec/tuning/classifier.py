@@ -10,7 +10,7 @@ import numpy as np
 
 from ..calibration.errors import CalibrationError
 from ..calibration.freshness import load_calibration
-from ..configuration import DynExecConfig
+from ..configuration import CLASSIFIER_TASKS, MODEL_CLASSES, DynExecConfig
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.criteria import criterion_class
 from .arguments import TuningArguments
@@ -21,10 +21,6 @@ from .threads import thread_config, thread_counts
 from .tuning import Tuning
 
 
-CLASSES = {
-    "text-classification": "DynExecModelForSequenceClassification",
-    "image-classification": "DynExecModelForImageClassification",
-}
 OFF, CALIBRATED = "off", "calibrated"
 # Samples of a measurement: enough for batches to fill.
 CHUNK = 16
@@ -162,8 +158,10 @@ class Bench:
         from ..heads.encoders.samples import draw, read_samples
 
         config = DynExecConfig.from_pretrained(directory)
-        if config.task not in CLASSES:
-            raise TuningError(f"{directory} is for the task {config.task!r}, but what can be tuned is {list(CLASSES)}")
+        if config.task not in CLASSIFIER_TASKS:
+            raise TuningError(
+                f"{directory} is for the task {config.task!r}, but what can be tuned is {list(CLASSIFIER_TASKS)}"
+            )
         self.directory, self.args, self.task = directory, args, config.task
         samples = draw(read_samples(data, args.columns, split="validation"), CHUNK * args.max_samples, args.seed)
         if len(samples) < 2 * CHUNK:
@@ -185,7 +183,7 @@ class Bench:
 
         key = tuple(sorted(load.items(), key=str))
         if key not in self.loaded:
-            self.loaded[key] = getattr(modeling, CLASSES[self.task]).from_pretrained(
+            self.loaded[key] = getattr(modeling, f"DynExec{MODEL_CLASSES[self.task]}").from_pretrained(
                 self.directory,
                 precision=load["precision"],
                 device=self.args.device,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..configuration import DECODER_TASK, DynExecConfig
+from ..configuration import CLASSIFIER_TASKS, DECODER_TASK, DynExecConfig
 from .arguments import TuningArguments
 from .errors import TuningError
 from .tuning import Tuning
@@ -46,10 +46,10 @@ def tune(
 
 
 def _tuner(task: str) -> Callable[[Path, Sequence[str | Path], TuningArguments, bool], Tuning]:
-    from .classifier import CLASSES, tune_classifier
+    from .classifier import tune_classifier
     from .decoder import tune_decoder
 
-    tuners = {DECODER_TASK: tune_decoder, **dict.fromkeys(CLASSES, tune_classifier)}
+    tuners = {DECODER_TASK: tune_decoder, **dict.fromkeys(CLASSIFIER_TASKS, tune_classifier)}
     if task not in tuners:
         raise TuningError(f"models for the tasks {list(tuners)} can be tuned, not for {task!r}")
     return tuners[task]

@@ -128,7 +128,7 @@ class BenchmarkTask(ABC):
             name; and `remark`, if there is something to say where it is the fastest.
         """
 
-    def images(self, systems: Sequence[System]) -> list[dict[str, str]]:
+    def images(self, systems: Sequence[System], records: Records[dict[str, Any]]) -> list[dict[str, str]]:
         """Pictures for the report: `title` and `png`, base64."""
         return []
 

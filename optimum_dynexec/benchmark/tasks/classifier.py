@@ -9,7 +9,7 @@ import numpy as np
 
 from ...calibration.encoder import load_exits
 from ...calibration.flops import exit_costs
-from ...configuration import DynExecConfig
+from ...configuration import MODEL_CLASSES, DynExecConfig
 from ...heads.encoders.batches import lengths_of
 from ...heads.encoders.inputs import load_inputs
 from ...heads.encoders.samples import draw, read_samples
@@ -20,13 +20,6 @@ from ..records import Records
 from ..systems import System
 from .base import BenchmarkTask, Column, Texts
 from .options import early_exit_config
-
-
-# Class in `optimum_dynexec` by the task of the export.
-CLASSES = {
-    "text-classification": "DynExecModelForSequenceClassification",
-    "image-classification": "DynExecModelForImageClassification",
-}
 
 
 class ClassifierBenchmark(BenchmarkTask):
@@ -77,7 +70,7 @@ class ClassifierBenchmark(BenchmarkTask):
     def load(self, systems: Sequence[System]) -> None:
         import optimum_dynexec
 
-        cls = getattr(optimum_dynexec, CLASSES[self.config.task])
+        cls = getattr(optimum_dynexec, f"DynExec{MODEL_CLASSES[self.config.task]}")
         for name, directory in self.models.items():
             self._loaded[name] = cls.from_pretrained(
                 directory,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...diffusion.step_saver.similarity import ssim
+from ...precision import with_precision
 from ..drawing import from_png, timed_picture, to_png
 from ..prompts import read_prompts
 from ..records import Records
@@ -54,16 +55,14 @@ class DiffusionBenchmark(BenchmarkTask):
         self.data_hash = f"sha256:{hashlib.sha256(json.dumps(self.prompts).encode()).hexdigest()}"
         self._seeds = {item: arguments.seed + index for index, item in enumerate(self.items)}
         self._loaded: dict[str, Any] = {}
-        self._sheet: dict[str, list[np.ndarray]] = {}
 
     def load(self, systems: Sequence[System]) -> None:
         from ... import DynExecDiffusionPipeline
-        from ...runtime import EXACT_OV_CONFIG
 
-        precision = dict(EXACT_OV_CONFIG) if self.arguments.precision == "exact" else {}
+        ov_config = with_precision(self.arguments.precision, self.ov_config)
         for name, directory in self.models.items():
             pipeline = DynExecDiffusionPipeline.from_pretrained(
-                directory, export=False, device=self.arguments.device, ov_config={**precision, **self.ov_config}
+                directory, export=False, device=self.arguments.device, ov_config=ov_config
             )
             pipeline.set_progress_bar_config(disable=True)
             self._loaded[name] = pipeline
@@ -94,7 +93,6 @@ class DiffusionBenchmark(BenchmarkTask):
     def figures(self, system: System, items: Sequence[str], records: Records[dict[str, Any]]) -> dict[str, Any]:
         rows = [records.runs(system.name, item) for item in items]
         pictures = self._pictures(system.name, items, records)
-        self._sheet[system.name] = pictures[:SHEET_PROMPTS]
         to_own, to_baseline = (
             np.array(
                 [ssim(mine, other) for mine, other in zip(pictures, self._pictures(name, items, records), strict=True)]
@@ -122,13 +120,14 @@ class DiffusionBenchmark(BenchmarkTask):
     def _pictures(self, system: str, items: Sequence[str], records: Records[dict[str, Any]]) -> list[np.ndarray]:
         return [from_png(records.runs(system, item)[0]["png"]) for item in items]
 
-    def images(self, systems: Sequence[System]) -> list[dict[str, str]]:
+    def images(self, systems: Sequence[System], records: Records[dict[str, Any]]) -> list[dict[str, str]]:
         """A row of pictures for each system."""
         from PIL import Image
 
         found = []
         for system in systems:
-            pictures = [Image.fromarray(pixels) for pixels in self._sheet[system.name]]
+            shown = self._pictures(system.name, self.items[:SHEET_PROMPTS], records)
+            pictures = [Image.fromarray(pixels) for pixels in shown]
             for picture in pictures:
                 picture.thumbnail((SHEET_SIDE, SHEET_SIDE))
             row = np.concatenate([np.asarray(picture) for picture in pictures], axis=1)

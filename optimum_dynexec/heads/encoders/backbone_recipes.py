@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ...configuration import CLASSIFIER_TASKS, MODEL_CLASSES
 from ..encoder_fit import ExitShape
 from ..storage import SUFFIX, save_head
 from .finetune import FineTuner, num_hidden_layers
@@ -17,11 +18,6 @@ from .modules import EncoderHead
 from .request import Request, TrainedExit, TrainedExits
 
 
-# transformers' class for each task.
-MODEL_CLASSES = {
-    "text-classification": "AutoModelForSequenceClassification",
-    "image-classification": "AutoModelForImageClassification",
-}
 HEADS_FOLDER = "heads"
 
 
@@ -105,7 +101,7 @@ def load_classifier(model: str | Path, task: str, label_names: list[str]) -> tup
 
     Args:
         model (`str` or `Path`): directory or id on the Hub of a transformers model.
-        task (`str`): one of [`MODEL_CLASSES`].
+        task (`str`): one of [`~configuration.CLASSIFIER_TASKS`].
         label_names (`list[str]`): of the data; a bare encoder is given these.
 
     Returns:
@@ -113,10 +109,10 @@ def load_classifier(model: str | Path, task: str, label_names: list[str]) -> tup
     """
     import transformers
 
-    if task not in MODEL_CLASSES:
+    if task not in CLASSIFIER_TASKS:
         raise ValueError(
-            f"the recipes that train the backbone are for the tasks {list(MODEL_CLASSES)}, not for {task!r}: use the"
-            " recipe 'frozen'"
+            f"the recipes that train the backbone are for the tasks {list(CLASSIFIER_TASKS)}, not for {task!r}: use"
+            " the recipe 'frozen'"
         )
     if not label_names:
         raise ValueError("training the backbone takes labels: name their column with `--label-column`")
@@ -129,7 +125,7 @@ def load_classifier(model: str | Path, task: str, label_names: list[str]) -> tup
             "id2label": dict(enumerate(label_names)),
             "label2id": {name: index for index, name in enumerate(label_names)},
         }
-    loaded = getattr(transformers, MODEL_CLASSES[task]).from_pretrained(model, dtype=torch.float32, **options)
+    loaded = getattr(transformers, f"Auto{MODEL_CLASSES[task]}").from_pretrained(model, dtype=torch.float32, **options)
     loaded.train()
     return loaded, {str(name): int(index) for name, index in loaded.config.label2id.items()}
 
