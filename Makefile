@@ -7,7 +7,7 @@
 PYTHON ?= python3.11
 PIP_INSTALL_ARGS ?=
 # Two processes, a file of tests in one of them: fixtures of modules are then made once.
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 2 --dist loadfile --durations 15
 
 VENV := .venv
 BIN := $(abspath $(VENV))/bin

@@ -7,6 +7,7 @@ from typing import Any
 from optimum_dynexec import DynExecModelForCausalLM
 from optimum_dynexec.benchmark.decoding import new_loop, timed_generate
 from optimum_dynexec.benchmark.generation import Generation
+from optimum_dynexec.configuration import DynExecConfig
 
 from .systems import Setting, System
 
@@ -19,23 +20,24 @@ class DynExecSystem(System):
         name (`str`): its name in the tables.
         speculation (`str`): as in `generate`.
         assistant (`bool`): whether the draft model is given.
-        draft_head (`bool`): whether it is about the model's draft head.
+        head (`str`, *optional*): of the model, that it is about.
         arguments (*optional*): further arguments of `generate`.
     """
 
     reference = "dynexec-plain"
 
     def __init__(
-        self, name: str, speculation: str, assistant: bool = False, draft_head: bool = False, **arguments: Any
+        self, name: str, speculation: str, assistant: bool = False, head: str | None = None, **arguments: Any
     ):
         super().__init__(name)
         self.speculation = speculation
         self.needs_draft = assistant
-        self.needs_draft_head = draft_head
+        self.needs_head = head
         self.arguments = arguments
 
     def load(self, setting: Setting, shared: dict[Any, Any]) -> None:
-        self.model = _load(setting.model, setting, shared)
+        # One that is cut after its exit layers is another model: cutting costs a little.
+        self.model = _load(setting.model, setting, shared, cut="assistant_early_exit" in self.arguments)
         if self.needs_draft:
             self.arguments["assistant_model"] = _load(setting.draft, setting, shared)
         self.loop = new_loop(self.model)
@@ -54,10 +56,11 @@ class DynExecSystem(System):
         )
 
 
-def _load(directory: Any, setting: Setting, shared: dict[Any, Any]) -> Any:
-    key = ("dynexec", directory)
+def _load(directory: Any, setting: Setting, shared: dict[Any, Any], cut: bool = False) -> Any:
+    key = ("dynexec", directory, cut)
     if key not in shared:
-        shared[key] = DynExecModelForCausalLM.from_pretrained(directory, precision=setting.precision)
+        options = {"exit_layers": DynExecConfig.from_pretrained(directory).exit_layers} if cut else {}
+        shared[key] = DynExecModelForCausalLM.from_pretrained(directory, precision=setting.precision, **options)
     return shared[key]
 
 
@@ -72,8 +75,13 @@ DYNEXEC_SYSTEMS: dict[str, Callable[[str], System]] = {
     "dynexec-lookup": partial(DynExecSystem, speculation="prompt_lookup", **AUTO),
     "dynexec-draft": partial(DynExecSystem, speculation="draft_model", assistant=True, **AUTO),
     "dynexec-draft-k3": partial(DynExecSystem, speculation="draft_model", assistant=True, **K3),
-    "dynexec-head": partial(DynExecSystem, speculation="draft_head", draft_head=True),
-    "dynexec-head-k4": partial(DynExecSystem, speculation="draft_head", draft_head=True, num_assistant_tokens=4),
+    "dynexec-head": partial(DynExecSystem, speculation="draft_head", head="draft_head"),
+    "dynexec-head-k4": partial(DynExecSystem, speculation="draft_head", head="draft_head", num_assistant_tokens=4),
+    "dynexec-head-disco": partial(
+        DynExecSystem, speculation="draft_head", head="draft_head", num_assistant_tokens_schedule="disco"
+    ),
+    "dynexec-exit-10": partial(DynExecSystem, speculation="early_exit", head="exit_head_9", assistant_early_exit=10),
+    "dynexec-exit-20": partial(DynExecSystem, speculation="early_exit", head="exit_head_19", assistant_early_exit=20),
     "dynexec-auto": partial(DynExecSystem, speculation="auto"),
     "dynexec-auto+draft": partial(DynExecSystem, speculation="auto", assistant=True),
 }

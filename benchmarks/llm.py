@@ -27,7 +27,7 @@ from optimum_dynexec.benchmark.weights import weight_compression
 from optimum_dynexec.utils.model_hash import hash_model
 
 from . import memory, unguessable
-from .models import WEIGHT_FORMATS, eos_token_ids, exported, has_draft_head, is_exported
+from .models import WEIGHT_FORMATS, attached_heads, eos_token_ids, exported, is_exported
 from .report import as_json, complete_questions, equal_questions, report, summarize
 from .spec_bench import Question, encode, load_questions
 from .systems import Setting, System, select
@@ -134,12 +134,17 @@ def _systems(args: argparse.Namespace) -> list[System]:
         if left_out:
             print(f"Without --draft, {', '.join(left_out)} are left out.")
         systems = [system for system in systems if not system.needs_draft]
-    if args.heads is None and not (is_exported(args.model) and has_draft_head(Path(args.model))):
-        left_out = [system.name for system in systems if system.needs_draft_head]
-        if left_out:
-            print(f"Without --heads, {', '.join(left_out)} are left out.")
-        systems = [system for system in systems if not system.needs_draft_head]
-    return systems
+    heads = {None, *_heads(args)}
+    left_out = [system.name for system in systems if system.needs_head not in heads]
+    if left_out:
+        print(f"Without their heads (--heads), {', '.join(left_out)} are left out.")
+    return [system for system in systems if system.needs_head in heads]
+
+
+def _heads(args: argparse.Namespace) -> set[str]:
+    if args.heads is not None:
+        return {path.stem for path in args.heads.glob("*.safetensors")}
+    return set(attached_heads(Path(args.model))) if is_exported(args.model) else set()
 
 
 def _settings(args: argparse.Namespace, setting: Setting) -> dict[str, Any]:
@@ -156,8 +161,8 @@ def _settings(args: argparse.Namespace, setting: Setting) -> dict[str, Any]:
     }
     if args.questions is not None:
         settings["questions_sha256"] = hashlib.sha256(args.questions.read_bytes()).hexdigest()[:16]
-    if has_draft_head(setting.model):
-        settings["draft_head_hash"] = hash_model(setting.model, "openvino_draft_head")
+    if heads := attached_heads(setting.model):
+        settings["heads"] = heads
     if setting.draft is not None:
         settings["draft"] = args.draft or f"{args.model} with INT4 weights (no smaller model was given)"
         settings["draft_hash"] = hash_model(setting.draft, "openvino_model")

@@ -6,6 +6,7 @@ from pathlib import Path
 from transformers import AutoConfig
 
 from optimum_dynexec import export_dynexec
+from optimum_dynexec.configuration import DYNEXEC_CONFIG_NAME, DynExecConfig
 
 
 OPENVINO_MODEL = "openvino_model.xml"
@@ -19,9 +20,11 @@ def is_exported(model: str) -> bool:
     return (Path(model) / OPENVINO_MODEL).is_file()
 
 
-def has_draft_head(directory: Path) -> bool:
-    """Whether a draft head stands beside the model."""
-    return (directory / "openvino_draft_head.xml").is_file()
+def attached_heads(directory: Path) -> dict[str, str]:
+    """Hashes of the heads that stand beside a model, by name."""
+    if not (directory / DYNEXEC_CONFIG_NAME).is_file():
+        return {}
+    return {name: head.hash for name, head in DynExecConfig.from_pretrained(directory).heads.items()}
 
 
 def exported(model: str, weight_format: str, directory: Path, heads: Path | None = None) -> Path:

@@ -41,7 +41,8 @@ class System(ABC):
     # The plain decoding whose greedy answers it should repeat.
     reference: str
     needs_draft = False
-    needs_draft_head = False
+    # Name of a head that must stand beside the model.
+    needs_head: str | None = None
 
     def __init__(self, name: str):
         self.name = name
