@@ -182,7 +182,8 @@ def train_heads(
             _initialize(head, backbone, len(boundaries) - 1 if head_config.layer is None else head_config.layer + 1)
             if isinstance(head, DraftHead):
                 _undo_last_norm(head, backbone, typical_size(backbone, boundaries[-1], texts[0].tokens))
-        key = _digest([features_key, asdict(head_config), *([] if start is None else [hash_start(start)])])
+        # With these texts, their number says which words the head has.
+        key = _digest([features_key, asdict(head_config), len(token_ids) if start is None else hash_start(start)])
         checkpoint = cache / f"checkpoint-{head_config.name}-{key}.safetensors"
         trained.append(_train(head, features, embedding, args, checkpoint, path, card, weight_format, progress))
     return trained

@@ -97,6 +97,8 @@ class HeadTrainer:
     def train(self) -> tuple[Agreement, list[dict[str, Any]]]:
         """
         Trains until the epochs are over or the held-out agreement no longer rises; the head then has its best weights.
+        Without a held-out text that the model wrote greedily, as of given texts, there is nothing to choose by: it
+        trains to the end and has its last weights.
 
         Returns:
             `tuple`: the [`Agreement`] of those weights, and one entry per evaluation.
@@ -136,11 +138,8 @@ class HeadTrainer:
                     continue
                 agreement = evaluate(self.batches, self.held_out)
                 history.append({"step": done, "loss": float(np.mean(losses[-every:])), **asdict(agreement)})
-                bar.write(
-                    f"{self.head.config.name} step {done}/{total}: loss {history[-1]['loss']:.3f}, held-out "
-                    f"agreement {agreement.first:.3f}, accepted {agreement.accepted:.2f} of {agreement.steps}"
-                )
-                if best is None or _accepted(history[-1]) > _accepted(best):
+                bar.write(f"{self.head.config.name} step {done}/{total}: {self._line(history[-1]['loss'], agreement)}")
+                if best is None or not self.held_out or _accepted(history[-1]) > _accepted(best):
                     best = history[-1]
                     self._save_best()
                 self._save_checkpoint(done, history, optimizer)
@@ -170,6 +169,14 @@ class HeadTrainer:
             total = total + self.args.step_decay**step * loss
             weights += self.args.step_decay**step
         return total / weights
+
+    def _line(self, loss: float, agreement: Agreement) -> str:
+        if not self.held_out:
+            return f"loss {loss:.3f}, no held-out text to agree with"
+        return (
+            f"loss {loss:.3f}, held-out agreement {agreement.first:.3f}, accepted {agreement.accepted:.2f} of"
+            f" {agreement.steps}"
+        )
 
     def _batches_of_epoch(self, epoch: int) -> Iterator[list[int]]:
         order = np.random.default_rng([self.args.seed, epoch]).permutation(self.training).tolist()
@@ -226,15 +233,18 @@ class HeadTrainer:
 
 class SoftCrossEntropy(torch.autograd.Function):
     """
-    Mean cross entropy of logits `[rows, words]` with probabilities of the same shape. Unlike torch's own it makes the
-    gradient on the way forward, in place: on a CPU the passes over these large tensors are a good part of the work.
+    Mean cross entropy of logits `[rows, words]` with probabilities of the same shape; 0 of no rows. Unlike torch's own
+    it makes the gradient on the way forward, in place: on a CPU the passes over these large tensors are a good part of
+    the work.
     """
 
     @staticmethod
     def forward(ctx, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         log_probs = logits.float().log_softmax(-1)
-        loss = -(target * log_probs).sum() / len(logits)
-        gradient = log_probs.exp_().sub_(target).div_(len(logits))
+        # A batch of short texts, or of tokens that the head has no word for, may have no rows in a step.
+        rows = max(len(logits), 1)
+        loss = -(target * log_probs).sum() / rows
+        gradient = log_probs.exp_().sub_(target).div_(rows)
         ctx.save_for_backward(gradient.to(logits.dtype))
         return loss
 

@@ -80,3 +80,8 @@ def test_soft_cross_entropy_is_that_of_torch():
     (3 * b).backward()
     assert torch.allclose(a, b)
     assert torch.allclose(ours.grad, theirs.grad, atol=1e-7)
+    nothing = torch.zeros(0, 11, requires_grad=True)
+    loss = SoftCrossEntropy.apply(nothing, torch.zeros(0, 11))
+    loss.backward()
+    assert loss == 0
+    assert nothing.grad.shape == (0, 11)

@@ -1,6 +1,7 @@
 """`train_heads` from end to end on a tiny model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from optimum_dynexec.heads import load_head
 from optimum_dynexec.heads import trainer as trainer_module
 from optimum_dynexec.heads.continuations import ContinuationArguments
 from optimum_dynexec.heads.train import train_heads
-from optimum_dynexec.heads.trainer import TrainingArguments
+from optimum_dynexec.heads.trainer import HeadTrainer, TrainingArguments
 from tests.tiny_models import TEXT
 
 
@@ -104,7 +105,32 @@ def test_wrong_arguments(tiny_export, prompts, tmp_path, arguments, message: str
     assert not list(Path(tmp_path).iterdir())
 
 
-def test_given_texts_and_other_kinds(tiny_export, prompts, tmp_path):
+def test_a_checkpoint_is_of_the_same_words(tiny_export, prompts, trained, tmp_path, monkeypatch):
+    """Weights that were trained for other words are not gone on with."""
+    places = []
+
+    def begun(self):
+        places.append(self.checkpoint)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(HeadTrainer, "train", begun)
+    options = {"layers": [1], "kind": "norm", "draft_head": False, "cache_dir": trained[0].path.parent / ".cache"}
+    for words in (120, 60):
+        with pytest.raises(KeyboardInterrupt):
+            train_heads(tiny_export("llama"), tmp_path, data=[prompts], vocab_size=words, **options, **ARGUMENTS)
+    assert len(set(places)) == 2
+
+
+def test_given_texts_and_other_kinds(tiny_export, prompts, tmp_path, monkeypatch):
+    """There is nothing to choose weights by, as the model did not write the texts: they are those of the end."""
+    latest, saves = {}, HeadTrainer._save_checkpoint
+
+    def remember(self, *args):
+        latest[self.head.config.name] = {name: value.clone() for name, value in self._weights().items()}
+        saves(self, *args)
+
+    monkeypatch.setattr(HeadTrainer, "_save_checkpoint", remember)
+    arguments = {**ARGUMENTS, "training_arguments": replace(ARGUMENTS["training_arguments"], patience=2)}
     heads = train_heads(
         tiny_export("gpt2"),
         tmp_path,
@@ -115,7 +141,15 @@ def test_given_texts_and_other_kinds(tiny_export, prompts, tmp_path):
         continuations="text",
         vocab_size=0,
         rank=4,
-        **ARGUMENTS,
+        weight_format="fp32",
+        **arguments,
     )
     assert [head.name for head in heads] == ["exit_head_0", "exit_head_1"]
     assert len(load_head(heads[0].path)[1]["token_ids"]) == load_head(heads[0].path)[0].vocab_size
+    for head in heads:
+        with safe_open(str(head.path), framework="np") as file:
+            history = json.loads(file.metadata()["card"])["history"]
+        assert len(history) > 10
+        tensors = load_head(head.path)[1]
+        for name, value in latest[head.name].items():
+            np.testing.assert_array_equal(tensors[name], value.numpy())
