@@ -107,7 +107,10 @@ class TorchDynExecClassifier(TorchDynExecModel):
             `dict[int, dict[str, torch.Tensor]]`: for each layer with a head the head's outputs by name, and for the
             model's last layer its own.
         """
-        exits, outputs = self._run(self._named((), inputs), None, [])
+        inputs = self._named((), inputs)
+        if not self.heads:
+            return {self._num_layers - 1: self._outputs(self.model(**inputs))}
+        exits, outputs = self._run(inputs, None, [])
         return {**exits.said, self._num_layers - 1: outputs}
 
     def _run(

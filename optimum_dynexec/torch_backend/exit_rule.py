@@ -1,6 +1,7 @@
 """When a token leaves: the criteria of `early_exit`, asked exit by exit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.criteria import Criterion, criterion_class, load_criterion
 from ..early_exit.criteria.classifier import ClassifierCriterion
-from ..early_exit.statistics import reference_statistics
+from ..early_exit.statistics import ExitStatistics, reference_statistics
 from ..heads.modules import Head
 from .decoder import Decoder
 
@@ -43,6 +44,36 @@ def criterion_of(early_exit: EarlyExitConfig | str, layers: list[int], directory
     if isinstance(criterion, ClassifierCriterion):
         criterion.check_layers(layers)
     return criterion
+
+
+def statistics_so_far(
+    logits: Sequence[np.ndarray],
+    exits: int,
+    *,
+    position: np.ndarray | None = None,
+    certainty: Sequence[np.ndarray] | None = None,
+) -> ExitStatistics:
+    """
+    What criteria decide by when only the first exits have been asked. The others have no distribution, NaN, which no
+    criterion looks at.
+
+    Args:
+        logits (`Sequence[np.ndarray]`, `[samples, words]` each): of the exits asked so far, in order of depth.
+        exits (`int`): how many there are in all.
+        position (`np.ndarray` int64 `[samples]`, *optional*): see [`~early_exit.ExitStatistics`].
+        certainty (`Sequence[np.ndarray]`, `[samples]` each, *optional*): what those exits say of their answers.
+
+    Returns:
+        [`~early_exit.ExitStatistics`]: of shape `[samples, exits]`, float64.
+    """
+
+    def all_exits(asked: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [*asked, *[np.full_like(asked[0], np.nan)] * (exits - len(asked))]
+
+    statistics = reference_statistics(all_exits(logits), position=position)
+    if certainty is None:
+        return statistics
+    return replace(statistics, certainty=np.stack(all_exits(certainty), axis=1).astype(np.float64))
 
 
 class TokenExitRule:
@@ -80,7 +111,7 @@ class TokenExitRule:
     def begin(self, *, decides: bool) -> None:
         """The next token is about to be chosen; with `decides=False` the full model chooses it."""
         self._open = decides
-        self._said: list[torch.Tensor] = []
+        self._said: list[np.ndarray] = []
         self.layer = self._last_layer
         self.logits: torch.Tensor | None = None
 
@@ -95,13 +126,10 @@ class TokenExitRule:
         if not self._open:
             return self.logits is not None
         exit = len(self._said)
-        self._said.append(decoder.exit_logits(self._heads[layer], len(tokens)))
-        # Exits that have not been asked have no distribution, which no criterion looks at.
-        unknown = [torch.full_like(self._said[0], torch.nan)] * (len(self._layers) - exit - 1)
-        statistics = reference_statistics(
-            [logits[None].numpy() for logits in [*self._said, *unknown]], position=np.array([len(tokens) - 1])
-        )
+        logits = decoder.exit_logits(self._heads[layer], len(tokens))
+        self._said.append(logits[None].numpy())
+        statistics = statistics_so_far(self._said, len(self._layers), position=np.array([len(tokens) - 1]))
         score = self._criterion.scores(statistics)[0, exit]
         if self._criterion.passes(score, self._thresholds[exit]):
-            self._open, self.layer, self.logits = False, layer, self._said[exit]
+            self._open, self.layer, self.logits = False, layer, logits
         return not self._open

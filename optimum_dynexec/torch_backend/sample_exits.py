@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from ..early_exit.criteria import Criterion
 from ..early_exit.statistics import reference_statistics
 from ..heads.encoders.modules import EncoderHead
 from .answers import ANSWERS, OUTPUTS
+from .exit_rule import statistics_so_far
 
 
 class SampleExits:
@@ -40,7 +40,7 @@ class SampleExits:
         self._layers = list(heads)
         self._kind = next(iter(heads.values())).config.kind
         self._logits: list[np.ndarray] = []
-        self._certainty: list[np.ndarray | None] = []
+        self._certainty: list[np.ndarray] = []
         self.said: dict[int, dict[str, torch.Tensor]] = {}
         self.exit_layer = np.full(size, last_layer, np.int64)
         self.confidence = np.full(size, np.nan, np.float32)
@@ -90,13 +90,11 @@ class SampleExits:
         exit = len(self._logits)
         found = ANSWERS[self._kind](self.said[layer], self._mask)
         self._logits.append(found.logits)
-        self._certainty.append(None if certainty is None else certainty[found.samples])
-        # Exits that have not been asked have no distribution, which no criterion looks at.
-        unknown = len(self._layers) - exit - 1
-        statistics = reference_statistics([*self._logits, *[np.full_like(found.logits, np.nan)] * unknown])
-        if all(values is not None for values in self._certainty):
-            columns = [*self._certainty, *[np.full(len(found.samples), np.nan)] * unknown]
-            statistics = replace(statistics, certainty=np.stack(columns, axis=1))  # type: ignore[arg-type]
+        if certainty is not None:
+            self._certainty.append(certainty[found.samples])
+        # They say something only if all of them do.
+        said = self._certainty if len(self._certainty) == len(self._logits) else None
+        statistics = statistics_so_far(self._logits, len(self._layers), certainty=said)
         passes = self._criterion.passes(self._criterion.scores(statistics)[:, exit], self._thresholds[exit])
         stays = np.zeros(len(self._inside), bool)
         stays[found.samples[~passes]] = True

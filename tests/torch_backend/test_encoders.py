@@ -167,6 +167,7 @@ def test_what_is_not_accepted_is_named(both, tiny_encoder_hf):
     without = mine.from_pretrained(tiny_encoder_hf("bert"))
     with pytest.raises(ValueError, match="train-heads"):
         without(**texts(), early_exit=EarlyExitConfig(threshold=0.5))
+    assert list(without.exit_logits(**texts())) == [LAST]
     # Layers that are used several times cannot be told from each other.
     albert = mine.from_pretrained(tiny_encoder_hf("albert"))
     with pytest.raises(ValueError, match="the layers of this albert"):
