@@ -94,6 +94,12 @@ def test_a_score_does_not_look_ahead(name):
     np.testing.assert_array_equal(changed[:, :2], criterion.scores(STATISTICS)[:, :2])
 
 
+def test_thresholds_are_not_rounded_to_the_scores():
+    """0.9 in float32 is a little less than 0.9; the engine compares in double."""
+    score = np.array([np.float32(0.9), np.nextafter(np.float32(0.9), np.float32(1))])
+    assert load_criterion("max_prob").passes(score, 0.9).tolist() == [False, True]
+
+
 @pytest.mark.parametrize("name", list(CRITERIA))
 def test_nothing_passes_never(name):
     criterion = made(name)

@@ -75,6 +75,8 @@ class Criterion(ABC):
     @classmethod
     def passes(cls, scores: np.ndarray, threshold: float | np.ndarray) -> np.ndarray:
         """Whether scores pass; bool, of the shape that both broadcast to. NaN never does, nothing does [`never`]."""
+        # As in C++: else numpy would round the threshold to the scores' float32, and the scores next to it may pass.
+        threshold = np.asarray(threshold, np.float64)
         finite = np.isfinite(threshold)
         return finite & ((scores >= threshold) if cls.higher_is_surer else (scores <= threshold))
 
