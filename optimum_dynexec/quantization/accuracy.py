@@ -89,12 +89,10 @@ def quantize_with_accuracy_control(
         raise QuantizationError(f"accuracy control is for int8, but the configuration asks for {config.dtype}")
     samples, labels = _validation(directory, control)
     feeds = encoder_inputs(model, directory, task, samples, control.max_length)
+    original = said(ov.Core().compile_model(model, "CPU"), feeds)
     if labels is None:
-        labels = said(ov.Core().compile_model(model, "CPU"), feeds)
+        labels = original
     items = list(zip(feeds, labels.tolist(), strict=True))
-
-    def accuracy(candidate: ov.Model) -> float:
-        return float((said(ov.Core().compile_model(candidate, "CPU"), feeds) == labels).mean())
 
     def validate(candidate: Any, rows: Iterable[Any]) -> tuple[float, list[float]]:
         answers = [(said(candidate, [feed])[0], label) for feed, label in rows]
@@ -111,7 +109,9 @@ def quantize_with_accuracy_control(
         **options,
     )
     # Where NNCF does not get there, it says so in its log, and gives what it has.
-    before, after = accuracy(model), accuracy(quantized)
+    before, after = (
+        float((found == labels).mean()) for found in (original, said(ov.Core().compile_model(quantized, "CPU"), feeds))
+    )
     if before - after > control.max_drop:
         raise QuantizationError(
             f"the quantized model has an accuracy of {after:.4g}, {before - after:.4g} less than before, which is more"

@@ -27,14 +27,15 @@ class CalibrationData:
     Args:
         sources (`Sequence[str or Path]`):
             Of a decoder, prompts or texts as [`~heads.data.read_texts`] takes them, or `"self"`: what the model writes
-            by itself. Of an encoder or vision model, as [`~heads.encoders.samples.read_samples`] takes it. Of a
+            by itself, alone. Of an encoder or vision model, as [`~heads.encoders.samples.read_samples`] takes it. Of a
             diffusion pipeline, prompts.
         continuations (`str`, *optional*, defaults to `"text"`):
             Of decoders. `"text"`: the texts as they stand. `"own"`: they are prompts, and the model is shown them with
             its own answers.
         columns ([`~heads.encoders.Columns`], *optional*): where in a row things stand; not of decoders.
         max_samples (`int`, *optional*, defaults to 128): samples to use at most, drawn from all.
-        max_length (`int`, *optional*, defaults to 128): of texts, in tokens; what is longer is cut off.
+        max_length (`int`, *optional*, defaults to 128): of texts, in tokens; what is longer is cut off. Of what the
+            model writes itself, without what it was given.
         seed (`int`, *optional*, defaults to 0): of what is drawn.
 
     Raises:
@@ -51,6 +52,11 @@ class CalibrationData:
     def __post_init__(self) -> None:
         if isinstance(self.sources, str | Path) or not self.sources:
             raise QuantizationError(f"`sources` must be a list of files or data sets, but it is {self.sources!r}")
+        if SELF in self.sources and any(source != SELF for source in self.sources):
+            others = [str(source) for source in self.sources if source != SELF]
+            raise QuantizationError(
+                f"{SELF!r} in `sources` stands alone, but {others} are beside it: leave out the one or the others"
+            )
         if self.continuations not in ("own", "text"):
             raise QuantizationError(f"`continuations` must be 'own' or 'text', but it is {self.continuations!r}")
         for name in ("max_samples", "max_length"):
