@@ -63,7 +63,7 @@ def test_describes_what_it_measured():
 
 
 @pytest.mark.parametrize("options", [{"criterion": "classifier"}, {"candidates": "per_exit"}])
-def test_tuning_texts_are_not_tested_on(options, monkeypatch):
+def test_tuning_texts_are_not_tested_on(options):
     found = calibrate(RECORDS, epsilon=0.15, tuning_share=0.4, **options).calibration
     assert (found.num_tuning_texts, found.num_texts) == (120, 180)
     assert found.data_hash == RECORDS.data_hash

@@ -1,4 +1,7 @@
-"""Training of exit heads for encoders and vision models. A recipe is a file here and a line in `recipes.py`."""
+"""
+Training of exit heads for encoders and vision models. A recipe is a file here, and a line in `train.py` and in
+`arguments.py`.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 
-RECIPES = ("frozen", "joint", "alternating")
 EXIT_WEIGHTS = ("uniform", "depth")
 # Passes over the data, peak learning rate and samples per step of each recipe.
 DEFAULTS: dict[str, tuple[float, float, int]] = {
@@ -12,6 +11,7 @@ DEFAULTS: dict[str, tuple[float, float, int]] = {
     "joint": (3.0, 5e-5, 32),
     "alternating": (3.0, 5e-5, 32),
 }
+RECIPES = tuple(DEFAULTS)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """How good exits are on held-out samples."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -37,8 +36,3 @@ def score_line(name: str, scores: ExitScores) -> str:
     if scores.agreement is not None:
         parts.append(f"agrees with the full model on {scores.agreement:.1%}")
     return f"{name}: {', '.join(parts)} ({scores.samples} held-out samples)"
-
-
-def mean_value(scores: Mapping[int, ExitScores]) -> float:
-    """Mean over exits."""
-    return sum(score.value for score in scores.values()) / max(len(scores), 1)
