@@ -206,11 +206,11 @@ def test_own_texts(decoder, tmp_path):
     assert all(2 < len(tokens) <= 14 for tokens in made[0])
     with pytest.raises(QuantizationError, match="'self' in `sources` stands alone"):
         CalibrationData(["self", "texts.csv"])
-    config = OVWeightQuantizationConfig(**INT4, gptq=True)
-    quantize_dynexec(decoder, tmp_path / "gptq", quantization_config=config, dataset=data)
+    config = OVWeightQuantizationConfig(**INT4, scale_estimation=True)
+    quantize_dynexec(decoder, tmp_path / "aware", quantization_config=config, dataset=data)
     data_free = OVWeightQuantizationConfig(**INT4)
     quantize_dynexec(decoder, tmp_path / "free", quantization_config=data_free)
-    assert (tmp_path / "gptq" / "openvino_model.bin").read_bytes() != (
+    assert (tmp_path / "aware" / "openvino_model.bin").read_bytes() != (
         tmp_path / "free" / "openvino_model.bin"
     ).read_bytes()
 
@@ -252,8 +252,8 @@ def test_accuracy_control(tiny_encoder, texts, tmp_path, monkeypatch):
     import nncf
 
     source = tiny_encoder("bert")
-    # Its labels are not the model's: what counts is the accuracy that there was, of which so much cannot be lost. Where
-    # it is, NNCF tries one layer after the other, which takes minutes and is tested there.
+    # Its labels are not the model's: what counts is the accuracy that there was. So much of it cannot be lost: else
+    # NNCF would try layer after layer, which takes minutes and is tested there.
     control = AccuracyControl(max_drop=0.9, sources=[texts], max_samples=12)
     options = {
         "quantization_config": OVQuantizationConfig(num_samples=4),
