@@ -5,7 +5,6 @@ from argparse import Namespace
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from .running import Outcome
 from .train_heads_arguments import read_encoder_options, read_options
@@ -21,7 +20,7 @@ def train_heads_of_decoder(args: Namespace, directory: Path, heads: Path) -> Out
     options["training_arguments"] = TrainingArguments(**options["training_arguments"])
     trained = train_heads(directory, heads, **options)
     values = [{**asdict(head), "path": str(head.path)} for head in trained]
-    return {"heads": values}, [_head_line(head) for head in trained]
+    return {"heads": values}, [f"{head.name}: {head.agreement} ({head.path})" for head in trained]
 
 
 def train_heads_of_encoder(args: Namespace, directory: Path, heads: Path) -> Outcome:
@@ -63,9 +62,3 @@ def _encoder_outcome(args: Namespace, model: str | Path, output: Path, task: str
     values = [{**asdict(head), "path": str(head.path)} for head in trained.exits]
     lines = [score_line(head.name, head.scores) for head in trained.exits]
     return {"heads": values, "full_model": asdict(trained.full)}, [*lines, score_line("full model", trained.full)]
-
-
-def _head_line(head: Any) -> str:
-    found = head.agreement
-    accepted = f", {found.accepted:.2f} of {found.steps} draft tokens stand" if found.steps > 1 else ""
-    return f"{head.name}: agrees with the model on {found.first:.1%} of held-out tokens{accepted} ({head.path})"

@@ -30,6 +30,12 @@ class Agreement:
     tokens: int
     by_step: tuple[float, ...] = ()
 
+    def __str__(self) -> str:
+        if not self.tokens:
+            return "no held-out text to agree with the model on"
+        accepted = f", {self.accepted:.2f} of {self.steps} draft tokens stand" if self.steps > 1 else ""
+        return f"agrees with the model on {self.first:.1%} of held-out tokens{accepted}"
+
 
 @torch.no_grad()
 def evaluate(batches: Batches, indices: list[int]) -> Agreement:

@@ -138,7 +138,7 @@ class HeadTrainer:
                     continue
                 agreement = evaluate(self.batches, self.held_out)
                 history.append({"step": done, "loss": float(np.mean(losses[-every:])), **asdict(agreement)})
-                bar.write(f"{self.head.config.name} step {done}/{total}: {self._line(history[-1]['loss'], agreement)}")
+                bar.write(f"{self.head.config.name} step {done}/{total}: loss {history[-1]['loss']:.3f}, {agreement}")
                 if best is None or not self.held_out or _accepted(history[-1]) > _accepted(best):
                     best = history[-1]
                     self._save_best()
@@ -169,14 +169,6 @@ class HeadTrainer:
             total = total + self.args.step_decay**step * loss
             weights += self.args.step_decay**step
         return total / weights
-
-    def _line(self, loss: float, agreement: Agreement) -> str:
-        if not self.held_out:
-            return f"loss {loss:.3f}, no held-out text to agree with"
-        return (
-            f"loss {loss:.3f}, held-out agreement {agreement.first:.3f}, accepted {agreement.accepted:.2f} of"
-            f" {agreement.steps}"
-        )
 
     def _batches_of_epoch(self, epoch: int) -> Iterator[list[int]]:
         order = np.random.default_rng([self.args.seed, epoch]).permutation(self.training).tolist()

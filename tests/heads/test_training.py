@@ -62,6 +62,7 @@ def test_a_head_learns(trained):
         losses = [entry["loss"] for entry in json.loads(file.metadata()["card"])["history"]]
     assert min(losses) < losses[0] - 1.0
     assert draft.agreement.first <= draft.agreement.accepted
+    assert str(draft.agreement).endswith("of 6 draft tokens stand")
     assert list(draft.agreement.by_step) == sorted(draft.agreement.by_step, reverse=True)
 
 
@@ -147,6 +148,7 @@ def test_given_texts_and_other_kinds(tiny_export, prompts, tmp_path, monkeypatch
     assert [head.name for head in heads] == ["exit_head_0", "exit_head_1"]
     assert len(load_head(heads[0].path)[1]["token_ids"]) == load_head(heads[0].path)[0].vocab_size
     for head in heads:
+        assert str(head.agreement) == "no held-out text to agree with the model on"
         with safe_open(str(head.path), framework="np") as file:
             history = json.loads(file.metadata()["card"])["history"]
         assert len(history) > 10

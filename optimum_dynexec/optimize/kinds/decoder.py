@@ -103,9 +103,7 @@ class Decoder(Kind):
             vocab_size=args.vocab_size,
             progress=progress,
         )
-        return [
-            f"{head.name}: agrees with the model on {head.agreement.first:.1%} of held-out tokens" for head in trained
-        ]
+        return [f"{head.name}: {head.agreement}" for head in trained]
 
     def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
         from ...calibration import RecordingArguments, calibrate_decoder
