@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM
+from optimum_dynexec.heads.encoders import Columns
 from optimum_dynexec.optimize import OptimizeArguments, OptimizeError, optimize
 from optimum_dynexec.optimize import main as optimize_main
 from optimum_dynexec.optimize.splits import parts_of
+from optimum_dynexec.optimize.steps import tune as tune_step
 from tests.tiny_models import TEXT
 
 
@@ -116,12 +118,20 @@ def test_other_arguments_do_again_what_depends_on_them(run, tiny_hf, prompts):
     assert DynExecConfig.from_pretrained(output / "model").heads == {}
 
 
-def test_classifier(tiny_encoder_hf, tmp_path):
+def test_classifier_of_pairs(tiny_encoder_hf, tmp_path, monkeypatch):
     path = tmp_path / "texts.csv"
-    rows = [f'"{" ".join(WORDS[i % 60 : i % 60 + 3 + i // 60])}",class_{i % 3}' for i in range(200)]
-    path.write_text("\n".join(["text,label", *rows]))
+    rows = [f'"{" ".join(WORDS[i % 60 : i % 60 + 3 + i // 60])}",{WORDS[i % 7]},class_{i % 3}' for i in range(200)]
+    path.write_text("\n".join(["text,other,label", *rows]))
     # A tiny share of the data is right by chance, so that a large limit is needed for anything to leave.
     arguments = replace(QUICK, formats=("int8",), task="text-classification", delta=0.4, quantization_samples=16)
+    arguments = replace(arguments, columns=Columns(text_pair="other"))
+    tuned_on, tune = [], tune_step.tune
+
+    def tuned(*given, **options):
+        tuned_on.append(options["arguments"].columns)
+        return tune(*given, **options)
+
+    monkeypatch.setattr(tune_step, "tune", tuned)
     found = optimize(tiny_encoder_hf("bert"), tmp_path / "out", data=[path], arguments=arguments, progress=False)
     text = "\n".join(found.lines)
     assert "quantize: int8 kept: accuracy lost" in text
@@ -132,6 +142,11 @@ def test_classifier(tiny_encoder_hf, tmp_path):
     # Early exit is given what quantization has left of the limit.
     assert config.calibration["epsilon"] == pytest.approx(0.9 - lost)
     assert config.tuning["max_loss"] == pytest.approx(0.9 - lost)
+    # The second text is not lost on the way to what is tuned and reported.
+    assert tuned_on == [Columns(text_pair="text_pair")]
+    results = json.loads((tmp_path / "out" / "report" / "results.json").read_text())
+    assert results["provenance"]["arguments"]["columns"]["text_pair"] == "text_pair"
+    assert f"benchmark: {results['answer']['sentence']}" in found.lines
 
 
 @pytest.mark.parametrize(

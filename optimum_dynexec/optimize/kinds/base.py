@@ -56,6 +56,13 @@ class Kind(ABC):
     def dynamic_options(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
         """What a benchmark is given for the options of a tuning; `None`: there is nothing dynamic."""
 
+    def columns(self, args: OptimizeArguments) -> Any:
+        """
+        Where things stand in the rows of a part, a [`~heads.encoders.Columns`]. Parts are written in one way whatever
+        the data was; `None`: there is nothing to say.
+        """
+        return None
+
     def benchmark_options(self, part: str) -> dict[str, Any]:
         """Further arguments of a benchmark on a part of the data."""
         return {}

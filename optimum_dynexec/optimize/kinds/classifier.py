@@ -47,8 +47,7 @@ class Classifier(Kind):
         labels = None if samples.labels is None else list(samples.labels)
         return write_images(directory, images, labels, parts), count
 
-    def _columns(self, args: OptimizeArguments) -> Any:
-        """Of the parts, which are written in one way whatever the data was."""
+    def columns(self, args: OptimizeArguments) -> Any:
         from ...heads.encoders.samples import Columns
 
         paired = args.columns is not None and args.columns.text_pair is not None
@@ -59,7 +58,7 @@ class Classifier(Kind):
 
         return CalibrationData(
             [part],
-            columns=self._columns(args),
+            columns=self.columns(args),
             max_samples=args.quantization_samples,
             max_length=args.max_length,
             seed=args.seed,
@@ -72,7 +71,7 @@ class Classifier(Kind):
 
         from ...heads.encoders.samples import read_samples
 
-        samples = read_samples([part], self._columns(args), split="validation")
+        samples = read_samples([part], self.columns(args), split="validation")
         labels = samples.label_ids(AutoConfig.from_pretrained(base).label2id)
         full = self._said(base, samples, args)
         right = full if labels is None else labels
@@ -101,7 +100,7 @@ class Classifier(Kind):
             objective=objective,
             max_samples=8,
             max_length=args.max_length,
-            columns=self._columns(args),
+            columns=self.columns(args),
             seed=args.seed,
         )
         benches = {name: Bench(directory, [part], tuning) for name, directory in directories.items()}
@@ -122,7 +121,7 @@ class Classifier(Kind):
             heads,
             task=DynExecConfig.from_pretrained(directory).task,
             data=[part],
-            columns=self._columns(args),
+            columns=self.columns(args),
             layers=args.layers,
             training_arguments=EncoderTrainingArguments(epochs=args.epochs, seed=args.seed),
             max_length=args.max_length,
@@ -136,12 +135,12 @@ class Classifier(Kind):
 
         if not DynExecConfig.from_pretrained(directory).heads:
             return None
-        labels = read_samples([part], self._columns(args)).labels
+        labels = read_samples([part], self.columns(args)).labels
         return calibrate_encoder(
             directory,
             data=[part],
             recording=EncoderRecordingArguments(
-                columns=self._columns(args), max_length=args.max_length, seed=args.seed
+                columns=self.columns(args), max_length=args.max_length, seed=args.seed
             ),
             risk="disagreement" if labels is None else "accuracy",
             epsilon=epsilon,

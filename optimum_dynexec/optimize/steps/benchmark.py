@@ -31,6 +31,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
         max_loss=args.max_loss,
         max_new_tokens=args.max_new_tokens,
         max_length=args.max_length,
+        columns=context.kind.columns(args),
         seed=args.seed,
         repeats=3,
         dynamic=dynamic,
@@ -39,17 +40,21 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     )
     (context.output / "report").mkdir(exist_ok=True)
     found = run_benchmark(models, [context.part("test")], arguments, context.output / RESULTS)
-    return {"results": RESULTS, "answer": found["answer"], "places": [RESULTS]}, [f"benchmark: {found['answer']}"]
+    answer = found["answer"]
+    lines = [f"benchmark: {line}" for line in (answer["sentence"], *answer["remarks"])]
+    return {"results": RESULTS, "answer": answer, "places": [RESULTS]}, lines
 
 
 def _dynamic(context: Context) -> dict[str, Any]:
     """
-    The options chosen; thresholds in place of the word that stands for them, which only one model has. Where leaving
-    was not chosen, the calibrated thresholds all the same, so that the report shows why.
+    The options chosen; thresholds in place of the word that stands for them, which only one model has. Where a
+    classifier was tuned not to leave, the calibrated thresholds all the same, so that the report shows why. Decoders
+    are not tuned to leave: it excludes the speculation that they are tuned to.
     """
     config = DynExecConfig.from_pretrained(context.result)
     options = dict(context.found["tune"]["tuning"]["options"])
-    if options.get("early_exit") in (None, "calibrated") and config.calibration is not None:
+    exits = "early_exit" in options and options["early_exit"] in (None, "calibrated")
+    if exits and config.calibration is not None:
         thresholds = {int(layer): value for layer, value in config.calibration["thresholds"].items()}
         options["early_exit"] = {"criterion": config.calibration["criterion"], "thresholds": thresholds}
     return options

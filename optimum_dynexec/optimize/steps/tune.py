@@ -15,6 +15,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
         max_loss=max(remaining_loss(context), 0.0),
         max_new_tokens=args.max_new_tokens,
         max_length=args.max_length,
+        columns=context.kind.columns(args),
         time_limit=args.tuning_time,
         seed=args.seed,
     )
