@@ -98,13 +98,16 @@ def optimize(
         context = Context(str(model), directory, sources, args, task, kind, lambda line: bar.set_postfix_str(line))
         context.progress = progress
         state = State.load(directory)
-        key = digest([hash_source(str(model)), task, [hash_source(_path(source)) for source in sources]])
+        key = digest([hash_source(str(model)), task, [_source_key(source) for source in sources]])
         values = asdict(args)
+        # A path to heads stands for what is there.
+        values["heads"] = None if args.heads is None else hash_source(str(args.heads))
         for step in STEPS:
             bar.set_description(step.name)
-            key = digest([key, step.name, {name: _hashable(values[name]) for name in step.uses}])
+            key = digest([key, step.name, {name: values[name] for name in step.uses}])
             done = state.done(step.name, key)
             if done is None:
+                state.begin(step.name)
                 started = time.monotonic()
                 found, said = step.run(context)
                 state.finish(step.name, key, found, said, time.monotonic() - started)
@@ -117,8 +120,9 @@ def optimize(
             lines += done["lines"]
             bar.update()
     shutil.rmtree(directory / ".cache", ignore_errors=True)
-    report = directory / "report" / "report.html"
-    return Optimized(context.result, report if report.is_file() else None, lines, context.found)
+    # One of an earlier call, with other arguments, may be there though this one made none.
+    pages = context.found["report"].get("places")
+    return Optimized(context.result, directory / pages[0] if pages else None, lines, context.found)
 
 
 def _task(model: str, args: OptimizeArguments) -> str:
@@ -139,11 +143,9 @@ def _prepare(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
 
 
-def _path(source: str) -> str:
-    """Of `FILE:COLUMN`, the file."""
-    return source if Path(source).exists() else source.partition(":")[0]
-
-
-def _hashable(value: Any) -> Any:
-    """A path to heads stands for what is there."""
-    return hash_source(str(value)) if isinstance(value, str | Path) and Path(value).exists() else value
+def _source_key(source: str) -> Any:
+    """Of `FILE:COLUMN`, the content of the file and the column."""
+    if Path(source).exists():
+        return hash_source(source)
+    path, _, column = source.partition(":")
+    return [hash_source(path), column]

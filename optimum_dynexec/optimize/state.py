@@ -56,13 +56,23 @@ class State:
         present = all((self.path.parent / place).exists() for place in entry["values"].get("places", []))
         return entry if present else None
 
-    def finish(self, name: str, key: str, values: dict[str, Any], lines: list[str], seconds: float) -> None:
-        """Writes down that a step is done. What came behind an earlier form of it is done no longer."""
+    def begin(self, name: str) -> None:
+        """
+        Writes down that a step is done no longer, nor is what came behind it: what they have written is about to be
+        replaced, and must not be taken for theirs if that is cut off.
+        """
         names = list(self.steps)
         if name in names:
             for later in names[names.index(name) :]:
                 del self.steps[later]
+            self._write()
+
+    def finish(self, name: str, key: str, values: dict[str, Any], lines: list[str], seconds: float) -> None:
+        """Writes down that a step is done."""
         self.steps[name] = {"key": key, "values": values, "lines": lines, "seconds": round(seconds, 1)}
+        self._write()
+
+    def _write(self) -> None:
         content = json.dumps({"version": VERSION, "steps": self.steps}, indent=2)
         write_atomically(self.path, content.encode() + b"\n")
 

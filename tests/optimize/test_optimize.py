@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from optimum_dynexec.heads.encoders import Columns
 from optimum_dynexec.optimize import OptimizeArguments, OptimizeError, optimize
 from optimum_dynexec.optimize import main as optimize_main
 from optimum_dynexec.optimize.splits import parts_of
+from optimum_dynexec.optimize.steps import Step
 from optimum_dynexec.optimize.steps import tune as tune_step
 from tests.tiny_models import TEXT
 
@@ -116,6 +118,54 @@ def test_other_arguments_do_again_what_depends_on_them(run, tiny_hf, prompts):
     assert "heads: none, as asked" in again.lines
     assert not (output / "quantized" / "int8").exists()
     assert DynExecConfig.from_pretrained(output / "model").heads == {}
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Steps that only say that they were done, by name in `done`; `stop` names one that is interrupted."""
+    found = SimpleNamespace(done=[], stop=None)
+
+    def step(name, *uses):
+        def run(context):
+            found.done.append(name)
+            if name == found.stop:
+                raise KeyboardInterrupt
+            return {}, []
+
+        return Step(name, run, uses)
+
+    monkeypatch.setattr(optimize_main, "STEPS", (step("data"), step("heads", "epochs"), step("report")))
+    return found
+
+
+def test_what_was_begun_anew_is_not_done(tiny_hf, prompts, tmp_path, steps):
+    """Interrupted with other arguments, the first ones' outcome is no longer there."""
+
+    def done(stop=None, **changes):
+        steps.done.clear()
+        steps.stop = stop
+        given = {"data": [prompts], "arguments": replace(QUICK, **changes), "progress": False}
+        optimize(tiny_hf("llama"), tmp_path / "out", **given)
+        return list(steps.done)
+
+    assert done() == ["data", "heads", "report"]
+    assert done() == []
+    with pytest.raises(KeyboardInterrupt):
+        done(stop="heads", epochs=9)
+    assert done() == ["heads", "report"]
+    # A report of an earlier call is not this one's.
+    (tmp_path / "out" / "report").mkdir()
+    (tmp_path / "out" / "report" / "report.html").touch()
+    given = {"data": [prompts], "arguments": QUICK, "progress": False}
+    assert optimize(tiny_hf("llama"), tmp_path / "out", **given).report is None
+
+
+def test_another_column_is_other_data(tiny_hf, tmp_path, steps):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(json.dumps({"question": "what", "answer": "that"}))
+    for column, expected in (("question", 3), ("question", 3), ("answer", 6)):
+        optimize(tiny_hf("llama"), tmp_path / "out", data=[f"{path}:{column}"], arguments=QUICK, progress=False)
+        assert len(steps.done) == expected
 
 
 def test_classifier_of_pairs(tiny_encoder_hf, tmp_path, monkeypatch):
