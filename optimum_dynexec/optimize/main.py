@@ -88,6 +88,9 @@ def optimize(
     directory = Path(output)
     task = _task(str(model), args)
     kind = kind_for(task)
+    unknown = [name for name in args.formats or () if name not in kind.formats]
+    if unknown:
+        raise OptimizeError(f"there is no format {unknown[0]!r} of a {kind.name}; there are {list(kind.formats)}")
     _prepare(directory)
     lines: list[str] = []
     with tqdm(total=len(STEPS), disable=not progress, bar_format="{desc}: {n}/{total} {postfix}") as bar:

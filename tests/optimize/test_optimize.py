@@ -205,6 +205,7 @@ def test_classifier_of_pairs(tiny_encoder_hf, tmp_path, monkeypatch):
         ({"data": []}, "give inputs like those that the model will see"),
         ({"arguments": {"recipe": "speed"}}, "`recipe` must be one of"),
         ({"arguments": {"max_loss": 0.0}}, "`max_loss` must be between 0 and 1"),
+        ({"arguments": {"formats": ("int8", "int9")}}, "there is no format 'int9' of a decoder; there are"),
         ({"arguments": {"task": "feature-extraction"}}, "can be optimized, not for 'feature-extraction'"),
         ({"output": "full"}, "holds other files"),
     ],

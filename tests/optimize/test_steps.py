@@ -7,7 +7,8 @@ import pytest
 from optimum_dynexec import DynExecConfig
 from optimum_dynexec.optimize import OptimizeArguments
 from optimum_dynexec.optimize.kinds import kind_for
-from optimum_dynexec.optimize.steps import benchmark
+from optimum_dynexec.optimize.recipes import RECIPES
+from optimum_dynexec.optimize.steps import benchmark, heads, quantize
 
 
 THRESHOLDS = {"criterion": "max_prob", "thresholds": {"1": 0.5}}
@@ -43,3 +44,56 @@ def test_columns_of_the_parts():
     pairs = OptimizeArguments(columns=Columns(text="premise", text_pair="hypothesis"))
     assert kind_for("text-classification").columns(pairs) == Columns(text_pair="text_pair")
     assert kind_for("text-generation-with-past").columns(OptimizeArguments()) is None
+
+
+def test_heads_of_an_earlier_call_are_not_attached(tmp_path, monkeypatch):
+    """It was asked for other layers."""
+    attached = []
+
+    def attach(directory, path):
+        attached.append(sorted(file.name for file in path.glob("*.safetensors")))
+        return SimpleNamespace(heads={})
+
+    def train(directory, output, *_):
+        (output / "exit_head_2.safetensors").touch()
+        return {output / "exit_head_2.safetensors": "exit_head_2: good"}
+
+    monkeypatch.setattr(heads, "_link", lambda source, target: None)
+    monkeypatch.setattr(heads, "attach_heads", attach)
+    (tmp_path / "exit_head_1.safetensors").touch()
+    context = SimpleNamespace(
+        args=OptimizeArguments(),
+        base=tmp_path,
+        heads=tmp_path,
+        kind=SimpleNamespace(name="classifier", train=train),
+        output=tmp_path,
+        part=lambda name: name,
+        progress=False,
+        recipe=RECIPES["latency"],
+        reference=tmp_path / "reference",
+        result=tmp_path / "model",
+        say=print,
+        found={"quantize": {"place": "base"}},
+    )
+    _, lines = heads.run(context)
+    assert attached == [["exit_head_2.safetensors"]] * 2
+    assert lines[0] == "heads: exit_head_2: good"
+
+
+def test_formats_are_compared_on_the_same_inputs(tmp_path):
+    """The one that leaves first has seen easy inputs alone, and would look fastest by its own mean."""
+    speedups = {"f32": 1.0, "int8": 2.0, "int4": 1.5}
+
+    def run(trial, item):
+        return item / speedups[trial.name], 1, 0.0
+
+    context = SimpleNamespace(
+        args=OptimizeArguments(),
+        kind=SimpleNamespace(runs=lambda *_: ([1.0, 1.0, 9.0, 9.0], run)),
+        part=lambda name: name,
+        progress=False,
+        recipe=RECIPES["latency"],
+        say=print,
+    )
+    costs = quantize._costs(context, dict.fromkeys(speedups, tmp_path))
+    assert costs == pytest.approx({"f32": 5.0, "int8": 2.5, "int4": 5.0 / 1.5})

@@ -40,8 +40,10 @@ class Kind(ABC):
         """Items to measure on, and what runs a trial, whose option `format` names a directory, on one."""
 
     @abstractmethod
-    def train(self, directory: Path, heads: Path, part: str, args: OptimizeArguments, progress: bool) -> list[str]:
-        """Trains heads for a model; gives lines that say how good they are."""
+    def train(
+        self, directory: Path, heads: Path, part: str, args: OptimizeArguments, progress: bool
+    ) -> dict[Path, str]:
+        """Trains heads for a model; gives a line that says how good it is for the file of each."""
 
     @abstractmethod
     def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:

@@ -112,7 +112,9 @@ class Classifier(Kind):
 
         return next(iter(benches.values())).chunks, run
 
-    def train(self, directory: Path, heads: Path, part: str, args: OptimizeArguments, progress: bool) -> list[str]:
+    def train(
+        self, directory: Path, heads: Path, part: str, args: OptimizeArguments, progress: bool
+    ) -> dict[Path, str]:
         from ...heads.encoders import EncoderTrainingArguments, train_encoder_heads
         from ...heads.encoders.scores import score_line
 
@@ -127,7 +129,7 @@ class Classifier(Kind):
             max_length=args.max_length,
             progress=progress,
         )
-        return [score_line(head.name, head.scores) for head in trained.exits]
+        return {head.path: score_line(head.name, head.scores) for head in trained.exits}
 
     def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
         from ...calibration import EncoderRecordingArguments, calibrate_encoder

@@ -87,7 +87,9 @@ class Decoder(Kind):
 
         return read_prompts(next(iter(directories.values())), [part], tuning), run
 
-    def train(self, directory: Path, heads: Path, part: str, args: OptimizeArguments, progress: bool) -> list[str]:
+    def train(
+        self, directory: Path, heads: Path, part: str, args: OptimizeArguments, progress: bool
+    ) -> dict[Path, str]:
         from ...heads.continuations import ContinuationArguments
         from ...heads.train import train_heads
         from ...heads.trainer import TrainingArguments
@@ -103,7 +105,7 @@ class Decoder(Kind):
             vocab_size=args.vocab_size,
             progress=progress,
         )
-        return [f"{head.name}: {head.agreement}" for head in trained]
+        return {head.path: f"{head.name}: {head.agreement}" for head in trained}
 
     def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
         from ...calibration import RecordingArguments, calibrate_decoder

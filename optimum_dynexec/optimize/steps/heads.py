@@ -7,6 +7,7 @@ from typing import Any
 
 from ...exporters.staging import staged_directory
 from ...heads.attach import attach_heads
+from ...heads.storage import SUFFIX
 from ..context import Context
 
 
@@ -48,4 +49,8 @@ def _heads(context: Context) -> tuple[list[str], Any]:
         return [f"heads: none, as the recipe {args.recipe} has none of a {context.kind.name}"], None
     context.say("heads: training")
     trained = context.kind.train(context.result, context.heads, context.part("train"), args, context.progress)
-    return [f"heads: {line}" for line in trained], context.heads
+    # Those that other arguments asked for before are not this model's.
+    for file in context.heads.glob(f"*{SUFFIX}"):
+        if file not in trained:
+            file.unlink()
+    return [f"heads: {line}" for line in trained.values()], context.heads
