@@ -15,9 +15,15 @@ SHARES = {"train": 0.6, "calibrate": 0.2, "test": 0.2}
 LEAST = 10
 
 
-def parts_of(count: int, limit: int | None, seed: int) -> dict[str, list[int]]:
+def parts_of(count: int, limit: int | None, seed: int, least: int = LEAST) -> dict[str, list[int]]:
     """
     Indices of each part, drawn.
+
+    Args:
+        count (`int`): of inputs.
+        limit (`int`, *optional*): to use at most.
+        seed (`int`): of what is drawn.
+        least (`int`, *optional*, defaults to 10): inputs that it takes, all parts together.
 
     Raises:
         [`OptimizeError`]: if there is too little for three parts.
@@ -25,8 +31,8 @@ def parts_of(count: int, limit: int | None, seed: int) -> dict[str, list[int]]:
     order = list(range(count))
     random.Random(seed).shuffle(order)
     order = order[:limit]
-    if len(order) < LEAST:
-        raise OptimizeError(f"the data is to be parted in three, which takes {LEAST} inputs; there are {len(order)}")
+    if len(order) < least:
+        raise OptimizeError(f"the data is to be parted in three, which takes {least} inputs; there are {len(order)}")
     ends = [round(len(order) * share) for share in (SHARES["train"], SHARES["train"] + SHARES["calibrate"])]
     return {"train": order[: ends[0]], "calibrate": order[ends[0] : ends[1]], "test": order[ends[1] :]}
 

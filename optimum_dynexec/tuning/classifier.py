@@ -24,6 +24,8 @@ from .tuning import Tuning
 OFF, CALIBRATED = "off", "calibrated"
 # Samples of a measurement: enough for batches to fill.
 CHUNK = 16
+# A chunk to choose by, and one to check the choice on.
+LEAST_SAMPLES = 2 * CHUNK
 BATCH_SIZES = {"latency": (1,), "throughput": (1, 4, 16)}
 # Thresholds that are tried beside those that are calibrated, by criterion.
 THRESHOLDS = {"max_prob": (0.8, 0.9, 0.95, 0.99), "margin": (0.7, 0.9, 0.97), "entropy": (0.05, 0.2, 0.4)}
@@ -164,8 +166,8 @@ class Bench:
             )
         self.directory, self.args, self.task = directory, args, config.task
         samples = draw(read_samples(data, args.columns, split="validation"), CHUNK * args.max_samples, args.seed)
-        if len(samples) < 2 * CHUNK:
-            raise TuningError(f"tuning takes at least {2 * CHUNK} samples, but there are {len(samples)}")
+        if len(samples) < LEAST_SAMPLES:
+            raise TuningError(f"tuning takes at least {LEAST_SAMPLES} samples, but there are {len(samples)}")
         self.make, _ = load_inputs(directory, config.task)
         self.samples = samples
         self.loaded: dict[tuple, Any] = {}

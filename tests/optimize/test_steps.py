@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from optimum_dynexec import DynExecConfig
-from optimum_dynexec.optimize import OptimizeArguments
+from optimum_dynexec.optimize import OptimizeArguments, OptimizeError
 from optimum_dynexec.optimize.kinds import kind_for
 from optimum_dynexec.optimize.recipes import RECIPES
 from optimum_dynexec.optimize.steps import benchmark, heads, quantize
+from optimum_dynexec.tuning.classifier import LEAST_SAMPLES
 
 
 THRESHOLDS = {"criterion": "max_prob", "thresholds": {"1": 0.5}}
@@ -97,3 +98,14 @@ def test_formats_are_compared_on_the_same_inputs(tmp_path):
     )
     costs = quantize._costs(context, dict.fromkeys(speedups, tmp_path))
     assert costs == pytest.approx({"f32": 5.0, "int8": 2.5, "int4": 5.0 / 1.5})
+
+
+def test_a_classifier_with_too_little_to_tune_on_is_refused_at_once(tmp_path):
+    path = tmp_path / "texts.txt"
+    texts = [f"text {number}" for number in range(160)]
+    path.write_text("\n".join(texts[:-1]))
+    with pytest.raises(OptimizeError, match="takes 160 inputs; there are 159"):
+        kind_for("text-classification").split([str(path)], tmp_path, OptimizeArguments())
+    path.write_text("\n".join(texts))
+    names, _ = kind_for("text-classification").split([str(path)], tmp_path, OptimizeArguments())
+    assert len((tmp_path / names["calibrate"]).read_text().splitlines()) == LEAST_SAMPLES

@@ -1,5 +1,6 @@
 """Classifiers of texts and images."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ from ...configuration import DynExecConfig
 from ...tuning.halving import Trial
 from ..arguments import OptimizeArguments
 from ..errors import OptimizeError
-from ..splits import parts_of, write_images, write_texts
+from ..splits import SHARES, parts_of, write_images, write_texts
 from .base import Kind
 
 
@@ -27,9 +28,12 @@ class Classifier(Kind):
 
     def split(self, sources: Sequence[str], directory: Path, args: OptimizeArguments) -> tuple[dict[str, str], int]:
         from ...heads.encoders.samples import read_samples
+        from ...tuning.classifier import LEAST_SAMPLES
 
         samples = read_samples(sources, args.columns)
-        parts = parts_of(len(samples), args.max_samples, args.seed)
+        # Tuning has the second part alone. Better said now than when heads are trained.
+        least = math.ceil(LEAST_SAMPLES / SHARES["calibrate"])
+        parts = parts_of(len(samples), args.max_samples, args.seed, least)
         count = sum(map(len, parts.values()))
         if all(isinstance(value, str) and not Path(value).is_file() for value in samples.inputs):
             rows = [
