@@ -1,14 +1,20 @@
 """Decoders, measured."""
 
 import json
+import shutil
 
 import pytest
 import torch
 
 from optimum_dynexec import DynExecModelForCausalLM
 from optimum_dynexec.benchmark import BenchmarkArguments, BenchmarkError, run_benchmark
+from optimum_dynexec.benchmark.decoding import new_loop
 from optimum_dynexec.benchmark.perplexity import perplexity, windows
+from optimum_dynexec.benchmark.tasks import decoder
+from optimum_dynexec.heads import attach_heads, save_head
 from optimum_dynexec.utils.model_hash import hash_model
+from tests.heads.reference import random_head
+from tests.tiny_models import build_tokenizer
 
 
 def systems(results, workload=0):
@@ -137,6 +143,32 @@ def test_unequal_answers_are_said_to_be(decoder_run, tmp_path):
     row = systems(results)["f32/on"]
     assert row["equal"] == 2
     assert "1 of 3 answers differ" in row["warnings"][0]
+
+
+@pytest.mark.parametrize("kinds", [("norm", "draft"), ("norm",)])
+def test_only_what_asks_for_exits_has_the_model_cut(tiny_export, questions, tmp_path, monkeypatch, kinds):
+    """Cut into segments it is slower, which must not be taken for plain decoding; nor is it cut while others run."""
+    directory = shutil.copytree(tiny_export("llama"), tmp_path / "model")
+    (tmp_path / "heads").mkdir()
+    for kind in kinds:
+        shape, tensors, _ = random_head(kind, hidden_size=64, vocab_size=len(build_tokenizer()), words=200, rank=0)
+        save_head(shape, tensors, tmp_path / "heads" / f"{shape.name}.safetensors")
+    attach_heads(directory, tmp_path / "heads")
+    models = []
+    monkeypatch.setattr(decoder, "new_loop", lambda model: models.append(model) or new_loop(model))
+    arguments = BenchmarkArguments(
+        precision="exact",
+        repeats=1,
+        max_new_tokens=6,
+        dynamic={"assistant_early_exit": 2},
+        variants={"auto": {"speculation": "auto"}},
+        progress=False,
+    )
+    results = run_benchmark({"m": directory}, [questions], arguments)
+    assert {row["equal"] for row in systems(results).values()} == {3}
+    assert systems(results)["m/on"]["acceptance_rate"] is not None
+    # As many segments as it ended with: off, drafting from the exit, and auto, which looks for a draft head first.
+    assert [len(model.engine.layers) for model in models] == [1, 2, 1 if "draft" in kinds else 2]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class DecoderBenchmark(BenchmarkTask):
         self.held_out = self._held_out()
         used = json.dumps([self.prompts, self.held_out]).encode()
         self.data_hash = f"sha256:{hashlib.sha256(used).hexdigest()}"
-        self._loaded: dict[tuple[str, bool], Any] = {}
+        self._loaded: dict[tuple[str, tuple[int, ...] | None], Any] = {}
         self._loops: dict[str, Any] = {}
 
     def _held_out(self) -> list[int]:
@@ -89,14 +89,12 @@ class DecoderBenchmark(BenchmarkTask):
     def _model(self, system: System) -> Any:
         from ... import DynExecModelForCausalLM
 
-        # With exits a model is cut into segments, which plain decoding must not be measured with.
-        key = (system.model, _exits(system))
+        layers = self._exit_layers(system)
+        key = (system.model, None if layers is None else tuple(layers))
         if key not in self._loaded:
-            directory = self.models[system.model]
-            exits = DynExecConfig.from_pretrained(directory).exit_layers if _exits(system) else None
             self._loaded[key] = DynExecModelForCausalLM.from_pretrained(
-                directory,
-                exit_layers=exits,
+                self.models[system.model],
+                exit_layers=layers,
                 precision=self.arguments.precision,
                 device=self.arguments.device,
                 ov_config=self.ov_config,
@@ -104,6 +102,18 @@ class DecoderBenchmark(BenchmarkTask):
                 tuned=False,
             )
         return self._loaded[key]
+
+    def _exit_layers(self, system: System) -> list[int] | None:
+        """
+        What to load a model with; `None`: nothing, as is the default. With exits a model is cut into segments, which
+        cost time: plain decoding is measured without, and no call has the model of others cut while they are measured.
+        """
+        config = DynExecConfig.from_pretrained(self.models[system.model])
+        if _exits(system) or _drafts_from_exits(system):
+            return config.exit_layers
+        # Beside a draft head it is not cut by default.
+        whole = not config.exit_layers or any(head.kind == "draft" for head in config.heads.values())
+        return [] if system.plain and not whole else None
 
     def run(self, system: System, item: str, warm_up: bool = False, first: bool = True) -> dict[str, Any]:
         model = self._model(system)
@@ -186,6 +196,11 @@ def _options(system: System) -> dict[str, Any]:
 
 def _exits(system: System) -> bool:
     return system.options is not None and system.options.get("early_exit") is not None
+
+
+def _drafts_from_exits(system: System) -> bool:
+    options = system.options or {}
+    return options.get("assistant_early_exit") is not None or options.get("speculation") == "early_exit"
 
 
 def _padding(model: Any) -> dict[str, Any]:
