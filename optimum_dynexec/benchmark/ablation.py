@@ -13,6 +13,7 @@ Row = dict[str, Any]
 def add_ratios(rows: Sequence[Row], max_loss: float) -> None:
     """
     Adds to each row its `speedup` over the first row, and whether it is `within_limit`: `None` if its loss is unknown.
+    The first, which the limit is measured from, always is, whatever rounding makes of its loss.
 
     Args:
         rows (`Sequence[dict]`): figures of systems; the first is the first model run plainly.
@@ -20,7 +21,7 @@ def add_ratios(rows: Sequence[Row], max_loss: float) -> None:
     """
     for row in rows:
         row["speedup"] = row["speed"] / rows[0]["speed"]
-        row["within_limit"] = None if row["loss"] is None else row["loss"] <= max_loss
+        row["within_limit"] = row is rows[0] or (None if row["loss"] is None else row["loss"] <= max_loss)
 
 
 def multiplication(rows: Sequence[Row]) -> list[Row]:

@@ -60,10 +60,13 @@ def run_benchmark(
     sources = [str(source) for source in data]
     if not sources:
         raise BenchmarkError("there is no data to measure on")
+    path = None if output is None else Path(output)
+    if path is not None and path.is_dir():
+        # Now, and not when all is measured.
+        raise BenchmarkError(f"the output {path} is a directory; give a file for the results")
     task = task_class(task_name)(directories, sources, arguments)
     systems = make_systems(directories, arguments)
     found = setting(directories, sources, task.data_hash, arguments)
-    path = None if output is None else Path(output)
     records: Records[dict[str, Any]] = Records(path and path.with_name(path.name + RECORDS_SUFFIX), found, dict)
     meter = EnergyMeter()
     measure(task, systems, records, meter, arguments.repeats, arguments.seed, arguments.progress)

@@ -9,6 +9,10 @@ import torch
 from tqdm import tqdm
 
 
+# The first is not predicted.
+LEAST_TOKENS = 2
+
+
 @dataclass(frozen=True)
 class Perplexity:
     """
@@ -64,8 +68,8 @@ def perplexity(model: Any, ids: list[int], window: int, stride: int, progress: b
     Raises:
         `ValueError`: for a text with fewer than 2 tokens.
     """
-    if len(ids) < 2:
-        raise ValueError(f"perplexity needs a text with at least 2 tokens, but it has {len(ids)}")
+    if len(ids) < LEAST_TOKENS:
+        raise ValueError(f"perplexity needs a text with at least {LEAST_TOKENS} tokens, but it has {len(ids)}")
     window = min(window, getattr(model.config, "max_position_embeddings", None) or window)
     # Windows overlap, so that no token has nothing before it.
     stride = min(stride, window - 1)

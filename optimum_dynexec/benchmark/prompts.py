@@ -48,7 +48,8 @@ def read_prompts(sources: Sequence[str | Path], limit: int | None = None) -> lis
         limit (`int`, *optional*): most prompts, evenly spaced over all, so that no category is left out early.
 
     Raises:
-        `ValueError`: if there is no such file or column, or no text in it; the message says what there is.
+        `ValueError`: if there is no such file or column, no text in it, or two questions of the same id; the message
+            says what there is.
     """
     questions = []
     for number, source in enumerate(sources):
@@ -64,6 +65,8 @@ def read_prompts(sources: Sequence[str | Path], limit: int | None = None) -> lis
     questions = [question for question in questions if question.text.strip()]
     if not questions:
         raise ValueError(f"{[str(source) for source in sources]} hold no prompt")
-    if limit is None or limit >= len(questions):
-        return questions
-    return [questions[index] for index in np.linspace(0, len(questions) - 1, limit).round().astype(int)]
+    if limit is not None and limit < len(questions):
+        questions = [questions[index] for index in np.linspace(0, len(questions) - 1, limit).round().astype(int)]
+    if len({question.question_id for question in questions}) < len(questions):
+        raise ValueError(f"{[str(source) for source in sources]} hold two questions with the same `question_id`")
+    return questions

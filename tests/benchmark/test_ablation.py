@@ -67,6 +67,14 @@ def test_nothing_is_faster():
     assert found["sentence"].startswith("Nothing is faster than plain f32")
 
 
+def test_the_baseline_is_within_any_limit():
+    """A picture's likeness to itself may be a rounding error below 1."""
+    made = rows(("f32", "off", 80.0, 1e-9), ("f32", "on", 90.0, 0.1))
+    add_ratios(made, 0.0)
+    assert [row["within_limit"] for row in made] == [True, False]
+    assert answer(made, TEXTS, 0.0)["system"] == "f32/off"
+
+
 def test_unknown_loss_is_not_judged():
     """However fast it is."""
     found = answer(rows(("f32", "off", 80.0, 0.0), ("f32", "on", 90.0, 0.0), ("int4", "on", 500.0, None)), TEXTS, 0.01)
@@ -177,5 +185,9 @@ def test_prompts(tmp_path):
     assert read_prompts([f"{tmp_path}/rows.jsonl:name"])[0].text == "one"
     assert len(read_prompts([tmp_path / "texts.txt", tmp_path / "rows.jsonl"])) == 10
     (tmp_path / "empty.txt").write_text("\n")
+    question = '{"question_id": 1, "category": "qa", "turns": ["what"]}\n'
+    (tmp_path / "twice.jsonl").write_text(2 * question)
+    with pytest.raises(ValueError, match="two questions with the same `question_id`"):
+        read_prompts([tmp_path / "twice.jsonl"])
     with pytest.raises(ValueError, match="hold no prompt"):
         read_prompts([tmp_path / "empty.txt"])

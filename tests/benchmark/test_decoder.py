@@ -188,11 +188,16 @@ def test_arguments_are_checked(change, message):
         BenchmarkArguments(**change)
 
 
-def test_models_are_checked(tiny_export, tiny_encoder, questions, tmp_path):
+def test_models_are_checked(tiny_export, tiny_encoder, questions, held_out, tmp_path):
     with pytest.raises(BenchmarkError, match="there is no model"):
         run_benchmark({}, [questions])
     with pytest.raises(BenchmarkError, match="no data"):
         run_benchmark({"f32": tiny_export("llama")}, [])
+    with pytest.raises(BenchmarkError, match="is a directory; give a file"):
+        run_benchmark({"f32": tiny_export("llama")}, [questions], output=tmp_path)
+    with pytest.raises(ValueError, match="at least 2 tokens, but of .* 1 are used"):
+        arguments = BenchmarkArguments(perplexity_data=[str(held_out)], max_perplexity_tokens=1)
+        run_benchmark({"f32": tiny_export("llama")}, [questions], arguments)
     with pytest.raises(BenchmarkError, match="holds neither dynexec_config.json nor"):
         run_benchmark({"f32": tmp_path}, [questions])
     with pytest.raises(BenchmarkError, match="must be for the same task"):

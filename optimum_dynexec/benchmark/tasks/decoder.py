@@ -13,7 +13,7 @@ from ...configuration import DynExecConfig
 from ...heads.data import chat_prompts, read_texts
 from ..decoding import new_loop, timed_generate
 from ..generation import Generation, count_equal, generation_figures
-from ..perplexity import Perplexity, perplexity
+from ..perplexity import LEAST_TOKENS, Perplexity, perplexity
 from ..prompts import read_prompts
 from ..records import Key, Records
 from ..systems import System
@@ -64,8 +64,6 @@ class DecoderBenchmark(BenchmarkTask):
         self.tokenizer = AutoTokenizer.from_pretrained(self.models[self.baseline])
         questions = read_prompts(data, arguments.max_samples)
         self.items = [question.question_id for question in questions]
-        if len({*self.items}) < len(self.items):
-            raise ValueError(f"{[str(source) for source in data]} hold two questions with the same `question_id`")
         self.tasks = {question.question_id: question.task for question in questions}
         ids = chat_prompts([question.text for question in questions], self.tokenizer)
         self.prompts = dict(zip(self.items, ids, strict=True))
@@ -79,7 +77,14 @@ class DecoderBenchmark(BenchmarkTask):
         texts = [text for source in self.arguments.perplexity_data for text in read_texts(source)]
         if not texts:
             return []
-        return list(self.tokenizer("\n\n".join(texts))["input_ids"])[: self.arguments.max_perplexity_tokens]
+        tokens = list(self.tokenizer("\n\n".join(texts))["input_ids"])[: self.arguments.max_perplexity_tokens]
+        if len(tokens) < LEAST_TOKENS:
+            # Now, and not when all else is measured.
+            raise ValueError(
+                f"perplexity needs a text with at least {LEAST_TOKENS} tokens, but of {self.arguments.perplexity_data}"
+                f" {len(tokens)} are used"
+            )
+        return tokens
 
     def load(self, systems: Sequence[System]) -> None:
         for system in systems:
