@@ -1,13 +1,14 @@
 """What a figure must be printed with: the machine and the versions."""
 
 import hashlib
-import os
 import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
 import optimum_dynexec
+
+from ..utils.cpus import usable_cpus
 
 
 PACKAGES = ("openvino", "openvino-genai", "openvino-tokenizers", "optimum-intel", "transformers", "torch", "nncf")
@@ -23,11 +24,6 @@ def environment() -> dict[str, str | int]:
         "optimum-dynexec": f"{optimum_dynexec.__version__} ({code_hash()})",
         **{name: _version(name) for name in PACKAGES},
     }
-
-
-def usable_cpus() -> int:
-    """Logical processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0
 
 
 def physical_cores() -> int | None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import optimum_dynexec
 
+from ..utils.cpus import usable_cpus
 from .arguments import BenchmarkArguments
-from .environment import all_versions, code_hash, cpu_name, physical_cores, usable_cpus
+from .environment import all_versions, code_hash, cpu_name, physical_cores
 from .models import describe_model
 
 

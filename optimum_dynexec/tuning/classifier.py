@@ -10,13 +10,14 @@ import numpy as np
 
 from ..calibration.errors import CalibrationError
 from ..calibration.freshness import load_calibration
-from ..configuration import CLASSIFIER_TASKS, MODEL_CLASSES, DynExecConfig
+from ..configuration import CLASSIFIER_TASKS, DynExecConfig
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.criteria import criterion_class
 from .arguments import TuningArguments
 from .choice import choose, make_tuning, named, rows
 from .errors import TuningError
 from .halving import Trial, successive_halving
+from .loading import Loads
 from .threads import thread_config, thread_counts
 from .tuning import Tuning
 
@@ -164,35 +165,21 @@ class Bench:
             raise TuningError(
                 f"{directory} is for the task {config.task!r}, but what can be tuned is {list(CLASSIFIER_TASKS)}"
             )
-        self.directory, self.args, self.task = directory, args, config.task
+        self.args = args
         samples = draw(read_samples(data, args.columns, split="validation"), CHUNK * args.max_samples, args.seed)
         if len(samples) < LEAST_SAMPLES:
             raise TuningError(f"tuning takes at least {LEAST_SAMPLES} samples, but there are {len(samples)}")
         self.make, _ = load_inputs(directory, config.task)
         self.samples = samples
-        self.loaded: dict[tuple, Any] = {}
+        self.loads = Loads(directory, config.task, args.device)
         self.inputs: dict[tuple[int, int], list[dict[str, np.ndarray]]] = {}
         self.chunks = [list(range(at, at + CHUNK)) for at in range(0, len(samples) - CHUNK + 1, CHUNK)]
-        model = self.model({"precision": args.precisions[0], "threads": None})
+        model = self.loads.get({"precision": args.precisions[0], "threads": None})
         self.has_exits = bool(model.exit_layers)
         self.labels = samples.label_ids(AutoConfig.from_pretrained(directory).label2id)
         every = [index for chunk in self.chunks for index in chunk]
         self.full = np.concatenate([self.answers(model, chunk, CHUNK, None) for chunk in self.chunks])
         self.right = self.full if self.labels is None else self.labels[every]
-
-    def model(self, load: dict[str, Any]) -> Any:
-        from .. import modeling
-
-        key = tuple(sorted(load.items(), key=str))
-        if key not in self.loaded:
-            self.loaded[key] = getattr(modeling, f"DynExec{MODEL_CLASSES[self.task]}").from_pretrained(
-                self.directory,
-                precision=load["precision"],
-                device=self.args.device,
-                ov_config=thread_config(load["threads"]),
-                tuned=False,
-            )
-        return self.loaded[key]
 
     def batches(self, chunk: list[int], size: int) -> list[dict[str, np.ndarray]]:
         """A chunk's inputs in batches, which are made once."""
@@ -207,7 +194,7 @@ class Bench:
         return np.concatenate([np.asarray(part) for part in found])
 
     def run(self, trial: Trial, chunk: list[int]) -> tuple[float, int, float]:
-        model, size = self.model(trial.options["load"]), trial.options["batch"]
+        model, size = self.loads.get(trial.options["load"]), trial.options["batch"]
         self.batches(chunk, size)
         start = time.perf_counter()
         said = self.answers(model, chunk, size, trial.options["exit"])

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
-from ..configuration import DynExecConfig
+from ..configuration import DECODER_TASK, DynExecConfig
 from .arguments import TuningArguments
 from .choice import choose, make_tuning, named, rows
 from .errors import TuningError
 from .halving import Trial, successive_halving
+from .loading import Loads
 from .threads import thread_config, thread_counts
 from .tuning import Tuning
 
@@ -64,7 +65,7 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
     table = rows(trials, by_name[OFF], best, False)
 
     call, load = best.options["call"], best.options["load"]
-    models.keep_only(load)
+    models.loads.keep_only(load)
     how = [
         Trial(f"{best.name}, {precision}, {threads or 'default'} threads", {"call": call, "load": made})
         for precision in args.precisions
@@ -126,34 +127,16 @@ def proposers(model: Any) -> dict[str, dict[str, Any]]:
 
 
 class Models:
-    """Loaded models by how they are loaded, each once."""
+    """The decoder, loaded in several ways, and how it is timed."""
 
     def __init__(self, directory: Path, args: TuningArguments):
-        self.directory, self.args = directory, args
+        self.args = args
         self.exit_layers = DynExecConfig.from_pretrained(directory).exit_layers
-        self.loaded: dict[tuple, Any] = {}
+        self.loads = Loads(directory, DECODER_TASK, args.device)
 
     def __call__(self, load: dict[str, Any]) -> Any:
-        from ..modeling import DynExecModelForCausalLM
-
-        key = tuple(sorted(load.items()))
-        if key not in self.loaded:
-            # Else as the model is loaded by default: whole beside a draft head.
-            options: dict[str, Any] = {"exit_layers": self.exit_layers} if load["cut"] else {}
-            self.loaded[key] = DynExecModelForCausalLM.from_pretrained(
-                self.directory,
-                precision=load["precision"],
-                device=self.args.device,
-                ov_config=thread_config(load["threads"]),
-                tuned=False,
-                **options,
-            )
-        return self.loaded[key]
-
-    def keep_only(self, load: dict[str, Any]) -> None:
-        """Frees the memory of all others."""
-        key = tuple(sorted(load.items()))
-        self.loaded = {key: self.loaded[key]} if key in self.loaded else {}
+        # Else as the model is loaded by default: whole beside a draft head.
+        return self.loads.get(load, **({"exit_layers": self.exit_layers} if load["cut"] else {}))
 
     def run(self, trial: Trial, ids: list[list[int]]) -> tuple[float, int, float]:
         model = self(trial.options["load"])

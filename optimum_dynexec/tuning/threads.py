@@ -1,7 +1,6 @@
 """How many threads are worth trying."""
 
-import os
-
+from ..utils.cpus import usable_cpus
 from .arguments import TuningArguments
 
 
@@ -9,7 +8,7 @@ def thread_counts(args: TuningArguments) -> list[int]:
     """Half of the processors, and all; those that are asked for, if any are."""
     if args.threads is not None:
         return list(args.threads)
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = usable_cpus()
     return sorted({max(1, cpus // 2), cpus})
 
 

@@ -1,11 +1,11 @@
 """What tuning has found, as it stands in `dynexec_config.json`, and whether it is still that of the model."""
 
-import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ..configuration import DynExecConfig
+from ..utils.cpus import usable_cpus
 from .errors import TuningError
 
 
@@ -82,8 +82,7 @@ def this_machine(device: str = "CPU") -> dict[str, Any]:
     """What a tuning depends on beside the model: the processor, and how many of its threads there are."""
     import openvino as ov
 
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"device": device, "name": ov.Core().get_property(device, "FULL_DEVICE_NAME"), "cpus": cpus}
+    return {"device": device, "name": ov.Core().get_property(device, "FULL_DEVICE_NAME"), "cpus": usable_cpus()}
 
 
 def head_hashes(config: DynExecConfig) -> dict[str, str]:

@@ -1,0 +1,8 @@
+"""How many processors there are."""
+
+import os
+
+
+def usable_cpus() -> int:
+    """Logical processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
