@@ -130,10 +130,10 @@ def tuning_lines(found: Any, directory: str) -> list[str]:
     """
     width = max(len(row["name"]) for row in found.table)
     with_loss = found.loss is not None
-    head = f"{'tried':<{width}}  {'ms':>9}  {'speed':>7}  {'inputs':>6}  "
+    head = f"{'tried':<{width}}  {'ms':>9}  {'speed':>7}  {'runs':>6}  "
     lines = [head + ("   loss  " if with_loss else "") + "outcome"]
     for row in found.table:
-        cells = f"{row['name']:<{width}}  {1e3 * row['seconds']:>9.3f}  {row['speedup']:>6.2f}x  {row['inputs']:>6}  "
+        cells = f"{row['name']:<{width}}  {1e3 * row['seconds']:>9.3f}  {row['speedup']:>6.2f}x  {row['runs']:>6}  "
         lines.append(cells + (f"{row['loss']:>7.2%}  " if with_loss else "") + row["outcome"])
     threads = found.ov_config.get("INFERENCE_NUM_THREADS", "default")
     lines += [

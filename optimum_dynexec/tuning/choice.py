@@ -16,6 +16,7 @@ from .tuning import Tuning, head_hashes, this_machine
 
 # The defaults stay unless something is faster by more than measurements vary.
 MARGIN = 0.02
+CHOSEN = "chosen"
 
 
 def choose(finished: Sequence[Trial], default: Trial) -> Trial:
@@ -38,16 +39,24 @@ def rows(trials: Sequence[Trial], baseline: Trial, best: Trial, with_loss: bool)
     for trial in trials:
         if not trial.seconds:
             continue
-        row = {"name": trial.name, "seconds": trial.cost, "inputs": len(trial.seconds)}
+        row = {"name": trial.name, "seconds": trial.cost, "runs": len(trial.seconds)}
         shared = len(trial.seconds)
         # Against the baseline on the same inputs.
         plain = sum(baseline.seconds[:shared]) / max(sum(baseline.units[:shared]), 1)
         row["speedup"] = plain / trial.cost
         if with_loss:
             row["loss"] = trial.loss
-        row["outcome"] = "chosen" if trial is best else trial.fate or "slower"
+        slower = "slower" if trial.cost >= best.cost else f"less than {MARGIN:.0%} faster"
+        row["outcome"] = CHOSEN if trial is best else trial.fate or slower
         table.append(row)
     return table
+
+
+def take_back(table: Sequence[dict[str, Any]]) -> None:
+    """Says of what a table has as chosen that it was not faster when it was measured beside the baseline again."""
+    for row in table:
+        if row["outcome"] == CHOSEN:
+            row["outcome"] = "not faster, measured again"
 
 
 def make_tuning(

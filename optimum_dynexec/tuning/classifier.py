@@ -14,7 +14,7 @@ from ..configuration import CLASSIFIER_TASKS, DynExecConfig
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.criteria import criterion_class
 from .arguments import TuningArguments
-from .choice import choose, make_tuning, named, rows
+from .choice import choose, make_tuning, named, rows, take_back
 from .errors import TuningError
 from .halving import Trial, successive_halving
 from .loading import Loads
@@ -59,7 +59,7 @@ def tune_classifier(
         for name, exit_ in exits(directory, bench.has_exits).items()
         for size in sizes
     ]
-    plain, default = trials[0], trials[0]
+    plain = trials[0]
     finished = successive_halving(
         trials,
         chosen_on,
@@ -70,15 +70,7 @@ def tune_classifier(
         seed=args.seed,
         progress=progress,
     )
-    best, loss = plain, 0.0
-    while (best := choose(finished, default)) is not plain:
-        # What was chosen for losing little loses more on other samples.
-        loss = bench.loss(best, checked_on)
-        if loss <= args.max_loss:
-            break
-        best.fate = f"loses {loss:.2%} on samples it was not chosen by, more than {args.max_loss:.2%}"
-        finished.remove(best)
-    loss = 0.0 if best is plain else loss
+    best, loss = confirmed(finished, plain, 0.0, bench, checked_on)
     table = rows(trials, plain, best, True)
 
     how = [
@@ -101,9 +93,13 @@ def tune_classifier(
         seed=args.seed,
         progress=progress,
     )
-    last = choose([trial for trial in finished if trial is not reference] or [first], first)
-    if reference.cost <= last.cost:
+    # Another precision may lose more.
+    last, loss = confirmed([trial for trial in finished if trial is not reference], first, loss, bench, checked_on)
+    # What has a fate was given up, and is left over if nothing else was within the limit.
+    if last.fate or reference.cost <= last.cost:
         last, loss = reference, 0.0
+        if best is not plain:
+            take_back(table)
     table += rows([reference, *how], reference, last, True)
     return make_tuning(
         directory,
@@ -116,9 +112,34 @@ def tune_classifier(
         baseline=named(reference),
         best=named(last),
         loss=loss,
-        samples=CHUNK * len(bench.chunks),
+        samples=sum(last.units),
         table=table,
     )
+
+
+def confirmed(
+    finished: list[Trial], default: Trial, loss: float, bench: "Bench", chunks: Sequence[list[int]]
+) -> tuple[Trial, float]:
+    """
+    The fastest that is within the limit on other samples too; what is not, leaves.
+
+    Args:
+        finished (`list[Trial]`): fastest first.
+        default ([`Trial`]): what is taken if it is about as fast, or nothing else is within the limit.
+        loss (`float`): of the default, which is within it.
+        bench ([`Bench`]): measures them.
+        chunks (`Sequence[list[int]]`): samples that nothing was chosen by.
+
+    Returns:
+        `tuple[Trial, float]`: it, and its loss on these samples.
+    """
+    while (best := choose(finished or [default], default)) is not default:
+        found = bench.loss(best, chunks)
+        if found <= bench.args.max_loss:
+            return best, found
+        best.fate = f"loses {found:.2%} on samples it was not chosen by, more than {bench.args.max_loss:.2%}"
+        finished.remove(best)
+    return default, loss
 
 
 def exits(directory: Path, has_exits: bool) -> dict[str, EarlyExitConfig | str | None]:

@@ -9,7 +9,7 @@ import torch
 
 from ..configuration import DECODER_TASK, DynExecConfig
 from .arguments import TuningArguments
-from .choice import choose, make_tuning, named, rows
+from .choice import choose, make_tuning, named, rows, take_back
 from .errors import TuningError
 from .halving import Trial, successive_halving
 from .loading import Loads
@@ -80,6 +80,8 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
     # Once more against nothing at all: on what both were measured on.
     if plain.cost <= last.cost:
         last, call = plain, {"speculation": OFF}
+        if best is not by_name[OFF]:
+            take_back(table)
     table += rows([plain, *how], plain, last, False)
     load = last.options["load"]
     return make_tuning(
@@ -93,7 +95,7 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
         baseline=named(plain),
         best=named(last),
         loss=None,
-        samples=len(items) * (args.batch_size if args.objective == "throughput" else 1),
+        samples=sum(map(len, items[: len(last.seconds)])),
         table=table,
     )
 

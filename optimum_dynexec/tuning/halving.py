@@ -83,7 +83,7 @@ def successive_halving(
         run(trial, items[0])
         if time.monotonic() > deadline:
             break
-    with tqdm(total=rounds * share, desc="tuning", unit="input", disable=not progress) as bar:
+    with tqdm(total=len(items), desc="tuning", unit="input", disable=not progress) as bar:
         for number in range(rounds):
             last = number == rounds - 1
             part = items[number * share :] if last else items[number * share : (number + 1) * share]
@@ -121,7 +121,7 @@ def _faster_half(alive: list[Trial], baseline: Trial) -> list[Trial]:
     others = sorted((trial for trial in alive if trial is not baseline), key=_cost)
     keep = max(1, math.ceil(len(others) / 2))
     for trial in others[keep:]:
-        trial.fate = f"slower after {len(trial.seconds)} inputs"
+        trial.fate = f"slower after {len(trial.seconds)} runs"
     return [baseline, *others[:keep]]
 
 

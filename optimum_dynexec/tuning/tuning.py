@@ -24,7 +24,7 @@ class Tuning:
         baseline, best (`dict[str, Any]`): name and seconds per token or sample: without anything, and as chosen.
         loss (`float`, *optional*): of classifiers, on samples that nothing was chosen by.
         max_loss (`float`): that was allowed.
-        samples (`int`): prompts or samples that were measured on.
+        samples (`int`): prompts or samples that `baseline` and `best` were measured on.
         table (`list[dict[str, Any]]`): everything that was tried.
         model_hash (`str`, *optional*): of the model.
         head_hashes (`dict[str, str]`): of its heads, by name.

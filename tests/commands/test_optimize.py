@@ -43,7 +43,7 @@ def test_quantizes_and_tunes(run, tiny_export, prompts, tmp_path):
     assert status == 0
     found = load_tuning(output)
     lines = printed.splitlines()
-    assert lines[0].split() == ["tried", "ms", "speed", "inputs", "outcome"]
+    assert lines[0].split() == ["tried", "ms", "speed", "runs", "outcome"]
     assert any(line.startswith("prompt_lookup 4 ") for line in lines)
     assert lines[-3].startswith(f"Chosen: {found.best['name']} ")
     assert f"{found.speedup:.2f} times as fast" in lines[-2]

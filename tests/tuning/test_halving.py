@@ -1,10 +1,12 @@
 """Successive halving on made-up costs: the fastest wins, what loses too much does not, time is kept."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from optimum_dynexec.tuning.choice import choose
+from optimum_dynexec.tuning.choice import choose, rows, take_back
+from optimum_dynexec.tuning.classifier import confirmed
 from optimum_dynexec.tuning.halving import Trial, successive_halving
 
 
@@ -75,3 +77,26 @@ def test_the_default_stays_unless_something_is_clearly_faster():
     assert choose([little, default], default) is default
     assert choose([much, little, default], default) is much
     assert choose([little], default) is little
+
+
+def test_the_table_says_why():
+    plain, default, little = (
+        Trial(name, {}, [seconds], [1]) for name, seconds in (("p", 2.0), ("d", 1.0), ("l", 0.99))
+    )
+    table = rows([plain, default, little], plain, default, False)
+    # What was faster, but not by more than measurements vary, is not called slower.
+    assert [row["outcome"] for row in table] == ["slower", "chosen", "less than 2% faster"]
+    assert [row["speedup"] for row in table] == pytest.approx([1.0, 2.0, 2.0 / 0.99])
+    take_back(table)
+    assert [row["outcome"] for row in table] == ["slower", "not faster, measured again", "less than 2% faster"]
+
+
+def test_a_loss_is_that_of_what_is_chosen():
+    """Measured on samples that nothing was chosen by; what loses too much there leaves, and the next is looked at."""
+    default, slow, fast = (Trial(name, {}, [seconds], [1]) for name, seconds in (("d", 3.0), ("s", 2.0), ("f", 1.0)))
+    losses = {"s": 0.02, "f": 0.5}
+    bench = SimpleNamespace(args=SimpleNamespace(max_loss=0.1), loss=lambda trial, chunks: losses[trial.name])
+    assert confirmed([fast, slow, default], default, 0.01, bench, []) == (slow, 0.02)
+    assert fast.fate == "loses 50.00% on samples it was not chosen by, more than 10.00%"
+    losses["s"] = 0.2
+    assert confirmed([slow], default, 0.01, bench, []) == (default, 0.01)

@@ -154,7 +154,8 @@ def test_classifier(tiny_encoder, texts, tmp_path):
     found = tune(directory, data=[texts], arguments=arguments, progress=False)
     assert found.loss is not None
     assert found.loss <= 0.3
-    assert found.samples == 64
+    # Half of them; the other half is what the choice is checked on.
+    assert found.samples == 32
     assert {row["name"].partition(",")[0] for row in found.table} >= {"off", "max_prob 0.8", "margin 0.9"}
     # Random exits often say something else than the model: they are refused, and it is said why.
     assert any("loses" in row["outcome"] for row in found.table)
