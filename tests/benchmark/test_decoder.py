@@ -145,6 +145,21 @@ def test_unequal_answers_are_said_to_be(decoder_run, tmp_path):
     assert "1 of 3 answers differ" in row["warnings"][0]
 
 
+def test_a_model_that_computes_nan_is_not_judged(decoder_run, tmp_path):
+    """A perplexity that is not a number must not cost the results, which JSON could not hold."""
+    output = tmp_path / "results.json"
+    lines = decoder_run.output.with_name("results.json.records.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    changed = next(r for r in records if (r["system"], r["item"]) == ("int8", "perplexity"))
+    changed["negative_log_likelihood"] = float("nan")
+    output.with_name("results.json.records.jsonl").write_text("\n".join(map(json.dumps, records)) + "\n")
+    run_benchmark(decoder_run.models, decoder_run.data, decoder_run.arguments, output)
+    rows = systems(json.loads(output.read_text()))
+    assert (rows["int8/on"]["loss"], rows["int8/on"]["within_limit"]) == (None, None)
+    assert "not finite" in rows["int8/off"]["loss_missing"]
+    assert rows["f32/on"]["loss_missing"] is None
+
+
 @pytest.mark.parametrize("kinds", [("norm", "draft"), ("norm",)])
 def test_only_what_asks_for_exits_has_the_model_cut(tiny_export, questions, tmp_path, monkeypatch, kinds):
     """Cut into segments it is slower, which must not be taken for plain decoding; nor is it cut while others run."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -26,6 +27,7 @@ ALL = "all prompts"
 # The record of a model's perplexity stands beside those of its answers.
 PERPLEXITY = "perplexity"
 LEAVES_EARLY = "tokens that leave early are not the model's own, and perplexity says nothing of them"
+NOT_FINITE = "its perplexity, or the baseline's, is not finite: the model computes NaN or infinity"
 NEAR_TIES = (
     "{} of {} of its answers differ from plain decoding: with precision 'fast', near ties may fall the other way. With"
     " 'exact' none does."
@@ -161,7 +163,7 @@ class DecoderBenchmark(BenchmarkTask):
             "latency_ms": float(latency.mean()),
             "latency_p99_ms": float(np.percentile(latency, 99)),
             "loss": self._loss(system, records) if lossless else None,
-            "loss_missing": None if lossless else LEAVES_EARLY,
+            "loss_missing": self._loss_missing(system, records),
             "perplexity": self._perplexity(system, records) if lossless else None,
             "tokens": found.tokens,
             "decode_tokens_per_second": found.decode_tokens_per_second,
@@ -178,10 +180,17 @@ class DecoderBenchmark(BenchmarkTask):
         }
 
     def _perplexity(self, system: System, records: Records[dict[str, Any]]) -> float | None:
+        """`None` if it was not measured, or is not finite, which JSON cannot hold."""
         found = records.runs(system.model, PERPLEXITY)
-        if not found:
+        if not found or not math.isfinite(found[0]["negative_log_likelihood"]):
             return None
         return Perplexity(found[0]["negative_log_likelihood"], found[0]["tokens"]).value
+
+    def _loss_missing(self, system: System, records: Records[dict[str, Any]]) -> str | None:
+        if _exits(system):
+            return LEAVES_EARLY
+        measured = all(records.runs(model, PERPLEXITY) for model in (system.model, self.baseline))
+        return NOT_FINITE if measured and self._loss(system, records) is None else None
 
     def _loss(self, system: System, records: Records[dict[str, Any]]) -> float | None:
         if system.model == self.baseline:
