@@ -25,3 +25,4 @@ def whole_numbers(of: str, example: str) -> Callable[[str], list[int]]:
 parse_layers = whole_numbers("layers", "9,19")
 parse_steps = whole_numbers("step counts", "10,20,50")
 parse_batch_sizes = whole_numbers("batch sizes", "1,8,32")
+parse_threads = whole_numbers("thread counts", "1,2,4")

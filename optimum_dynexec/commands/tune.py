@@ -1,11 +1,12 @@
 """Defines the command line for `optimum-cli dynexec tune`. It is loaded at every call of `optimum-cli`."""
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from typing import Any
 
 from optimum.commands.base import BaseOptimumCLICommand
 
 from .columns import add_column_arguments, read_columns
+from .numbers import parse_threads
 from .running import Outcome, add_common_arguments, describe, run_command
 
 
@@ -25,17 +26,6 @@ loses more than --max-loss, on samples that it was not chosen by too, is not cho
 `early_exit="tuned"` leaves by it.
 
 All are run side by side; the slower half leaves each round (successive halving)."""
-
-
-def parse_threads(text: str) -> tuple[int, ...]:
-    """Reads `1,2,4`."""
-    try:
-        counts = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        counts = ()
-    if not counts or min(counts) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a list of thread counts such as 1,2,4")
-    return counts
 
 
 class TuneCommand(BaseOptimumCLICommand):

@@ -64,5 +64,9 @@ class TuningArguments:
         for name in ("max_samples", "max_new_tokens", "max_length", "batch_size"):
             if getattr(self, name) < 1:
                 raise TuningError(f"`{name}` must be at least 1, but it is {getattr(self, name)!r}")
+        if self.threads is not None:
+            object.__setattr__(self, "threads", tuple(self.threads))
+            if min(self.threads, default=1) < 1:
+                raise TuningError(f"`threads` must be numbers from 1, but they are {self.threads!r}")
         if self.time_limit <= 0:
             raise TuningError(f"`time_limit` must be positive, but it is {self.time_limit!r}")

@@ -197,6 +197,7 @@ def test_a_choice_that_does_not_hold_is_taken_back(tiny_encoder, texts, tmp_path
         ({"objective": "speed"}, "`objective` must be one of"),
         ({"max_loss": 1.0}, "`max_loss` must be"),
         ({"precisions": ("low",)}, "`precisions` must be"),
+        ({"threads": (1, 0)}, "`threads` must be numbers from 1"),
         ({"time_limit": 0}, "`time_limit` must be"),
     ],
 )
