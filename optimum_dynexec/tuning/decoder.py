@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..benchmark.decoding import new_loop
 from ..configuration import DECODER_TASK, DynExecConfig
 from .arguments import TuningArguments
 from .choice import choose, make_tuning, named, rows, take_back
@@ -65,7 +66,7 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
     table = rows(trials, by_name[OFF], best, False)
 
     call, load = best.options["call"], best.options["load"]
-    models.loads.keep_only(load)
+    models.keep_only(load)
     how = [
         Trial(f"{best.name}, {precision}, {threads or 'default'} threads", {"call": call, "load": made})
         for precision in args.precisions
@@ -135,13 +136,24 @@ class Models:
         self.args = args
         self.exit_layers = DynExecConfig.from_pretrained(directory).exit_layers
         self.loads = Loads(directory, DECODER_TASK, args.device)
+        self._loops: dict[tuple, Any] = {}
 
     def __call__(self, load: dict[str, Any]) -> Any:
         # Else as the model is loaded by default: whole beside a draft head.
         return self.loads.get(load, **({"exit_layers": self.exit_layers} if load["cut"] else {}))
 
+    def keep_only(self, load: dict[str, Any]) -> None:
+        """Frees the memory of all others."""
+        self._loops.clear()
+        self.loads.keep_only(load)
+
     def run(self, trial: Trial, ids: list[list[int]]) -> tuple[float, int, float]:
         model = self(trial.options["load"])
+        key = (trial.name, *sorted(trial.options["load"].items()))
+        if key not in self._loops:
+            self._loops[key] = new_loop(model)
+        # Of its own, so that none profits from what another has just seen of the same prompt.
+        model.engine.loop = self._loops[key]
         longest = max(map(len, ids))
         rows = torch.tensor([[0] * (longest - len(row)) + row for row in ids])
         mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in ids])
