@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..configuration import DYNEXEC_CONFIG_NAME, DynExecConfig
+from ..diffusion.step_saver.config import STEP_SAVER_CONFIG_NAME, STEP_SAVER_DIRECTORY
 from ..utils.model_hash import hash_model
 from .arguments import check_name
 from .errors import BenchmarkError
@@ -62,7 +63,8 @@ def task_of(directory: Path) -> str:
 
 def describe_model(directory: Path) -> dict[str, Any]:
     """
-    What says which model it was: hashes of all its parts, how weights are stored, and the calibration if there is one.
+    What says which model it was: hashes of all its parts, how weights are stored, and the calibration, or a diffusion
+    pipeline's predictor of steps, if there is one.
     """
     parts = sorted(path.parent for path in directory.glob(f"**/{MODEL}.xml"))
     hashes = {part.relative_to(directory).as_posix(): hash_model(part, MODEL) for part in parts}
@@ -75,4 +77,6 @@ def describe_model(directory: Path) -> dict[str, Any]:
     else:
         pipeline = json.loads((directory / PIPELINE_CONFIG_NAME).read_text(encoding="utf-8"))
         described["pipeline"], described["scheduler"] = pipeline["_class_name"], pipeline.get("scheduler")
+        predictor = directory / STEP_SAVER_DIRECTORY / STEP_SAVER_CONFIG_NAME
+        described["step_saver"] = json.loads(predictor.read_text(encoding="utf-8")) if predictor.is_file() else None
     return described

@@ -7,6 +7,7 @@ import pytest
 
 from optimum_dynexec.benchmark import BenchmarkArguments, run_benchmark
 from optimum_dynexec.benchmark.drawing import from_png, to_png
+from optimum_dynexec.benchmark.models import describe_model
 from optimum_dynexec.report import write_report
 from tests.benchmark.html_checks import Page
 
@@ -47,3 +48,14 @@ def test_pictures(tiny_diffusion, tmp_path):  # noqa: F811
 def test_png_keeps_the_picture():
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     assert np.array_equal(from_png(to_png(pixels)), pixels)
+
+
+def test_another_predictor_of_steps_is_another_setting(tmp_path):
+    """Its graph may be the same: how careful it is stands in its configuration."""
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    found = [describe_model(tmp_path)]
+    (tmp_path / "step_saver").mkdir()
+    for delta in (0.1, 0.2):
+        (tmp_path / "step_saver" / "step_saver_config.json").write_text(json.dumps({"delta": delta}))
+        found.append(describe_model(tmp_path))
+    assert [described["step_saver"] for described in found] == [None, {"delta": 0.1}, {"delta": 0.2}]
