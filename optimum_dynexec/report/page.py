@@ -7,11 +7,8 @@ from typing import Any
 from ..benchmark.arguments import OFF, ON
 from ..benchmark.markdown import without_sign_of_zero
 from ..benchmark.tables import cell, columns_of, system_table
-from .errors import ReportError
+from .errors import NEEDS, ReportError
 from .figures import draw_figures
-
-
-NEEDS = "a report needs {0}, which is not installed: pip install optimum-dynexec[report]"
 
 
 def render(results: Sequence[dict[str, Any]], template: str) -> str:
@@ -29,14 +26,14 @@ def render(results: Sequence[dict[str, Any]], template: str) -> str:
         import jinja2
     except ImportError as error:
         raise ReportError(NEEDS.format("jinja2")) from error
+    html = template.endswith(".html.jinja")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("optimum_dynexec.report"),
-        autoescape=template.endswith(".html.jinja"),
+        autoescape=html,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = template.endswith(".html.jinja")
     parts = [_part(result, number, with_figures=html) for number, result in enumerate(results, 1)]
     return environment.get_template(template).render(parts=parts)
 

@@ -109,3 +109,12 @@ def test_a_classifier_with_too_little_to_tune_on_is_refused_at_once(tmp_path):
     path.write_text("\n".join(texts))
     names, _ = kind_for("text-classification").split([str(path)], tmp_path, OptimizeArguments())
     assert len((tmp_path / names["calibrate"]).read_text().splitlines()) == LEAST_SAMPLES
+
+
+@pytest.mark.parametrize(("recipe", "draft"), [("latency", True), ("memory", False)])
+def test_layers_do_not_bring_a_draft_head_into_little_memory(tmp_path, monkeypatch, recipe, draft):
+    asked = []
+    monkeypatch.setattr("optimum_dynexec.heads.train.train_heads", lambda *_, **options: asked.append(options) or [])
+    args = OptimizeArguments(recipe=recipe, layers=[1])
+    kind_for("text-generation-with-past").train(tmp_path, tmp_path, "train.jsonl", args, False)
+    assert [(options["layers"], options["draft_head"]) for options in asked] == [([1], draft)]

@@ -10,6 +10,7 @@ import openvino as ov
 from ...configuration import DynExecConfig
 from ...tuning.halving import Trial
 from ..arguments import OptimizeArguments
+from ..recipes import RECIPES
 from ..splits import parts_of, write_texts
 from .base import Kind
 
@@ -100,6 +101,8 @@ class Decoder(Kind):
             heads,
             data=[part],
             layers=args.layers,
+            # A recipe without heads is asked for exit heads by `layers`, and for no more.
+            draft_head=RECIPES[args.recipe].heads[self.name],
             continuation_arguments=ContinuationArguments(max_new_tokens=args.max_new_tokens, seed=args.seed),
             training_arguments=TrainingArguments(seed=args.seed, **epochs),
             vocab_size=args.vocab_size,
