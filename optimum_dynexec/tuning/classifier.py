@@ -118,7 +118,7 @@ def tune_classifier(
 
 
 def confirmed(
-    finished: list[Trial], default: Trial, loss: float, bench: "Bench", chunks: Sequence[list[int]]
+    finished: list[Trial], default: Trial, loss: float, bench: "Bench", chunks: list[list[int]]
 ) -> tuple[Trial, float]:
     """
     The fastest that is within the limit on other samples too; what is not, leaves.
