@@ -100,7 +100,8 @@ public:
     EncoderRun(Encoder& encoder, const EncoderParams& params);
     // Takes in samples: the encoder's inputs by name, whose first dimension is samples. The tensors have to live until
     // the samples have left the first segment.
-    // Throws std::invalid_argument if an input is missing, or the tensors differ in their number of samples or places.
+    // Throws std::invalid_argument if an input is missing, the tensors differ in their number of samples or places, or
+    // the mask is not of integers; none of the samples is then taken in.
     void push(const std::map<std::string, ov::Tensor>& inputs);
     // Runs segments on batches of `batch_size` samples, the deepest first, until there are fewer than that before the
     // first; where samples wait for others, not more than `max_waiting` come in before they go on as a smaller batch.

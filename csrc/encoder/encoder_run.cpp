@@ -82,9 +82,11 @@ void EncoderRun::push(const std::map<std::string, ov::Tensor>& inputs) {
         }
     }
     const auto mask = tensors.find(kAttentionMask);
+    // Samples count when all of them are in order: an index of one that was refused would be missing in the results.
+    std::vector<Row> taken;
     for (size_t i = 0; i < rows; ++i) {
         auto sample = std::make_shared<Sample>();
-        sample->index = pushed_++;
+        sample->index = pushed_ + i;
         sample->length = sample->last = places;
         if (places > 0) {
             sample->mask.assign(places, true);
@@ -94,8 +96,10 @@ void EncoderRun::push(const std::map<std::string, ov::Tensor>& inputs) {
             const bool any = std::find(sample->mask.begin(), sample->mask.end(), true) != sample->mask.end();
             while (any && !sample->mask[sample->last - 1]) --sample->last;
         }
-        waiting_[0].push_back({sample, batch, i, places});
+        taken.push_back({sample, batch, i, places});
     }
+    waiting_[0].insert(waiting_[0].end(), taken.begin(), taken.end());
+    pushed_ += rows;
 }
 
 size_t EncoderRun::waiting() const {
