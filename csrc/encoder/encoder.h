@@ -101,11 +101,13 @@ public:
     // Takes in samples: the encoder's inputs by name, whose first dimension is samples. The tensors have to live until
     // the samples have left the first segment.
     // Throws std::invalid_argument if an input is missing, the tensors differ in their number of samples or places, or
-    // the mask is not of integers; none of the samples is then taken in.
+    // the mask is not of integers; none of the samples is then taken in. Throws std::runtime_error after a run() that
+    // threw.
     void push(const std::map<std::string, ov::Tensor>& inputs);
     // Runs segments on batches of `batch_size` samples, the deepest first, until there are fewer than that before the
     // first; where samples wait for others, not more than `max_waiting` come in before they go on as a smaller batch.
     // With `finish`, until nothing is left. Returns the samples that have left, in the order in which they left.
+    // If a segment throws, this does, and samples are lost: it then throws std::runtime_error ever after.
     std::vector<EncoderResult> run(size_t batch_size, size_t max_waiting, bool finish);
     size_t waiting() const;
     const EncoderStats& stats() const { return stats_; }
@@ -122,6 +124,7 @@ private:
     AnswerRow answer_row(const Row& row, const std::vector<ov::Tensor>& outputs) const;
     // Copies what waits in the memory of a request that is about to be used again.
     void keep(size_t segment);
+    void check_whole() const;
 
     Encoder& encoder_;
     ExitPolicy policy_;
@@ -129,6 +132,7 @@ private:
     size_t pushed_ = 0;
     std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
     double deadline_seconds_;
+    bool failed_ = false;
     EncoderStats stats_;
 };
 

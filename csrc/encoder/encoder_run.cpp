@@ -60,7 +60,12 @@ EncoderRun::EncoderRun(Encoder& encoder, const EncoderParams& params)
     stats_.exits.assign(encoder.num_exits() + 1, 0);
 }
 
+void EncoderRun::check_whole() const {
+    if (failed_) throw std::runtime_error("This run has failed and has lost samples: start another one");
+}
+
 void EncoderRun::push(const std::map<std::string, ov::Tensor>& inputs) {
+    check_whole();
     auto batch = std::make_shared<Batch>();
     for (const std::string& name : encoder_.carried_[0]) {
         const auto found = inputs.find(name);
@@ -123,6 +128,9 @@ size_t EncoderRun::next_segment(size_t batch_size, size_t max_waiting, bool fini
 
 std::vector<EncoderResult> EncoderRun::run(size_t batch_size, size_t max_waiting, bool finish) {
     if (batch_size == 0) throw std::invalid_argument("The batch size must be at least 1");
+    check_whole();
+    // If a segment throws, its rows are gone, and others may be left in memory that the next run overwrites.
+    failed_ = true;
     const auto start = Clock::now();
     std::vector<EncoderResult> results;
     for (size_t segment = 0; (segment = next_segment(batch_size, max_waiting, finish)) < waiting_.size();) {
@@ -131,6 +139,7 @@ std::vector<EncoderResult> EncoderRun::run(size_t batch_size, size_t max_waiting
     // Other runs use the same requests.
     for (size_t segment = 0; segment < waiting_.size(); ++segment) keep(segment);
     stats_.total_seconds += seconds_since(start);
+    failed_ = false;
     return results;
 }
 

@@ -59,3 +59,20 @@ def test_a_refused_sample_does_not_count(encoder):
     _push(run, 3.0)
     found = {result.index: result.outputs[0][0] for result in run.run(2, 8, True)}
     assert found == {0: 4.0, 1: 12.0}
+
+
+def test_a_run_that_failed_does_not_go_on(encoder):
+    """What was on its way is lost, and samples that waited would be read from memory that other runs write to."""
+    run = _start(encoder)
+    with pytest.raises(ValueError, match="at least 1"):
+        run.run(0, 8, True)
+    _push(run, 1.0, places=PLACES - 1)
+    with pytest.raises(RuntimeError, match=r"(?i)shape|broadcast"):
+        run.run(1, 8, True)
+    for go_on in (lambda: _push(run, 1.0), lambda: run.run(1, 8, True)):
+        with pytest.raises(RuntimeError, match="has failed and has lost samples: start another one"):
+            go_on()
+    other = _start(encoder)
+    _push(other, 2.0)
+    (result,) = other.run(1, 8, True)
+    assert result.outputs[0].tolist() == [8.0, 8.0]
