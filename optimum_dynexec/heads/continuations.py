@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from ..precision import EXACT_OV_CONFIG
 from .features import Text
 
 
@@ -63,7 +64,14 @@ def own_continuations(
     Returns:
         `list[Text]`: in the order of the prompts, without those that are too long or were continued by nothing.
     """
-    identity: Any = [prompts, asdict(args), model.dynexec_config.model_hash if model.dynexec_config else None]
+    identity: Any = [
+        prompts,
+        asdict(args),
+        model.dynexec_config.model_hash if model.dynexec_config else None,
+        # Of near ties, precisions and devices choose otherwise.
+        {key: str(model.ov_config.get(key)) for key in EXACT_OV_CONFIG},
+        model._device,
+    ]
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
     path = Path(directory) / f"continuations-{digest}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)

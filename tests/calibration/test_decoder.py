@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,13 @@ def test_cache(exported, prompts, tmp_path, monkeypatch):
     monkeypatch.setattr(DecoderRunner, "__call__", None)
     again = record_decoder(exported, [str(prompts)], RECORDING, cache_dir=tmp_path / "cache", progress=False)
     assert again.data_hash == first.data_hash
+
+
+def test_answers_at_another_precision_are_not_taken_from_the_cache(exported, prompts, tmp_path):
+    for precision in ("exact", "fast", "exact"):
+        args = replace(RECORDING, precision=precision, max_samples=2)
+        record_decoder(exported, [str(prompts)], args, cache_dir=tmp_path, progress=False)
+    assert len(list(tmp_path.glob("continuations-*.jsonl"))) == 2
 
 
 @pytest.mark.parametrize(
