@@ -14,6 +14,12 @@ EXACT_OV_CONFIG = {
 PRECISIONS: dict[str, Mapping[str, str]] = {"exact": EXACT_OV_CONFIG, "fast": {}}
 
 
+def precision_of(ov_config: Mapping[str, Any]) -> str:
+    """Which of `PRECISIONS` a model with these OpenVINO properties computes in: `"exact"`, if all of its are there."""
+    exact = all(str(ov_config.get(key)) == value for key, value in EXACT_OV_CONFIG.items())
+    return "exact" if exact else "fast"
+
+
 def check_precision(precision: Any) -> None:
     """
     Raises:

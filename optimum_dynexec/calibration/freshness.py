@@ -1,6 +1,7 @@
 """Whether a calibration is still that of the model beside it."""
 
 import hashlib
+import logging
 from pathlib import Path
 
 from ..configuration import DynExecConfig
@@ -10,6 +11,8 @@ from ..utils.model_hash import hash_model
 from .calibration import Calibration
 from .errors import CalibrationError, StaleCalibrationError
 
+
+logger = logging.getLogger(__name__)
 
 AGAIN = "calibrate again with `optimum-cli dynexec calibrate`"
 
@@ -79,12 +82,15 @@ def check_fresh(calibration: Calibration, directory: str | Path) -> None:
             raise StaleCalibrationError(f"{path} is not the one of the calibration: {AGAIN}")
 
 
-def load_calibration(directory: str | Path) -> Calibration:
+def load_calibration(directory: str | Path, precision: str | None = None) -> Calibration:
     """
     Reads the calibration of a model and checks that it is still valid.
 
     Args:
         directory (`str` or `Path`): of the model.
+        precision (`str`, *optional*):
+            That the thresholds will be used with, one of [`~precision.PRECISIONS`]. If they were found with another
+            one, a warning says so.
 
     Raises:
         [`~calibration.StaleCalibrationError`]: if the model or its heads have changed since.
@@ -103,6 +109,18 @@ def load_calibration(directory: str | Path) -> Calibration:
     except ValueError as error:
         raise CalibrationError(f"the calibration in {directory} cannot be used: {error}") from error
     check_fresh(calibration, directory)
+    recorded = calibration.source.get("precision")
+    if precision is not None and recorded not in (None, precision):
+        logger.warning(
+            "The thresholds in %s were found with the precision %r, but the model was loaded with %r, which may answer"
+            " otherwise where it is nearly undecided. Load it with `precision=%r`, or %s --precision %s`.",
+            directory,
+            recorded,
+            precision,
+            recorded,
+            AGAIN.removesuffix("`"),
+            precision,
+        )
     return calibration
 
 

@@ -22,7 +22,7 @@ from ..early_exit.config import EarlyExitConfig
 from ..exporters.boundaries import find_layer_boundaries
 from ..exporters.errors import NotPageableError
 from ..heads.attach import HeadModel, exit_heads
-from ..precision import check_precision, with_precision
+from ..precision import check_precision, precision_of, with_precision
 from ..runtime import Engine
 from ..runtime.paged import prepare
 from ..speculative.config import SpeculationConfig
@@ -406,7 +406,9 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
         if copies and engine.exit_heads and self.dynexec_config is not None:
             engine.add_copiers(list(self.dynexec_config.hidden_state_names.values()))
         return self._once_if_calibrated(
-            early_exit, lambda: early_exit_params(early_exit, engine, self.model_save_dir), engine
+            early_exit,
+            lambda: early_exit_params(early_exit, engine, self.model_save_dir, precision_of(self.ov_config)),
+            engine,
         )
 
     def _generate_plain(self, call: GenerateCall, seed: int | None) -> torch.Tensor | GenerateDecoderOnlyOutput:

@@ -43,7 +43,9 @@ class CalibratedOnce:
         return self._calibrated[1]
 
 
-def early_exit_params(early_exit: EarlyExitConfig | str, engine: Engine, directory: str | Path | None) -> Any:
+def early_exit_params(
+    early_exit: EarlyExitConfig | str, engine: Engine, directory: str | Path | None, precision: str | None = None
+) -> Any:
     """
     Makes the parameters of the decode loop.
 
@@ -54,6 +56,8 @@ def early_exit_params(early_exit: EarlyExitConfig | str, engine: Engine, directo
             Whose exit heads decide.
         directory (`str` or `Path`, *optional*):
             Of the model: where its calibration and the learned weights of criteria are.
+        precision (`str`, *optional*):
+            That the model computes in, see [`resolve_early_exit`].
 
     Returns:
         `_C.EarlyExitParams`.
@@ -62,7 +66,7 @@ def early_exit_params(early_exit: EarlyExitConfig | str, engine: Engine, directo
         See [`fill_params`]; also `ValueError` for a criterion that is not for tokens, or a deadline.
     """
     layers = list(engine.exit_heads)
-    early_exit = resolve_early_exit(early_exit, directory)
+    early_exit = resolve_early_exit(early_exit, directory, precision)
     if criterion_class(early_exit.criterion).needs_certainty:
         raise ValueError(f"the criterion {early_exit.criterion!r} is for encoders: a decoder's exits say no certainty")
     if early_exit.deadline_ms is not None:
@@ -75,7 +79,12 @@ def early_exit_params(early_exit: EarlyExitConfig | str, engine: Engine, directo
 
 
 def encoder_exit_params(
-    early_exit: EarlyExitConfig | str, layers: Sequence[int], directory: str | Path | None, *, embeddings: bool
+    early_exit: EarlyExitConfig | str,
+    layers: Sequence[int],
+    directory: str | Path | None,
+    *,
+    embeddings: bool,
+    precision: str | None = None,
 ) -> Any:
     """
     Makes the parameters of an encoder's run.
@@ -85,6 +94,7 @@ def encoder_exit_params(
         layers (`Sequence[int]`): of the exits, ascending.
         directory (`str` or `Path`, *optional*): of the model.
         embeddings (`bool`): whether the model gives embeddings, and not distributions over labels.
+        precision (`str`, *optional*): that the model computes in, see [`resolve_early_exit`].
 
     Returns:
         `_C.EncoderParams`.
@@ -92,7 +102,7 @@ def encoder_exit_params(
     Raises:
         See [`fill_params`]; also `ValueError` for a criterion that does not judge what the model gives.
     """
-    early_exit = resolve_early_exit(early_exit, directory)
+    early_exit = resolve_early_exit(early_exit, directory, precision)
     asked = early_exit.threshold is not None or early_exit.thresholds is not None
     if asked and criterion_class(early_exit.criterion).for_embeddings != embeddings:
         needed = "'settled'" if embeddings else "another one"
@@ -103,13 +113,16 @@ def encoder_exit_params(
     return params
 
 
-def resolve_early_exit(early_exit: EarlyExitConfig | str, directory: str | Path | None) -> EarlyExitConfig:
+def resolve_early_exit(
+    early_exit: EarlyExitConfig | str, directory: str | Path | None, precision: str | None = None
+) -> EarlyExitConfig:
     """
     Replaces `"calibrated"` by what calibration has found.
 
     Args:
         early_exit ([`~early_exit.EarlyExitConfig`] or `str`): when to leave, or `"calibrated"`.
         directory (`str` or `Path`, *optional*): of the model.
+        precision (`str`, *optional*): that it computes in; of a calibration with another one, a warning says so.
 
     Raises:
         [`~calibration.CalibrationError`]: if there is no calibration, or not one of this model.
@@ -119,7 +132,7 @@ def resolve_early_exit(early_exit: EarlyExitConfig | str, directory: str | Path 
     if early_exit == "calibrated":
         if directory is None:
             raise ValueError("`early_exit='calibrated'` needs a model that was loaded from a directory")
-        calibration = load_calibration(directory)
+        calibration = load_calibration(directory, precision)
         return EarlyExitConfig(criterion=calibration.criterion, thresholds=calibration.thresholds)
     if not isinstance(early_exit, EarlyExitConfig):
         raise TypeError(f"`early_exit` must be an EarlyExitConfig or 'calibrated', got {early_exit!r}")

@@ -17,7 +17,7 @@ from ..early_exit.encoder_stats import EncoderStats
 from ..exporters.encoder_boundaries import find_encoder_boundaries
 from ..exporters.paging import ENCODER_REASON
 from ..heads.attach import HeadModel, exit_heads
-from ..precision import check_precision, with_precision
+from ..precision import check_precision, precision_of, with_precision
 from ..runtime.encoder_engine import PATIENCE_OF_STREAMS, EncoderEngine
 from ..runtime.encoder_exits import EncoderExits
 from ..tuning.tuning import Tuning
@@ -276,7 +276,13 @@ class DynExecEncoderMixin(CalibratedOnce):
             check_one_label(self.config)
         return self._once_if_calibrated(
             early_exit,
-            lambda: encoder_exit_params(early_exit, layers, self.model_save_dir, embeddings=self._embeddings),
+            lambda: encoder_exit_params(
+                early_exit,
+                layers,
+                self.model_save_dir,
+                embeddings=self._embeddings,
+                precision=precision_of(self.ov_config),
+            ),
         )
 
     def _call(

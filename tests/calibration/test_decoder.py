@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from optimum_dynexec import DynExecConfig
+from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM
 from optimum_dynexec.calibration import (
     CalibrationError,
     NoThresholdError,
@@ -221,6 +221,13 @@ def test_calibration_is_written_and_read(calibrated):
     assert values["exit_layers"] == [0, 1]
 
 
+def test_another_precision_is_said(calibrated, caplog):
+    for precision, said in ((RECORDING.precision, False), ("fast", True)):
+        model = DynExecModelForCausalLM.from_pretrained(calibrated, precision=precision)
+        model.generate(torch.tensor([[5, 6]]), early_exit="calibrated", max_new_tokens=2)
+        assert ("found with the precision 'exact', but the model was loaded with 'fast'" in caplog.text) == said
+
+
 def test_bad_arguments_fail_before_the_work(exported, prompts, monkeypatch):
     monkeypatch.setattr("optimum_dynexec.calibration.decoder.record_decoder", None)
     with pytest.raises(ValueError, match="`epsilon`"):
@@ -236,7 +243,7 @@ def test_a_failed_calibration_changes_nothing(calibrated, prompts):
 
 KILLED = """
 import os, signal, sys
-from optimum_dynexec import DynExecConfig
+from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM
 from optimum_dynexec.calibration import RecordingArguments, calibrate_decoder
 from optimum_dynexec.calibration.risks import token_disagreement
 from tests.calibration.test_decoder import RISK

@@ -68,6 +68,16 @@ def test_calibrated_calls(directory, records, criterion, tmp_path):
         other(**inputs, early_exit="calibrated")
 
 
+def test_another_precision_is_said(directory, records, tmp_path, caplog):
+    found = calibrate(replace(records, source={"precision": "exact"}), epsilon=EPSILON, method="binomial")
+    copy = shutil.copytree(directory, tmp_path / "model")
+    save_calibration(found.calibration, None, copy)
+    DynExecModelForSequenceClassification.from_pretrained(copy, precision="exact", early_exit="calibrated")
+    assert "precision" not in caplog.text
+    DynExecModelForSequenceClassification.from_pretrained(copy, precision="fast", early_exit="calibrated")
+    assert "found with the precision 'exact', but the model was loaded with 'fast'" in caplog.text
+
+
 def test_records_keep_what_exits_say_of_themselves(records, tmp_path):
     certainty = np.random.default_rng(0).random(records.statistics.shape).astype(np.float32)
     said = replace(records, statistics=replace(records.statistics, certainty=certainty))
