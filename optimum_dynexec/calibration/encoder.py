@@ -138,12 +138,12 @@ def calibrate_encoder(
         `ValueError`: for arguments that are not acceptable, or a model without exit heads.
     """
     check_arguments(risk, epsilon, delta, criterion, method, candidates, tuning_share)
+    if budget_flops is not None:
+        _check_budget_task(directory)
     recording = recording or EncoderRecordingArguments()
     found = record_encoder(directory, data, recording, progress=progress)
     options: dict[str, Any] = {"criterion": criterion, "tuning_share": tuning_share, "seed": recording.seed}
     if budget_flops is not None:
-        if found.records.together:
-            raise CalibrationError("`budget_flops` is for models that give one label: leave it out")
         made = calibrate_budget(found.records, found.costs, budget_flops, **options)
     else:
         made = calibrate(
@@ -153,6 +153,16 @@ def calibrate_encoder(
     calibration = replace(made.calibration, mean_flops=float(np.array(shares) @ found.costs))
     save_calibration(calibration, made.criterion.content(), directory)
     return calibration
+
+
+def _check_budget_task(directory: str | Path) -> None:
+    task = DynExecConfig.from_pretrained(directory).task
+    single = [name for name, distributions in DISTRIBUTIONS.items() if distributions is _of_label]
+    if task in DISTRIBUTIONS and task not in single:
+        raise CalibrationError(
+            f"`budget_flops` is for models that give one label ({', '.join(single)}), but {directory} was exported for"
+            f" the task {task!r}: leave it out"
+        )
 
 
 def record_encoder(
