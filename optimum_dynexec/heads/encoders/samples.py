@@ -41,7 +41,7 @@ class Samples:
 
     Args:
         inputs (`Sequence`):
-            Texts; images: paths, PIL images or uint8 arrays `[height, width]` or `[height, width, 3]`; or sounds:
+            Texts; images: `Path`s, PIL images or uint8 arrays `[height, width]` or `[height, width, 3]`; or sounds:
             float arrays `[length]`.
         pairs (`Sequence[str]`, *optional*): a second text for each.
         labels (`Sequence[str]`, *optional*): what is right, by its name.
@@ -104,7 +104,7 @@ class Samples:
 
     @property
     def data_hash(self) -> str:
-        """16 hexadecimal digits over all of it."""
+        """16 hexadecimal digits over all of it; of an image that is a file, over what is in it, wherever it lies."""
         digest = hashlib.sha256()
         for values in (self.inputs, self.pairs or [], self.labels or []):
             digest.update(str(len(values)).encode())
@@ -168,6 +168,8 @@ def _from_rows(source: str, columns: Columns, split: str) -> Samples:
     label = columns.label or next((name for name in LABEL_COLUMNS if rows and name in rows[0]), None)
     assert text is not None
     inputs = [row[text] for row in rows]
+    if text in IMAGE_COLUMNS:
+        inputs = [Path(value) if isinstance(value, str) else value for value in inputs]
     return Samples(
         inputs,
         None if columns.text_pair is None else [str(row[_named(row, columns.text_pair, source)]) for row in rows],
@@ -177,7 +179,7 @@ def _from_rows(source: str, columns: Columns, split: str) -> Samples:
 
 def _from_folders(source: str, columns: Columns, split: str) -> Samples:
     files = sorted(file for file in Path(source).glob("*/*") if file.suffix.lower() in IMAGE_FILES)
-    return Samples([str(file) for file in files], None, [file.parent.name for file in files])
+    return Samples(files, None, [file.parent.name for file in files])
 
 
 def _from_arrays(source: str, columns: Columns, split: str) -> Samples:
@@ -216,5 +218,7 @@ def _named(row: dict[str, Any], name: str, source: str) -> str:
 
 
 def _content(value: Any) -> bytes:
+    if isinstance(value, Path):
+        return value.read_bytes()
     array = np.asarray(value)
     return f"{array.dtype} {array.shape}".encode() + array.tobytes()

@@ -164,7 +164,7 @@ def _as_array(value: Any) -> np.ndarray:
 
     if isinstance(value, np.ndarray):
         return value
-    if isinstance(value, str):
+    if isinstance(value, str | Path):
         with Image.open(value) as opened:
             return np.asarray(opened.convert("RGB"))
     return np.asarray(value.convert("RGB"))

@@ -40,6 +40,15 @@ def test_images(tmp_path):
         Image.fromarray(image).save(folder / f"{index}.png")
     found = read_samples([tmp_path / "images"])
     assert sorted(found.labels) == ["cat", "cat", "dog", "dog"]
+    (tmp_path / "paths.csv").write_text("image\n" + "\n".join(map(str, found.inputs)))
+    for source in (tmp_path / "images", tmp_path / "paths.csv"):
+        before = read_samples([source]).data_hash
+        assert before == read_samples([source]).data_hash
+        file = tmp_path / "images" / "cat" / "1.png"
+        kept = file.read_bytes()
+        Image.fromarray(255 - images[1]).save(file)
+        assert before != read_samples([source]).data_hash
+        file.write_bytes(kept)
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(4))
     found = read_samples([tmp_path / "a.npz"])
     assert list(found.labels) == ["0", "1", "2", "3"]
