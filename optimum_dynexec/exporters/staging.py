@@ -17,7 +17,7 @@ EXPORT_SUFFIXES = {".xml", ".bin", ".json", ".jinja", ".txt", ".model", ".tiktok
 
 
 @contextmanager
-def staged_directory(output: Path) -> Iterator[Path]:
+def staged_directory(output: Path, *, keep_others: bool = False) -> Iterator[Path]:
     """
     Gives an empty directory to write to, which takes the place of `output` if the block ends without an exception.
 
@@ -27,6 +27,8 @@ def staged_directory(output: Path) -> Iterator[Path]:
     Args:
         output (`Path`):
             The directory to make: absent, empty or an earlier export.
+        keep_others (`bool`, *optional*, defaults to `False`):
+            Take any directory, and keep all that is in it, but for the files and folders that are written anew.
 
     Yields:
         `Path`: the directory to write to.
@@ -41,8 +43,8 @@ def staged_directory(output: Path) -> Iterator[Path]:
     with _locked_directory(staging, output):
         try:
             _remove_content(staging)
-            _recover(replaced, output)
-            _check_replaceable(output)
+            _recover(replaced, output, keep_others)
+            _check_replaceable(output, keep_others)
             yield staging
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
@@ -50,7 +52,7 @@ def staged_directory(output: Path) -> Iterator[Path]:
         if output.exists():
             output.rename(replaced)
         staging.rename(output)
-        _retire(replaced, output)
+        _retire(replaced, output, keep_others)
 
 
 # A lock goes with the last process that has it open. A forked child must not be that process: it may outlive an export
@@ -91,27 +93,31 @@ def _locked_directory(directory: Path, output: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _check_replaceable(output: Path) -> None:
+def _check_replaceable(output: Path, keep_others: bool) -> None:
     if output.exists() and not output.is_dir():
         raise ExportError(f"the output {output} is a file; give a directory")
+    if os.path.ismount(output):
+        raise ExportError(f"the output {output} is a mount point, which cannot be replaced; give a directory in it")
+    if keep_others:
+        return
     if output.is_dir() and any(output.iterdir()) and not (output / EXPORT_MARK).is_file():
         raise ExportError(f"the output directory {output} holds other files; give an empty or a new one")
 
 
-def _recover(replaced: Path, output: Path) -> None:
+def _recover(replaced: Path, output: Path, keep_others: bool) -> None:
     """Ends the exchange of directories that a killed process left half done."""
     if replaced.is_dir() and output.exists():
-        _retire(replaced, output)
+        _retire(replaced, output, keep_others)
     elif replaced.is_dir():
         replaced.rename(output)
 
 
-def _retire(replaced: Path, output: Path) -> None:
+def _retire(replaced: Path, output: Path, keep_others: bool) -> None:
     if not replaced.is_dir():
         return
     for entry in replaced.iterdir():
         of_the_export = entry.is_file() and entry.suffix in EXPORT_SUFFIXES and not entry.name.startswith(".")
-        if not of_the_export and not (output / entry.name).exists():
+        if (keep_others or not of_the_export) and not (output / entry.name).exists():
             entry.rename(output / entry.name)
     shutil.rmtree(replaced)
 

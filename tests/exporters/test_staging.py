@@ -61,6 +61,12 @@ def test_other_directories_and_files_are_never_replaced(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["file", "home"]
 
 
+def test_a_mount_point_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == str(tmp_path / "output"))
+    with pytest.raises(ExportError, match="mount point"), staged_directory(tmp_path / "output"):
+        pytest.fail("the block must not run")
+
+
 def test_empty_directory_is_taken(tmp_path):
     (tmp_path / "output").mkdir()
     with staged_directory(tmp_path / "output") as staging:

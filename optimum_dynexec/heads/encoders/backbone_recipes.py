@@ -1,7 +1,6 @@
 """The recipes `joint` and `alternating`: a transformers checkpoint and heads of it, to be exported together."""
 
 import json
-import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import Any
 import torch
 
 from ...configuration import CLASSIFIER_TASKS, MODEL_CLASSES
+from ...exporters.staging import staged_directory
 from ..encoder_fit import ExitShape
 from ..storage import SUFFIX, save_head
+from .checkpoints import Checkpoint
 from .finetune import FineTuner, num_hidden_layers
 from .inputs import load_inputs
 from .modules import EncoderHead
@@ -24,7 +25,8 @@ HEADS_FOLDER = "heads"
 def train_with_backbone(request: Request) -> TrainedExits:
     """
     Trains a model and its exit heads, and writes both: `output` becomes a directory as transformers writes it, and its
-    folder `heads` has the heads.
+    folder `heads` has the heads. Whatever ends it, the earlier model and heads stay as they were until both new ones
+    take their place. What else is in `output` is kept.
 
     The model may be fine-tuned already; its labels are then kept. A bare encoder gets a classifier for the labels of
     the data.
@@ -33,8 +35,18 @@ def train_with_backbone(request: Request) -> TrainedExits:
         request ([`Request`]): what to train.
 
     Raises:
+        `ExportError`: if `output` cannot be replaced, or another process trains to it.
         `ValueError`: if there are no labels, or it is not a model that this recipe can train.
     """
+    with staged_directory(request.output.resolve(), keep_others=True) as place:
+        trained, checkpoint = _train(request, place)
+    # Last, so that a training that was killed while it was written is not done again.
+    checkpoint.remove()
+    return trained
+
+
+def _train(request: Request, place: Path) -> tuple[TrainedExits, Checkpoint]:
+    """Trains, and writes all to an empty directory. The checkpoint is still there."""
     model, label2id = load_classifier(request.model, request.task, request.training.label_names)
     torch.manual_seed(request.args.seed)
     inputs, processor = load_inputs(request.model, request.task)
@@ -71,28 +83,21 @@ def train_with_backbone(request: Request) -> TrainedExits:
     model.eval()
     full = scores[max(scores)]
 
-    output = request.output
-    output.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(place)
+    processor.save_pretrained(place)
+    folder = place / HEADS_FOLDER
+    folder.mkdir()
     exits = []
-    with tempfile.TemporaryDirectory(dir=output, prefix=".saving-") as staging:
-        model.save_pretrained(staging)
-        processor.save_pretrained(staging)
-        (Path(staging) / HEADS_FOLDER).mkdir()
-        for layer, head in heads.items():
-            card = request.full_card(scores[layer], full, history=history, seconds=round(seconds, 1))
-            name = f"{head.config.name}{SUFFIX}"
-            file = Path(staging) / HEADS_FOLDER / name
-            save_head(head.config, head.tensors(), file, weight_format=request.weight_format, card=json.dumps(card))
-            parameters = sum(p.numel() for p in head.parameters())
-            exits.append(TrainedExit(head.config.name, layer, output / HEADS_FOLDER / name, scores[layer], parameters))
-        (output / HEADS_FOLDER).mkdir(exist_ok=True)
-        for old in (output / HEADS_FOLDER).glob(f"*{SUFFIX}"):
-            old.unlink()
-        for path in sorted(Path(staging).rglob("*")):
-            if path.is_file():
-                path.replace(output / path.relative_to(staging))
-    tuner.checkpoint.remove()
-    return TrainedExits(exits, full, output, seconds)
+    for layer, head in heads.items():
+        card = request.full_card(scores[layer], full, history=history, seconds=round(seconds, 1))
+        name = f"{head.config.name}{SUFFIX}"
+        save_head(
+            head.config, head.tensors(), folder / name, weight_format=request.weight_format, card=json.dumps(card)
+        )
+        parameters = sum(p.numel() for p in head.parameters())
+        path = request.output / HEADS_FOLDER / name
+        exits.append(TrainedExit(head.config.name, layer, path, scores[layer], parameters))
+    return TrainedExits(exits, full, request.output, seconds), tuner.checkpoint
 
 
 def load_classifier(model: str | Path, task: str, label_names: list[str]) -> tuple[Any, dict[str, int]]:

@@ -1,6 +1,8 @@
 """The recipes that train the model too."""
 
 import json
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,6 +173,48 @@ def test_an_interrupted_training_goes_on(tiny_encoder_hf, labelled_texts, tmp_pa
     with safe_open(str(found.exits[0].path), framework="np") as file:
         assert [entry["step"] for entry in json.loads(file.metadata()["card"])["history"]] == [3, 6, 9]
     assert not list((tmp_path / "out" / ".cache").glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize("dies_at", [1, 2, None])
+def test_killed_while_it_is_written(dies_at, tiny_encoder_hf, labelled_texts, tmp_path, monkeypatch):
+    """Before each of the steps that put the new model and heads in their place; what is there is never a mixture."""
+    output = tmp_path / "out"
+    options = {"epochs": 1, "max_samples": 40}
+
+    def content() -> dict[str, bytes]:
+        files = (path for path in output.rglob("*") if path.is_file() and ".cache" not in path.parts)
+        return {str(path.relative_to(output)): path.read_bytes() for path in files}
+
+    _train(tiny_encoder_hf("bert"), output, labelled_texts, "joint", layers=[1], **options)
+    (output / "notes.txt").write_text("mine")
+    old, steps = content(), []
+
+    def dying(original):
+        def step(path, *args, **kwargs):
+            if ".cache" not in path.parts:
+                steps.append(path)
+                if len(steps) == dies_at:
+                    raise KeyboardInterrupt
+            return original(path, *args, **kwargs)
+
+        return step
+
+    with monkeypatch.context() as patch:
+        for name in ("rename", "replace", "unlink"):
+            patch.setattr(Path, name, dying(getattr(Path, name)))
+        with pytest.raises(KeyboardInterrupt) if dies_at else nullcontext():
+            _train(tiny_encoder_hf("bert"), output, labelled_texts, "joint", layers=[2], seed=1, **options)
+    # The next one that begins puts in order what it finds.
+    with pytest.raises(ValueError, match="99"):
+        _train(tiny_encoder_hf("bert"), output, labelled_texts, "joint", layers=[99], **options)
+    found = content()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert found.pop("notes.txt") == b"mine"
+    if dies_at:
+        assert found == {name: value for name, value in old.items() if name != "notes.txt"}
+    else:
+        assert found.keys() == {name.replace("exit_head_1", "exit_head_2") for name in old} - {"notes.txt"}
+        assert found["model.safetensors"] != old["model.safetensors"]
 
 
 def test_weights_of_exits_by_depth(tiny_encoder_hf, labelled_texts, tmp_path):
