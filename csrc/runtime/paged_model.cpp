@@ -8,6 +8,7 @@
 #include <limits>
 #include <map>
 #include <stdexcept>
+#include <utility>
 
 namespace dynexec {
 namespace {
@@ -34,6 +35,22 @@ size_t last_dimension(const ov::Output<const ov::Node>& port, const char* what) 
 
 constexpr size_t kProfiledPast = 256;
 constexpr std::array<size_t, 9> kProfiledRows = {1, 2, 4, 6, 8, 12, 16, 24, 32};
+
+double median(std::vector<double> values) {
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+}
+
+// Of each size's times, without the sizes that have none.
+std::vector<std::pair<size_t, double>> medians(const std::vector<size_t>& sizes,
+                                               const std::vector<std::vector<double>>& seconds) {
+    std::vector<std::pair<size_t, double>> points;
+    for (size_t i = 0; i < sizes.size(); ++i) {
+        if (!seconds[i].empty()) points.emplace_back(sizes[i], median(seconds[i]));
+    }
+    return points;
+}
 
 }  // namespace
 
@@ -285,44 +302,29 @@ void PagedModel::warm_up() {
 }
 
 void PagedModel::profile() {
-    constexpr int kRepeats = 3;
-    constexpr double kBudgetSeconds = 5.0;
-    using Points = std::vector<std::pair<size_t, double>>;
-    Points points;
-    std::vector<Points> of_segments(segments_.size());
+    constexpr int kRounds = 5;
+    constexpr double kBudgetSeconds = 2.0;
+    const std::vector<size_t> sizes = profiled_rows();
+    // In rounds over all sizes, and medians: what else the machine does then falls on all of them alike.
+    std::vector<std::vector<double>> kept(sizes.size());
+    std::vector<std::vector<std::vector<double>>> kept_of_segments(segments_.size(), kept);
+    std::vector<double> switching;
     double spent = 0.0;
-    for (const size_t rows : profiled_rows()) {
-        constexpr double kInfinity = std::numeric_limits<double>::infinity();
-        double best = kInfinity;
-        for (auto& of_segment : of_segments) of_segment.emplace_back(rows, kInfinity);
-        timed_forward(rows);  // the first one pays for the switch
-        for (int repeat = 0; repeat < kRepeats; ++repeat) {
-            const double seconds = timed_forward(rows);
-            best = std::min(best, seconds);  // other work on the machine only ever adds
-            for (size_t i = 0; i < segments_.size(); ++i) {
-                double& of_segment = of_segments[i].back().second;
-                of_segment = std::min(of_segment, segments_[i].last_seconds);
-            }
-            spent += seconds;
+    for (int round = 0; round < kRounds && spent < kBudgetSeconds; ++round) {
+        for (size_t i = 0; i < sizes.size(); ++i) {
+            const double first = timed_forward(sizes[i]);  // pays for the switch, if there is another size
+            const double second = timed_forward(sizes[i]);
+            kept[i].push_back(second);
+            for (size_t k = 0; k < segments_.size(); ++k) kept_of_segments[k][i].push_back(segments_[k].last_seconds);
+            if (sizes.size() > 1) switching.push_back(first - second);
+            spent += first + second;
+            // A large model is not kept from serving for long: its cost beyond is extrapolated.
+            if (spent > kBudgetSeconds && i > 1) break;
         }
-        points.emplace_back(rows, best);
-        // A large model is not kept from serving for long: its cost beyond is extrapolated.
-        if (spent > kBudgetSeconds && points.size() > 2) break;
     }
-    cost_model_.set(std::move(points));
-    for (size_t i = 0; i < segments_.size(); ++i) segments_[i].cost.set(std::move(of_segments[i]));
-    cost_model_.set_switch_seconds(timed_switch());
-}
-
-double PagedModel::timed_switch() {
-    constexpr int kRepeats = 5;
-    const auto& points = cost_model_.points();
-    if (points.size() < 3) return 0.0;
-    const auto [few, few_seconds] = points[0];
-    const auto [more, more_seconds] = points[2];
-    double best = std::numeric_limits<double>::infinity();
-    for (int repeat = 0; repeat < kRepeats; ++repeat) best = std::min(best, timed_forward(few) + timed_forward(more));
-    return std::max(0.0, (best - few_seconds - more_seconds) / 2.0);
+    cost_model_.set(medians(sizes, kept));
+    for (size_t k = 0; k < segments_.size(); ++k) segments_[k].cost.set(medians(sizes, kept_of_segments[k]));
+    cost_model_.set_switch_seconds(switching.empty() ? 0.0 : std::max(0.0, median(switching)));
 }
 
 }  // namespace dynexec

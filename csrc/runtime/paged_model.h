@@ -109,7 +109,6 @@ private:
     std::vector<size_t> profiled_rows() const;
     // Of the whole; that of each segment is in its last_seconds.
     double timed_forward(size_t rows);
-    double timed_switch();
 
     std::vector<Segment> segments_;
     std::vector<Segment> copiers_;  // of segments_[1:]
