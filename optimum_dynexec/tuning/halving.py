@@ -53,6 +53,7 @@ def successive_halving(
     run: Run,
     *,
     baseline: Trial,
+    safe: Trial | None = None,
     deadline: float,
     max_loss: float | None = None,
     seed: int = 0,
@@ -67,6 +68,9 @@ def successive_halving(
         items (`Sequence`): what it is tried on, at least one.
         run (`Callable`): runs one on an item.
         baseline ([`Trial`]): one of them, which is measured to the end.
+        safe ([`Trial`], *optional*):
+            Another that is. Where the fastest lose too much, and are found out only when the others have left, it is
+            what remains.
         deadline (`float`): on `time.monotonic`; what leads then is the outcome.
         max_loss (`float`, *optional*): trials with a greater loss leave.
         seed (`int`, *optional*, defaults to 0): of the order.
@@ -100,7 +104,7 @@ def successive_halving(
                     return _ended(alive, baseline, max_loss)
             alive = _within(alive, baseline, max_loss)
             if not last and len(alive) > 2:
-                alive = _faster_half(alive, baseline)
+                alive = _faster_half(alive, [trial for trial in alive if trial in (baseline, safe)])
     return _ended(alive, baseline, max_loss)
 
 
@@ -117,12 +121,12 @@ def _within(alive: list[Trial], baseline: Trial, max_loss: float | None) -> list
     return [trial for trial in alive if not trial.fate]
 
 
-def _faster_half(alive: list[Trial], baseline: Trial) -> list[Trial]:
-    others = sorted((trial for trial in alive if trial is not baseline), key=_cost)
+def _faster_half(alive: list[Trial], kept: list[Trial]) -> list[Trial]:
+    others = sorted((trial for trial in alive if trial not in kept), key=_cost)
     keep = max(1, math.ceil(len(others) / 2))
     for trial in others[keep:]:
-        trial.fate = f"slower after {len(trial.seconds)} runs"
-    return [baseline, *others[:keep]]
+        trial.fate = f"slower than others after {len(trial.seconds)} runs"
+    return [*kept, *others[:keep]]
 
 
 def _ended(alive: list[Trial], baseline: Trial, max_loss: float | None) -> list[Trial]:

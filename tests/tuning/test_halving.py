@@ -36,7 +36,7 @@ def test_fastest_wins_and_the_baseline_stays():
     # Who is slower is measured less often; who is compared was measured on the same.
     assert len(by_name["b"].seconds) == len(by_name["off"].seconds) == 16
     assert len(by_name["e"].seconds) < len(by_name["a"].seconds) + 5 < 16
-    assert by_name["e"].fate.startswith("slower after")
+    assert by_name["e"].fate.startswith("slower than others after")
     assert by_name["b"].cost == pytest.approx(0.5, rel=0.02)
     # A first run that does not count, then item after item, in an order that changes.
     assert [name for name, _ in calls[:6]] == list(costs)
@@ -53,6 +53,26 @@ def test_limit_of_loss():
     )
     assert [trial.name for trial in finished] == ["careful", "off"]
     assert trials[1].fate == "loses 20.00%, more than 1.00%"
+
+
+def test_what_is_safe_remains_where_the_fastest_lose_too_much():
+    costs = {"off": 5.0, "a": 1.0, "b": 1.1, "c": 1.2, "d": 1.3, "safe": 3.0}
+    trials = [Trial(name, {}) for name in costs]
+
+    def run(trial, item):
+        # What loses shows late.
+        return costs[trial.name], 2, 2.0 * (item > 12 and trial.name in "abcd")
+
+    def names(safe):
+        for trial in trials:
+            trial.seconds, trial.units, trial.wrong, trial.fate = [], [], 0.0, ""
+        found = successive_halving(
+            trials, range(16), run, baseline=trials[0], safe=safe, deadline=far(), max_loss=0.01, progress=False
+        )
+        return [trial.name for trial in found]
+
+    assert names(None) == ["off"]
+    assert names(trials[-1]) == ["safe", "off"]
 
 
 def test_time_is_kept():
