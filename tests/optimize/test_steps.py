@@ -81,6 +81,23 @@ def test_heads_of_an_earlier_call_are_not_attached(tmp_path, monkeypatch):
     assert lines[0] == "heads: exit_head_2: good"
 
 
+@pytest.mark.parametrize(("trained_on", "said"), [("other", True), ("this", False), (None, False)])
+def test_heads_of_another_export_are_said_to_be(tmp_path, monkeypatch, trained_on, said):
+    made = SimpleNamespace(heads={"draft_head": SimpleNamespace(trained_on=trained_on)}, model_hash="this")
+    monkeypatch.setattr(heads, "_link", lambda source, target: None)
+    monkeypatch.setattr(heads, "attach_heads", lambda directory, path: made)
+    context = SimpleNamespace(
+        args=OptimizeArguments(heads=tmp_path),
+        base=tmp_path,
+        output=tmp_path,
+        reference=tmp_path / "reference",
+        result=tmp_path / "model",
+        found={"quantize": {"place": "base"}},
+    )
+    _, lines = heads.run(context)
+    assert any("draft_head trained on another export" in line for line in lines) == said
+
+
 def test_formats_are_compared_on_the_same_inputs(tmp_path):
     """The one that leaves first has seen easy inputs alone, and would look fastest by its own mean."""
     speedups = {"f32": 1.0, "int8": 2.0, "int4": 1.5}

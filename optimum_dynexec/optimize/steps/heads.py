@@ -21,9 +21,13 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     lines, heads = _heads(context)
     names: list[str] = []
     if heads is not None:
-        names = sorted(attach_heads(context.result, heads).heads)
+        made = attach_heads(context.result, heads)
         attach_heads(context.reference, heads)
+        names = sorted(made.heads)
         lines.append(f"heads: {', '.join(names)} attached")
+        elsewhere = [name for name in names if made.heads[name].trained_on not in (None, made.model_hash)]
+        if elsewhere:
+            lines.append(f"heads: {', '.join(elsewhere)} trained on another export than this quantization")
     places = [f"{place.name}/openvino_model.xml" for place in (context.result, context.reference)]
     return {"heads": names, "places": places}, lines
 
@@ -42,7 +46,7 @@ def _link(source: Path, target: Path) -> None:
 def _heads(context: Context) -> tuple[list[str], Any]:
     args = context.args
     if args.heads is not None:
-        return [f"heads: those of {args.heads}, as given; they were not trained on this quantization"], args.heads
+        return [f"heads: those of {args.heads}, as given"], args.heads
     if not args.train:
         return ["heads: none, as asked"], None
     if not context.recipe.heads[context.kind.name] and not args.layers:
