@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 
-@dataclass
+@dataclass(eq=False)  # two that were measured alike are still two
 class Trial:
     """
     A way of running a model, and what has been measured of it.

@@ -72,6 +72,7 @@ class DecoderBenchmark(BenchmarkTask):
         self.held_out = self._held_out()
         used = json.dumps([self.prompts, self.held_out]).encode()
         self.data_hash = f"sha256:{hashlib.sha256(used).hexdigest()}"
+        self._configs = {name: DynExecConfig.from_pretrained(model) for name, model in self.models.items()}
         self._loaded: dict[tuple[str, tuple[int, ...] | None], Any] = {}
         self._loops: dict[str, Any] = {}
 
@@ -115,7 +116,7 @@ class DecoderBenchmark(BenchmarkTask):
         What to load a model with; `None`: nothing, as is the default. With exits a model is cut into segments, which
         cost time: plain decoding is measured without, and no call has the model of others cut while they are measured.
         """
-        config = DynExecConfig.from_pretrained(self.models[system.model])
+        config = self._configs[system.model]
         if _exits(system) or _drafts_from_exits(system):
             return config.exit_layers
         # Beside a draft head it is not cut by default.
