@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         texts = own_continuations(model, [encode(tokenizer, q.text) for q in questions], directory, greedy)
         del model
         names = find_layer_boundaries(backbone)
-        layers = [head.config.layer for head in heads if head.config.layer is not None]
+        layers = sorted({layer for head in heads for layer in head.config.layers_read})
         features = compute_features(backbone, {layer: names[layer] for layer in layers}, texts, directory)
         result = {}
         for head in heads:

@@ -172,7 +172,7 @@ def headed_decoders(tmp_path_factory: pytest.TempPathFactory) -> Any:
     assistant = save_model(base / "draft", late=0.2)
     for layer, words in ((0, range(VOCABULARY - 1, 100, -1)), (2, None)):
         save_exit_head(base / "heads", model, "block", layer, words, noise=0.3)
-    config, tensors, _ = random_head("draft", words=200, hidden_size=HIDDEN, vocab_size=VOCABULARY)
+    config, tensors, _ = random_head("draft+layers", words=200, hidden_size=HIDDEN, vocab_size=VOCABULARY)
     save_head(config, tensors, base / "heads" / f"{config.name}.safetensors")
     for name, export in (("hf", "ov"), ("draft", "draft-ov")):
         build_tokenizer().save_pretrained(base / name)

@@ -23,6 +23,13 @@ def whole_numbers(of: str, example: str) -> Callable[[str], list[int]]:
 
 
 parse_layers = whole_numbers("layers", "9,19")
+
+
+def parse_layers_or_none(text: str) -> list[int]:
+    """Layers separated by commas, or `none`."""
+    return [] if text == "none" else parse_layers(text)
+
+
 parse_steps = whole_numbers("step counts", "10,20,50")
 parse_batch_sizes = whole_numbers("batch sizes", "1,8,32")
 parse_threads = whole_numbers("thread counts", "1,2,4")

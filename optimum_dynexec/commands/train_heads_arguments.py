@@ -4,7 +4,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from typing import Any
 
 from .columns import add_column_arguments, read_columns
-from .numbers import parse_layers
+from .numbers import parse_layers, parse_layers_or_none
 
 
 KINDS = ("norm", "adapter", "block")
@@ -58,6 +58,14 @@ def add_training_arguments(parser: ArgumentParser) -> None:
     group.add_argument("--rank", type=int, default=64, help="Of the kind adapter. Default: %(default)s.")
     group.add_argument(
         "--draft-head", action=BooleanOptionalAction, default=True, help="Train a draft head. Default: yes."
+    )
+    group.add_argument(
+        "--draft-layers",
+        type=parse_layers_or_none,
+        default=None,
+        metavar="LAYERS",
+        help="Layers whose hidden states the draft head reads beside the last ones, or none. Default: those after a"
+        " third and two thirds of the model (of --start-from, what the head there reads).",
     )
     group.add_argument(
         "--steps",
@@ -185,9 +193,9 @@ def read_options(arguments: Namespace) -> dict[str, Any]:
     """
     The command line as arguments of [`~heads.train.train_heads`], the grouped ones as dictionaries.
     """
-    names = ("data", "layers", "kind", "draft_head", "continuations", "vocab_size", "rank", "max_samples")
+    heads = ("layers", "kind", "draft_head", "draft_layers", "vocab_size", "rank", "start_from", "weight_format")
     return {
-        **{name: getattr(arguments, name) for name in (*names, "start_from", "weight_format", "cache_dir")},
+        **{name: getattr(arguments, name) for name in (*heads, "data", "continuations", "max_samples", "cache_dir")},
         "continuation_arguments": {
             "max_new_tokens": arguments.max_new_tokens,
             "temperature": arguments.temperature,

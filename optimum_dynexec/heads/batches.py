@@ -23,8 +23,8 @@ class Batches:
 
     def __init__(self, head: Head, features: Features, embedding: torch.Tensor, rows: int, device: str):
         self.head, self.features, self.embedding, self.rows, self.device = head, features, embedding, rows, device
-        layer = head.config.layer
-        self.layer_name = LAST if layer is None else str(layer)
+        config = head.config
+        self.layer_names = [*map(str, config.layers_read), *([LAST] if config.layer is None else [])]
         # Word of each token; -1: the head cannot predict it.
         self.word_of = torch.full((head.config.vocab_size,), -1)
         self.word_of[head.token_ids.cpu()] = torch.arange(len(head.token_ids))
@@ -51,12 +51,15 @@ class Batches:
             `tuple`: the batch; the words of its rows' labels at the first step, `[rows]`, -1 where the head has none;
             and the hidden states `[rows, hidden_size]` that the backbone chose the labels by.
         """
-        names = sorted({self.layer_name, LAST})
+        names = sorted({*self.layer_names, LAST})
         examples = [self.features.example(index, names) for index in indices]
         tokens = torch.tensor([token for example in examples for token in example.text.tokens])
         last = torch.cat([example.hidden_states[LAST] for example in examples])
+        features = [
+            torch.cat([example.hidden_states[name] for name in self.layer_names], dim=1) for example in examples
+        ]
         batch = Batch(
-            torch.cat([example.hidden_states[self.layer_name] for example in examples]).float().to(self.device),
+            torch.cat(features).float().to(self.device),
             self.embedding[tokens].float().to(self.device),
             [len(example.text.tokens) for example in examples],
             [example.text.first for example in examples],

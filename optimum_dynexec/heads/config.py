@@ -22,6 +22,7 @@ _OF_DECODERS = (
     "rope_theta",
     "rank",
     "shares_unembedding",
+    "feature_layers",
     "stop_classifier",
 )
 _OF_ENCODERS = ("num_labels", "pooling", "layout", "masked", "dense_size", "activation", "layer_norm", "certainty")
@@ -50,6 +51,9 @@ class HeadConfig:
         rank (`int`, *optional*, defaults to 0): of the kind `"adapter"`.
         shares_unembedding (`bool`, *optional*, defaults to `True`):
             Whether a decoder's head uses the backbone's rows to go from hidden states to its words.
+        feature_layers (`tuple[int, ...]`, *optional*, defaults to none):
+            Layers whose hidden states a draft head reads beside what the unembedding reads (EAGLE-3, arXiv
+            2503.01840), ascending.
         num_labels (`int`, *optional*, defaults to 0):
             Numbers that an encoder's head gives: labels; 2 for `"span"`; `hidden_size` for `"features"`.
         pooling (`str`, *optional*, defaults to `"cls"`):
@@ -86,6 +90,7 @@ class HeadConfig:
     norm_eps: float = 1e-5
     rank: int = 0
     shares_unembedding: bool = True
+    feature_layers: tuple[int, ...] = ()
     num_labels: int = 0
     pooling: str = "cls"
     layout: str = "tokens"
@@ -121,6 +126,7 @@ class HeadConfig:
                 f"`num_attention_heads` must be a multiple of `num_key_value_heads`, but they are "
                 f"{self.num_attention_heads} and {self.num_key_value_heads}"
             )
+        self._check_feature_layers()
         if self.stop_classifier is not None:
             weights = tuple(float(weight) for weight in self.stop_classifier)
             if len(weights) != 4 or not all(map(math.isfinite, weights)):
@@ -128,6 +134,16 @@ class HeadConfig:
             object.__setattr__(self, "stop_classifier", weights)
         if self.for_encoder:
             self._check_of_encoder()
+
+    def _check_feature_layers(self) -> None:
+        layers = tuple(self.feature_layers)
+        wrong = [layer for layer in layers if not isinstance(layer, int) or layer < 0]
+        if wrong or list(layers) != sorted(set(layers)) or (layers and self.kind != "draft"):
+            raise ValueError(
+                f"`feature_layers` must be ascending layers, and are only for kind 'draft', but they are {layers} for "
+                f"{self.kind!r}"
+            )
+        object.__setattr__(self, "feature_layers", layers)
 
     def _check_of_encoder(self) -> None:
         for name, accepted in (("pooling", POOLINGS), ("layout", LAYOUTS), ("activation", ACTIVATIONS)):
@@ -162,6 +178,16 @@ class HeadConfig:
     def name(self) -> str:
         """`draft_head`, or `exit_head_` and the layer; its files are called so."""
         return "draft_head" if self.layer is None else f"exit_head_{self.layer}"
+
+    @property
+    def layers_read(self) -> list[int]:
+        """The layers whose hidden states the head reads; the last hidden states, which a draft head reads, apart."""
+        return [*self.feature_layers, *([] if self.layer is None else [self.layer])]
+
+    @property
+    def feature_size(self) -> int:
+        """Numbers per token that the head reads: the hidden states of its feature layers, and then `hidden_size`."""
+        return (len(self.feature_layers) + 1) * self.hidden_size
 
     @property
     def has_block(self) -> bool:

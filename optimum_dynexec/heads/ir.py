@@ -51,13 +51,19 @@ def _block(config: HeadConfig, weights: Weights) -> _Body:
 
 def _draft(config: HeadConfig, weights: Weights) -> _Body:
     e = _input("inputs_embeds", np.float32, [-1, -1, config.hidden_size])
-    h = _input(HIDDEN_STATES, np.float32, [-1, -1, config.hidden_size])
+    h = _input(HIDDEN_STATES, np.float32, [-1, -1, config.feature_size])
     positions, beams = _input("position_ids", np.int64, [-1, -1]), _input("beam_idx", np.int32, [-1])
+    *layers, last = _parts(h, config)
     both = [
         rms_norm(e, weights, "norm_embedding.weight", config.norm_eps),
-        rms_norm(h, weights, "norm_hidden.weight", config.norm_eps),
+        rms_norm(last, weights, "norm_hidden.weight", config.norm_eps),
     ]
     x = linear(ops.concat(both, -1), weights, "fc.weight")
+    if layers:
+        normed = [
+            rms_norm(states, weights, f"norm_layers.{i}.weight", config.norm_eps) for i, states in enumerate(layers)
+        ]
+        x = ops.add(x, linear(ops.concat(normed, -1), weights, "fc_layers.weight"))
     g, state = transformer_block(x, positions, beams, weights, config)
     return _Body(g, [e, h, positions, beams], state)
 
@@ -81,12 +87,12 @@ def build_head_ir(
     Makes the OpenVINO model of a head, which runs by itself. For heads of encoders see
     [`~heads.encoder_ir.build_encoder_head_ir`].
 
-    The inputs of a decoder's head are `dynexec.hidden_states` float32 `[batch, length, hidden_size]`; for the
+    The inputs of a decoder's head are `dynexec.hidden_states` float32 `[batch, length, feature_size]`; for the
     kinds with a transformer block, whose KV cache is state, `position_ids` int64 `[batch, length]` and `beam_idx`
     int32 `[batch]`; for the draft head the next tokens' `inputs_embeds`, float32 `[batch, length, hidden_size]`.
     Its outputs are `logits`, float32 `[batch, length, words]`; of the draft head `dynexec.last_hidden_states`,
-    which stand in for the backbone's while it drafts; and the constant `dynexec.token_ids`, int64 `[words]`: the
-    token that each word is.
+    which stand in for the backbone's while it drafts, with zeros for its feature layers; and the constant
+    `dynexec.token_ids`, int64 `[words]`: the token that each word is.
 
     Args:
         config ([`HeadConfig`]):
@@ -116,7 +122,7 @@ def build_head_ir(
     words = linear(rms_norm(body.output, weights, "norm.weight", config.norm_eps), weights, "unembedding.weight")
     outputs = [_output("logits", words)]
     if config.kind == "draft":
-        outputs.append(_output(LAST_HIDDEN_STATES, body.output))
+        outputs.append(_output(LAST_HIDDEN_STATES, _as_features(body.output, config)))
     outputs.append(_output(TOKEN_IDS, ops.constant(token_ids)))
     model = ov.Model(outputs, body.state, body.inputs, config.name)
     model.set_rt_info(config.to_json(), RT_INFO)
@@ -137,6 +143,21 @@ def head_config(model: ov.Model) -> HeadConfig:
     if not model.has_rt_info(RT_INFO):
         raise ValueError(f"the model {model.get_friendly_name()!r} is no head: it does not say of which kind it is")
     return HeadConfig.from_json(model.get_rt_info(RT_INFO).astype(str))
+
+
+def _parts(h: Node, config: HeadConfig) -> list[ov.Output]:
+    """The hidden states of each feature layer, and the last ones."""
+    if not config.feature_layers:
+        return [h.output(0)]
+    return ops.split(h, ops.constant(np.int64(-1)), len(config.feature_layers) + 1).outputs()
+
+
+def _as_features(own: Node, config: HeadConfig) -> Node:
+    """The head's own hidden states as it reads them; what the feature layers would say is not known, and zero."""
+    if not config.feature_layers:
+        return own
+    zeros = ops.constant(np.array([0, 0, config.feature_size - config.hidden_size], np.int64))
+    return ops.pad(own, zeros, ops.constant(np.zeros(3, np.int64)), "constant")
 
 
 def _rows(config: HeadConfig, unembedding: np.ndarray | None, token_ids: np.ndarray) -> np.ndarray:

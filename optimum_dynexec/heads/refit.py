@@ -22,6 +22,7 @@ SHAPE = (
     "num_key_value_heads",
     "head_dim",
     "rank",
+    "feature_layers",
 )
 
 
@@ -39,11 +40,7 @@ def load_start(start_from: str | Path, config: HeadConfig) -> dict[str, np.ndarr
     Raises:
         `ValueError`: if there is no such head, or it is of another shape.
     """
-    path = Path(start_from)
-    if path.is_dir():
-        path = path / f"{config.name}{SUFFIX}"
-    if not path.is_file():
-        raise ValueError(f"there is no {config.name} to start from at {start_from}")
+    path = _start_path(start_from, config.name)
     found, tensors = load_head(path)
     different = [name for name in SHAPE if getattr(found, name) != getattr(config, name)]
     if different:
@@ -53,6 +50,29 @@ def load_start(start_from: str | Path, config: HeadConfig) -> dict[str, np.ndarr
             " is asked for"
         )
     return tensors
+
+
+def load_start_config(start_from: str | Path, name: str) -> HeadConfig:
+    """
+    Reads what the head is like that one is to start from.
+
+    Args:
+        start_from (`str` or `Path`): a safetensors file of a head, or a directory with some.
+        name (`str`): of the head.
+
+    Raises:
+        `ValueError`: if there is no such head.
+    """
+    return load_head(_start_path(start_from, name))[0]
+
+
+def _start_path(start_from: str | Path, name: str) -> Path:
+    path = Path(start_from)
+    if path.is_dir():
+        path = path / f"{name}{SUFFIX}"
+    if not path.is_file():
+        raise ValueError(f"there is no {name} to start from at {start_from}")
+    return path
 
 
 def head_from(tensors: dict[str, np.ndarray], config: HeadConfig, unembedding: np.ndarray) -> Head:

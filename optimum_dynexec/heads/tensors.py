@@ -38,7 +38,10 @@ def _block(config: HeadConfig) -> Shapes:
 
 def _draft(config: HeadConfig) -> Shapes:
     d = config.hidden_size
-    own = {"norm_embedding.weight": (d,), "norm_hidden.weight": (d,), "fc.weight": (d, 2 * d)}
+    own: Shapes = {"norm_embedding.weight": (d,), "norm_hidden.weight": (d,), "fc.weight": (d, 2 * d)}
+    if config.feature_layers:
+        own["fc_layers.weight"] = (d, len(config.feature_layers) * d)
+        own.update({f"norm_layers.{i}.weight": (d,) for i in range(len(config.feature_layers))})
     return {**_block(config), **own}
 
 

@@ -22,7 +22,7 @@ from .data import chat_prompts, read_texts
 from .evaluation import Agreement
 from .features import Features, Text, compute_features, typical_size
 from .modules import DraftHead, Head, make_head
-from .refit import hash_start, head_from, load_start
+from .refit import hash_start, head_from, load_start, load_start_config
 from .stop_classifier import draft_observations, fit_stop_classifier
 from .storage import SUFFIX, save_head
 from .trainer import HeadTrainer, TrainingArguments
@@ -74,6 +74,7 @@ def train_heads(
     layers: list[int] | None = None,
     kind: str = "block",
     draft_head: bool = True,
+    draft_layers: list[int] | None = None,
     continuations: str = "own",
     continuation_arguments: ContinuationArguments | None = None,
     training_arguments: TrainingArguments | None = None,
@@ -100,6 +101,9 @@ def train_heads(
             Layers to train an exit head for; 0 is the first.
         kind (`str`, *optional*, defaults to `"block"`): `"norm"`, `"adapter"` or `"block"`: of the exit heads.
         draft_head (`bool`, *optional*, defaults to `True`): train a draft head too.
+        draft_layers (`list[int]`, *optional*):
+            Layers whose hidden states the draft head reads beside the last ones; none if empty. Unset: those after a
+            third and two thirds of the model, or with `start_from` what the head there reads.
         continuations (`str`, *optional*, defaults to `"own"`):
             `"own"`: the heads learn from what the model itself answers to the texts. `"text"`: from the texts as they
             stand, each token of which the model is asked about.
@@ -137,16 +141,19 @@ def train_heads(
     config = DynExecConfig.from_pretrained(directory)
     backbone = ov.Core().read_model(directory / "openvino_model.xml")
     boundaries = find_layer_boundaries(backbone)
-    wrong = [layer for layer in layers if not 0 <= layer < len(boundaries) - 1]
-    if wrong:
-        raise ValueError(f"`layers` must be from 0 to {len(boundaries) - 2}, got {wrong[0]}")
+    read = _draft_layers(draft_layers, start_from, len(boundaries)) if draft_head else []
+    for name, value in (("layers", layers), ("draft_layers", read)):
+        wrong = [layer for layer in value if not 0 <= layer < len(boundaries) - 1]
+        if wrong:
+            raise ValueError(f"`{name}` must be from 0 to {len(boundaries) - 2}, got {wrong[0]}")
+    needed = sorted({*layers, *read})
     matrix = unembedding(backbone)
 
     texts = _texts(directory, data, max_samples, continuations, continuation_arguments, cache, progress)
-    features_key = _digest([config.model_hash, layers, [[t.tokens, t.first] for t in texts]])
+    features_key = _digest([config.model_hash, needed, [[t.tokens, t.first] for t in texts]])
     features = compute_features(
         backbone,
-        {layer: boundaries[layer] for layer in layers},
+        {layer: boundaries[layer] for layer in needed},
         texts,
         cache / f"hidden-states-{features_key}",
         progress=progress,
@@ -158,7 +165,7 @@ def train_heads(
     embedding = torch.from_numpy(embedding_matrix(backbone))
     configs = [_head_config(directory, matrix, kind, layer, rank) for layer in layers]
     if draft_head:
-        configs.insert(0, _head_config(directory, matrix, "draft", None, rank))
+        configs.insert(0, replace(_head_config(directory, matrix, "draft", None, rank), feature_layers=tuple(read)))
     trained = []
     for head_config in configs:
         card = {
@@ -187,6 +194,15 @@ def train_heads(
         checkpoint = cache / f"checkpoint-{head_config.name}-{key}.safetensors"
         trained.append(_train(head, features, embedding, args, checkpoint, path, card, weight_format, progress))
     return trained
+
+
+def _draft_layers(given: list[int] | None, start_from: str | Path | None, num_layers: int) -> list[int]:
+    if given is not None:
+        return sorted(set(given))
+    if start_from is not None:
+        return list(load_start_config(start_from, "draft_head").feature_layers)
+    # EAGLE-3 reads a low, a middle and a high layer; the last hidden states stand for the high one.
+    return [layer for layer in (num_layers // 3 - 1, 2 * num_layers // 3 - 1) if layer >= 0]
 
 
 def _train(

@@ -190,6 +190,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
                 weights_path(self),
                 self._usable_heads(),
                 layers=self._layers(),
+                layer_names={} if self.dynexec_config is None else self.dynexec_config.hidden_state_names,
             )
         except NotPageableError as error:
             self._not_pageable = str(error)

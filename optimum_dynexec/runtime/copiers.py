@@ -7,7 +7,7 @@ import openvino.opset13 as ops
 from openvino import Model
 
 from ..utils.graph import parameters_before
-from .segments import HIDDEN_STATES
+from .segments import hidden_states_of
 
 
 ATTENTION = "PagedAttentionExtension"
@@ -33,7 +33,7 @@ def make_copier(segment: Model, boundaries: Sequence[str]) -> Model:
         `ValueError`: if the segment has no layers that are known by `boundaries`.
     """
     model = segment.clone()
-    hidden_states = next(p for p in model.get_parameters() if p.get_friendly_name() == HIDDEN_STATES)
+    hidden_states = hidden_states_of(model)
     nodes = {node.get_friendly_name(): node for node in model.get_ops()}
     attentions = [node for node in model.get_ordered_ops() if node.get_type_name() == ATTENTION]
     inner = [nodes[name] for name in boundaries if name in nodes]
@@ -42,7 +42,7 @@ def make_copier(segment: Model, boundaries: Sequence[str]) -> Model:
     for node in inner:
         for target in node.output(0).get_target_inputs():
             if target.get_node().get_type_name() != "Result":
-                target.replace_source_output(hidden_states.output(0))
+                target.replace_source_output(hidden_states)
     results = [ops.result(node.output(0)) for node in attentions]
     needed = {parameter.get_name() for parameter in parameters_before(results)}
     parameters = [p for p in model.get_parameters() if p.get_name() in needed]

@@ -47,6 +47,9 @@ class Engine:
 
         layers (`Sequence[int]`, *optional*):
             The last layer before each of `boundaries`, and the model's last. Needed with exit heads.
+        layer_names (`Mapping[int, str]`, *optional*):
+            Friendly names of the nodes whose outputs are the hidden states after each layer. Needed with a draft head
+            that reads some of them.
 
     Raises:
         [`~exporters.errors.NotPageableError`]: if the architecture is not covered.
@@ -64,12 +67,14 @@ class Engine:
         heads: Sequence[ov.Model] = (),
         head_ov_config: Mapping[str, str] | None = None,
         layers: Sequence[int] = (),
+        layer_names: Mapping[int, str] | None = None,
     ):
         core = ov.Core()
         self._compile = lambda made: core.compile_model(made, device, dict(ov_config))
         self._weights_path = weights_path
-        drafts = any(head_config(head).kind == "draft" for head in heads)
-        paged = prepare(model, last_hidden_states=drafts)
+        configs = [head_config(head) for head in heads]
+        read = next((config.feature_layers for config in configs if config.kind == "draft"), None)
+        paged = prepare(model, None if read is None else [(layer_names or {})[layer] for layer in read])
         merge_products(paged)
         segments = cut(paged, list(boundaries))
         self._later_segments = segments[1:]
@@ -81,9 +86,11 @@ class Engine:
             self.paged_model = _C.PagedModel(compiled, max_cache_tokens or 0)
             # The first forward passes still repack weights.
             self.paged_model.warm_up()
-            for head in heads:
+            for head, config in zip(heads, configs, strict=True):
                 properties = {**common, **default_ov_config(head, device), **(head_ov_config or {})}
-                compiled_heads.append(compile_head(head, model, device, properties, max_cache_tokens))
+                # What a draft head reads of other layers passes through the segments.
+                given = None if config.layer is None else config.hidden_size * (1 + len(read or ()))
+                compiled_heads.append(compile_head(head, model, device, properties, max_cache_tokens, given))
                 compiled_heads[-1].paged_model.warm_up()
         # Now, so that no request has to wait for it.
         self.paged_model.profile()

@@ -48,7 +48,12 @@ class Head:
 
 
 def compile_head(
-    model: Model, backbone: Model, device: str, ov_config: Mapping[str, str], max_cache_tokens: int | None = None
+    model: Model,
+    backbone: Model,
+    device: str,
+    ov_config: Mapping[str, str],
+    max_cache_tokens: int | None = None,
+    given_size: int | None = None,
 ) -> Head:
     """
     Compiles a head for the engine.
@@ -64,12 +69,14 @@ def compile_head(
             OpenVINO properties for compilation.
         max_cache_tokens (`int`, *optional*):
             Most tokens the head's KV cache may hold. Unset, it grows with need.
+        given_size (`int`, *optional*):
+            See [`prepare_head`].
 
     Raises:
         `ValueError`: if the head does not fit the backbone.
     """
     config = head_config(model)
-    paged, token_ids = prepare_head(model, backbone)
+    paged, token_ids = prepare_head(model, backbone, given_size)
     merge_products(paged)
     compiled = ov.Core().compile_model(paged, device, dict(ov_config))
     paged_model = _C.PagedModel([compiled], max_cache_tokens or 0)
@@ -91,20 +98,22 @@ def default_ov_config(model: Model, device: str) -> dict[str, str]:
     return {"INFERENCE_PRECISION_HINT": "bf16" if has_bf16 and not is_compressed(model) else "f32"}
 
 
-def prepare_head(model: Model, backbone: Model) -> tuple[Model, list[int]]:
+def prepare_head(model: Model, backbone: Model, given_size: int | None = None) -> tuple[Model, list[int]]:
     """
     Makes the form of a head that the engine runs, for `n` tokens of several sequences laid end to end.
 
-    Its inputs are `dynexec.hidden_states` float32 `[n, 1, hidden_size]` and `dynexec.logits_indices` int64 `[rows]`;
+    Its inputs are `dynexec.hidden_states` float32 `[n, 1, feature_size]` and `dynexec.logits_indices` int64 `[rows]`;
     with a transformer block, `position_ids` int64 `[n]` and those of PagedAttention; of the draft head also
     `input_ids` int64 `[n]`. Its outputs are `logits` float32 `[rows, 1, words]`, and of the draft head
-    `dynexec.last_hidden_states` float32 `[n, 1, hidden_size]`.
+    `dynexec.last_hidden_states` float32 `[n, 1, feature_size]`.
 
     Args:
         model (`openvino.Model`):
             The head, from [`~heads.ir.build_head_ir`] or its file; left as it is.
         backbone (`openvino.Model`):
             The decoder that the head belongs to, as exported; left as it is. The draft head shares its embedding.
+        given_size (`int`, *optional*):
+            Numbers that come for each token, of which the head reads the first. Unset: as many as it reads.
 
     Returns:
         `tuple`: the model, and for each word of the head its token.
@@ -121,7 +130,7 @@ def prepare_head(model: Model, backbone: Model) -> tuple[Model, list[int]]:
         _page(paged)
     if config.kind == "draft":
         _look_up(paged, backbone, config.hidden_size)
-    _put_tokens_first(paged, config.hidden_size)
+    _put_tokens_first(paged, config.feature_size, given_size or config.feature_size)
     select_logits(paged)
     return paged, token_ids
 
@@ -155,10 +164,11 @@ def _look_up(model: Model, backbone: Model, hidden_size: int) -> None:
     _replace_input(model, EMBEDDINGS, taken, ops.convert(value, "f32"))
 
 
-def _put_tokens_first(model: Model, hidden_size: int) -> None:
-    """Has the hidden states come as the backbone gives them, one token per batch row: `[n, 1, hidden_size]`."""
-    taken = ops.parameter([-1, 1, hidden_size], np.float32, name=HIDDEN_STATES)
-    _replace_input(model, HIDDEN_STATES, taken, taken)
+def _put_tokens_first(model: Model, feature_size: int, given_size: int) -> None:
+    """Has the hidden states come as the backbone gives them, one token per batch row: `[n, 1, given_size]`."""
+    taken = ops.parameter([-1, 1, given_size], np.float32, name=HIDDEN_STATES)
+    read = taken if given_size == feature_size else ops.slice(taken, _ints(0), _ints(feature_size), _ints(1), _ints(2))
+    _replace_input(model, HIDDEN_STATES, taken, read)
 
 
 def _replace_input(model: Model, name: str, parameter: ov.Node, value: ov.Node) -> None:
@@ -172,6 +182,10 @@ def _replace_input(model: Model, name: str, parameter: ov.Node, value: ov.Node) 
     parameter.output(0).set_names({parameter.get_friendly_name()})
     model.add_parameters([parameter])
     model.validate_nodes_and_infer_types()
+
+
+def _ints(*values: int) -> ov.Node:
+    return ops.constant(np.array(values, np.int64))
 
 
 def _has_input(model: Model, name: str) -> bool:

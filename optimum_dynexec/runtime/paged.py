@@ -1,5 +1,7 @@
 """Turns a decoder IR into the form the engine runs: paged attention, logits of chosen rows only."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
@@ -8,13 +10,16 @@ from openvino import Model
 from ..exporters.errors import NotPageableError
 from ..exporters.paging import to_paged
 from ..heads.backbone_graph import unembedding_product
+from ..utils.graph import nodes_by_name
 
 
 LOGITS_INDICES = "dynexec.logits_indices"
 LAST_HIDDEN_STATES = "dynexec.last_hidden_states"
+# Names of nodes that hand the hidden states of a layer to the draft head begin so.
+FEATURE = "dynexec.feature."
 
 
-def prepare(model: Model, last_hidden_states: bool = False) -> Model:
+def prepare(model: Model, features: Sequence[str] | None = None) -> Model:
     """
     Makes the model that the engine runs, of `n` tokens of several sequences laid end to end.
 
@@ -24,23 +29,35 @@ def prepare(model: Model, last_hidden_states: bool = False) -> Model:
     Args:
         model (`openvino.Model`):
             A decoder as optimum-intel exports it, with its KV cache as state. Left as it is.
-        last_hidden_states (`bool`, *optional*, defaults to `False`):
-            Whether it gives as second output, `dynexec.last_hidden_states`, what the unembedding is applied to, of
-            all tokens, float32 `[n, 1, hidden_size]`. A draft head reads that.
+        features (`Sequence[str]`, *optional*):
+            With it, even if it is empty, the second output, `dynexec.last_hidden_states`, is what a draft head reads
+            of all tokens: the outputs of the nodes with these friendly names, and then what the unembedding is applied
+            to, float32 `[n, 1, (len(features) + 1) * hidden_size]`.
 
     Returns:
         `openvino.Model`: a transformed clone, which shares the weights.
 
     Raises:
         [`NotPageableError`]: if the engine cannot run this architecture; the message says why.
+        `ValueError`: if the model has no node of such a name.
     """
     paged = to_paged(model)
     hidden_states = select_logits(paged)
-    if last_hidden_states:
-        result = ops.result(_as_float32(hidden_states))
+    if features is not None:
+        result = ops.result(_features(paged, features, hidden_states))
         result.output(0).set_names({LAST_HIDDEN_STATES})
         paged.add_results([result])
     return paged
+
+
+def _features(model: Model, names: Sequence[str], last: ov.Output) -> ov.Output:
+    if not names:
+        return _as_float32(last)
+    nodes = nodes_by_name(model, names)
+    # Some models have their tokens on the second axis.
+    shape = ops.constant(np.array([-1, 1, last.get_partial_shape()[-1].get_length()], np.int64))
+    parts = [ops.reshape(nodes[name], shape, special_zero=False, name=f"{FEATURE}{name}") for name in names]
+    return ops.concat([_as_float32(part.output(0)) for part in parts] + [_as_float32(last)], -1).output(0)
 
 
 def select_logits(model: Model) -> ov.Output:

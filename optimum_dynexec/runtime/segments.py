@@ -6,7 +6,8 @@ import openvino.opset13 as ops
 from openvino import Model
 
 from ..exporters.paging import CACHE_PREFIXES
-from ..utils.graph import parameters_before
+from ..utils.graph import nodes_before, nodes_by_name, parameters_before
+from .paged import FEATURE
 
 
 HIDDEN_STATES = "dynexec.hidden_states"
@@ -16,8 +17,9 @@ def cut(model: Model, boundaries: list[str]) -> list[Model]:
     """Cuts `model` after each node named in `boundaries` into a chain of models.
 
     Each segment but the last has one output, the hidden states `[n, 1, hidden_size]` or `[1, n, hidden_size]` at its
-    boundary; each but the first takes them as input `dynexec.hidden_states`. The last one has the outputs of `model`.
-    Weights stay shared.
+    boundary; each but the first takes them as input `dynexec.hidden_states`. If a draft head reads further layers of
+    `model`, their hidden states stand behind those, and in place of layers that are still to come, once more those of
+    the boundary. The last one has the outputs of `model`. Weights stay shared.
 
     Args:
         model (`openvino.Model`):
@@ -31,18 +33,26 @@ def cut(model: Model, boundaries: list[str]) -> list[Model]:
     """
     model = model.clone()
     _fold_static_dimensions(model)
-    nodes = {op.get_friendly_name(): op for op in model.get_ordered_ops()}
-    missing = [name for name in boundaries if name not in nodes]
-    if missing:
-        raise ValueError(f"The model has no node named {missing}: the export and its dynexec_config.json disagree")
+    nodes = nodes_by_name(model, boundaries)
+    features = _feature_inputs(model)
     cuts = []
     for name in boundaries:
         output = nodes[name].output(0)
-        hidden_states = ops.parameter(output.get_partial_shape(), output.get_element_type(), name=HIDDEN_STATES)
+        targets = output.get_target_inputs()
+        before = {node.get_name() for node in nodes_before([nodes[name]])} if features else set()
+        sources = [port.get_source_output() for port in features]
+        known = [source.get_node().get_name() in before for source in sources]
+        values = [source if is_known else output for source, is_known in zip(sources, known, strict=True)]
+        given = ops.concat([output, *values], -1).output(0) if features else output
+        hidden_states = ops.parameter(given.get_partial_shape(), given.get_element_type(), name=HIDDEN_STATES)
         hidden_states.get_output_tensor(0).set_names({HIDDEN_STATES})
-        for target in output.get_target_inputs():
-            target.replace_source_output(hidden_states.output(0))
-        cuts.append((ops.result(output), hidden_states))
+        taken = ops.split(hidden_states, np.int64(-1), 1 + len(features)) if features else hidden_states
+        for target in targets:
+            target.replace_source_output(taken.output(0))
+        for i, port in enumerate(features):
+            if known[i]:
+                port.replace_source_output(taken.output(1 + i))
+        cuts.append((ops.result(given), hidden_states))
     ends = [[result] for result, _ in cuts] + [list(model.get_results())]
     parameters = list(model.get_parameters()) + [parameter for _, parameter in cuts]
     segments = []
@@ -58,6 +68,24 @@ def cut(model: Model, boundaries: list[str]) -> list[Model]:
         seen_caches |= caches
         segments.append(ov.Model(results, needed, f"{model.get_friendly_name()}.segment_{index}"))
     return segments
+
+
+def hidden_states_of(segment: Model) -> ov.Output:
+    """
+    The hidden states that a segment goes on from, without those of feature layers that only pass through it.
+
+    Args:
+        segment (`openvino.Model`):
+            One from [`cut`] that is not the first.
+    """
+    parameter = next(p for p in segment.get_parameters() if p.get_friendly_name() == HIDDEN_STATES)
+    (first, *others) = [target.get_node() for target in parameter.output(0).get_target_inputs()]
+    return first.output(0) if first.get_type_name() == "Split" and not others else parameter.output(0)
+
+
+def _feature_inputs(model: Model) -> list[ov.Input]:
+    """Where the hidden states of feature layers enter into what a draft head reads."""
+    return [node.input(0) for node in model.get_ops() if node.get_friendly_name().startswith(FEATURE)]
 
 
 def _fold_static_dimensions(model: Model) -> None:

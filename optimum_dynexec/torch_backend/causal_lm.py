@@ -172,7 +172,9 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         **_: Any,
     ) -> Any:
         counts = Counts()
-        watched = list(self.exit_layers) if rule is not None else list(config.exit_layers)
+        watched: set[int | None] = set(self.exit_layers if rule is not None else config.exit_layers)
+        if config.draft_head:
+            watched |= {None, *self.heads[None].config.feature_layers}
         sequences = []
         for ids, mask in zip(input_ids.cpu(), attention_mask.cpu().bool(), strict=True):
             sequence = Sequence(
@@ -185,7 +187,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
                 on_token=(lambda _: None) if streamer is None else (lambda token: streamer.put(torch.tensor([token]))),
                 generator=generator,
             )
-            decoder = Decoder(self.model, [*watched, *([None] if config.draft_head else [])])
+            decoder = Decoder(self.model, watched)
             if rule is not None:
                 leave_early(sequence, decoder, rule, counts)
             else:

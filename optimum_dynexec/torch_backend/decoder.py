@@ -25,7 +25,7 @@ class Decoder:
 
     def __init__(self, model: Any, watched: Iterable[int | None] = ()):
         self.model = model
-        self.watched = list(watched)
+        self.watched = set(watched)
         self.cached = 0
         self.states: dict[int | None, torch.Tensor] = {}
         self._layers = find_layers(model) if any(layer is not None for layer in self.watched) else []
@@ -110,7 +110,8 @@ class Decoder:
         length = len(tokens) + len(drafted) + 1
         ids = torch.tensor([*tokens, *drafted, 0], device=self.model.device)
         embeddings = self.model.get_input_embeddings()(ids).float()
-        features = self.states[None][: len(tokens) - 1].float()
+        read = torch.cat([self.states[layer] for layer in (*head.config.feature_layers, None)], dim=-1)
+        features = read[: len(tokens) - 1].float()
         features = torch.nn.functional.pad(features, (0, 0, 0, length - len(features)))
         steps = head(Batch(features, embeddings, [length], [len(tokens)]), len(drafted) + 1)
         return scatter(head.logits(steps[-1][:1])[0], head).cpu()

@@ -95,6 +95,11 @@ def _checked(file: Path, layers: int, hidden_size: int, *, for_encoder: bool) ->
             raise ValueError(f"it is for hidden states of {config.hidden_size}, but the model has {hidden_size}")
         if config.layer is not None and not 0 <= config.layer < layers - 1:
             raise ValueError(f"it is for layer {config.layer}, but the model with {layers} layers has no such exit")
+        if any(layer >= layers - 1 for layer in config.feature_layers):
+            raise ValueError(
+                f"it reads layers {list(config.feature_layers)}, but the model has {layers}, the last of which is none"
+                " to read"
+            )
     except ValueError as error:
         raise ValueError(f"{file} does not fit the model: {error}") from error
     return config, tensors

@@ -1,11 +1,11 @@
 """Walks over an OpenVINO graph."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
-    from openvino import Node
+    from openvino import Model, Node
 
 
 def nodes_before(ends: Iterable["Node"]) -> list["Node"]:
@@ -20,6 +20,21 @@ def nodes_before(ends: Iterable["Node"]) -> list["Node"]:
         found.append(node)
         stack += [value.get_node() for value in node.input_values()]
     return found
+
+
+def nodes_by_name(model: "Model", names: Sequence[str]) -> dict[str, "Node"]:
+    """
+    The nodes with these friendly names.
+
+    Raises:
+        `ValueError`: if one is not in the model.
+    """
+    wanted = set(names)
+    nodes = {node.get_friendly_name(): node for node in model.get_ops() if node.get_friendly_name() in wanted}
+    missing = [name for name in names if name not in nodes]
+    if missing:
+        raise ValueError(f"The model has no node named {missing}: the export and its dynexec_config.json disagree")
+    return nodes
 
 
 def parameters_before(ends: Iterable["Node"]) -> list["Node"]:

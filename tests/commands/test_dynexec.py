@@ -257,7 +257,7 @@ def test_training_options(run, handed_on, tiny_export, tmp_path):
     model = tiny_export("llama")
     options = "--layers 0,1 --kind adapter --rank 9 --no-draft-head --steps 3 --vocab-size 77 --weight-format int8"
     options += " --continuations text --max-samples 5 --max-new-tokens 11 --temperature 0.5 --epochs 2.5"
-    options += " --learning-rate 1e-3 --device meta --seed 4"
+    options += " --learning-rate 1e-3 --device meta --seed 4 --draft-layers 0,1"
     places = ["--data", "a.csv:q", "--data", "b.txt", "--output", tmp_path / "out", "--cache-dir", tmp_path / "c"]
     assert run("train-heads", model, *places, *options.split())[0] == 0
     (((directory, output), given),) = handed_on
@@ -273,6 +273,7 @@ def test_training_options(run, handed_on, tiny_export, tmp_path):
         "rank": 9,
         "start_from": None,
         "draft_head": False,
+        "draft_layers": [0, 1],
         "vocab_size": 77,
         "weight_format": "int8",
         "continuations": "text",
@@ -291,6 +292,11 @@ def test_defaults_are_those_of_the_function(run, tiny_export, handed_on):
     assert given.pop("training_arguments") == TrainingArguments()
     assert (given.pop("data"), given.pop("layers")) == (["x"], [])
     assert given == {name: TRAIN_HEADS.parameters[name].default for name in given}
+
+
+def test_a_draft_head_may_read_the_last_hidden_states_alone(run, handed_on, tiny_export):
+    assert run("train-heads", tiny_export("llama"), "--data", "x", "--draft-layers", "none")[0] == 0
+    assert handed_on[0][1]["draft_layers"] == []
 
 
 def test_beginning_anew_leaves_no_cache(run, handed_on, tiny_export, tmp_path):

@@ -19,8 +19,13 @@ SIZES = {
 
 
 def random_head(kind: str, words: int = WORDS, seed: int = 0, **options) -> tuple[HeadConfig, dict, np.ndarray]:
-    """A head's configuration and tensors, and an unembedding `[vocab_size, hidden_size]`."""
+    """
+    A head's configuration and tensors, and an unembedding `[vocab_size, hidden_size]`. Kinds are those of
+    `HeadConfig`, and `"draft+layers"`, which reads two layers beside the last hidden states.
+    """
     rng = np.random.default_rng(seed)
+    if kind == "draft+layers":
+        kind, options = "draft", {"feature_layers": (0, 1), **options}
     config = HeadConfig(**{"kind": kind, "layer": None if kind == "draft" else 1, **SIZES, **options})
     tensors = {
         name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in tensor_shapes(config, words).items()
@@ -30,7 +35,10 @@ def random_head(kind: str, words: int = WORDS, seed: int = 0, **options) -> tupl
 
 
 def head(config: HeadConfig, tensors: dict, unembedding: np.ndarray, h: np.ndarray, e: np.ndarray | None = None):
-    """Logits `[length, words]` and what they are made of, `[length, hidden_size]`, of one whole sequence."""
+    """
+    Logits `[length, words]` and what they are made of, `[length, hidden_size]`, of one whole sequence; of a draft head
+    with feature layers the latter behind zeros for these, as it goes on from them.
+    """
     t = {name: values.astype(np.float64) for name, values in tensors.items() if name != "token_ids"}
     if config.shares_unembedding:
         t["unembedding.weight"] = unembedding[tensors["token_ids"]].astype(np.float64)
@@ -66,10 +74,20 @@ def head(config: HeadConfig, tensors: dict, unembedding: np.ndarray, h: np.ndarr
         y = norm(x, "block.post_norm")
         return x + product(silu(product(y, "block.gate")) * product(y, "block.up"), "block.down")
 
+    def fused():
+        size = config.hidden_size
+        *layers, last = (h[:, start : start + size] for start in range(0, h.shape[1], size))
+        x = product(np.concatenate([norm(e, "norm_embedding"), norm(last, "norm_hidden")], -1), "fc")
+        if layers:
+            normed = [norm(states, f"norm_layers.{i}") for i, states in enumerate(layers)]
+            x = x + product(np.concatenate(normed, -1), "fc_layers")
+        return x
+
     g = {
         "norm": lambda: h,
         "adapter": lambda: h + product(silu(product(h, "down")), "up"),
         "block": lambda: block(h),
-        "draft": lambda: block(product(np.concatenate([norm(e, "norm_embedding"), norm(h, "norm_hidden")], -1), "fc")),
+        "draft": lambda: block(fused()),
     }[config.kind]()
-    return product(norm(g, "norm"), "unembedding"), g
+    own = np.pad(g, ((0, 0), (h.shape[1] - g.shape[1], 0)))
+    return product(norm(g, "norm"), "unembedding"), own

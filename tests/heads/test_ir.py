@@ -11,7 +11,7 @@ from tests.heads.reference import SIZES, VOCAB, WORDS, head, random_head
 
 
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
-KINDS = ["norm", "adapter", "block", "draft"]
+KINDS = ["norm", "adapter", "block", "draft", "draft+layers"]
 LENGTH = 21
 
 
@@ -37,7 +37,9 @@ def run(model: ov.Model, h: np.ndarray, e: np.ndarray, pieces: list[int]) -> lis
 
 def inputs(config) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(5)
-    return tuple(rng.normal(size=(2, LENGTH, config.hidden_size)).astype(np.float32))
+    return tuple(
+        rng.normal(size=(LENGTH, size)).astype(np.float32) for size in (config.feature_size, config.hidden_size)
+    )
 
 
 @pytest.mark.parametrize("pieces", [[LENGTH], [6, 1, 1, 13]])
@@ -50,7 +52,7 @@ def test_outputs(kind, pieces, tmp_path):
     assert head_config(model) == config
     found, expected = run(model, h, e, pieces), head(config, tensors, unembedding, h, e)
     np.testing.assert_allclose(found[0], expected[0], atol=1e-4 * np.abs(expected[0]).max())
-    if kind == "draft":
+    if config.kind == "draft":
         np.testing.assert_allclose(found[1], expected[1], atol=1e-4 * np.abs(expected[1]).max())
     tokens = model.output("dynexec.token_ids").get_node().input_value(0).get_node().data
     np.testing.assert_array_equal(tokens, tensors["token_ids"])
@@ -65,7 +67,7 @@ def test_outputs(kind, pieces, tmp_path):
         {"hidden_size": 33, "intermediate_size": 17, "norm_eps": 1e-2},
     ],
 )
-@pytest.mark.parametrize("kind", ["block", "draft"])
+@pytest.mark.parametrize("kind", ["block", "draft", "draft+layers"])
 def test_sizes(kind, sizes):
     config, tensors, unembedding = random_head(kind, **sizes)
     h, e = inputs(config)
@@ -172,7 +174,7 @@ def test_what_is_trained_is_what_runs(kind):
     expected = []
     for start, length, rows in zip([0, 8], lengths, module.rows(batch), strict=True):
         # A draft head takes the embedding of the token behind that of its feature.
-        following = np.roll(e[start : start + length], -1, 0) if kind == "draft" else e[start : start + length]
+        following = np.roll(e[start : start + length], -1, 0) if config.kind == "draft" else e[start : start + length]
         logits = run(model, h[start : start + length], following, [length])[0]
         expected.append(logits[rows.start - start : rows.stop - start])
     expected = np.concatenate(expected)
@@ -180,9 +182,10 @@ def test_what_is_trained_is_what_runs(kind):
 
 
 @torch.no_grad()
-def test_drafts_in_training_are_those_of_what_runs():
+@pytest.mark.parametrize("kind", ["draft", "draft+layers"])
+def test_drafts_in_training_are_those_of_what_runs(kind):
     """In later steps of a draft, what the head gave stands for hidden states that are not known yet."""
-    config, tensors, unembedding, module = trained("draft")
+    config, tensors, unembedding, module = trained(kind)
     h, e = inputs(config)
     steps, row = 4, 9
     found = [

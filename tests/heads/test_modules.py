@@ -16,7 +16,9 @@ TOLERANCE = 1e-5
 
 def a_head(kind: str) -> Head:
     torch.manual_seed(0)
-    config = HeadConfig(kind, None if kind == "draft" else 1, SIZE, VOCAB, 6, 2, 8, 40, rank=4)
+    kind, _, layers = kind.partition("+")
+    read = (0, 2) if layers else ()
+    config = HeadConfig(kind, None if kind == "draft" else 1, SIZE, VOCAB, 6, 2, 8, 40, rank=4, feature_layers=read)
     return make_head(config, torch.arange(0, VOCAB, 2), torch.randn(VOCAB, SIZE))
 
 
@@ -34,8 +36,12 @@ def block_over(block, x: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_a_draft_in_training_is_a_draft_in_use(batch: Batch):
-    head = a_head("draft")
+@pytest.mark.parametrize("kind", ["draft", "draft+layers"])
+def test_a_draft_in_training_is_a_draft_in_use(kind: str, batch: Batch):
+    head = a_head(kind)
+    for parameter in head.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)  # some begin as zeros
+    batch.features = torch.randn(sum(LENGTHS), head.config.feature_size)
     outputs = head(batch, 3)
     assert [len(g) for g in outputs] == [sum(n - f for n, f in zip(LENGTHS, FIRSTS, strict=True))] * 3
     row = 0

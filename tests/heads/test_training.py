@@ -53,6 +53,28 @@ def test_files_and_cards(trained):
         assert card["backbone_hash"].startswith("sha256:")
 
 
+def test_the_layers_that_a_draft_head_reads(tiny_export, prompts, trained, tmp_path, monkeypatch):
+    """Those asked for; by default after a third and two thirds; with `start_from` those of the head there."""
+    draft = trained[0].path
+    assert load_head(draft)[0].feature_layers == (0, 1)
+    heads = []
+
+    def begun(self):
+        heads.append(self.head)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(HeadTrainer, "train", begun)
+    common = {"data": [prompts], "vocab_size": 120, "cache_dir": draft.parent / ".cache", **ARGUMENTS}
+    for options in ({"draft_layers": []}, {"draft_layers": [1]}, {"start_from": draft}):
+        with pytest.raises(KeyboardInterrupt):
+            train_heads(tiny_export("llama"), tmp_path, **options, **common)
+    assert [head.config.feature_layers for head in heads] == [(), (1,), (0, 1)]
+    given = load_head(draft)[1]["fc_layers.weight"]
+    assert np.allclose(heads[-1].fc_layers.weight.detach().numpy(), given)
+    with pytest.raises(ValueError, match=r"its `feature_layers` is \(0, 1\), but \(\) is asked for"):
+        train_heads(tiny_export("llama"), tmp_path, start_from=draft, draft_layers=[], **common)
+
+
 def test_a_head_learns(trained):
     draft, exit_head = trained
     # A random model's next layer can be learned from a few texts, the best constant guess is right 5% of the time.
@@ -95,6 +117,7 @@ def test_an_interrupted_training_goes_on(tiny_export, prompts, trained, tmp_path
     ("arguments", "message"),
     [
         ({"layers": [2]}, "`layers` must be from 0 to 1, got 2"),
+        ({"draft_layers": [2]}, "`draft_layers` must be from 0 to 1, got 2"),
         ({"kind": "tree"}, "`kind` must be one of"),
         ({"draft_head": False}, "nothing to train"),
         ({"continuations": "none"}, "'own' or 'text'"),

@@ -370,12 +370,12 @@ def test_what_is_not_accepted_is_named(arguments, named, models):
         models("norm").generate(torch.tensor([[5, 6]]), early_exit=0.9)
 
 
-@pytest.fixture(scope="module")
-def with_draft_head(models, tmp_path_factory):
+@pytest.fixture(scope="module", params=["draft", "draft+layers"])
+def with_draft_head(request, models, tmp_path_factory):
     """`load(**arguments)`: the model "norm", with a draft head beside its exit heads."""
     directory = models("norm").model_save_dir
     heads = shutil.copytree(directory.parent / "heads-norm", tmp_path_factory.mktemp("with-draft") / "heads")
-    config, tensors, _ = random_head("draft", words=50, hidden_size=HIDDEN, vocab_size=VOCABULARY)
+    config, tensors, _ = random_head(request.param, words=50, hidden_size=HIDDEN, vocab_size=VOCABULARY)
     save_head(config, tensors, heads / f"{config.name}.safetensors")
     return lambda **arguments: load_with_heads(directory, heads, **arguments)
 
@@ -387,8 +387,8 @@ def test_beside_a_draft_head_the_model_is_cut_when_an_exit_is_asked_for(with_dra
     assert torch.equal(model.generate(**inputs, **{**PLAIN, "speculation": "auto"}), plain)
     assert {p.name for p in model.last_stats.proposers} == {"prompt_lookup", "draft_head"}
     assert model.engine.paged_model.num_segments == 1
-    config = leave("max_prob", 0.4)
-    assert torch.equal(generate(model, inputs, config), generate(models("norm"), inputs, config))
+    for config in (leave("max_prob", 0.4), leave("max_prob", 0.4, kv="copy", prefill=True)):
+        assert torch.equal(generate(model, inputs, config), generate(models("norm"), inputs, config))
     assert model.engine.paged_model.num_segments == 3
     engine = model.engine
     for arguments in ({"speculation": "auto"}, {"speculation": "early_exit"}, {"speculation": "draft_head"}):

@@ -59,7 +59,7 @@ class Paged:
 
 
 @pytest.mark.parametrize("export", [("llama",), ("qwen2", "int8"), ("llama", "int4"), ("opt", "fp16")], ids="-".join)
-@pytest.mark.parametrize("kind", ["norm", "adapter", "block", "draft"])
+@pytest.mark.parametrize("kind", ["norm", "adapter", "block", "draft", "draft+layers"])
 def test_two_sequences_piece_by_piece_with_rollback(kind, export, backbones):
     backbone = backbones(*export)
     words, table = unembedding(backbone), embedding_matrix(backbone)
@@ -67,10 +67,10 @@ def test_two_sequences_piece_by_piece_with_rollback(kind, export, backbones):
     model, token_ids = prepare_head(build_head_ir(config, tensors, words), backbone)
     assert token_ids == tensors["token_ids"].tolist()
     paged = Paged(model)
-    assert paged.outputs == ["logits", "dynexec.last_hidden_states"][: 2 if kind == "draft" else 1]
+    assert paged.outputs == ["logits", "dynexec.last_hidden_states"][: 2 if config.kind == "draft" else 1]
 
     rng = np.random.default_rng(3)
-    h = [rng.normal(size=(length, config.hidden_size)).astype(np.float32) for length in LENGTHS]
+    h = [rng.normal(size=(length, config.feature_size)).astype(np.float32) for length in LENGTHS]
     tokens = [rng.integers(0, len(table), length) for length in LENGTHS]
     expected = [head(config, tensors, words, h[i], table[tokens[i]]) for i in range(2)]
     # A guess that is rolled back, then single tokens, then all that is left.
@@ -113,24 +113,38 @@ def test_a_head_of_another_backbone_is_refused(backbones):
         prepare_head(backbones("llama"), backbones("llama"))
 
 
-@pytest.mark.parametrize("layers", [[], [0, 1]])
+def run_segments(segments: list[ov.Model]) -> list[list[np.ndarray]]:
+    """What each segment of a model gives for 9 tokens; logits for two of them."""
+    found: list[list[np.ndarray]] = []
+    for segment in map(Paged, segments):
+        given = {"dynexec.hidden_states": found[-1][0]} if found else {}
+        found.append(segment.infer([(0, 9)], [1, 4], input_ids=np.arange(5, 14), **given))
+    return found
+
+
+@pytest.mark.parametrize("read", [[], [0], [1], [0, 1]])
+@pytest.mark.parametrize("layers", [[], [0], [1], [0, 1]])
 @pytest.mark.parametrize("name", ["llama", "gpt2", "opt"])
-def test_the_hidden_states_that_a_draft_head_reads(name, layers, backbones, tiny_model):
+def test_the_hidden_states_that_a_draft_head_reads(name, layers, read, backbones, tiny_model):
     model = backbones(name)
     names = tiny_model(name).dynexec_config.hidden_state_names
-    segments = cut(prepare(model, last_hidden_states=True), [names[layer] for layer in layers])
+    segments = cut(prepare(model, [names[layer] for layer in read]), [names[layer] for layer in layers])
     assert len(segments) == len(layers) + 1
     assert all(len(segment.outputs) == 1 for segment in segments[:-1])
     assert [value.get_any_name() for value in segments[-1].outputs] == ["logits", "dynexec.last_hidden_states"]
-    tokens, states = np.arange(5, 14), None
-    for segment in map(Paged, segments):
-        first, *rest = segment.infer(
-            [(0, 9)], [1, 4], input_ids=tokens, **({} if states is None else {"dynexec.hidden_states": states})
-        )
-        states = first
-    # The logits are made of them, for the rows that are asked for.
-    np.testing.assert_allclose(rest[0][[1, 4]] @ unembedding(model).T, first, atol=1e-4 * np.abs(first).max())
-    assert rest[0].shape[:2] == (9, 1)
+    logits, features = run_segments(segments)[-1]
+    *parts, last = np.split(features, len(read) + 1, axis=-1)
+    # The logits are made of the last ones, for the rows that are asked for.
+    np.testing.assert_allclose(last[[1, 4]] @ unembedding(model).T, logits, atol=1e-4 * np.abs(logits).max())
+    assert features.shape[:2] == (9, 1)
+    after_layers = [found[0] for found in run_segments(cut(prepare(model), [names[0], names[1]]))]
+    for layer, part in zip(read, parts, strict=True):
+        np.testing.assert_allclose(part, after_layers[layer].reshape(part.shape), atol=1e-5)
+
+
+def test_a_layer_that_the_model_has_not(backbones):
+    with pytest.raises(ValueError, match="no node named"):
+        prepare(backbones("llama"), ["layer 7"])
 
 
 def test_an_engine_with_heads(tiny_model, backbones):

@@ -90,12 +90,14 @@ def test_families(name, tiny_hf):
 def test_the_draft_head_drafts_by_its_definition(decoders):
     (config, tensors), model = decoders.draft, decoders.hf
     tokens, drafted = encode(TEXT[0])["input_ids"][0].tolist(), [7, 300, 21]
-    decoder = Decoder(decoders.torch.model, [None])
+    decoder = Decoder(decoders.torch.model, [None, *config.feature_layers])
     decoder.run(tokens[:-1])
     table, unembedding = (
         layer.weight.detach().numpy() for layer in (model.get_input_embeddings(), model.get_output_embeddings())
     )
-    hidden = model.model(torch.tensor([tokens[:-1]])).last_hidden_state[0].detach().numpy()
+    states = model.model(torch.tensor([tokens[:-1]]), output_hidden_states=True)
+    read = [*(states.hidden_states[layer + 1] for layer in config.feature_layers), states.last_hidden_state]
+    hidden = torch.cat(read, dim=-1)[0].detach().numpy()
     for step in range(len(drafted) + 1):
         following = [*tokens[1:], *drafted[:step]]
         words, made = reference_head(config, tensors, unembedding, hidden, table[following])

@@ -1,4 +1,4 @@
-"""A draft head: the next token's embedding and the last hidden state tell the one after (EAGLE, arXiv 2401.15077)."""
+"""A draft head: the next token's embedding and hidden states tell the one after (EAGLE, arXiv 2401.15077)."""
 
 import torch
 from torch import nn
@@ -9,8 +9,10 @@ from .layers import Block, RMSNorm, attend
 
 class DraftHead(Head):
     """
-    `fc([norm(e); norm(h)])`, a block, then norm and unembedding. While it drafts, the block's output takes the place
-    of the hidden state that is not known yet; it is trained on several such steps (EAGLE-3, arXiv 2503.01840).
+    `fc([norm(e); norm(h)])`, a block, then norm and unembedding. The hidden states of its feature layers, if it has
+    any, are added: `fc_layers([norm(h_1); norm(h_2); ...])`. While it drafts, the block's output takes the place of the
+    hidden state that is not known yet, and nothing that of the feature layers; it is trained on several such steps
+    (EAGLE-3, arXiv 2503.01840).
     """
 
     ahead = 2
@@ -26,9 +28,21 @@ class DraftHead(Head):
         nn.init.normal_(self.fc.weight, std=0.02)
         with torch.no_grad():
             self.fc.weight[:, d:] += torch.eye(d)
+        layers = config.feature_layers
+        if layers:
+            self.norm_layers = nn.ModuleList(RMSNorm(d, config.norm_eps) for _ in layers)
+            self.fc_layers = nn.Linear(len(layers) * d, d, bias=False)
+            nn.init.zeros_(self.fc_layers.weight)
 
     def _fused(self, embeddings: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        return self.fc(torch.cat([self.norm_embedding(embeddings), self.norm_hidden(hidden)], dim=-1))
+        """`embeddings` `[rows, d]`; `hidden` `[rows, feature_size]`, or the head's own `[rows, d]`."""
+        d = self.config.hidden_size
+        *layers, last = hidden.split(d, dim=-1)
+        x = self.fc(torch.cat([self.norm_embedding(embeddings), self.norm_hidden(last)], dim=-1))
+        if not layers:
+            return x
+        normed = [norm(states) for norm, states in zip(self.norm_layers, layers, strict=True)]
+        return x + self.fc_layers(torch.cat(normed, dim=-1))
 
     def forward(self, batch: Batch, steps: int) -> list[torch.Tensor]:
         block = self.block

@@ -18,7 +18,8 @@ class Batch:
     Sequences laid end to end.
 
     Args:
-        features (`torch.Tensor` of shape `(tokens, hidden_size)`): hidden states of every token, at the head's layer.
+        features (`torch.Tensor` of shape `(tokens, feature_size)`):
+            Hidden states of every token, at the head's feature layers, if it has any, and at its layer.
         embeddings (`torch.Tensor` of shape `(tokens, hidden_size)`): of every token.
         lengths (`list[int]`): of the sequences.
         firsts (`list[int]`): per sequence, the position of the first token that the model wrote itself.
