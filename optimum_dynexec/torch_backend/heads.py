@@ -96,10 +96,7 @@ def _checked(file: Path, layers: int, hidden_size: int, *, for_encoder: bool) ->
         if config.layer is not None and not 0 <= config.layer < layers - 1:
             raise ValueError(f"it is for layer {config.layer}, but the model with {layers} layers has no such exit")
         if any(layer >= layers - 1 for layer in config.feature_layers):
-            raise ValueError(
-                f"it reads layers {list(config.feature_layers)}, but the model has {layers}, the last of which is none"
-                " to read"
-            )
+            raise ValueError(f"it reads layers {list(config.feature_layers)}, of which all must be below {layers - 1}")
     except ValueError as error:
         raise ValueError(f"{file} does not fit the model: {error}") from error
     return config, tensors

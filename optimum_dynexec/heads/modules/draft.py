@@ -10,9 +10,9 @@ from .layers import Block, RMSNorm, attend
 class DraftHead(Head):
     """
     `fc([norm(e); norm(h)])`, a block, then norm and unembedding. The hidden states of its feature layers, if it has
-    any, are added: `fc_layers([norm(h_1); norm(h_2); ...])`. While it drafts, the block's output takes the place of the
-    hidden state that is not known yet, and nothing that of the feature layers; it is trained on several such steps
-    (EAGLE-3, arXiv 2503.01840).
+    any, are added: `fc_layers([norm(h_1); norm(h_2); ...])`. While it drafts, the block's output takes the place of
+    the hidden state that is not known yet, and nothing that of the feature layers; it is trained on several such
+    steps (EAGLE-3, arXiv 2503.01840).
     """
 
     ahead = 2
