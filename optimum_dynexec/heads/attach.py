@@ -238,11 +238,7 @@ def _check_fits(head: HeadConfig, backbone: ov.Model, config: DynExecConfig) -> 
             f"it is for a vocabulary of {head.vocab_size} and hidden states of {head.hidden_size}, but the model has "
             f"{vocab_size} and {hidden_size}"
         )
-    layers = len(config.hidden_state_names)
-    if head.layer is not None and not 0 <= head.layer < layers - 1:
-        raise ValueError(f"it is for layer {head.layer}, but the model with {layers} layers has no such exit")
-    if any(layer >= layers - 1 for layer in head.feature_layers):
-        raise ValueError(f"it reads layers {list(head.feature_layers)}, of which all must be below {layers - 1}")
+    head.check_layers(len(config.hidden_state_names))
     if head.kind == "draft" and embeddings(backbone).get_partial_shape()[-1] != head.hidden_size:
         raise ValueError("the model's embeddings and hidden states differ in size")
 

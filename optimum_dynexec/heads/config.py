@@ -179,6 +179,22 @@ class HeadConfig:
         """`draft_head`, or `exit_head_` and the layer; its files are called so."""
         return "draft_head" if self.layer is None else f"exit_head_{self.layer}"
 
+    def check_layers(self, num_layers: int) -> None:
+        """
+        Checks that a model has the layers that the head reads.
+
+        Args:
+            num_layers (`int`): of the model; after the last one there is no exit.
+
+        Raises:
+            `ValueError`: if it has not.
+        """
+        last = num_layers - 1
+        if self.layer is not None and not 0 <= self.layer < last:
+            raise ValueError(f"it is for layer {self.layer}, but the model with {num_layers} layers has no such exit")
+        if any(layer >= last for layer in self.feature_layers):
+            raise ValueError(f"it reads layers {list(self.feature_layers)}, of which all must be below {last}")
+
     @property
     def layers_read(self) -> list[int]:
         """The layers whose hidden states the head reads; the last hidden states, which a draft head reads, apart."""

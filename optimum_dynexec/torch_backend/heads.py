@@ -93,10 +93,7 @@ def _checked(file: Path, layers: int, hidden_size: int, *, for_encoder: bool) ->
             raise ValueError(f"it is of kind {config.kind!r}, which this model has not")
         if config.hidden_size != hidden_size:
             raise ValueError(f"it is for hidden states of {config.hidden_size}, but the model has {hidden_size}")
-        if config.layer is not None and not 0 <= config.layer < layers - 1:
-            raise ValueError(f"it is for layer {config.layer}, but the model with {layers} layers has no such exit")
-        if any(layer >= layers - 1 for layer in config.feature_layers):
-            raise ValueError(f"it reads layers {list(config.feature_layers)}, of which all must be below {layers - 1}")
+        config.check_layers(layers)
     except ValueError as error:
         raise ValueError(f"{file} does not fit the model: {error}") from error
     return config, tensors
