@@ -12,6 +12,7 @@ from ..heads.attach import exit_heads, read_heads
 from ..heads.backbone_graph import unembedding_product
 from ..heads.ir import HIDDEN_STATES, TOKEN_IDS
 from ..runtime.heads import default_ov_config
+from ..utils.graph import nodes_by_name
 from .errors import CalibrationError
 from .recording import ExitLogits
 
@@ -102,6 +103,6 @@ def _with_hidden_states(model: ov.Model, boundaries: Sequence[str]) -> ov.Model:
     rows.output(0).set_names({ROWS})
     chosen = ops.gather(product.input_value(0), rows, ops.constant(1, np.int64))
     product.input(0).replace_source_output(chosen.output(0))
-    nodes = {node.get_friendly_name(): node for node in model.get_ops()}
+    nodes = nodes_by_name(model, boundaries)
     outputs = [model.output("logits").get_node(), *(ops.result(nodes[name].output(0)) for name in boundaries)]
     return ov.Model(outputs, model.get_sinks(), [*model.get_parameters(), rows], model.get_variables(), "calibration")

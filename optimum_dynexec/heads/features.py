@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from ..utils.graph import nodes_by_name
 from .backbone_graph import last_hidden_states
 
 
@@ -156,7 +157,7 @@ class _Runner:
 
     def __init__(self, model: ov.Model, boundaries: dict[int, str], device: str, ov_config: dict[str, str]):
         model = model.clone()
-        nodes = {op.get_friendly_name(): op for op in model.get_ops()}
+        nodes = nodes_by_name(model, list(boundaries.values()))
         outputs = [nodes[name].output(0) for name in boundaries.values()] + [last_hidden_states(model)]
         trunk = ov.Model(outputs, model.get_sinks(), model.get_parameters(), model.get_variables(), "trunk")
         self._names = [*map(str, boundaries), LAST]

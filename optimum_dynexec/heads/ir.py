@@ -149,7 +149,7 @@ def _parts(h: Node, config: HeadConfig) -> list[ov.Output]:
     """The hidden states of each feature layer, and the last ones."""
     if not config.feature_layers:
         return [h.output(0)]
-    return ops.split(h, ops.constant(np.int64(-1)), len(config.feature_layers) + 1).outputs()
+    return ops.split(h, np.int64(-1), len(config.feature_layers) + 1).outputs()
 
 
 def _as_features(own: Node, config: HeadConfig) -> Node:

@@ -7,6 +7,7 @@ import openvino as ov
 import openvino.opset13 as ops
 
 from ..heads.encoder_ir import ATTENTION_MASK, HIDDEN_STATES
+from ..utils.graph import nodes_by_name
 
 
 class EncoderExits:
@@ -39,7 +40,7 @@ class EncoderExits:
         self.exit_layers = sorted(heads or {})
         model = model.clone()
         self._outputs = [value.get_any_name() for value in model.outputs]
-        nodes = {node.get_friendly_name(): node for node in model.get_ops()}
+        nodes = nodes_by_name(model, list(boundaries.values()))
         model.add_results([ops.result(nodes[boundaries[layer]].output(0)) for layer in self.layers])
         self._inputs = [value.get_any_name() for value in model.inputs]
         self._model = core.compile_model(model, device, dict(ov_config))

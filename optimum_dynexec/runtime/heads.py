@@ -167,7 +167,10 @@ def _look_up(model: Model, backbone: Model, hidden_size: int) -> None:
 def _put_tokens_first(model: Model, feature_size: int, given_size: int) -> None:
     """Has the hidden states come as the backbone gives them, one token per batch row: `[n, 1, given_size]`."""
     taken = ops.parameter([-1, 1, given_size], np.float32, name=HIDDEN_STATES)
-    read = taken if given_size == feature_size else ops.slice(taken, _ints(0), _ints(feature_size), _ints(1), _ints(2))
+    read = taken
+    if given_size != feature_size:
+        start, stop, step, axis = (np.array([value]) for value in (0, feature_size, 1, 2))
+        read = ops.slice(taken, start, stop, step, axis)
     _replace_input(model, HIDDEN_STATES, taken, read)
 
 
@@ -182,10 +185,6 @@ def _replace_input(model: Model, name: str, parameter: ov.Node, value: ov.Node) 
     parameter.output(0).set_names({parameter.get_friendly_name()})
     model.add_parameters([parameter])
     model.validate_nodes_and_infer_types()
-
-
-def _ints(*values: int) -> ov.Node:
-    return ops.constant(np.array(values, np.int64))
 
 
 def _has_input(model: Model, name: str) -> bool:
