@@ -20,10 +20,10 @@ from optimum_dynexec.benchmark.classification import batches_of, classification_
 from optimum_dynexec.benchmark.environment import environment
 from optimum_dynexec.benchmark.markdown import markdown
 from optimum_dynexec.calibration.encoder import EncoderRecordingArguments, EncoderRecords, record_encoder
-from optimum_dynexec.configuration import DynExecConfig
-from optimum_dynexec.heads.encoders.inputs import load_inputs
-from optimum_dynexec.heads.encoders.samples import Columns, draw, read_samples
-from optimum_dynexec.utils.model_hash import hash_model
+from optimum_dynexec.data.inputs import load_inputs
+from optimum_dynexec.data.samples import Columns, draw, read_samples
+from optimum_dynexec.directory.config import DynExecConfig
+from optimum_dynexec.directory.hashes import hash_model
 
 from .classification_systems import ClassificationSystem, load_systems
 

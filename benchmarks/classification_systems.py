@@ -15,7 +15,7 @@ from optimum_dynexec import (
     EarlyExitConfig,
 )
 from optimum_dynexec.benchmark.classification import Answer, timed_call
-from optimum_dynexec.runtime import EXACT_OV_CONFIG
+from optimum_dynexec.precision import EXACT_OV_CONFIG
 
 
 CLASSES: dict[str, tuple[Any, Any]] = {

@@ -26,9 +26,9 @@ from optimum_dynexec.benchmark.drawing import from_png, timed_picture, to_png
 from optimum_dynexec.benchmark.environment import code_hash, environment
 from optimum_dynexec.benchmark.models import describe_model
 from optimum_dynexec.benchmark.records import Key, Records
+from optimum_dynexec.data.texts import read_texts
 from optimum_dynexec.diffusion.step_saver.inference import StepPredictor
 from optimum_dynexec.diffusion.step_saver.similarity import ssim
-from optimum_dynexec.heads.data import read_texts
 from optimum_dynexec.utils.atomic import write_atomically
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from optimum_dynexec import DynExecModelForCausalLM
 from optimum_dynexec.benchmark.decoding import new_loop, timed_generate
 from optimum_dynexec.benchmark.generation import Generation
-from optimum_dynexec.configuration import DynExecConfig
+from optimum_dynexec.directory.config import DynExecConfig
 
 from .systems import Setting, System
 

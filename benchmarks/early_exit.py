@@ -23,11 +23,11 @@ from optimum_dynexec import DynExecModelForCausalLM, EarlyExitConfig
 from optimum_dynexec.benchmark.environment import environment
 from optimum_dynexec.benchmark.markdown import markdown
 from optimum_dynexec.calibration.decoder_runner import DecoderRunner
-from optimum_dynexec.calibration.freshness import load_calibration
 from optimum_dynexec.calibration.policy import run_policy
 from optimum_dynexec.calibration.recording import RecordedText, record_texts
 from optimum_dynexec.calibration.records import ExitRecords
 from optimum_dynexec.calibration.risks import token_disagreement
+from optimum_dynexec.directory.freshness import load_calibration
 from optimum_dynexec.early_exit.criteria import load_criterion
 from optimum_dynexec.precision import PRECISIONS
 

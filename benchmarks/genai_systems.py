@@ -10,7 +10,7 @@ import openvino as ov
 import openvino_genai
 
 from optimum_dynexec.benchmark.generation import Generation
-from optimum_dynexec.runtime import EXACT_OV_CONFIG
+from optimum_dynexec.precision import EXACT_OV_CONFIG
 
 from .systems import Setting, System
 

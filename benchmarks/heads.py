@@ -18,15 +18,15 @@ from transformers import AutoTokenizer
 from optimum_dynexec import DynExecModelForCausalLM
 from optimum_dynexec.benchmark.environment import environment
 from optimum_dynexec.benchmark.markdown import markdown
-from optimum_dynexec.exporters.boundaries import find_layer_boundaries
+from optimum_dynexec.data.continuations import ContinuationArguments, own_continuations
+from optimum_dynexec.graph.backbone import embedding_matrix, unembedding
+from optimum_dynexec.graph.boundaries import find_layer_boundaries
 from optimum_dynexec.heads import load_head
-from optimum_dynexec.heads.backbone_graph import embedding_matrix, unembedding
-from optimum_dynexec.heads.batches import Batches
-from optimum_dynexec.heads.continuations import ContinuationArguments, own_continuations
-from optimum_dynexec.heads.evaluation import Agreement, evaluate
-from optimum_dynexec.heads.features import compute_features
 from optimum_dynexec.heads.modules import Head, make_head
 from optimum_dynexec.heads.storage import SUFFIX
+from optimum_dynexec.training.decoder.batches import Batches
+from optimum_dynexec.training.decoder.evaluation import Agreement, evaluate
+from optimum_dynexec.training.decoder.features import compute_features
 
 from .spec_bench import TASKS, encode, load_questions
 

@@ -24,7 +24,7 @@ from optimum_dynexec.benchmark.generation import Generation
 from optimum_dynexec.benchmark.markdown import markdown
 from optimum_dynexec.benchmark.records import Key, Records
 from optimum_dynexec.benchmark.weights import weight_compression
-from optimum_dynexec.utils.model_hash import hash_model
+from optimum_dynexec.directory.hashes import hash_model
 
 from . import memory, unguessable
 from .models import WEIGHT_FORMATS, attached_heads, eos_token_ids, exported, is_exported

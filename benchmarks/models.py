@@ -6,7 +6,7 @@ from pathlib import Path
 from transformers import AutoConfig
 
 from optimum_dynexec import export_dynexec
-from optimum_dynexec.configuration import DYNEXEC_CONFIG_NAME, DynExecConfig
+from optimum_dynexec.directory.config import DYNEXEC_CONFIG_NAME, DynExecConfig
 
 
 OPENVINO_MODEL = "openvino_model.xml"

@@ -14,9 +14,9 @@ import numpy as np
 import openvino as ov
 
 from optimum_dynexec import DynExecModelForSequenceClassification, EarlyExitConfig
+from optimum_dynexec.data.inputs import load_inputs
+from optimum_dynexec.data.samples import draw, read_samples
 from optimum_dynexec.exporters.single_ir import export_single_ir
-from optimum_dynexec.heads.encoders.inputs import load_inputs
-from optimum_dynexec.heads.encoders.samples import draw, read_samples
 
 
 def main() -> None:

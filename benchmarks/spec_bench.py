@@ -5,7 +5,7 @@ from pathlib import Path
 
 from optimum_dynexec.benchmark.prompts import SPEC_BENCH_TASKS as TASKS
 from optimum_dynexec.benchmark.prompts import Question, spec_bench_question
-from optimum_dynexec.heads.data import chat_prompts
+from optimum_dynexec.data.texts import chat_prompts
 
 
 def load_questions(path: Path, per_task: int) -> list[Question]:

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from optimum_dynexec import DynExecModelForCausalLM, GenerationStats, export_dynexec
-from optimum_dynexec.heads import attach_heads
+from optimum_dynexec.directory import attach_heads
 
 
 NAME = "SmolLM2-135M-Instruct"

@@ -10,7 +10,6 @@ from .version import __version__
 
 
 if TYPE_CHECKING:
-    from .configuration import DynExecConfig
     from .diffusion import (
         DynExecDiffusionConfig,
         DynExecDiffusionPipeline,
@@ -18,9 +17,10 @@ if TYPE_CHECKING:
         DynExecPipelineForInpainting,
         DynExecPipelineForText2Image,
     )
+    from .directory import attach_heads
+    from .directory.config import DynExecConfig
     from .early_exit import EarlyExitConfig
     from .exporters import export_dynexec
-    from .heads import attach_heads, train_heads
     from .modeling import (
         DynExecModelForAudioClassification,
         DynExecModelForCausalLM,
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     )
     from .quantization import quantize_dynexec
     from .speculative import GenerationStats
+    from .training import train_encoder_heads, train_heads
 
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "configuration": ["DynExecConfig"],
+        "directory": ["DynExecConfig", "attach_heads"],
         "diffusion": [
             "DynExecDiffusionConfig",
             "DynExecDiffusionPipeline",
@@ -47,7 +48,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         ],
         "early_exit": ["EarlyExitConfig"],
         "exporters": ["export_dynexec"],
-        "heads": ["attach_heads", "train_heads"],
         "modeling": [
             "DynExecModelForAudioClassification",
             "DynExecModelForCausalLM",
@@ -59,6 +59,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         ],
         "quantization": ["quantize_dynexec"],
         "speculative": ["GenerationStats"],
+        "training": ["train_encoder_heads", "train_heads"],
     },
     extra=["__version__"],
 )

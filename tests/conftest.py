@@ -123,7 +123,7 @@ def tiny_encoder(
     last attached; without heads for feature extraction. Not to be changed by a test.
     """
     from optimum_dynexec import export_dynexec
-    from optimum_dynexec.heads import attach_heads
+    from optimum_dynexec.directory import attach_heads
     from tests.encoder_heads import random_encoder_heads
     from tests.tiny_encoders import DEFAULT_TASKS, IMAGE_MODELS
 

@@ -6,8 +6,8 @@ import numpy as np
 import openvino as ov
 
 from optimum_dynexec import DynExecConfig
+from optimum_dynexec.directory.encoder_fit import exit_shape
 from optimum_dynexec.heads import HeadConfig, save_head
-from optimum_dynexec.heads.encoder_fit import exit_shape
 from optimum_dynexec.heads.tensors import tensor_shapes
 
 

@@ -19,9 +19,9 @@ from typing import Any
 from benchmarks import classification as benchmark
 from optimum_dynexec import DynExecConfig, export_dynexec
 from optimum_dynexec.calibration import EncoderRecordingArguments, NoThresholdError, calibrate_encoder
-from optimum_dynexec.heads.encoders import EncoderTrainingArguments, train_encoder_heads
-from optimum_dynexec.heads.encoders.scores import score_line
-from optimum_dynexec.heads.encoders.shape import HeadOptions
+from optimum_dynexec.training.encoder import EncoderTrainingArguments, train_encoder_heads
+from optimum_dynexec.training.encoder.scores import score_line
+from optimum_dynexec.training.encoder.shape import HeadOptions
 
 from .datasets import DATASETS, prepare
 from .figures import accuracy_against_latency, exit_histogram

@@ -67,7 +67,7 @@ class Model:
 
     Args:
         make (`Callable`): writes it to a directory.
-        training (`dict[str, Any]`): of [`~heads.encoders.EncoderTrainingArguments`].
+        training (`dict[str, Any]`): of [`~training.encoder.EncoderTrainingArguments`].
         task (`str`, *optional*, defaults to `"text-classification"`): that it is for.
     """
 

@@ -11,10 +11,10 @@ import numpy as np
 from scipy.stats import binom
 
 from optimum_dynexec import DynExecPipelineForText2Image
+from optimum_dynexec.data.texts import read_texts
 from optimum_dynexec.diffusion.step_saver import LABEL_RULES
 from optimum_dynexec.diffusion.step_saver.inference import StepPredictor
 from optimum_dynexec.diffusion.step_saver.sweep import sweep
-from optimum_dynexec.heads.data import read_texts
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from .errors import BenchmarkError
 
 
 if TYPE_CHECKING:
-    from ..heads.encoders.samples import Columns
+    from ..data.samples import Columns
 
 # What names of models and variants consist of: they become parts of keys and file names.
 NAME = re.compile(r"[A-Za-z0-9._+-]{1,64}")
@@ -42,13 +42,13 @@ class BenchmarkArguments:
             Further options by the name to give them, each measured as `dynamic` is: points of a Pareto curve.
         max_new_tokens (`int`, *optional*, defaults to 128): of a decoder's answers.
         perplexity_data (`list[str]`, *optional*, defaults to none):
-            Held-out texts that a decoder's perplexity is measured on, as [`~heads.data.read_texts`] takes them.
+            Held-out texts that a decoder's perplexity is measured on, as [`~data.texts.read_texts`] takes them.
         perplexity_window (`int`, *optional*, defaults to 1024): tokens of a window.
         perplexity_stride (`int`, *optional*, defaults to 512): tokens from one window to the next.
         max_perplexity_tokens (`int`, *optional*, defaults to 16384): of the text, at most.
         batch_sizes (`tuple[int, ...]`, *optional*, defaults to `(1, 8, 32)`): of classifiers; the first leads.
         max_length (`int`, *optional*, defaults to 128): of a classifier's texts, in tokens.
-        columns ([`~heads.encoders.Columns`], *optional*): where in a row of a classifier's data things stand.
+        columns ([`~data.samples.Columns`], *optional*): where in a row of a classifier's data things stand.
         num_inference_steps (`int`, *optional*, defaults to 50): of diffusion pipelines.
         guidance_scale (`float`, *optional*): of diffusion pipelines. Unset: theirs.
         progress (`bool`, *optional*, defaults to `True`): show a progress bar.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..heads.encoders.samples import Samples
+from ..data.samples import Samples
 
 
 @dataclass(frozen=True)

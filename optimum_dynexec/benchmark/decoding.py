@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ..runtime import _C
+from ..native import _C
 from ..runtime.engine import MAX_BATCH_TOKENS
 from .generation import Generation
 

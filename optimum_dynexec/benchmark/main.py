@@ -40,8 +40,8 @@ def run_benchmark(
             Directories of exports by the names to give them, all for the same task. The first, run plainly, is the
             baseline.
         data (`Sequence[str or Path]`):
-            For decoders and diffusion prompts, as [`~heads.data.read_texts`] takes them, or the questions of
-            Spec-Bench; for classifiers samples, as [`~heads.encoders.read_samples`] takes them. Nothing must have been
+            For decoders and diffusion prompts, as [`~data.texts.read_texts`] takes them, or the questions of
+            Spec-Bench; for classifiers samples, as [`~data.samples.read_samples`] takes them. Nothing must have been
             trained or calibrated on it.
         arguments ([`BenchmarkArguments`], *optional*): what is measured, and how.
         output (`str` or `Path`, *optional*):

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..configuration import DYNEXEC_CONFIG_NAME, DynExecConfig
 from ..diffusion.step_saver.config import STEP_SAVER_CONFIG_NAME, STEP_SAVER_DIRECTORY
-from ..utils.model_hash import hash_model
+from ..directory.config import DYNEXEC_CONFIG_NAME, DynExecConfig
+from ..directory.hashes import hash_model
 from .arguments import check_name
 from .errors import BenchmarkError
 from .weights import weight_compression

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..heads.data import read_rows, row_text
+from ..data.texts import read_rows, row_text
 
 
 # https://github.com/hemingkx/Spec-Bench: its tasks, and the categories that MT-bench's questions among them have.
@@ -44,7 +44,7 @@ def read_prompts(sources: Sequence[str | Path], limit: int | None = None) -> lis
 
     Args:
         sources (`Sequence[str or Path]`):
-            As [`~heads.data.read_texts`] takes them; rows with `turns` are read as those of Spec-Bench.
+            As [`~data.texts.read_texts`] takes them; rows with `turns` are read as those of Spec-Bench.
         limit (`int`, *optional*): most prompts, evenly spaced over all, so that no category is left out early.
 
     Raises:

@@ -6,13 +6,14 @@ from ..utils.lazy import lazy_exports
 
 
 if TYPE_CHECKING:
+    from ..directory.calibration import Calibration
+    from ..directory.errors import CalibrationError, StaleCalibrationError
+    from ..directory.freshness import check_fresh, load_calibration
     from .budget import calibrate_budget
-    from .calibration import Calibration
     from .conformal import conformal_risk_control
     from .decoder import RecordingArguments, calibrate_decoder, record_decoder
     from .encoder import EncoderRecordingArguments, calibrate_encoder, record_encoder
-    from .errors import CalibrationError, NoThresholdError, StaleCalibrationError
-    from .freshness import check_fresh, load_calibration
+    from .errors import NoThresholdError
     from .ltt import learn_then_test
     from .main import calibrate
     from .records import ExitRecords
@@ -22,12 +23,13 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "budget": ["calibrate_budget"],
-        "calibration": ["Calibration"],
+        "..directory.calibration": ["Calibration"],
+        "..directory.errors": ["CalibrationError", "StaleCalibrationError"],
+        "..directory.freshness": ["check_fresh", "load_calibration"],
         "conformal": ["conformal_risk_control"],
         "decoder": ["RecordingArguments", "calibrate_decoder", "record_decoder"],
         "encoder": ["EncoderRecordingArguments", "calibrate_encoder", "record_encoder"],
-        "errors": ["CalibrationError", "NoThresholdError", "StaleCalibrationError"],
-        "freshness": ["check_fresh", "load_calibration"],
+        "errors": ["NoThresholdError"],
         "ltt": ["learn_then_test"],
         "main": ["calibrate"],
         "records": ["ExitRecords"],

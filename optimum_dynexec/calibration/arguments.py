@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .errors import CalibrationError
+from ..directory.errors import CalibrationError
 
 
 def check_fields(arguments: Any, *, choices: Mapping[str, Iterable[str]], least: Mapping[str, int]) -> None:
@@ -16,7 +16,7 @@ def check_fields(arguments: Any, *, choices: Mapping[str, Iterable[str]], least:
         least (`Mapping[str, int]`): by the name of a field, the least that it may be; `None` is accepted.
 
     Raises:
-        [`~calibration.CalibrationError`]: if a value is not acceptable.
+        [`~directory.errors.CalibrationError`]: if a value is not acceptable.
     """
     for name, accepted in choices.items():
         if getattr(arguments, name) not in accepted:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from ..directory.calibration import Calibration
+from ..directory.errors import CalibrationError
+from ..directory.hashes import hash_content
 from ..early_exit.criteria import Criterion, criterion_class
-from .calibration import Calibration
-from .errors import CalibrationError
-from .freshness import hash_content
 from .main import Calibrated
 from .policy import run_policy
 from .records import ExitRecords
@@ -42,7 +42,7 @@ def calibrate_budget(
         seed (`int`, *optional*, defaults to 0): of that partition.
 
     Raises:
-        [`~calibration.CalibrationError`]: if no thresholds of this criterion are within the budget.
+        [`~directory.errors.CalibrationError`]: if no thresholds of this criterion are within the budget.
     """
     if not isinstance(budget, int | float) or not costs[0] < budget < costs[-1]:
         raise CalibrationError(

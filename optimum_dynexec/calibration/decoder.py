@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..configuration import DynExecConfig
+from ..directory.calibration import Calibration
+from ..directory.config import DynExecConfig
+from ..directory.errors import CalibrationError
+from ..directory.freshness import hash_heads, save_calibration
+from ..directory.hashes import hash_model
 from ..precision import PRECISIONS
-from ..utils.model_hash import hash_model
 from .arguments import check_fields
-from .calibration import Calibration
 from .decoder_runner import NO_HEADS, DecoderRunner
-from .errors import CalibrationError
-from .freshness import hash_heads, save_calibration
 from .main import calibrate, check_arguments
 from .recording import RecordedText, record_texts
 from .records import ExitRecords
@@ -41,7 +41,7 @@ class RecordingArguments:
         seed (`int`, *optional*, defaults to 0): of what is drawn.
 
     Raises:
-        [`~calibration.CalibrationError`]: if a value is not acceptable.
+        [`~directory.errors.CalibrationError`]: if a value is not acceptable.
     """
 
     continuations: str = "own"
@@ -81,7 +81,7 @@ def calibrate_decoder(
     Args:
         directory (`str` or `Path`): an export with exit heads.
         data (`list[str]`):
-            Files or data sets with texts, as [`~heads.data.read_texts`] takes them. The heads must not have been
+            Files or data sets with texts, as [`~data.texts.read_texts`] takes them. The heads must not have been
             trained on them.
         recording ([`RecordingArguments`], *optional*):
             What is asked. Unset: the model's own answers, or for the risk `"accuracy"` the texts as they stand.
@@ -127,7 +127,7 @@ def record_decoder(
 
     Args:
         directory (`str` or `Path`): an export with exit heads.
-        data (`list[str]`): files or data sets with texts, as [`~heads.data.read_texts`] takes them.
+        data (`list[str]`): files or data sets with texts, as [`~data.texts.read_texts`] takes them.
         args ([`RecordingArguments`]): what is asked.
         cache_dir (`str` or `Path`, *optional*): where to keep answers and records for the next call; else nowhere.
         progress (`bool`, *optional*, defaults to `True`): show progress bars.
@@ -164,8 +164,8 @@ def _texts(
 ) -> list[RecordedText]:
     from transformers import AutoTokenizer
 
-    from ..heads.continuations import ContinuationArguments, own_continuations
-    from ..heads.data import chat_prompts, read_texts
+    from ..data.continuations import ContinuationArguments, own_continuations
+    from ..data.texts import chat_prompts, read_texts
     from ..modeling import DynExecModelForCausalLM
 
     texts = [text for source in data for text in read_texts(source)]

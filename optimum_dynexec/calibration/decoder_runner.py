@@ -7,13 +7,13 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-from ..configuration import DynExecConfig
-from ..heads.attach import exit_heads, read_heads
-from ..heads.backbone_graph import unembedding_product
+from ..directory.attached_heads import exit_heads, read_heads
+from ..directory.config import DynExecConfig
+from ..directory.errors import CalibrationError
+from ..graph.backbone import unembedding_product
+from ..graph.walks import nodes_by_name
 from ..heads.ir import HIDDEN_STATES, TOKEN_IDS
 from ..runtime.heads import default_ov_config
-from ..utils.graph import nodes_by_name
-from .errors import CalibrationError
 from .recording import ExitLogits
 
 
@@ -36,7 +36,7 @@ class DecoderRunner:
             OpenVINO properties for its heads. Unset, those that the engine compiles heads with.
 
     Raises:
-        [`~calibration.CalibrationError`]: if the model has no exit heads.
+        [`~directory.errors.CalibrationError`]: if the model has no exit heads.
     """
 
     def __init__(

@@ -9,16 +9,16 @@ import numpy as np
 import openvino as ov
 from tqdm import tqdm
 
-from ..configuration import DynExecConfig
+from ..directory.calibration import Calibration
+from ..directory.config import DynExecConfig
+from ..directory.errors import CalibrationError
+from ..directory.freshness import hash_heads, save_calibration
+from ..directory.hashes import hash_model
 from ..precision import PRECISIONS
-from ..utils.model_hash import hash_model
 from .arguments import check_fields
 from .budget import calibrate_budget
-from .calibration import Calibration
 from .decoder_runner import NO_HEADS
-from .errors import CalibrationError
 from .flops import exit_costs
-from .freshness import hash_heads, save_calibration
 from .main import calibrate, check_arguments
 from .recording import exit_statistics
 from .records import ExitRecords
@@ -26,8 +26,8 @@ from .risks import Risk
 
 
 if TYPE_CHECKING:
-    from ..heads.encoders.inputs import Inputs
-    from ..heads.encoders.samples import Columns, Samples
+    from ..data.inputs import Inputs
+    from ..data.samples import Columns, Samples
     from ..runtime.encoder_exits import EncoderExits
 
 BATCH_SIZE = 32
@@ -63,7 +63,7 @@ class EncoderRecordingArguments:
     What a classifier and its exit heads are asked about.
 
     Args:
-        columns ([`~heads.encoders.Columns`], *optional*): where in a row things stand.
+        columns ([`~data.samples.Columns`], *optional*): where in a row things stand.
         max_samples (`int`, *optional*): samples to use at most, drawn from all there are. Unset: all.
         max_length (`int`, *optional*, defaults to 128): of texts, in tokens; what is longer is cut off.
         precision (`str`, *optional*, defaults to `"fast"`): the one that the model will be used with.
@@ -71,7 +71,7 @@ class EncoderRecordingArguments:
         seed (`int`, *optional*, defaults to 0): of what is drawn.
 
     Raises:
-        [`~calibration.CalibrationError`]: if a value is not acceptable.
+        [`~directory.errors.CalibrationError`]: if a value is not acceptable.
     """
 
     columns: "Columns | None" = None
@@ -122,7 +122,7 @@ def calibrate_encoder(
     Args:
         directory (`str` or `Path`): an export with exit heads.
         data (`list[str]`):
-            As [`~heads.encoders.read_samples`] takes it. Neither the heads nor the model must have been trained on it.
+            As [`~data.samples.read_samples`] takes it. Neither the heads nor the model must have been trained on it.
         recording ([`EncoderRecordingArguments`], *optional*): what is asked.
         risk, epsilon, delta, criterion, method, candidates, tuning_share: see [`~calibration.calibrate`].
         budget_flops (`float`, *optional*):
@@ -173,7 +173,7 @@ def record_encoder(
 
     Args:
         directory (`str` or `Path`): an export with exit heads.
-        data (`list[str]`): as [`~heads.encoders.read_samples`] takes it.
+        data (`list[str]`): as [`~data.samples.read_samples`] takes it.
         args ([`EncoderRecordingArguments`]): what is asked.
         progress (`bool`, *optional*, defaults to `True`): show a progress bar.
 
@@ -182,8 +182,8 @@ def record_encoder(
     """
     from transformers import AutoConfig
 
-    from ..heads.encoders.inputs import load_inputs
-    from ..heads.encoders.samples import draw, read_samples
+    from ..data.inputs import load_inputs
+    from ..data.samples import draw, read_samples
     from ..runtime.encoder_exits import EncoderExits
 
     directory = Path(directory)
@@ -227,9 +227,9 @@ def load_exits(directory: Path) -> tuple[ov.Model, DynExecConfig, dict[int, ov.M
         `tuple`: the model, its configuration, and the heads by their layer, ascending.
 
     Raises:
-        [`~calibration.CalibrationError`]: if it is no classifier, or has no exit heads.
+        [`~directory.errors.CalibrationError`]: if it is no classifier, or has no exit heads.
     """
-    from ..heads.attach import exit_heads, read_heads
+    from ..directory.attached_heads import exit_heads, read_heads
 
     config = DynExecConfig.from_pretrained(directory)
     if config.task not in DISTRIBUTIONS:
@@ -246,9 +246,9 @@ def load_exits(directory: Path) -> tuple[ov.Model, DynExecConfig, dict[int, ov.M
 def _ask(
     runner: "EncoderExits", samples: "Samples", inputs: "Inputs", max_length: int, task: str, progress: bool
 ) -> "_Said":
+    from ..data.batches import lengths_of, sorted_batches
+    from ..data.inputs import with_defaults
     from ..heads.encoder_ir import CERTAINTY
-    from ..heads.encoders.batches import lengths_of, sorted_batches
-    from ..heads.encoders.states import with_defaults
 
     distributions = DISTRIBUTIONS[task]
     batches = sorted_batches(lengths_of(samples.inputs), BATCH_SIZE)

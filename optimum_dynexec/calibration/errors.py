@@ -1,8 +1,6 @@
 """Errors of calibration."""
 
-
-class CalibrationError(ValueError):
-    """A model cannot be calibrated as asked; the message says what to change."""
+from ..directory.errors import CalibrationError
 
 
 class NoThresholdError(CalibrationError):
@@ -17,7 +15,3 @@ class NoThresholdError(CalibrationError):
     def __init__(self, message: str, needed: int | None = None):
         super().__init__(message)
         self.needed = needed
-
-
-class StaleCalibrationError(CalibrationError):
-    """The model or its heads have changed since the calibration, so what it says does not apply."""

@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 import openvino as ov
 
-from .errors import CalibrationError
+from ..directory.errors import CalibrationError
 
 
 def exit_costs(
@@ -32,7 +32,7 @@ def exit_costs(
         `np.ndarray` float64 `[exits + 1]`, in order of depth.
 
     Raises:
-        [`~calibration.CalibrationError`]: if a shape in the graph depends on more than those of the inputs.
+        [`~directory.errors.CalibrationError`]: if a shape in the graph depends on more than those of the inputs.
     """
     model = model.clone()
     model.reshape({value: list(shapes[value.get_any_name()]) for value in model.inputs})
@@ -59,7 +59,7 @@ def node_flops(node: ov.Node) -> float:
     Floating point operations of one node; 0 for a type that is not counted.
 
     Raises:
-        [`~calibration.CalibrationError`]: if a shape that it takes is not known.
+        [`~directory.errors.CalibrationError`]: if a shape that it takes is not known.
     """
     count = _COUNTS.get(node.get_type_name())
     if count is None:

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..directory.calibration import Calibration
+from ..directory.errors import CalibrationError
+from ..directory.hashes import hash_content
 from ..early_exit.criteria import Criterion, criterion_class
-from .calibration import Calibration
 from .candidates import CANDIDATES, NEED_TUNING
-from .errors import CalibrationError, NoThresholdError
-from .freshness import hash_content
+from .errors import NoThresholdError
 from .methods import METHODS, Method
 from .policy import PolicyOutcome, run_policy
 from .records import ExitRecords
@@ -67,7 +68,7 @@ def calibrate(
 
     Raises:
         [`~calibration.NoThresholdError`]: if no threshold holds the guarantee; the message says how many texts would.
-        [`~calibration.CalibrationError`]: for an argument that is not acceptable.
+        [`~directory.errors.CalibrationError`]: for an argument that is not acceptable.
     """
     risk_name, risk_function = check_arguments(risk, epsilon, delta, criterion, method, candidates, tuning_share)
     kind = criterion_class(criterion)

@@ -110,7 +110,7 @@ def record_texts(
 
 def exit_columns(exits: Sequence[Rows], token_ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """By the kernel that the engine decides with, so that both see the same numbers."""
-    from ..runtime import _C
+    from ..native import _C
 
     found = [[_C.logits_stats(row) for row in logits] for logits in exits]
     words = np.array([[stats.argmax for stats in column] for column in found], np.int64).T

@@ -36,7 +36,7 @@ class ExitRecords:
         full_prediction (`np.ndarray` int64 `[samples]`): what the full model says.
         group_sizes (`np.ndarray` int64 `[groups]`): number of samples of each text, at least 1.
         labels (`np.ndarray` int64 `[samples]`, *optional*): what is right.
-        model_hash (`str`, *optional*): identity of the model, as [`~utils.model_hash.hash_model`] gives it.
+        model_hash (`str`, *optional*): identity of the model, as [`~directory.hashes.hash_model`] gives it.
         head_hashes (`Mapping[int, str]`, *optional*): identity of the head at each exit.
         source (`Mapping[str, Any]`, *optional*): where the texts come from, as plain values.
         together (`bool`, *optional*, defaults to `False`):

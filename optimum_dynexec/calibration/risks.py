@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .errors import CalibrationError
+from ..directory.errors import CalibrationError
 
 
 # (predictions int64 [samples, exits + 1] with the full model's last, labels int64 [samples] or None) -> losses float
@@ -47,7 +47,7 @@ def find_risk(risk: str | Risk) -> tuple[str, Risk]:
         `tuple`: its name and the function.
 
     Raises:
-        [`~calibration.CalibrationError`]: if there is none of this name.
+        [`~directory.errors.CalibrationError`]: if there is none of this name.
     """
     if callable(risk):
         return getattr(risk, "__qualname__", type(risk).__name__), risk
@@ -71,7 +71,7 @@ def losses_of(risk: Risk, predictions: np.ndarray, labels: np.ndarray | None) ->
         `np.ndarray` float64 `[samples, exits + 1]`.
 
     Raises:
-        [`~calibration.CalibrationError`]: if the losses have another shape, or one is not in [0, 1].
+        [`~directory.errors.CalibrationError`]: if the losses have another shape, or one is not in [0, 1].
     """
     losses = np.asarray(risk(predictions, labels), np.float64)
     if losses.shape != predictions.shape:

@@ -37,7 +37,7 @@ class AttachHeadsCommand(BaseOptimumCLICommand):
         run_command("attach-heads", self.args, self._attach)
 
     def _attach(self) -> Outcome:
-        from ..heads.attach import attach_heads
+        from ..directory.attached_heads import attach_heads
 
         config = attach_heads(
             self.args.model,

@@ -130,7 +130,7 @@ class BenchmarkCommand(BaseOptimumCLICommand):
 
     def _benchmark(self) -> Outcome:
         from ..benchmark import BenchmarkArguments, run_benchmark
-        from ..heads.encoders import Columns
+        from ..data.samples import Columns
 
         models = unique("models", self.args.models)
         arguments = BenchmarkArguments(columns=Columns(**read_columns(self.args)), **read_options(self.args))

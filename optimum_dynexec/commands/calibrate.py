@@ -127,7 +127,7 @@ class CalibrateCommand(BaseOptimumCLICommand):
         run_command("calibrate", self.args, self._calibrate, {"NoThresholdError": NO_THRESHOLD})
 
     def _calibrate(self) -> Outcome:
-        from ..configuration import DECODER_TASK, ENCODER_TASKS, DynExecConfig
+        from ..directory.config import DECODER_TASK, ENCODER_TASKS, DynExecConfig
 
         calibrators = {
             DECODER_TASK: (_calibrate_decoder, "tokens"),
@@ -158,7 +158,7 @@ def _calibrate_decoder(args: Namespace) -> Any:
 
 def _calibrate_encoder(args: Namespace) -> Any:
     from ..calibration import EncoderRecordingArguments, calibrate_encoder
-    from ..heads.encoders import Columns
+    from ..data.samples import Columns
 
     recording = EncoderRecordingArguments(
         columns=Columns(**read_columns(args)),

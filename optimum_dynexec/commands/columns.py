@@ -15,6 +15,6 @@ def add_column_arguments(group: Any) -> None:
 
 
 def read_columns(arguments: Namespace) -> dict[str, Any]:
-    """The fields of a [`~heads.encoders.Columns`]."""
+    """The fields of a [`~data.samples.Columns`]."""
     names = {"text": "text_column", "text_pair": "text_pair_column", "label": "label_column"}
     return {field: getattr(arguments, name) for field, name in names.items()}

@@ -74,7 +74,7 @@ class DynExecExportCommand(BaseOptimumCLICommand):
 
     def _export(self) -> Outcome:
         # Loads torch, transformers and openvino, which other commands must not wait for.
-        from optimum_dynexec.exporters import export_dynexec
+        from ..exporters import export_dynexec
 
         # The last of them is set by the command line itself.
         options = {name: value for name, value in vars(self.args).items() if name not in ("json", "verbose", "func")}

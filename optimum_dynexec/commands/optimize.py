@@ -114,7 +114,7 @@ class OptimizeCommand(BaseOptimumCLICommand):
         run_command("optimize", self.args, self._optimize)
 
     def _optimize(self) -> Outcome:
-        from ..heads.encoders import Columns
+        from ..data.samples import Columns
         from ..optimize import OptimizeArguments, optimize
 
         names = ["recipe", "max_loss", "task", "heads", "train", "layers", "epochs", "vocab_size", "max_samples"]

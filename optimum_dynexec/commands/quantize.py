@@ -107,7 +107,7 @@ class QuantizeCommand(BaseOptimumCLICommand):
 
     def _quantize(self) -> Outcome:
         config = quantization_options(self.args)
-        from ..heads.encoders import Columns
+        from ..data.samples import Columns
         from ..quantization import AccuracyControl, CalibrationData, quantize_dynexec
         from ..quantization.models import weight_bytes
 

@@ -43,7 +43,7 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
         if self.args.recipe in BACKBONE_RECIPES:
             return train_encoder_with_heads(self.args)
         # Loads torch, transformers and openvino, which other commands must not wait for.
-        from ..configuration import DECODER_TASK, ENCODER_TASKS, DynExecConfig
+        from ..directory.config import DECODER_TASK, ENCODER_TASKS, DynExecConfig
 
         trainers = {
             DECODER_TASK: train_heads_of_decoder,
@@ -57,7 +57,7 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
                 self.args.cache_dir = stack.enter_context(tempfile.TemporaryDirectory(dir=heads, prefix=".cache-"))
             values, lines = train(self.args, directory, heads)
         if attach:
-            from ..heads.attach import attach_heads
+            from ..directory.attached_heads import attach_heads
 
             attach_heads(directory, heads)
         lines.append(

@@ -191,7 +191,7 @@ def add_training_arguments(parser: ArgumentParser) -> None:
 
 def read_options(arguments: Namespace) -> dict[str, Any]:
     """
-    The command line as arguments of [`~heads.train.train_heads`], the grouped ones as dictionaries.
+    The command line as arguments of [`~training.decoder.train.train_heads`], the grouped ones as dictionaries.
     """
     heads = ("layers", "kind", "draft_head", "draft_layers", "vocab_size", "rank", "start_from", "weight_format")
     return {
@@ -212,7 +212,7 @@ def read_options(arguments: Namespace) -> dict[str, Any]:
 
 def read_encoder_options(arguments: Namespace) -> dict[str, Any]:
     """
-    The command line as arguments of [`~heads.encoders.train_encoder_heads`], the grouped ones as dictionaries.
+    The command line as arguments of [`~training.encoder.train_encoder_heads`], the grouped ones as dictionaries.
     """
     names = ("data", "eval_data", "max_length", "max_samples", "weight_format", "cache_dir")
     trained = ("recipe", "epochs", "learning_rate", "batch_size", "label_weight", "exit_weights", "trainable_layers")

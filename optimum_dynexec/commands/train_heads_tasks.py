@@ -11,9 +11,9 @@ from .train_heads_arguments import read_encoder_options, read_options
 
 
 def train_heads_of_decoder(args: Namespace, directory: Path, heads: Path) -> Outcome:
-    from ..heads.continuations import ContinuationArguments
-    from ..heads.train import train_heads
-    from ..heads.trainer import TrainingArguments
+    from ..data.continuations import ContinuationArguments
+    from ..training.decoder.train import train_heads
+    from ..training.decoder.trainer import TrainingArguments
 
     options = read_options(args)
     options["continuation_arguments"] = ContinuationArguments(**options["continuation_arguments"])
@@ -24,7 +24,7 @@ def train_heads_of_decoder(args: Namespace, directory: Path, heads: Path) -> Out
 
 
 def train_heads_of_encoder(args: Namespace, directory: Path, heads: Path) -> Outcome:
-    from ..configuration import DynExecConfig
+    from ..directory.config import DynExecConfig
 
     task = DynExecConfig.from_pretrained(directory).task
     return _encoder_outcome(args, directory, heads, task)
@@ -50,9 +50,10 @@ def train_encoder_with_heads(args: Namespace) -> Outcome:
 
 
 def _encoder_outcome(args: Namespace, model: str | Path, output: Path, task: str) -> Outcome:
-    from ..heads.encoders import Columns, EncoderTrainingArguments, train_encoder_heads
-    from ..heads.encoders.scores import score_line
-    from ..heads.encoders.shape import HeadOptions
+    from ..data.samples import Columns
+    from ..training import EncoderTrainingArguments, train_encoder_heads
+    from ..training.encoder.scores import score_line
+    from ..training.encoder.shape import HeadOptions
 
     options = read_encoder_options(args)
     options["columns"] = Columns(**options["columns"])

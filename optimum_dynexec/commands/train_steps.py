@@ -77,8 +77,8 @@ class TrainStepsCommand(BaseOptimumCLICommand):
     def _train(self) -> Outcome:
         from dataclasses import asdict
 
+        from ..data.texts import read_texts
         from ..diffusion.step_saver import train_steps
-        from ..heads.data import read_texts
 
         prompts = [text for source in self.args.prompts for text in read_texts(source)]
         names = (

@@ -97,7 +97,7 @@ class TuneCommand(BaseOptimumCLICommand):
         run_command("tune", self.args, self._tune)
 
     def _tune(self) -> Outcome:
-        from ..heads.encoders import Columns
+        from ..data.samples import Columns
         from ..tuning import TuningArguments, tune
 
         names = ("objective", "max_loss", "time_limit", "threads", "batch_size", "max_samples", "max_new_tokens")
@@ -115,7 +115,7 @@ def tuning_lines(found: Any, directory: str) -> list[str]:
     A table of what was tried, and what was chosen and why.
 
     Args:
-        found ([`~tuning.Tuning`]): to explain.
+        found ([`~directory.tuning.Tuning`]): to explain.
         directory (`str`): where it is written.
     """
     width = max(len(row["name"]) for row in found.table)

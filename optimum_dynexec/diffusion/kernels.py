@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..runtime import _C
+from ..native import _C
 
 
 def relative_changes(new: torch.Tensor, old: torch.Tensor) -> np.ndarray:

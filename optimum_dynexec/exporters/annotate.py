@@ -6,15 +6,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..configuration import DECODER_TASK, DynExecConfig, check_exit_layers
-from ..utils.model_hash import hash_model
+from ..directory.config import DECODER_TASK, DynExecConfig, check_exit_layers
+from ..directory.errors import ExportError
+from ..directory.hashes import hash_model
+from ..directory.marking import mark_boundaries
+from ..directory.staging import EXPORT_MARK
+from ..graph.boundaries import find_layer_boundaries
+from ..graph.encoder_boundaries import find_encoder_boundaries
+from ..graph.errors import NotPageableError, NotSegmentableError
+from ..graph.paging import ENCODER_REASON, to_paged
 from ..version import __version__
-from .boundaries import find_layer_boundaries
-from .encoder_boundaries import find_encoder_boundaries
-from .errors import ExportError, NotPageableError, NotSegmentableError
-from .marking import mark_boundaries
-from .paging import ENCODER_REASON, to_paged
-from .staging import EXPORT_MARK
 
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def annotate_export(
         [`DynExecConfig`]: the configuration written.
 
     Raises:
-        [`~exporters.errors.ExportError`]: if the model cannot be read, or cannot be cut although exits are asked for.
+        [`~directory.errors.ExportError`]: if the model cannot be read, or cannot be cut although exits are asked for.
         `ValueError`: if the exits are not layers of the model.
     """
     from openvino import Core
@@ -138,7 +139,7 @@ def _boundaries_of(model: "Model", directory: str | Path, task: str) -> list[str
     if stated is not None and stated != len(names):
         raise NotSegmentableError(f"it has {len(names)} places to cut after, but {stated} layers")
     if task != DECODER_TASK:
-        from ..runtime.encoder_segments import cut_encoder
+        from ..graph.encoder_segments import cut_encoder
 
         # Whether it can be cut there shows when it is.
         cut_encoder(model, names[:-1], image_size_of(directory))

@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..configuration import DYNEXEC_CONFIG_NAME, ENCODER_TASKS, DynExecConfig, check_exit_layers
+from ..directory.attached_heads import attach_heads
+from ..directory.config import DYNEXEC_CONFIG_NAME, ENCODER_TASKS, DynExecConfig, check_exit_layers
+from ..directory.errors import ExportError
+from ..directory.staging import EXPORT_MARK, staged_directory
 from ..early_exit.config import EarlyExitConfig
-from ..heads.attach import attach_heads
 from .annotate import annotate_export, layers_of
-from .errors import ExportError
 from .optimum_intel import DENIED_OPTIONS, check_architecture, default_options, export_openvino
-from .staging import EXPORT_MARK, staged_directory
 from .tasks import resolve_task
 
 
@@ -79,7 +79,7 @@ def export_dynexec(
         [`DynExecConfig`]: the configuration written.
 
     Raises:
-        [`~exporters.errors.ExportError`]: if the export cannot be done as asked.
+        [`~directory.errors.ExportError`]: if the export cannot be done as asked.
         `ValueError`: if the heads are damaged or do not fit the model.
         `TypeError`: if an option is unknown.
     """
@@ -122,7 +122,7 @@ def export_dynexec(
 
 
 def _add_single_ir(staging: Path, source: Path, threshold: float | None) -> None:
-    from ..modeling.early_exit import resolve_early_exit
+    from ..directory.calibrated_exit import resolve_early_exit
     from .single_ir import export_single_ir
 
     if threshold is not None:

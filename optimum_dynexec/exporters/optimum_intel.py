@@ -8,7 +8,7 @@ from typing import Any
 from huggingface_hub.constants import HF_HUB_CACHE
 from optimum.commands.export.openvino import OVExportCommand, parse_args_openvino
 
-from .errors import ExportError
+from ..directory.errors import ExportError
 
 
 # Options of `export openvino` that make no sense here, and why.

@@ -9,11 +9,11 @@ import openvino as ov
 import openvino.opset13 as ops
 from openvino import Model, Node
 
-from ..configuration import DynExecConfig
+from ..directory.attached_heads import exit_heads, read_heads
+from ..directory.config import DynExecConfig
 from ..early_exit.config import EarlyExitConfig
-from ..heads.attach import exit_heads, read_heads
+from ..graph.encoder_segments import cut_encoder
 from ..heads.encoder_ir import ATTENTION_MASK, HIDDEN_STATES
-from ..runtime.encoder_segments import cut_encoder
 from .annotate import image_size_of
 
 
@@ -37,9 +37,9 @@ def export_single_ir(directory: str | Path, early_exit: EarlyExitConfig | str = 
 
     Raises:
         `ValueError`: if the task or criterion is another one, or the model has no exit heads.
-        [`~calibration.CalibrationError`]: if there is no calibration, or not one of this model.
+        [`~directory.errors.CalibrationError`]: if there is no calibration, or not one of this model.
     """
-    from ..modeling.early_exit import resolve_early_exit
+    from ..directory.calibrated_exit import resolve_early_exit
 
     directory = Path(directory)
     config = DynExecConfig.from_pretrained(directory)
@@ -89,7 +89,7 @@ def build_single_ir(
             Height and width of images, for models that can be cut for one size only.
 
     Raises:
-        [`~exporters.errors.NotSegmentableError`]: if the model cannot be cut there.
+        [`~graph.errors.NotSegmentableError`]: if the model cannot be cut there.
         `ValueError`: if there is no threshold, or one for a layer without a head.
     """
     layers = sorted(thresholds)

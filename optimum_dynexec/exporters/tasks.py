@@ -4,8 +4,8 @@ import json
 import os
 from pathlib import Path
 
-from ..configuration import DECODER_TASK, ENCODER_TASKS
-from .errors import ExportError
+from ..directory.config import DECODER_TASK, ENCODER_TASKS
+from ..directory.errors import ExportError
 
 
 TASKS = (DECODER_TASK, *ENCODER_TASKS)

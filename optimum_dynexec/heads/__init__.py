@@ -1,4 +1,4 @@
-"""Heads: small networks that predict tokens from a backbone's hidden states."""
+"""Heads: small networks that predict tokens or labels from a backbone's hidden states."""
 
 from typing import TYPE_CHECKING
 
@@ -6,22 +6,18 @@ from ..utils.lazy import lazy_exports
 
 
 if TYPE_CHECKING:
-    from .attach import attach_heads
     from .config import HeadConfig
-    from .continuations import ContinuationArguments
     from .storage import load_head, save_head
-    from .train import TrainedHead, train_heads
-    from .trainer import TrainingArguments
 
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
-    {
-        "attach": ["attach_heads"],
-        "config": ["HeadConfig"],
-        "continuations": ["ContinuationArguments"],
-        "storage": ["load_head", "save_head"],
-        "train": ["TrainedHead", "train_heads"],
-        "trainer": ["TrainingArguments"],
+    {"config": ["HeadConfig"], "storage": ["load_head", "save_head"]},
+    moved={
+        "ContinuationArguments": "optimum_dynexec.data",
+        "TrainedHead": "optimum_dynexec.training",
+        "TrainingArguments": "optimum_dynexec.training",
+        "attach_heads": "optimum_dynexec",
+        "train_heads": "optimum_dynexec",
     },
 )

@@ -69,8 +69,8 @@ class HeadConfig:
         certainty (`bool`, *optional*, defaults to `False`):
             Whether a head of kind `"pooled"` says how certain it is of its answer (BERxiT's learning to exit).
         stop_classifier (`tuple[float, ...]`, *optional*):
-            3 weights and a bias, from [`~heads.stop_classifier.fit_stop_classifier`]: tells how probable it is that a
-            drafted token is accepted. The schedule `"disco"` needs it.
+            3 weights and a bias, of a logistic regression that tells the probability that a drafted
+            token is accepted. The schedule `"disco"` needs it.
         format_version (`int`, *optional*, defaults to 1): of the file.
 
     Raises:

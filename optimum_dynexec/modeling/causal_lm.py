@@ -17,19 +17,19 @@ from transformers.generation.logits_process import LogitsProcessorList
 from transformers.generation.stopping_criteria import StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
-from ..configuration import DynExecConfig
+from ..directory.attached_heads import HeadModel, exit_heads
+from ..directory.config import DynExecConfig
+from ..directory.loading import load_dynexec_config, load_heads, save_with_dynexec
+from ..directory.tuning import Tuning
 from ..early_exit.config import EarlyExitConfig
-from ..exporters.boundaries import find_layer_boundaries
-from ..exporters.errors import NotPageableError
-from ..heads.attach import HeadModel, exit_heads
+from ..graph.boundaries import find_layer_boundaries
+from ..graph.errors import NotPageableError
+from ..graph.paged import prepare
 from ..precision import check_precision, precision_of, with_precision
 from ..runtime import Engine
-from ..runtime.paged import prepare
 from ..speculative.config import SpeculationConfig
 from ..speculative.stats import GenerationStats
-from ..tuning.tuning import Tuning
 from .assistants import draft_engine, weights_path
-from .directory import load_dynexec_config, load_heads, save_with_dynexec
 from .early_exit import CalibratedOnce, early_exit_params
 from .generate_call import GenerateCall, why_plain
 from .generate_request import make_job

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..calibration.errors import StaleCalibrationError
-from ..calibration.freshness import load_calibration
+from ..directory.calibrated_exit import resolve_early_exit
+from ..directory.errors import StaleCalibrationError
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.criteria import criterion_class, load_criterion
 from ..early_exit.criteria.classifier import ClassifierCriterion
-from ..runtime import _C, Engine
+from ..native import _C
+from ..runtime import Engine
 
 
 class CalibratedOnce:
@@ -29,7 +30,7 @@ class CalibratedOnce:
             engine (*optional*): what the parameters belong to. With another one they are made anew.
 
         Raises:
-            [`~calibration.StaleCalibrationError`]: for `"calibrated"` with other heads than those calibrated.
+            [`~directory.errors.StaleCalibrationError`]: for `"calibrated"` with other heads than those calibrated.
             Whatever `make` raises.
         """
         if early_exit != "calibrated":
@@ -111,32 +112,6 @@ def encoder_exit_params(
     if early_exit.deadline_ms is not None:
         params.deadline_seconds = early_exit.deadline_ms / 1000
     return params
-
-
-def resolve_early_exit(
-    early_exit: EarlyExitConfig | str, directory: str | Path | None, precision: str | None = None
-) -> EarlyExitConfig:
-    """
-    Replaces `"calibrated"` by what calibration has found.
-
-    Args:
-        early_exit ([`~early_exit.EarlyExitConfig`] or `str`): when to leave, or `"calibrated"`.
-        directory (`str` or `Path`, *optional*): of the model.
-        precision (`str`, *optional*): that it computes in; of a calibration with another one, a warning says so.
-
-    Raises:
-        [`~calibration.CalibrationError`]: if there is no calibration, or not one of this model.
-        `ValueError`: if there is no directory to look in.
-        `TypeError`: for an `early_exit` of another kind.
-    """
-    if early_exit == "calibrated":
-        if directory is None:
-            raise ValueError("`early_exit='calibrated'` needs a model that was loaded from a directory")
-        calibration = load_calibration(directory, precision)
-        return EarlyExitConfig(criterion=calibration.criterion, thresholds=calibration.thresholds)
-    if not isinstance(early_exit, EarlyExitConfig):
-        raise TypeError(f"`early_exit` must be an EarlyExitConfig or 'calibrated', got {early_exit!r}")
-    return early_exit
 
 
 def fill_params(params: Any, early_exit: EarlyExitConfig, layers: Sequence[int], directory: str | Path | None) -> Any:

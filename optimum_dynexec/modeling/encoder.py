@@ -11,17 +11,17 @@ import torch
 from transformers import PretrainedConfig
 from transformers.modeling_outputs import ModelOutput
 
-from ..configuration import DynExecConfig
+from ..directory.attached_heads import HeadModel, exit_heads
+from ..directory.config import DynExecConfig
+from ..directory.loading import load_dynexec_config, load_heads, save_with_dynexec
+from ..directory.tuning import Tuning
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.encoder_stats import EncoderStats
-from ..exporters.encoder_boundaries import find_encoder_boundaries
-from ..exporters.paging import ENCODER_REASON
-from ..heads.attach import HeadModel, exit_heads
+from ..graph.encoder_boundaries import find_encoder_boundaries
+from ..graph.paging import ENCODER_REASON
 from ..precision import check_precision, precision_of, with_precision
 from ..runtime.encoder_engine import PATIENCE_OF_STREAMS, EncoderEngine
 from ..runtime.encoder_exits import EncoderExits
-from ..tuning.tuning import Tuning
-from .directory import load_dynexec_config, load_heads, save_with_dynexec
 from .early_exit import CalibratedOnce, encoder_exit_params
 from .tuned import TUNED, start_from_tuning, tuned_exit
 

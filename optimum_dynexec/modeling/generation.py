@@ -10,7 +10,8 @@ from transformers.generation.logits_process import LogitsProcessorList
 from transformers.generation.stopping_criteria import EosTokenCriteria, MaxLengthCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
-from ..runtime import _C, Engine
+from ..native import _C
+from ..runtime import Engine
 from ..speculative.config import SpeculationConfig
 from ..speculative.stats import GenerationStats
 from .logits_processors import native_params

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers.generation import logits_process as hf
 
-from ..runtime import _C
+from ..native import _C
 
 
 class PresenceFrequencyPenaltyLogitsProcessor(hf.LogitsProcessor):

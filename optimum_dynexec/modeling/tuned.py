@@ -3,10 +3,10 @@
 import logging
 from typing import Any
 
+from ..directory.errors import TuningError
+from ..directory.tuning import Tuning, why_stale
 from ..early_exit.config import EarlyExitConfig
 from ..precision import PRECISIONS
-from ..tuning.errors import TuningError
-from ..tuning.tuning import Tuning, why_stale
 
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def tuned_exit(tuning: Tuning | None) -> EarlyExitConfig | str | None:
     How samples of a classifier leave as it was tuned.
 
     Raises:
-        [`~tuning.TuningError`]: if there is no tuning to be used.
+        [`~directory.errors.TuningError`]: if there is no tuning to be used.
     """
     if tuning is None:
         raise TuningError(

@@ -9,7 +9,7 @@ from .recipes import RECIPES
 
 
 if TYPE_CHECKING:
-    from ..heads.encoders.samples import Columns
+    from ..data.samples import Columns
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class OptimizeArguments:
         delta (`float`, *optional*, defaults to 0.1): the probability that a calibrated risk is above its limit.
         tuning_time (`float`, *optional*, defaults to 600): seconds that tuning may measure.
         benchmark_samples (`int`, *optional*, defaults to 20): that the report is about; 0: no benchmark, no report.
-        columns ([`~heads.encoders.Columns`], *optional*): where in a row of a classifier's data things stand.
+        columns ([`~data.samples.Columns`], *optional*): where in a row of a classifier's data things stand.
         seed (`int`, *optional*, defaults to 0): of all that is drawn.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..configuration import DYNEXEC_CONFIG_NAME, DynExecConfig
+from ..directory.config import DYNEXEC_CONFIG_NAME, DynExecConfig
 from ..exporters.tasks import resolve_task
 from .arguments import OptimizeArguments
 from .context import Context
@@ -64,8 +64,8 @@ def optimize(
             Directory for all of it: absent, empty, or of an earlier call. `model` in it is what comes of it, `report`
             says how good it is, and `optimize.json` what is done.
         data (`Sequence[str or Path]`):
-            Inputs like those to come: of a decoder prompts, as [`~heads.data.read_texts`] takes them; of a classifier
-            samples, as [`~heads.encoders.read_samples`] does.
+            Inputs like those to come: of a decoder prompts, as [`~data.texts.read_texts`] takes them; of a classifier
+            samples, as [`~data.samples.read_samples`] does.
         arguments ([`OptimizeArguments`], *optional*): what for.
         progress (`bool`, *optional*, defaults to `True`): show progress bars.
         say (`Callable[[str], None]`, *optional*): is given each line as it comes. Unset: written above the bar.

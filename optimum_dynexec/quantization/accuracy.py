@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import openvino as ov
 
-from ..configuration import CLASSIFIER_TASKS
+from ..directory.config import CLASSIFIER_TASKS
 from .configs import OVQuantizationConfig
 from .errors import QuantizationError
 
@@ -16,7 +16,7 @@ from .errors import QuantizationError
 if TYPE_CHECKING:
     import nncf
 
-    from ..heads.encoders.samples import Columns
+    from ..data.samples import Columns
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class AccuracyControl:
     Args:
         max_drop (`float`): of accuracy on `sources`, absolute, between 0 and 1.
         sources (`Sequence[str or Path]`):
-            Samples, as [`~heads.encoders.samples.read_samples`] takes them. Without labels, what the full model says
+            Samples, as [`~data.samples.read_samples`] takes them. Without labels, what the full model says
             counts as right.
-        columns ([`~heads.encoders.Columns`], *optional*): where in a row things stand.
+        columns ([`~data.samples.Columns`], *optional*): where in a row things stand.
         max_samples (`int`, *optional*): samples to use at most, drawn from all.
         max_length (`int`, *optional*, defaults to 128): of texts, in tokens.
         seed (`int`, *optional*, defaults to 0): of what is drawn.
@@ -138,7 +138,7 @@ def said(model: Any, feeds: Sequence[dict[str, np.ndarray]]) -> np.ndarray:
 def _validation(directory: Path, control: AccuracyControl) -> tuple[Any, Any]:
     from transformers import AutoConfig
 
-    from ..heads.encoders.samples import draw, read_samples
+    from ..data.samples import draw, read_samples
 
     samples = draw(
         read_samples(control.sources, control.columns, split="validation"), control.max_samples, control.seed

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..configuration import DECODER_TASK, ENCODER_TASKS
+from ..directory.config import DECODER_TASK, ENCODER_TASKS
 from .errors import QuantizationError
 from .own_texts import SELF, own_texts
 
@@ -13,7 +13,7 @@ from .own_texts import SELF, own_texts
 if TYPE_CHECKING:
     import nncf
 
-    from ..heads.encoders.samples import Columns
+    from ..data.samples import Columns
 
 # As many as optimum-intel's quantizer takes if nothing is said.
 DEFAULT_SAMPLES = 128
@@ -26,13 +26,13 @@ class CalibrationData:
 
     Args:
         sources (`Sequence[str or Path]`):
-            Of a decoder, prompts or texts as [`~heads.data.read_texts`] takes them, or `"self"`: what the model writes
-            by itself, alone. Of an encoder or vision model, as [`~heads.encoders.samples.read_samples`] takes it. Of a
+            Of a decoder, prompts or texts as [`~data.texts.read_texts`] takes them, or `"self"`: what the model writes
+            by itself, alone. Of an encoder or vision model, as [`~data.samples.read_samples`] takes it. Of a
             diffusion pipeline, prompts.
         continuations (`str`, *optional*, defaults to `"text"`):
             Of decoders. `"text"`: the texts as they stand. `"own"`: they are prompts, and the model is shown them with
             its own answers.
-        columns ([`~heads.encoders.Columns`], *optional*): where in a row things stand; not of decoders.
+        columns ([`~data.samples.Columns`], *optional*): where in a row things stand; not of decoders.
         max_samples (`int`, *optional*, defaults to 128): samples to use at most, drawn from all.
         max_length (`int`, *optional*, defaults to 128): of texts, in tokens; what is longer is cut off. Of what the
             model writes itself, without what it was given.
@@ -107,17 +107,18 @@ def _token_lists(directory: Path, data: CalibrationData) -> list[list[int]]:
 
     from transformers import AutoTokenizer
 
-    from ..heads.data import chat_prompts, read_texts
+    from ..data.texts import chat_prompts, read_texts
 
     sources = [source for source in data.sources if source != SELF]
     tokenizer = AutoTokenizer.from_pretrained(directory)
     texts = [text for source in sources for text in read_texts(source)]
     random.Random(data.seed).shuffle(texts)
     texts = texts[: data.max_samples]
+    how = {"max_samples": data.max_samples, "max_length": data.max_length, "seed": data.seed}
     if not sources:
-        lists = own_texts(directory, None, tokenizer, data)
+        lists = own_texts(directory, None, tokenizer, **how)
     elif data.continuations == "own":
-        lists = own_texts(directory, chat_prompts(texts, tokenizer), tokenizer, data)
+        lists = own_texts(directory, chat_prompts(texts, tokenizer), tokenizer, **how)
     else:
         lists = [tokenizer(text)["input_ids"][: data.max_length] for text in texts]
     lists = [tokens for tokens in lists if tokens]
@@ -129,7 +130,7 @@ def _token_lists(directory: Path, data: CalibrationData) -> list[list[int]]:
 def _samples(model: Any, directory: Path, task: str, data: CalibrationData) -> "nncf.Dataset":
     import nncf
 
-    from ..heads.encoders.samples import draw, read_samples
+    from ..data.samples import draw, read_samples
 
     samples = draw(read_samples(data.sources, data.columns), data.max_samples, data.seed)
     return nncf.Dataset(encoder_inputs(model.model, directory, task, samples, data.max_length))
@@ -143,14 +144,13 @@ def encoder_inputs(model: Any, directory: Path, task: str, samples: Any, max_len
         model (`openvino.Model`): that takes them.
         directory (`Path`): of the model.
         task (`str`): of the model.
-        samples ([`~heads.encoders.samples.Samples`]): what to make them of.
+        samples ([`~data.samples.Samples`]): what to make them of.
         max_length (`int`): of texts, in tokens.
 
     Returns:
         `list[dict[str, np.ndarray]]`: arrays `[1, ...]` by name.
     """
-    from ..heads.encoders.inputs import load_inputs
-    from ..heads.encoders.states import with_defaults
+    from ..data.inputs import load_inputs, with_defaults
 
     make, _ = load_inputs(directory, task)
     names = {name for value in model.inputs for name in value.get_names()}

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ..configuration import DynExecConfig
-from ..heads.attach import read_heads, write_heads
+from ..directory.attached_heads import read_heads, write_heads
+from ..directory.config import DynExecConfig
 from ..heads.weight_formats import check_weight_format, with_weight_format
 
 

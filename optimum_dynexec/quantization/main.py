@@ -8,9 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..configuration import DYNEXEC_CONFIG_NAME, DynExecConfig
+from ..directory.config import DYNEXEC_CONFIG_NAME, DynExecConfig
+from ..directory.staging import EXPORT_MARK, staged_directory
 from ..exporters.annotate import annotate_export
-from ..exporters.staging import EXPORT_MARK, staged_directory
 from ..exporters.tasks import resolve_task
 from .accuracy import AccuracyControl, quantize_with_accuracy_control
 from .configs import as_ov_config, needs_data, num_samples, parts, uses_data
@@ -75,7 +75,7 @@ def quantize_dynexec(
         [`QuantizationError`]: if the model is no export or is quantized already, if calibration data is missing, or if
             the quantized model has other layers than before.
         `ValueError`: if the data or a weight format is not acceptable.
-        [`~exporters.errors.ExportError`]: if `output` cannot be written to.
+        [`~directory.errors.ExportError`]: if `output` cannot be written to.
     """
     source = Path(model_dir)
     check_source(source)

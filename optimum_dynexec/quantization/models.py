@@ -5,8 +5,8 @@ from typing import Any
 
 import openvino as ov
 
-from ..configuration import MODEL_CLASSES
-from ..exporters.staging import EXPORT_MARK
+from ..directory.config import MODEL_CLASSES
+from ..directory.staging import EXPORT_MARK
 from .errors import QuantizationError
 
 
@@ -26,7 +26,7 @@ def load_model(directory: Path, task: str) -> Any:
 
     Args:
         directory (`Path`): of an export.
-        task (`str`): one of [`~configuration.MODEL_CLASSES`].
+        task (`str`): one of [`~directory.config.MODEL_CLASSES`].
 
     Returns:
         `OVBaseModel`.

@@ -3,18 +3,21 @@
 import random
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-
-if TYPE_CHECKING:
-    from .data import CalibrationData
 
 # The source of texts that is no file: the model itself.
 SELF = "self"
 
 
 def own_texts(
-    directory: Path, prompts: list[list[int]] | None, tokenizer: Any, data: "CalibrationData"
+    directory: Path,
+    prompts: list[list[int]] | None,
+    tokenizer: Any,
+    *,
+    max_samples: int,
+    max_length: int,
+    seed: int,
 ) -> list[list[int]]:
     """
     Has a decoder answer prompts. Without prompts it goes on from single tokens that are drawn from its vocabulary, and
@@ -24,28 +27,28 @@ def own_texts(
         directory (`Path`): of the exported decoder.
         prompts (`list[list[int]]`, *optional*): token ids of each.
         tokenizer (`PreTrainedTokenizerBase`): of the model.
-        data ([`CalibrationData`]): says how many texts and how long.
+        max_samples (`int`): the number of texts without prompts.
+        max_length (`int`): the most tokens that are added to a prompt.
+        seed (`int`): of the order and the samples.
 
     Returns:
         `list[list[int]]`: token ids of each text, its prompt included.
     """
-    from ..heads.continuations import ContinuationArguments, own_continuations
+    from ..data.continuations import ContinuationArguments, own_continuations
     from ..modeling import DynExecModelForCausalLM
 
     alone = prompts is None
     if prompts is None:
-        prompts = _single_tokens(tokenizer, data)
-    answering = ContinuationArguments(
-        max_new_tokens=data.max_length, sampled_every=int(alone), temperature=1.0, seed=data.seed
-    )
+        prompts = _single_tokens(tokenizer, max_samples, seed)
+    answering = ContinuationArguments(max_new_tokens=max_length, sampled_every=int(alone), temperature=1.0, seed=seed)
     model = DynExecModelForCausalLM.from_pretrained(directory)
     with tempfile.TemporaryDirectory() as place:
         return [text.tokens for text in own_continuations(model, prompts, place, answering)]
 
 
-def _single_tokens(tokenizer: Any, data: "CalibrationData") -> list[list[int]]:
+def _single_tokens(tokenizer: Any, max_samples: int, seed: int) -> list[list[int]]:
     special = set(tokenizer.all_special_ids)
     ordinary = [token for token in range(len(tokenizer)) if token not in special]
     first = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    drawn = random.Random(data.seed).sample(ordinary, min(data.max_samples, len(ordinary)))
+    drawn = random.Random(seed).sample(ordinary, min(max_samples, len(ordinary)))
     return [[*first, token] for token in drawn]

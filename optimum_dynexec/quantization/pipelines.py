@@ -29,7 +29,7 @@ def quantize_pipeline(source: Path, staging: Path, ov_config: Any, data: Any) ->
     pipeline = load_pipeline(source)
     config = ov_config.quantization_config
     if isinstance(data, CalibrationData):
-        from ..heads.data import read_texts
+        from ..data.texts import read_texts
 
         config.dataset = [text for prompts in data.sources for text in read_texts(prompts)]
         # Each denoising step is a sample.

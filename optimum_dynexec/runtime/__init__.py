@@ -1,10 +1,13 @@
-"""The engine: a decoder IR made ready for it, and the C++ decode loop that runs it."""
+"""Export directories made into compiled engines, and the C++ loops that run them."""
 
-import openvino  # the extension needs the libopenvino that this loads
+from typing import TYPE_CHECKING
 
-from .. import _C
-from ..precision import EXACT_OV_CONFIG
-from .engine import Engine
+from ..utils.lazy import lazy_exports
 
 
-__all__ = ["EXACT_OV_CONFIG", "_C", "Engine"]
+if TYPE_CHECKING:
+    from ..precision import EXACT_OV_CONFIG
+    from .engine import Engine
+
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, {"..precision": ["EXACT_OV_CONFIG"], "engine": ["Engine"]})

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
-from .. import _C
-from .encoder_segments import cut_encoder
+from ..graph.encoder_segments import cut_encoder
+from ..native import _C
 
 
 # How the outputs of a task are judged: see csrc/encoder/answer.h.
@@ -35,7 +35,7 @@ class EncoderEngine:
         ov_config (`Mapping[str, str]`):
             OpenVINO properties for compilation.
         task (`str`):
-            What the model is for; one of [`~configuration.ENCODER_TASKS`].
+            What the model is for; one of [`~directory.config.ENCODER_TASKS`].
         boundaries (`Mapping[int, str]`):
             For each layer of the model, the friendly name of the node after it.
         exit_layers (`Sequence[int]`):
@@ -47,7 +47,7 @@ class EncoderEngine:
             Height and width of images, for models that can be cut for one size only.
 
     Raises:
-        [`~exporters.errors.NotSegmentableError`]: if the model cannot be cut at the exits.
+        [`~graph.errors.NotSegmentableError`]: if the model cannot be cut at the exits.
         `ValueError`: if an exit has no head and needs one, or a head does not fit.
     """
 

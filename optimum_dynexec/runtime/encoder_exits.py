@@ -6,8 +6,8 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
+from ..graph.walks import nodes_by_name
 from ..heads.encoder_ir import ATTENTION_MASK, HIDDEN_STATES
-from ..utils.graph import nodes_by_name
 
 
 class EncoderExits:

@@ -6,15 +6,15 @@ from typing import Any
 
 import openvino as ov
 
-from .. import _C
+from ..graph.copiers import make_copier
+from ..graph.merged_products import merge_products
+from ..graph.paged import prepare
+from ..graph.segments import cut
 from ..heads.ir import head_config
+from ..native import _C
 from ..precision import EXACT_OV_CONFIG
-from .copiers import make_copier
 from .heads import Head, compile_head, default_ov_config
 from .memory import released_weights
-from .merged_products import merge_products
-from .paged import prepare
-from .segments import cut
 
 
 # Longest stretch of prompt in one forward pass. It bounds the memory of activations.
@@ -52,7 +52,7 @@ class Engine:
             that reads some of them.
 
     Raises:
-        [`~exporters.errors.NotPageableError`]: if the architecture is not covered.
+        [`~graph.errors.NotPageableError`]: if the architecture is not covered.
         `ValueError`: if a head does not fit the model.
     """
 

@@ -11,12 +11,12 @@ import openvino.opset13 as ops
 from openvino import Model
 from openvino._offline_transformations import paged_attention_transformation
 
-from ..heads.backbone_graph import embeddings
+from ..graph.backbone import embeddings
+from ..graph.merged_products import merge_products
+from ..graph.paged import select_logits
 from ..heads.ir import HIDDEN_STATES, TOKEN_IDS, head_config
 from ..heads.weight_formats import is_compressed
-from . import _C
-from .merged_products import merge_products
-from .paged import select_logits
+from ..native import _C
 
 
 EMBEDDINGS = "inputs_embeds"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..runtime import _C
+from ..native import _C
 
 
 SPECULATION_MODES = ("auto", "off", "prompt_lookup", "draft_model", "draft_head", "early_exit")

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from ..heads.config import HeadConfig
-from ..heads.encoders.modules import EncoderHead
 from ..heads.modules import Head, make_head
+from ..heads.modules.encoder import EncoderHead
 from ..heads.storage import SUFFIX, load_head
 from ..heads.tensors import check_tensors
 

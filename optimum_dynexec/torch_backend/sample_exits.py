@@ -8,7 +8,7 @@ import torch
 
 from ..early_exit.criteria import Criterion
 from ..early_exit.statistics import reference_statistics
-from ..heads.encoders.modules import EncoderHead
+from ..heads.modules.encoder import EncoderHead
 from .answers import ANSWERS, OUTPUTS
 from .exit_rule import statistics_so_far
 

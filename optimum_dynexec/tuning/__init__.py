@@ -6,18 +6,18 @@ from ..utils.lazy import lazy_exports
 
 
 if TYPE_CHECKING:
+    from ..directory.errors import TuningError
+    from ..directory.tuning import Tuning, load_tuning
     from .arguments import TuningArguments
-    from .errors import TuningError
     from .main import tune
-    from .tuning import Tuning, load_tuning
 
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "..directory.errors": ["TuningError"],
+        "..directory.tuning": ["Tuning", "load_tuning"],
         "arguments": ["TuningArguments"],
-        "errors": ["TuningError"],
         "main": ["tune"],
-        "tuning": ["Tuning", "load_tuning"],
     },
 )

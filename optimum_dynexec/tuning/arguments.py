@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..directory.errors import TuningError
 from ..precision import PRECISIONS
-from .errors import TuningError
 
 
 if TYPE_CHECKING:
-    from ..heads.encoders.samples import Columns
+    from ..data.samples import Columns
 
 OBJECTIVES = ("latency", "throughput")
 
@@ -32,7 +32,7 @@ class TuningArguments:
         batch_size (`int`, *optional*, defaults to 8): prompts at once of a decoder, for throughput.
         precisions (`tuple[str, ...]`, *optional*, defaults to `("fast", "exact")`): to try.
         threads (`tuple[int, ...]`, *optional*): to try. Unset: what the machine suggests.
-        columns ([`~heads.encoders.Columns`], *optional*): where in a row things stand; of classifiers.
+        columns ([`~data.samples.Columns`], *optional*): where in a row things stand; of classifiers.
         seed (`int`, *optional*, defaults to 0): of what is drawn and of the order.
         device (`str`, *optional*, defaults to `"CPU"`): OpenVINO device.
 

@@ -7,11 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..configuration import DynExecConfig
+from ..directory.config import DynExecConfig
+from ..directory.tuning import Tuning, head_hashes, this_machine
 from ..version import __version__
 from .arguments import TuningArguments
 from .halving import Trial
-from .tuning import Tuning, head_hashes, this_machine
 
 
 # The defaults stay unless something is faster by more than measurements vary.

@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from ..calibration.errors import CalibrationError
-from ..calibration.freshness import load_calibration
-from ..configuration import CLASSIFIER_TASKS, DynExecConfig
+from ..directory.config import CLASSIFIER_TASKS, DynExecConfig
+from ..directory.errors import CalibrationError, TuningError
+from ..directory.freshness import load_calibration
+from ..directory.tuning import Tuning
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.criteria import criterion_class
 from .arguments import TuningArguments
 from .choice import choose, make_tuning, named, rows, take_back
-from .errors import TuningError
 from .halving import Trial, successive_halving
 from .loading import Loads
 from .threads import thread_config, thread_counts
-from .tuning import Tuning
 
 
 OFF, CALIBRATED = "off", "calibrated"
@@ -41,7 +40,7 @@ def tune_classifier(
 
     Args:
         directory (`Path`): of an exported classifier.
-        data (`Sequence[str or Path]`): as [`~heads.encoders.read_samples`] takes it.
+        data (`Sequence[str or Path]`): as [`~data.samples.read_samples`] takes it.
         args ([`TuningArguments`]): what is tried.
         progress (`bool`, *optional*, defaults to `True`): show progress bars.
 
@@ -181,8 +180,8 @@ class Bench:
     def __init__(self, directory: Path, data: Sequence[str | Path], args: TuningArguments):
         from transformers import AutoConfig
 
-        from ..heads.encoders.inputs import load_inputs
-        from ..heads.encoders.samples import draw, read_samples
+        from ..data.inputs import load_inputs
+        from ..data.samples import draw, read_samples
 
         config = DynExecConfig.from_pretrained(directory)
         if config.task not in CLASSIFIER_TASKS:

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 
 from ..benchmark.decoding import new_loop
-from ..configuration import DECODER_TASK, DynExecConfig
+from ..directory.config import DECODER_TASK, DynExecConfig
+from ..directory.errors import TuningError
+from ..directory.tuning import Tuning
 from .arguments import TuningArguments
 from .choice import choose, make_tuning, named, rows, take_back
-from .errors import TuningError
 from .halving import Trial, successive_halving
 from .loading import Loads
 from .threads import thread_config, thread_counts
-from .tuning import Tuning
 
 
 OFF, AUTO = "off", "auto"
@@ -30,7 +30,7 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
 
     Args:
         directory (`Path`): of an exported decoder.
-        data (`Sequence[str or Path]`): prompts, as [`~heads.data.read_texts`] takes them.
+        data (`Sequence[str or Path]`): prompts, as [`~data.texts.read_texts`] takes them.
         args ([`TuningArguments`]): what is tried.
         progress (`bool`, *optional*, defaults to `True`): show progress bars.
 
@@ -178,7 +178,7 @@ def read_prompts(directory: Path, data: Sequence[str | Path], args: TuningArgume
 
     from transformers import AutoTokenizer
 
-    from ..heads.data import chat_prompts, read_texts
+    from ..data.texts import chat_prompts, read_texts
 
     texts = [text for source in data for text in read_texts(source)]
     random.Random(args.seed).shuffle(texts)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..configuration import MODEL_CLASSES
+from ..directory.config import MODEL_CLASSES
 from .threads import thread_config
 
 

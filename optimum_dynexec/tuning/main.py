@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..configuration import CLASSIFIER_TASKS, DECODER_TASK, DynExecConfig
+from ..directory.config import CLASSIFIER_TASKS, DECODER_TASK, DynExecConfig
+from ..directory.errors import TuningError
+from ..directory.tuning import Tuning
 from .arguments import TuningArguments
-from .errors import TuningError
-from .tuning import Tuning
 
 
 def tune(
@@ -24,8 +24,8 @@ def tune(
     Args:
         directory (`str` or `Path`): of an exported decoder or classifier.
         data (`Sequence[str or Path]`):
-            Inputs like those to come. Of a decoder, prompts as [`~heads.data.read_texts`] takes them; of a classifier
-            as [`~heads.encoders.read_samples`] does.
+            Inputs like those to come. Of a decoder, prompts as [`~data.texts.read_texts`] takes them; of a classifier
+            as [`~data.samples.read_samples`] does.
         arguments ([`TuningArguments`], *optional*): what is tried, and for how long.
         progress (`bool`, *optional*, defaults to `True`): show progress bars.
 

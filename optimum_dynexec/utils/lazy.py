@@ -1,12 +1,16 @@
 """Names of a package that are imported when they are first used (PEP 562)."""
 
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 
 
 def lazy_exports(
-    package: str, modules: Mapping[str, Iterable[str]], extra: Iterable[str] = ()
+    package: str,
+    modules: Mapping[str, Iterable[str]],
+    extra: Iterable[str] = (),
+    moved: Mapping[str, str] | None = None,
 ) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
     """
     Makes the `__getattr__`, `__dir__` and `__all__` of a package whose names live in submodules.
@@ -18,6 +22,9 @@ def lazy_exports(
             For each submodule, the names that the package offers from it.
         extra (`Iterable[str]`, *optional*, defaults to none):
             Names that the package itself defines, to be listed too.
+        moved (`Mapping[str, str]`, *optional*, defaults to none):
+            Names that the package used to offer, each with the package that offers it now. They still work, with a
+            `FutureWarning`. Nothing in this library may use them, as they can lead to packages above.
 
     Returns:
         `tuple`: the three values, in the order above.
@@ -27,7 +34,10 @@ def lazy_exports(
 
     def getattribute(name: str) -> object:
         if name in home:
-            value = getattr(import_module(f".{home[name]}", package), name)
+            value = getattr(import_module(_below(home[name]), package), name)
+        elif moved is not None and name in moved:
+            warnings.warn(f"`{package}.{name}` has moved: import it from `{moved[name]}`", FutureWarning, stacklevel=2)
+            return getattr(import_module(moved[name]), name)
         elif name in modules:
             value = import_module(f".{name}", package)
         else:
@@ -40,3 +50,8 @@ def lazy_exports(
         return sorted({*vars(sys.modules[package]), *names})
 
     return getattribute, directory, names
+
+
+def _below(module: str) -> str:
+    """The relative name of a submodule; one that begins with dots is relative already."""
+    return module if module.startswith(".") else f".{module}"

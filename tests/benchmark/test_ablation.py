@@ -14,7 +14,7 @@ from optimum_dynexec.benchmark.records import Key, Records
 from optimum_dynexec.benchmark.reproducing import command_line
 from optimum_dynexec.benchmark.systems import System, make_systems
 from optimum_dynexec.commands.dynexec import DynExecCommand
-from optimum_dynexec.heads.encoders import Columns
+from optimum_dynexec.data.samples import Columns
 
 
 TEXTS = {

@@ -7,8 +7,8 @@ import pytest
 
 from optimum_dynexec import DynExecModelForSequenceClassification, EarlyExitConfig
 from optimum_dynexec.benchmark import BenchmarkArguments, run_benchmark
-from optimum_dynexec.heads.encoders.inputs import load_inputs
-from optimum_dynexec.heads.encoders.samples import read_samples
+from optimum_dynexec.data.inputs import load_inputs
+from optimum_dynexec.data.samples import read_samples
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from optimum_dynexec.benchmark import BenchmarkArguments, BenchmarkError, run_be
 from optimum_dynexec.benchmark.decoding import new_loop
 from optimum_dynexec.benchmark.perplexity import perplexity, windows
 from optimum_dynexec.benchmark.tasks import decoder
-from optimum_dynexec.heads import attach_heads, save_head
-from optimum_dynexec.utils.model_hash import hash_model
+from optimum_dynexec.directory import attach_heads
+from optimum_dynexec.directory.hashes import hash_model
+from optimum_dynexec.heads import save_head
 from tests.heads.reference import random_head
 from tests.tiny_models import build_tokenizer
 
@@ -49,7 +50,7 @@ def test_tokens_are_those_of_generate(decoder_run):
     record = next(r for r in records if (r["system"], r["item"], r["repeat"]) == ("int8/on", "241", 1))
     from transformers import AutoTokenizer
 
-    from optimum_dynexec.heads.data import chat_prompts
+    from optimum_dynexec.data.texts import chat_prompts
     from tests.tiny_models import TEXT
 
     directory = decoder_run.models["int8"]

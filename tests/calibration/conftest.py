@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from optimum_dynexec.heads.attach import attach_heads
+from optimum_dynexec.directory.attached_heads import attach_heads
 from optimum_dynexec.heads.storage import save_head
 from tests.heads.reference import random_head
 from tests.tiny_models import TEXT, build_tokenizer

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from optimum_dynexec.calibration import RecordingArguments, record_decoder
-from optimum_dynexec.heads.attach import attach_heads
+from optimum_dynexec.directory.attached_heads import attach_heads
 
 
 def main(model: str, heads: str, prompts: str) -> None:

@@ -4,10 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from optimum_dynexec.calibration import Calibration, CalibrationError, NoThresholdError, calibrate
+from optimum_dynexec.calibration import NoThresholdError, calibrate
 from optimum_dynexec.calibration.methods import METHODS
 from optimum_dynexec.calibration.policy import run_policy
 from optimum_dynexec.calibration.risks import token_disagreement
+from optimum_dynexec.directory.calibration import Calibration
+from optimum_dynexec.directory.errors import CalibrationError
 from optimum_dynexec.early_exit import EarlyExitConfig, criterion_names
 from optimum_dynexec.early_exit.criteria import CRITERIA
 from tests.calibration.synthetic import synthetic_records

@@ -14,24 +14,16 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM
-from optimum_dynexec.calibration import (
-    CalibrationError,
-    NoThresholdError,
-    RecordingArguments,
-    StaleCalibrationError,
-    calibrate_decoder,
-    check_fresh,
-    load_calibration,
-    record_decoder,
-)
+from optimum_dynexec.calibration import NoThresholdError, RecordingArguments, calibrate_decoder, record_decoder
 from optimum_dynexec.calibration.decoder_runner import DecoderRunner
-from optimum_dynexec.calibration.freshness import save_calibration
 from optimum_dynexec.calibration.recording import ExitLogits, RecordedText, record_texts
 from optimum_dynexec.calibration.risks import token_disagreement
+from optimum_dynexec.directory.attached_heads import attach_heads
+from optimum_dynexec.directory.errors import CalibrationError, StaleCalibrationError
+from optimum_dynexec.directory.freshness import check_fresh, load_calibration, save_calibration
 from optimum_dynexec.early_exit.statistics import reference_statistics
-from optimum_dynexec.heads.attach import attach_heads
 from optimum_dynexec.heads.storage import save_head
-from optimum_dynexec.runtime import EXACT_OV_CONFIG
+from optimum_dynexec.precision import EXACT_OV_CONFIG
 from tests.calibration.conftest import BACKBONE
 from tests.heads.reference import head as numpy_head
 from tests.heads.reference import random_head

@@ -12,25 +12,26 @@ from scipy.stats import binom
 
 from optimum_dynexec import DynExecConfig, DynExecModelForSequenceClassification
 from optimum_dynexec.calibration import (
-    CalibrationError,
     EncoderRecordingArguments,
     NoThresholdError,
     calibrate,
     calibrate_budget,
     calibrate_encoder,
-    load_calibration,
     record_encoder,
 )
 from optimum_dynexec.calibration.encoder import BATCH_SIZE
 from optimum_dynexec.calibration.flops import exit_costs
 from optimum_dynexec.calibration.policy import run_policy
 from optimum_dynexec.calibration.risks import RISKS
+from optimum_dynexec.data.batches import lengths_of, sorted_batches
+from optimum_dynexec.data.inputs import load_inputs
+from optimum_dynexec.data.samples import read_samples
+from optimum_dynexec.directory import attach_heads
+from optimum_dynexec.directory.errors import CalibrationError
+from optimum_dynexec.directory.freshness import load_calibration
 from optimum_dynexec.early_exit.criteria import criterion_class
-from optimum_dynexec.heads import attach_heads
-from optimum_dynexec.heads.encoders import EncoderTrainingArguments, read_samples, train_encoder_heads
-from optimum_dynexec.heads.encoders.batches import lengths_of, sorted_batches
-from optimum_dynexec.heads.encoders.inputs import load_inputs
-from optimum_dynexec.heads.encoders.shape import HeadOptions
+from optimum_dynexec.training.encoder import EncoderTrainingArguments, train_encoder_heads
+from optimum_dynexec.training.encoder.shape import HeadOptions
 from tests.calibration.synthetic import synthetic_records
 from tests.tiny_models import TEXT
 

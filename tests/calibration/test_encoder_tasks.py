@@ -15,18 +15,14 @@ from optimum_dynexec import (
     DynExecModelForTokenClassification,
     EarlyExitConfig,
 )
-from optimum_dynexec.calibration import (
-    CalibrationError,
-    EncoderRecordingArguments,
-    ExitRecords,
-    calibrate_encoder,
-    record_encoder,
-)
+from optimum_dynexec.calibration import EncoderRecordingArguments, ExitRecords, calibrate_encoder, record_encoder
 from optimum_dynexec.calibration.policy import run_policy
 from optimum_dynexec.calibration.risks import RISKS
+from optimum_dynexec.data.inputs import load_inputs
+from optimum_dynexec.data.samples import Columns, read_samples
+from optimum_dynexec.directory.errors import CalibrationError
 from optimum_dynexec.early_exit.criteria import criterion_class
-from optimum_dynexec.heads.encoders import Columns, EncoderTrainingArguments, read_samples, train_encoder_heads
-from optimum_dynexec.heads.encoders.inputs import load_inputs
+from optimum_dynexec.training.encoder import EncoderTrainingArguments, train_encoder_heads
 from tests.calibration.synthetic import synthetic_records
 from tests.tiny_encoders import SAMPLES
 from tests.tiny_models import TEXT

@@ -16,9 +16,9 @@ import torch
 
 from optimum_dynexec import DynExecConfig
 from optimum_dynexec.commands import calibrate, head_formats, optimize, train_heads_arguments, train_steps, tune
-from optimum_dynexec.heads import train
-from optimum_dynexec.heads.continuations import ContinuationArguments
-from optimum_dynexec.heads.trainer import TrainingArguments
+from optimum_dynexec.data.continuations import ContinuationArguments
+from optimum_dynexec.training.decoder import train
+from optimum_dynexec.training.decoder.trainer import TrainingArguments
 from tests.tiny_models import TEXT
 
 
@@ -90,7 +90,7 @@ def test_choices_are_those_there_are():
     from optimum_dynexec.calibration.candidates import CANDIDATES
     from optimum_dynexec.calibration.methods import METHODS
     from optimum_dynexec.early_exit.criteria import CRITERIA
-    from optimum_dynexec.heads.encoders.arguments import RECIPES
+    from optimum_dynexec.training.encoder.arguments import RECIPES
 
     # Embeddings are not calibrated.
     assert list(calibrate.CRITERIA) == [name for name, kind in CRITERIA.items() if not kind.for_embeddings]
@@ -194,7 +194,7 @@ def test_calibrates(trained, prompts, run, tmp_path):
 
 def test_stale_thresholds_are_refused(trained, prompts, run, tmp_path):
     from optimum_dynexec import DynExecModelForCausalLM
-    from optimum_dynexec.calibration import CalibrationError, StaleCalibrationError
+    from optimum_dynexec.directory.errors import CalibrationError, StaleCalibrationError
 
     directory = shutil.copytree(trained[0], tmp_path / "model")
     ids = torch.tensor([[5, 6, 7]])
@@ -248,8 +248,10 @@ def test_trains_a_model_that_is_not_exported(tiny_hf, prompts, run, tmp_path):
 def handed_on(monkeypatch):
     """What `train_heads` was called with; it does nothing."""
     calls = []
-    monkeypatch.setattr("optimum_dynexec.heads.train.train_heads", lambda *a, **o: calls.append((a, o)) or [])
-    monkeypatch.setattr("optimum_dynexec.heads.attach.attach_heads", lambda *a: calls.append(a))
+    monkeypatch.setattr(
+        "optimum_dynexec.training.decoder.train.train_heads", lambda *a, **o: calls.append((a, o)) or []
+    )
+    monkeypatch.setattr("optimum_dynexec.directory.attached_heads.attach_heads", lambda *a: calls.append(a))
     return calls
 
 
@@ -376,7 +378,7 @@ def test_what_libraries_print_is_not_among_the_outcome(run, monkeypatch, tiny_ex
         print("a banner")
         return SimpleNamespace(exit_layers=[], heads={})
 
-    monkeypatch.setattr("optimum_dynexec.heads.attach.attach_heads", chatty)
+    monkeypatch.setattr("optimum_dynexec.directory.attached_heads.attach_heads", chatty)
     status, output, error = run("attach-heads", "model", "heads", "--json")
     assert status == 0
     assert json.loads(output)["heads"] == {}
@@ -387,7 +389,7 @@ def test_interrupt(run, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("optimum_dynexec.heads.attach.attach_heads", interrupted)
+    monkeypatch.setattr("optimum_dynexec.directory.attached_heads.attach_heads", interrupted)
     status, output, error = run("attach-heads", "model", "heads")
     assert (status, output) == (130, "")
     assert error == "\noptimum-cli dynexec attach-heads: interrupted\n"

@@ -9,7 +9,7 @@ import pytest
 
 from optimum_dynexec import DynExecConfig
 from optimum_dynexec.commands.quantize import quantization_options
-from optimum_dynexec.tuning import load_tuning
+from optimum_dynexec.directory.tuning import load_tuning
 from tests.tiny_models import TEXT
 
 

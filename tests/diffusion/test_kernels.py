@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from optimum_dynexec.diffusion.kernels import combination, cosines, mean_absolute_differences, relative_changes
-from optimum_dynexec.runtime import _C
+from optimum_dynexec.native import _C
 
 
 @pytest.fixture

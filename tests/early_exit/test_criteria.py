@@ -147,7 +147,7 @@ def test_thresholds_are_checked(name, good, bad):
 
 def test_equal_to_the_kernel():
     """The engine decides by the C++ kernel's float32 statistics."""
-    from optimum_dynexec.runtime import _C
+    from optimum_dynexec.native import _C
 
     rows = np.random.default_rng(2).normal(0, 4, (50, 1000)).astype(np.float32)
     rows[0, 0], rows[1], rows[2, 3:] = np.nan, -np.inf, -np.inf

@@ -8,8 +8,8 @@ from transformers import ViTModel
 
 from examples.classification.datasets import CLOTHES, prepare
 from examples.classification.models import model_directory
-from optimum_dynexec.heads.encoders import read_samples
-from optimum_dynexec.heads.encoders.inputs import load_inputs
+from optimum_dynexec.data.inputs import load_inputs
+from optimum_dynexec.data.samples import read_samples
 
 
 def write_idx(path, values: np.ndarray) -> None:

@@ -13,9 +13,11 @@ import transformers
 from optimum.intel import OVModelForImageClassification
 
 from optimum_dynexec import DynExecConfig, DynExecModelForImageClassification, EarlyExitConfig, export_dynexec
-from optimum_dynexec.exporters import find_encoder_boundaries, read_boundaries
-from optimum_dynexec.exporters.errors import ExportError, NotSegmentableError
-from optimum_dynexec.runtime.encoder_segments import cut_encoder
+from optimum_dynexec.directory.errors import ExportError
+from optimum_dynexec.directory.marking import read_boundaries
+from optimum_dynexec.graph.encoder_boundaries import find_encoder_boundaries
+from optimum_dynexec.graph.encoder_segments import cut_encoder
+from optimum_dynexec.graph.errors import NotSegmentableError
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from optimum.intel import OVModelForCausalLM
 from transformers import AutoModelForCausalLM
 
 from optimum_dynexec import DynExecConfig
-from optimum_dynexec.exporters import find_layer_boundaries, read_boundaries
-from optimum_dynexec.exporters.paging import to_paged
+from optimum_dynexec.directory.marking import read_boundaries
+from optimum_dynexec.graph.boundaries import find_layer_boundaries
+from optimum_dynexec.graph.paging import to_paged
 from tests.tiny_models import TEXT, TINY_DECODERS, UNPAGEABLE, UNSEGMENTABLE
 
 

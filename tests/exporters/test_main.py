@@ -13,8 +13,9 @@ import openvino as ov
 import pytest
 
 from optimum_dynexec import DynExecConfig, export_dynexec
-from optimum_dynexec.exporters import ExportError, annotate_export, read_boundaries
-from optimum_dynexec.utils.model_hash import hash_model
+from optimum_dynexec.directory.hashes import hash_model
+from optimum_dynexec.directory.marking import read_boundaries
+from optimum_dynexec.exporters import ExportError, annotate_export
 
 
 def snapshot(directory) -> dict[str, bytes]:
@@ -30,7 +31,7 @@ def exported(tiny_export, tmp_path):
 @pytest.fixture
 def plain(exported):
     """The same as optimum-intel alone would have made it."""
-    from optimum_dynexec.exporters import mark_boundaries
+    from optimum_dynexec.directory.marking import mark_boundaries
 
     (exported / "dynexec_config.json").unlink()
     mark_boundaries(exported / "openvino_model.xml", [])

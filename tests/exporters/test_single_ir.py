@@ -13,7 +13,7 @@ from optimum_dynexec import (
     EarlyExitConfig,
     export_dynexec,
 )
-from optimum_dynexec.calibration import CalibrationError
+from optimum_dynexec.directory.errors import CalibrationError
 from optimum_dynexec.exporters import ExportError, export_single_ir
 
 

@@ -6,7 +6,7 @@ import torch
 from optimum_dynexec.heads.config import HeadConfig
 from optimum_dynexec.heads.modules import Batch, Head, make_head
 from optimum_dynexec.heads.modules.layers import attend
-from optimum_dynexec.heads.trainer import SoftCrossEntropy
+from optimum_dynexec.training.decoder.trainer import SoftCrossEntropy
 
 
 VOCAB, SIZE = 50, 32

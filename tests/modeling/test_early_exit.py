@@ -13,7 +13,7 @@ from optimum_dynexec import export_dynexec
 from optimum_dynexec.early_exit import EarlyExitConfig, criterion_names
 from optimum_dynexec.early_exit.criteria.classifier import ClassifierCriterion
 from optimum_dynexec.heads.storage import save_head
-from optimum_dynexec.runtime import _C
+from optimum_dynexec.native import _C
 from tests.heads.reference import random_head
 from tests.speculative.tiny_exits import HIDDEN, LAYERS, VOCABULARY, load_with_heads, save_exit_head, save_model
 from tests.tiny_models import TEXT, build_tokenizer

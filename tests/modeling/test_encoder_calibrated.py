@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from optimum_dynexec import DynExecModelForSequenceClassification, EarlyExitConfig
-from optimum_dynexec.calibration import ExitRecords, StaleCalibrationError, calibrate
-from optimum_dynexec.calibration.freshness import hash_heads, save_calibration
+from optimum_dynexec.calibration import ExitRecords, calibrate
+from optimum_dynexec.directory.errors import StaleCalibrationError
+from optimum_dynexec.directory.freshness import hash_heads, save_calibration
 from optimum_dynexec.early_exit.statistics import reference_statistics
 from tests.encoder_heads import random_encoder_heads
 from tests.modeling.test_encoder_exit import texts

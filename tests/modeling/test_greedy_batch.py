@@ -65,7 +65,7 @@ def test_return_sequences_stand_beside_their_prompt(tiny_model, encode):
 
 def test_a_prompt_longer_than_one_forward_pass(tiny_model, torch_model, monkeypatch):
     """Prompts are run in chunks; where the cuts fall changes nothing."""
-    from optimum_dynexec.runtime import _C
+    from optimum_dynexec.native import _C
 
     model = tiny_model("llama")
     ids = torch.randint(3, 350, (3, 200), generator=torch.Generator().manual_seed(0))

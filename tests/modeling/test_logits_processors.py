@@ -9,7 +9,7 @@ from transformers import LogitsProcessorList
 from transformers.generation import logits_process as hf
 
 from optimum_dynexec.modeling.logits_processors import PresenceFrequencyPenaltyLogitsProcessor, native_params
-from optimum_dynexec.runtime import _C
+from optimum_dynexec.native import _C
 
 
 PENALTIES = st.floats(-2, 2, allow_nan=False, width=32)

@@ -9,8 +9,8 @@ import torch
 from optimum.intel import OVModelForCausalLM
 
 from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM
-from optimum_dynexec.exporters import read_boundaries
-from optimum_dynexec.utils.model_hash import hash_model
+from optimum_dynexec.directory.hashes import hash_model
+from optimum_dynexec.directory.marking import read_boundaries
 from tests.tiny_models import LAYERS, TEXT
 
 

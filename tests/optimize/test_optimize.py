@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM
-from optimum_dynexec.heads.encoders import Columns
+from optimum_dynexec.data.samples import Columns
 from optimum_dynexec.optimize import OptimizeArguments, OptimizeError, optimize
 from optimum_dynexec.optimize import main as optimize_main
 from optimum_dynexec.optimize.splits import parts_of

@@ -40,7 +40,7 @@ def test_what_a_calibrated_model_is_measured_with(tmp_path, task, tuned, measure
 
 
 def test_columns_of_the_parts():
-    from optimum_dynexec.heads.encoders import Columns
+    from optimum_dynexec.data.samples import Columns
 
     pairs = OptimizeArguments(columns=Columns(text="premise", text_pair="hypothesis"))
     assert kind_for("text-classification").columns(pairs) == Columns(text_pair="text_pair")
@@ -131,7 +131,9 @@ def test_a_classifier_with_too_little_to_tune_on_is_refused_at_once(tmp_path):
 @pytest.mark.parametrize(("recipe", "draft"), [("latency", True), ("memory", False)])
 def test_layers_do_not_bring_a_draft_head_into_little_memory(tmp_path, monkeypatch, recipe, draft):
     asked = []
-    monkeypatch.setattr("optimum_dynexec.heads.train.train_heads", lambda *_, **options: asked.append(options) or [])
+    monkeypatch.setattr(
+        "optimum_dynexec.training.decoder.train.train_heads", lambda *_, **options: asked.append(options) or []
+    )
     args = OptimizeArguments(recipe=recipe, layers=[1])
     kind_for("text-generation-with-past").train(tmp_path, tmp_path, "train.jsonl", args, False)
     assert [(options["layers"], options["draft_head"]) for options in asked] == [([1], draft)]

@@ -10,9 +10,10 @@ import torch
 from optimum.intel import OVModelForCausalLM, OVQuantizationConfig, OVWeightQuantizationConfig
 
 from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM
-from optimum_dynexec.configuration import DYNEXEC_CONFIG_NAME
+from optimum_dynexec.directory import attach_heads
+from optimum_dynexec.directory.config import DYNEXEC_CONFIG_NAME
 from optimum_dynexec.early_exit import EarlyExitConfig
-from optimum_dynexec.heads import attach_heads, save_head
+from optimum_dynexec.heads import save_head
 from optimum_dynexec.quantization import AccuracyControl, CalibrationData, QuantizationError, quantize_dynexec
 from tests.heads.reference import random_head
 from tests.tiny_models import TEXT, build_tokenizer
@@ -137,7 +138,8 @@ def test_cut_decoder_says_what_the_whole_says(int4):
 
 
 def test_thresholds_are_stale(decoder, int4):
-    from optimum_dynexec.calibration import StaleCalibrationError, load_calibration
+    from optimum_dynexec.directory.errors import StaleCalibrationError
+    from optimum_dynexec.directory.freshness import load_calibration
 
     assert load_calibration(decoder).thresholds == {1: 0.5}
     with pytest.raises(StaleCalibrationError, match="quantized or exported again since"):
@@ -148,8 +150,9 @@ def test_thresholds_are_stale(decoder, int4):
 
 
 def test_heads_are_trained_on_the_quantized_backbone(int4, decoder, texts, tmp_path):
-    from optimum_dynexec.heads import TrainingArguments, load_head, train_heads
-    from optimum_dynexec.heads.attach import make_heads
+    from optimum_dynexec.directory.attached_heads import make_heads
+    from optimum_dynexec.heads import load_head
+    from optimum_dynexec.training import TrainingArguments, train_heads
 
     common = {
         "data": [f"{texts}:text"],
@@ -167,7 +170,7 @@ def test_heads_are_trained_on_the_quantized_backbone(int4, decoder, texts, tmp_p
     assert head.trained_on == config.model_hash != DynExecConfig.from_pretrained(decoder).model_hash
     # What it learned from is what the quantized layers give, not what the original's do.
     (features,) = (tmp_path / "heads" / ".cache").glob("hidden-states-*")
-    from optimum_dynexec.heads.features import Features, compute_features
+    from optimum_dynexec.training.decoder.features import Features, compute_features
 
     example = Features(features).example(0, ["1"])
     original = ov.Core().read_model(decoder / "openvino_model.xml")

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from optimum_dynexec.runtime import _C
+from optimum_dynexec.native import _C
 
 
 def request(prompt, new_tokens=4, **fields):

@@ -5,7 +5,7 @@ import openvino as ov
 import openvino.opset13 as ops
 import pytest
 
-from optimum_dynexec.runtime import _C
+from optimum_dynexec.native import _C
 
 
 PLACES = 4

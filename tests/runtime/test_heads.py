@@ -4,12 +4,13 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from optimum_dynexec.heads.backbone_graph import embedding_matrix, unembedding
+from optimum_dynexec.graph.backbone import embedding_matrix, unembedding
+from optimum_dynexec.graph.paged import prepare
+from optimum_dynexec.graph.segments import cut
 from optimum_dynexec.heads.ir import build_head_ir
-from optimum_dynexec.runtime import _C, Engine
+from optimum_dynexec.native import _C
+from optimum_dynexec.runtime import Engine
 from optimum_dynexec.runtime.heads import prepare_head
-from optimum_dynexec.runtime.paged import prepare
-from optimum_dynexec.runtime.segments import cut
 from tests.heads.reference import head, random_head
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optimum_dynexec.runtime import _C
+from optimum_dynexec.native import _C
 
 
 # One step: how far to roll back, as a share of the length, and the tokens that follow.

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optimum_dynexec import DynExecModelForCausalLM
-from optimum_dynexec.runtime import _C
+from optimum_dynexec.native import _C
 from tests.speculative.tiny_draft_head import draft_head, save_one_layer, with_draft_head
 from tests.tiny_models import TEXT, build_tokenizer
 

@@ -7,7 +7,7 @@ from transformers import LlamaForCausalLM
 
 from optimum_dynexec import export_dynexec
 from optimum_dynexec.heads.storage import load_head
-from optimum_dynexec.runtime import _C
+from optimum_dynexec.native import _C
 from tests.heads.reference import head
 from tests.speculative.tiny_exits import VOCABULARY, load_with_heads, save_exit_head, save_model
 from tests.tiny_models import TEXT, build_tokenizer

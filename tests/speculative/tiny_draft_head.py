@@ -4,11 +4,11 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
+from optimum_dynexec.graph.paged import prepare
+from optimum_dynexec.native import _C
 from optimum_dynexec.precision import EXACT_OV_CONFIG
-from optimum_dynexec.runtime import _C
 from optimum_dynexec.runtime.engine import MAX_BATCH_TOKENS
 from optimum_dynexec.runtime.heads import Head
-from optimum_dynexec.runtime.paged import prepare
 from tests.speculative.tiny_llama import make_llama
 
 

@@ -9,11 +9,11 @@ import pytest
 from transformers import LlamaForCausalLM
 
 from optimum_dynexec import DynExecModelForCausalLM
-from optimum_dynexec.heads.attach import make_heads
+from optimum_dynexec.directory import loading as model_directory
+from optimum_dynexec.directory.attached_heads import make_heads
 from optimum_dynexec.heads.config import HeadConfig
 from optimum_dynexec.heads.storage import save_head
 from optimum_dynexec.heads.tensors import tensor_shapes
-from optimum_dynexec.modeling import directory as model_directory
 from optimum_dynexec.runtime import engine
 from tests.speculative.tiny_llama import make_llama
 from tests.tiny_models import build_tokenizer

@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM, DynExecModelForSequenceClassification
+from optimum_dynexec.directory import attach_heads
+from optimum_dynexec.directory.errors import TuningError
+from optimum_dynexec.directory.tuning import Tuning, load_tuning
 from optimum_dynexec.early_exit import EarlyExitConfig
-from optimum_dynexec.heads import attach_heads, save_head
-from optimum_dynexec.tuning import Tuning, TuningArguments, TuningError, load_tuning, tune
+from optimum_dynexec.heads import save_head
+from optimum_dynexec.tuning import TuningArguments, tune
 from tests.heads.reference import random_head
 from tests.tiny_models import TEXT, build_tokenizer
 

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from ...configuration import DECODER_TASK
+from ...directory.config import DECODER_TASK
 from ..errors import BenchmarkError
 from ..models import DIFFUSION_TASK
 from .base import BenchmarkTask

@@ -9,11 +9,10 @@ import numpy as np
 
 from ...calibration.encoder import load_exits
 from ...calibration.flops import exit_costs
-from ...configuration import MODEL_CLASSES, DynExecConfig
-from ...heads.encoders.batches import lengths_of
-from ...heads.encoders.inputs import load_inputs
-from ...heads.encoders.samples import draw, read_samples
-from ...heads.encoders.states import with_defaults
+from ...data.batches import lengths_of
+from ...data.inputs import load_inputs, with_defaults
+from ...data.samples import draw, read_samples
+from ...directory.config import MODEL_CLASSES, DynExecConfig
 from ..classification import batches_of, classification_figures, timed_call
 from ..errors import BenchmarkError
 from ..records import Records

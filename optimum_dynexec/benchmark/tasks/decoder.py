@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ...configuration import DynExecConfig
-from ...heads.data import chat_prompts, read_texts
+from ...data.texts import chat_prompts, read_texts
+from ...directory.config import DynExecConfig
 from ..decoding import new_loop, timed_generate
 from ..generation import Generation, count_equal, generation_figures
 from ..perplexity import LEAST_TOKENS, Perplexity, perplexity
@@ -95,7 +95,7 @@ class DecoderBenchmark(BenchmarkTask):
             self._loops[system.name] = new_loop(model)
 
     def _model(self, system: System) -> Any:
-        from ... import DynExecModelForCausalLM
+        from ...modeling import DynExecModelForCausalLM
 
         layers = self._exit_layers(system)
         key = (system.model, None if layers is None else tuple(layers))

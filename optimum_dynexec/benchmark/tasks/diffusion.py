@@ -57,7 +57,7 @@ class DiffusionBenchmark(BenchmarkTask):
         self._loaded: dict[str, Any] = {}
 
     def load(self, systems: Sequence[System]) -> None:
-        from ... import DynExecDiffusionPipeline
+        from ...diffusion import DynExecDiffusionPipeline
 
         ov_config = with_precision(self.arguments.precision, self.ov_config)
         for name, directory in self.models.items():

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
-from ...utils.model_hash import hash_model
+from ...directory.hashes import hash_model
 from ..checks import check_number, check_whole
 from .config import STEP_SAVER_DIRECTORY, StepSaverConfig, check_steps
 from .conformal import one_sided_offset, round_up

@@ -6,7 +6,7 @@ from typing import Any
 
 import openvino as ov
 
-from ...exporters.staging import staged_directory
+from ...directory.staging import staged_directory
 from .config import STEP_SAVER_CONFIG_NAME, StepSaverConfig
 
 

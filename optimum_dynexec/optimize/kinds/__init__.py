@@ -1,6 +1,6 @@
 """Kinds of models that can be optimized. A kind is a class and a line in the registry."""
 
-from ...configuration import DECODER_TASK
+from ...directory.config import DECODER_TASK
 from ..errors import OptimizeError
 from .base import Kind
 from .classifier import Classifier

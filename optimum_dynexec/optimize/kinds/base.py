@@ -60,7 +60,7 @@ class Kind(ABC):
 
     def columns(self, args: OptimizeArguments) -> Any:
         """
-        Where things stand in the rows of a part, a [`~heads.encoders.Columns`]. Parts are written in one way whatever
+        Where things stand in the rows of a part, a [`~data.samples.Columns`]. Parts are written in one way whatever
         the data was; `None`: there is nothing to say.
         """
         return None

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import openvino as ov
 
-from ...configuration import DynExecConfig
+from ...directory.config import DynExecConfig
 from ...tuning.halving import Trial
 from ..arguments import OptimizeArguments
 from ..errors import OptimizeError
@@ -27,7 +27,7 @@ class Classifier(Kind):
     }
 
     def split(self, sources: Sequence[str], directory: Path, args: OptimizeArguments) -> tuple[dict[str, str], int]:
-        from ...heads.encoders.samples import read_samples
+        from ...data.samples import read_samples
         from ...tuning.classifier import LEAST_SAMPLES
 
         samples = read_samples(sources, args.columns)
@@ -52,7 +52,7 @@ class Classifier(Kind):
         return write_images(directory, images, labels, parts), count
 
     def columns(self, args: OptimizeArguments) -> Any:
-        from ...heads.encoders.samples import Columns
+        from ...data.samples import Columns
 
         paired = args.columns is not None and args.columns.text_pair is not None
         return Columns(text_pair="text_pair") if paired else Columns()
@@ -73,7 +73,7 @@ class Classifier(Kind):
     ) -> dict[str, float]:
         from transformers import AutoConfig
 
-        from ...heads.encoders.samples import read_samples
+        from ...data.samples import read_samples
 
         samples = read_samples([part], self.columns(args), split="validation")
         labels = samples.label_ids(AutoConfig.from_pretrained(base).label2id)
@@ -119,8 +119,8 @@ class Classifier(Kind):
     def train(
         self, directory: Path, heads: Path, part: str, args: OptimizeArguments, progress: bool
     ) -> dict[Path, str]:
-        from ...heads.encoders import EncoderTrainingArguments, train_encoder_heads
-        from ...heads.encoders.scores import score_line
+        from ...training import EncoderTrainingArguments, train_encoder_heads
+        from ...training.encoder.scores import score_line
 
         trained = train_encoder_heads(
             directory,
@@ -137,7 +137,7 @@ class Classifier(Kind):
 
     def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
         from ...calibration import EncoderRecordingArguments, calibrate_encoder
-        from ...heads.encoders.samples import read_samples
+        from ...data.samples import read_samples
 
         if not DynExecConfig.from_pretrained(directory).heads:
             return None

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import openvino as ov
 
-from ...configuration import DynExecConfig
+from ...directory.config import DynExecConfig
 from ...tuning.halving import Trial
 from ..arguments import OptimizeArguments
 from ..recipes import RECIPES
@@ -38,7 +38,7 @@ class Decoder(Kind):
     }
 
     def split(self, sources: Sequence[str], directory: Path, args: OptimizeArguments) -> tuple[dict[str, str], int]:
-        from ...heads.data import read_texts
+        from ...data.texts import read_texts
 
         texts = list(dict.fromkeys(text for source in sources for text in read_texts(source)))
         parts = parts_of(len(texts), args.max_samples, args.seed)
@@ -63,8 +63,8 @@ class Decoder(Kind):
     def _answers(self, base: Path, part: str, args: OptimizeArguments, cache: Path) -> list[Any]:
         from transformers import AutoTokenizer
 
-        from ...heads.continuations import ContinuationArguments, own_continuations
-        from ...heads.data import chat_prompts, read_texts
+        from ...data.continuations import ContinuationArguments, own_continuations
+        from ...data.texts import chat_prompts, read_texts
         from ...modeling import DynExecModelForCausalLM
 
         prompts = chat_prompts(read_texts(part), AutoTokenizer.from_pretrained(base))
@@ -91,9 +91,9 @@ class Decoder(Kind):
     def train(
         self, directory: Path, heads: Path, part: str, args: OptimizeArguments, progress: bool
     ) -> dict[Path, str]:
-        from ...heads.continuations import ContinuationArguments
-        from ...heads.train import train_heads
-        from ...heads.trainer import TrainingArguments
+        from ...data.continuations import ContinuationArguments
+        from ...training.decoder.train import train_heads
+        from ...training.decoder.trainer import TrainingArguments
 
         epochs: dict[str, Any] = {} if args.epochs is None else {"epochs": args.epochs}
         trained = train_heads(

@@ -3,8 +3,8 @@
 from typing import Any
 
 from ...benchmark import BenchmarkArguments, run_benchmark
-from ...configuration import DynExecConfig
-from ...tuning import Tuning
+from ...directory.config import DynExecConfig
+from ...directory.tuning import Tuning
 from ..context import Context
 
 

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ...exporters.staging import staged_directory
-from ...heads.attach import attach_heads
+from ...directory.attached_heads import attach_heads
+from ...directory.staging import staged_directory
 from ...heads.storage import SUFFIX
 from ..context import Context
 

@@ -1,0 +1,126 @@
+"""From samples to a model's inputs, by the task. A task is a function and a line in the registry."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .samples import Samples
+
+
+# What a feature extractor of sounds gives.
+SOUND_TYPES: dict[str, type] = {"input_values": np.float32, "attention_mask": np.int64}
+# (samples, longest text in tokens) -> inputs by name, the first dimension being that of the samples
+Inputs = Callable[[Samples, int], dict[str, np.ndarray]]
+
+
+def load_inputs(directory: str | Path, task: str) -> tuple[Inputs, Any]:
+    """
+    Finds out how a model's inputs are made.
+
+    Args:
+        directory (`str` or `Path`): of the model, with its tokenizer or image processor.
+        task (`str`): one of [`INPUTS`].
+
+    Returns:
+        `tuple`: the function, and the tokenizer or processor that it uses.
+
+    Raises:
+        `ValueError`: for another task.
+    """
+    if task not in INPUTS:
+        raise ValueError(f"heads can be trained and calibrated for the tasks {sorted(INPUTS)}, not for {task!r}")
+    return INPUTS[task](directory)
+
+
+def _texts(directory: str | Path) -> tuple[Inputs, Any]:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+
+    def make(samples: Samples, max_length: int) -> dict[str, np.ndarray]:
+        texts = [_text(value) for value in samples.inputs]
+        pairs = None if samples.pairs is None else list(samples.pairs)
+        longest = min(max_length, tokenizer.model_max_length)
+        encoded = tokenizer(texts, pairs, truncation=True, max_length=longest, padding=True, return_tensors="np")
+        return {name: np.asarray(values, np.int64) for name, values in encoded.items()}
+
+    return make, tokenizer
+
+
+def _images(directory: str | Path) -> tuple[Inputs, Any]:
+    from PIL import Image
+
+    processor = _image_processor(directory)
+
+    def image(value: Any) -> Any:
+        if isinstance(value, str | Path):
+            with Image.open(value) as opened:
+                return opened.convert("RGB")
+        return (Image.fromarray(value) if isinstance(value, np.ndarray) else value).convert("RGB")
+
+    def make(samples: Samples, max_length: int) -> dict[str, np.ndarray]:
+        found = processor([image(value) for value in samples.inputs], return_tensors="np")
+        return {"pixel_values": np.asarray(found["pixel_values"], np.float32)}
+
+    return make, processor
+
+
+def _sounds(directory: str | Path) -> tuple[Inputs, Any]:
+    from transformers import AutoFeatureExtractor
+
+    extractor = AutoFeatureExtractor.from_pretrained(directory)
+
+    def make(samples: Samples, max_length: int) -> dict[str, np.ndarray]:
+        sounds = [_sound(value) for value in samples.inputs]
+        found = extractor(sounds, sampling_rate=extractor.sampling_rate, padding=True, return_tensors="np")
+        return {name: np.asarray(found[name], kind) for name, kind in SOUND_TYPES.items() if name in found}
+
+    return make, extractor
+
+
+def _sound(value: Any) -> np.ndarray:
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"a sound is expected, but the data holds {type(value).__name__}")
+    return np.asarray(value, np.float32)
+
+
+def _image_processor(directory: str | Path) -> Any:
+    """transformers' `AutoImageProcessor` wants torchvision, which its processors for PIL do without."""
+    import transformers
+    from transformers.utils import cached_file, is_torchvision_available
+
+    if is_torchvision_available():
+        return transformers.AutoImageProcessor.from_pretrained(directory)
+    path = cached_file(str(directory), "preprocessor_config.json")
+    kind = json.loads(Path(str(path)).read_text(encoding="utf-8")).get("image_processor_type") or ""
+    name = kind.removesuffix("Fast").removesuffix("Pil") + "Pil"
+    if not hasattr(transformers, name):
+        raise ValueError(f"the image processor {kind!r} of {directory} needs torchvision: pip install torchvision")
+    return getattr(transformers, name).from_pretrained(directory)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"a text is expected, but the data holds {type(value).__name__}")
+    return value
+
+
+INPUTS: dict[str, Callable[[str | Path], tuple[Inputs, Any]]] = {
+    "text-classification": _texts,
+    "token-classification": _texts,
+    "question-answering": _texts,
+    "feature-extraction": _texts,
+    "image-classification": _images,
+    "audio-classification": _sounds,
+}
+
+
+def with_defaults(feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Inputs of text models that a tokenizer may leave out, as transformers would have them."""
+    ids = feed.get("input_ids")
+    if ids is None:
+        return feed
+    return {"attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids), **feed}

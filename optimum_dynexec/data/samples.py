@@ -1,0 +1,224 @@
+"""What classifiers are trained, calibrated and measured on: texts, images or sounds, with labels or without."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .texts import FILE_KINDS, read_rows
+
+
+TEXT_COLUMNS = ("text", "sentence", "sentence1", "question", "premise", "query")
+LABEL_COLUMNS = ("label", "labels", "category", "intent", "class")
+IMAGE_COLUMNS = ("image", "img")
+ARRAYS = ("images", "audio")
+IMAGE_FILES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """
+    Where in a row things stand. Unset, the first usual name that there is.
+
+    Args:
+        text (`str`, *optional*): column of the text; of an `.npz` file or a data set of images, of the image.
+        text_pair (`str`, *optional*): column of a second text, if inputs are pairs.
+        label (`str`, *optional*): column of the label.
+    """
+
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """
+    Inputs of a classifier.
+
+    Args:
+        inputs (`Sequence`):
+            Texts; images: `Path`s, PIL images or uint8 arrays `[height, width]` or `[height, width, 3]`; or sounds:
+            float arrays `[length]`.
+        pairs (`Sequence[str]`, *optional*): a second text for each.
+        labels (`Sequence[str]`, *optional*): what is right, by its name.
+
+    Raises:
+        `ValueError`: if these differ in length.
+    """
+
+    inputs: Sequence[Any]
+    pairs: Sequence[str] | None = None
+    labels: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("pairs", "labels"):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self.inputs):
+                raise ValueError(f"there are {len(self.inputs)} inputs, but {len(values)} {name}")
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def select(self, indices: Sequence[int]) -> "Samples":
+        """Some of them, in the order given."""
+
+        def some(values: Any) -> Any:
+            return None if values is None else [values[index] for index in indices]
+
+        return Samples(some(self.inputs), some(self.pairs), some(self.labels))
+
+    @property
+    def label_names(self) -> list[str]:
+        """The labels that occur: whole numbers by their value, others by their name."""
+        names = set(self.labels or [])
+        numbers = all(name.lstrip("-").isdigit() for name in names)
+        return sorted(names, key=int) if numbers else sorted(names)
+
+    def label_ids(self, label2id: dict[str, int]) -> np.ndarray | None:
+        """
+        The labels as a model numbers them.
+
+        Args:
+            label2id (`dict[str, int]`): of the model's configuration. Labels may also be those numbers themselves.
+
+        Returns:
+            `np.ndarray` int64 `[samples]`; `None` if there are no labels.
+
+        Raises:
+            `ValueError`: if the model has no such label.
+        """
+        if self.labels is None:
+            return None
+        numbers = {str(index): index for index in label2id.values()}
+        known = {**numbers, **label2id}
+        unknown = sorted(set(self.labels) - set(known))
+        if unknown:
+            raise ValueError(
+                f"the data has the label {unknown[0]!r}, but the model's labels are {list(label2id)[:20]}"
+            )
+        return np.array([known[label] for label in self.labels], np.int64)
+
+    @property
+    def data_hash(self) -> str:
+        """16 hexadecimal digits over all of it; of an image that is a file, over what is in it, wherever it lies."""
+        digest = hashlib.sha256()
+        for values in (self.inputs, self.pairs or [], self.labels or []):
+            digest.update(str(len(values)).encode())
+            for value in values:
+                content = value.encode() if isinstance(value, str) else _content(value)
+                digest.update(len(content).to_bytes(8, "little") + content)
+        return digest.hexdigest()[:16]
+
+
+def read_samples(sources: Sequence[str | Path], columns: Columns | None = None, *, split: str = "train") -> Samples:
+    """
+    Reads inputs of a classifier.
+
+    Args:
+        sources (`Sequence[str or Path]`):
+            `.csv`, `.jsonl` or `.txt` files of texts; directories with one folder of images for each label; `.npz`
+            files with an array `images` uint8 `[samples, height, width]` or `[samples, height, width, 3]`, or `audio`
+            float `[samples, length]` at the rate of the model, and `labels`; or ids of data sets on the Hub.
+        columns ([`Columns`], *optional*): where in a row things stand.
+        split (`str`, *optional*, defaults to `"train"`): of a data set on the Hub.
+
+    Raises:
+        `ValueError`: if there is no such file or column, or nothing in it; the message says what there is.
+    """
+    columns = columns or Columns()
+    parts = [_read(str(source), columns, split) for source in sources]
+    for name in ("pairs", "labels"):
+        if len({getattr(part, name) is None for part in parts}) > 1:
+            raise ValueError(f"some of {[str(source) for source in sources]} have {name}, others have not")
+    first = parts[0]
+    return Samples(
+        [value for part in parts for value in part.inputs],
+        None if first.pairs is None else [value for part in parts for value in part.pairs or []],
+        None if first.labels is None else [value for part in parts for value in part.labels or []],
+    )
+
+
+def draw(samples: Samples, limit: int | None, seed: int) -> Samples:
+    """At most `limit` of the samples, drawn without replacement; all, in their order, without a limit."""
+    if limit is None or limit >= len(samples):
+        return samples
+    return samples.select(np.random.default_rng(seed).permutation(len(samples))[:limit].tolist())
+
+
+def _read(source: str, columns: Columns, split: str) -> Samples:
+    path = Path(source)
+    reader = _READERS.get("directory" if path.is_dir() else path.suffix, _from_rows)
+    if reader is _from_rows and not path.exists() and path.suffix in FILE_KINDS:
+        raise ValueError(f"The data file {source} does not exist")
+    samples = reader(source, columns, split)
+    if not len(samples):
+        raise ValueError(f"{source} holds nothing to train on")
+    return samples
+
+
+def _from_rows(source: str, columns: Columns, split: str) -> Samples:
+    rows = read_rows(source, split=split)
+    if rows and isinstance(rows[0], str):
+        return Samples([row for row in rows if row.strip()])
+    text = _column(rows, columns.text, (*TEXT_COLUMNS, *IMAGE_COLUMNS), source)
+    label = columns.label or next((name for name in LABEL_COLUMNS if rows and name in rows[0]), None)
+    assert text is not None
+    inputs = [row[text] for row in rows]
+    if text in IMAGE_COLUMNS:
+        inputs = [Path(value) if isinstance(value, str) else value for value in inputs]
+    return Samples(
+        inputs,
+        None if columns.text_pair is None else [str(row[_named(row, columns.text_pair, source)]) for row in rows],
+        None if label is None else [str(row[_named(row, label, source)]) for row in rows],
+    )
+
+
+def _from_folders(source: str, columns: Columns, split: str) -> Samples:
+    files = sorted(file for file in Path(source).glob("*/*") if file.suffix.lower() in IMAGE_FILES)
+    return Samples(files, None, [file.parent.name for file in files])
+
+
+def _from_arrays(source: str, columns: Columns, split: str) -> Samples:
+    # Arrays of objects would be pickled, and are refused.
+    with np.load(source, allow_pickle=False) as file:
+        name, label = columns.text or next((name for name in ARRAYS if name in file), ""), columns.label or "labels"
+        if name not in file:
+            raise ValueError(f"{source} has no array {columns.text or ' or '.join(ARRAYS)!r}, only {sorted(file)}")
+        found = file[name]
+        labels = file[label].tolist() if label in file else None
+    sounds = found.ndim == 2 and np.issubdtype(found.dtype, np.floating)
+    if not sounds and (found.dtype != np.uint8 or found.ndim not in (3, 4)):
+        raise ValueError(
+            f"{name!r} in {source} must be images, uint8 [samples, height, width] or [samples, height, width, 3], or"
+            f" sounds, float [samples, length], but it is {found.dtype} {list(found.shape)}"
+        )
+    return Samples(list(found), None, None if labels is None else [str(value) for value in labels])
+
+
+_READERS: dict[str, Callable[[str, Columns, str], Samples]] = {"directory": _from_folders, ".npz": _from_arrays}
+
+
+def _column(rows: list[Any], name: str | None, usual: Sequence[str], source: str) -> str | None:
+    if not rows or not isinstance(rows[0], dict):
+        raise ValueError(f"{source} holds no rows with columns")
+    found = name or next((column for column in usual if column in rows[0]), None)
+    if found is None or found not in rows[0]:
+        raise ValueError(f"{source} has no column {name or ' or '.join(usual)!r}, only {sorted(rows[0])}")
+    return found
+
+
+def _named(row: dict[str, Any], name: str, source: str) -> str:
+    if name not in row:
+        raise ValueError(f"{source} has no column {name!r}, only {sorted(row)}")
+    return name
+
+
+def _content(value: Any) -> bytes:
+    if isinstance(value, Path):
+        return value.read_bytes()
+    array = np.asarray(value)
+    return f"{array.dtype} {array.shape}".encode() + array.tobytes()

@@ -1,0 +1,136 @@
+"""Whether a calibration is still that of the model beside it."""
+
+import logging
+from pathlib import Path
+
+from ..early_exit.criteria import criterion_class
+from ..utils.atomic import write_atomically
+from .calibration import Calibration
+from .config import DynExecConfig
+from .errors import CalibrationError, StaleCalibrationError
+from .hashes import hash_content, hash_model
+
+
+logger = logging.getLogger(__name__)
+
+AGAIN = "calibrate again with `optimum-cli dynexec calibrate`"
+
+
+def hash_heads(directory: str | Path, config: DynExecConfig) -> dict[int, str]:
+    """
+    Hashes the exit heads of a model, as their files are now.
+
+    Args:
+        directory (`str` or `Path`): of the model.
+        config ([`DynExecConfig`]): that lists its heads.
+
+    Returns:
+        `dict[int, str]`: a hash for each layer that has a head, ascending.
+
+    Raises:
+        [`~directory.errors.CalibrationError`]: if a file is missing.
+    """
+    files = {head.layer: Path(head.file).stem for head in config.heads.values() if head.layer is not None}
+    try:
+        return {layer: hash_model(directory, files[layer]) for layer in sorted(files)}
+    except FileNotFoundError as error:
+        raise CalibrationError(
+            f"the head {error.filename} is missing: attach the heads to {directory} again"
+        ) from error
+
+
+def check_fresh(calibration: Calibration, directory: str | Path) -> None:
+    """
+    Checks that a calibration was made with the model, heads and learned criterion that are in a directory now. Reads
+    all of their files once.
+
+    Args:
+        calibration ([`Calibration`]): as loaded.
+        directory (`str` or `Path`): of the model.
+
+    Raises:
+        [`~directory.errors.StaleCalibrationError`]: if something has changed; the message says what.
+    """
+    if calibration.model_hash is None:
+        raise StaleCalibrationError(f"the calibration does not say which model it was made with: {AGAIN}")
+    if hash_model(directory) != calibration.model_hash:
+        raise StaleCalibrationError(
+            f"the model in {directory} is not the one that was calibrated (quantized or exported again since?), so its"
+            f" thresholds guarantee nothing: {AGAIN}"
+        )
+    heads = hash_heads(directory, DynExecConfig.from_pretrained(directory))
+    if list(heads) != sorted(calibration.head_hashes):
+        raise StaleCalibrationError(
+            f"{directory} has exit heads after layers {list(heads)}, but the calibration was made with those after"
+            f" {sorted(calibration.head_hashes)}: {AGAIN}"
+        )
+    changed = [layer for layer, value in heads.items() if value != calibration.head_hashes[layer]]
+    if changed:
+        raise StaleCalibrationError(
+            f"the exit heads in {directory} after layers {changed} have changed since the calibration: {AGAIN}"
+        )
+    name = criterion_class(calibration.criterion).file_name
+    if name is not None:
+        path = Path(directory) / name
+        if not path.is_file() or hash_content(path.read_bytes()) != calibration.criterion_hash:
+            raise StaleCalibrationError(f"{path} is not the one of the calibration: {AGAIN}")
+
+
+def load_calibration(directory: str | Path, precision: str | None = None) -> Calibration:
+    """
+    Reads the calibration of a model and checks that it is still valid.
+
+    Args:
+        directory (`str` or `Path`): of the model.
+        precision (`str`, *optional*):
+            That the thresholds will be used with, one of [`~precision.PRECISIONS`]. If they were found with another
+            one, a warning says so.
+
+    Raises:
+        [`~directory.errors.StaleCalibrationError`]: if the model or its heads have changed since.
+        [`~directory.errors.CalibrationError`]: if there is none, or it cannot be read.
+    """
+    values = DynExecConfig.from_pretrained(directory).calibration
+    if values is None:
+        raise CalibrationError(
+            f"the model in {directory} is not calibrated: run `optimum-cli dynexec calibrate {directory} --data ...`"
+        )
+    try:
+        calibration = Calibration.from_dict(values)
+        criterion = criterion_class(calibration.criterion)
+        for threshold in calibration.thresholds.values():
+            criterion.check_threshold(threshold)
+    except ValueError as error:
+        raise CalibrationError(f"the calibration in {directory} cannot be used: {error}") from error
+    check_fresh(calibration, directory)
+    recorded = calibration.source.get("precision")
+    if precision is not None and recorded not in (None, precision):
+        logger.warning(
+            "The thresholds in %s were found with the precision %r, but the model was loaded with %r, which may answer"
+            " otherwise where it is nearly undecided. Load it with `precision=%r`, or %s --precision %s`.",
+            directory,
+            recorded,
+            precision,
+            recorded,
+            AGAIN.removesuffix("`"),
+            precision,
+        )
+    return calibration
+
+
+def save_calibration(calibration: Calibration, content: bytes | None, directory: str | Path) -> None:
+    """
+    Writes a calibration into `dynexec_config.json`.
+
+    Args:
+        calibration ([`Calibration`]): to write.
+        content (`bytes`, *optional*): of the file of the criterion's learned weights, if it has one.
+        directory (`str` or `Path`): of the model.
+    """
+    config = DynExecConfig.from_pretrained(directory)
+    name = criterion_class(calibration.criterion).file_name
+    if name is not None and content is not None:
+        # First, so that a crash in between leaves a calibration that is known to be stale.
+        write_atomically(Path(directory) / name, content)
+    config.calibration = calibration.to_dict()
+    config.save_pretrained(directory)

@@ -1,0 +1,1 @@
+"""Graphs of OpenVINO models: facts found by structure, and new graphs made from them."""

@@ -1,0 +1,94 @@
+"""Turns a decoder IR into the form the engine runs: paged attention, logits of chosen rows only."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
+from openvino import Model
+
+from .backbone import unembedding_product
+from .errors import NotPageableError
+from .paging import to_paged
+from .walks import nodes_by_name
+
+
+LOGITS_INDICES = "dynexec.logits_indices"
+LAST_HIDDEN_STATES = "dynexec.last_hidden_states"
+# Names of nodes that hand the hidden states of a layer to the draft head begin so.
+FEATURE = "dynexec.feature."
+
+
+def prepare(model: Model, features: Sequence[str] | None = None) -> Model:
+    """
+    Makes the model that the engine runs, of `n` tokens of several sequences laid end to end.
+
+    Its inputs are `input_ids` and `position_ids` int64 `[n]`, those of PagedAttention, and `dynexec.logits_indices`
+    int64 `[rows]`; its output is float32 logits, `[rows, 1, vocab_size]`.
+
+    Args:
+        model (`openvino.Model`):
+            A decoder as optimum-intel exports it, with its KV cache as state. Left as it is.
+        features (`Sequence[str]`, *optional*):
+            With it, even if it is empty, the second output, `dynexec.last_hidden_states`, is what a draft head reads
+            of all tokens: the outputs of the nodes with these friendly names, and then what the unembedding is applied
+            to, float32 `[n, 1, (len(features) + 1) * hidden_size]`.
+
+    Returns:
+        `openvino.Model`: a transformed clone, which shares the weights.
+
+    Raises:
+        [`NotPageableError`]: if the engine cannot run this architecture; the message says why.
+        `ValueError`: if the model has no node of such a name.
+    """
+    paged = to_paged(model)
+    hidden_states = select_logits(paged)
+    if features is not None:
+        result = ops.result(_features(paged, features, hidden_states))
+        result.output(0).set_names({LAST_HIDDEN_STATES})
+        paged.add_results([result])
+    return paged
+
+
+def _features(model: Model, names: Sequence[str], last: ov.Output) -> ov.Output:
+    if not names:
+        return _as_float32(last)
+    nodes = nodes_by_name(model, names)
+    # Some models have their tokens on the second axis.
+    shape = ops.constant(np.array([-1, 1, last.get_partial_shape()[-1].get_length()], np.int64))
+    parts = [ops.reshape(nodes[name], shape, special_zero=False, name=f"{FEATURE}{name}") for name in names]
+    return ops.concat([_as_float32(part.output(0)) for part in parts] + [_as_float32(last)], -1).output(0)
+
+
+def select_logits(model: Model) -> ov.Output:
+    """
+    Computes logits only for the rows in a new input: the unembedding of a whole prompt would be wasted work.
+
+    Args:
+        model (`openvino.Model`):
+            A paged model, which has its tokens on axis 0; changed.
+
+    Returns:
+        `openvino.Output`: what the rows are taken of, `[n, 1, hidden_size]`.
+
+    Raises:
+        [`NotPageableError`]: if the logits do not come from a product.
+    """
+    try:
+        node = unembedding_product(model)
+    except ValueError as error:
+        raise NotPageableError(str(error)) from error
+    hidden_states = node.input_value(0)
+    indices = ops.parameter([-1], np.int64, name=LOGITS_INDICES)
+    indices.get_output_tensor(0).set_names({LOGITS_INDICES})
+    rows = ops.gather(hidden_states, indices, ops.constant(0, np.int64))
+    node.input(0).replace_source_output(rows.output(0))
+    result = model.output("logits").get_node()
+    result.input(0).replace_source_output(_as_float32(result.input_value(0)))
+    model.add_parameters([indices])
+    model.validate_nodes_and_infer_types()
+    return hidden_states
+
+
+def _as_float32(value: ov.Output) -> ov.Output:
+    return value if value.get_element_type() == ov.Type.f32 else ops.convert(value, "f32").output(0)

@@ -1,0 +1,257 @@
+"""Trains one head on the hidden states of its backbone."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from ...heads.modules import Batch, Head
+from .batches import Batches
+from .evaluation import Agreement, evaluate
+from .features import Features
+
+
+@dataclass(frozen=True)
+class TrainingArguments:
+    """
+    How a head is trained.
+
+    Args:
+        epochs (`float`, *optional*, defaults to 7): passes over the training texts.
+        learning_rate (`float`, *optional*, defaults to 2e-3): peak of a cosine schedule (AdamW).
+        warmup_ratio (`float`, *optional*, defaults to 0.03): share of the steps until that peak.
+        batch_rows (`int`, *optional*, defaults to 1024):
+            Predicted tokens per step, about. Tensors of more than 32 MiB, which twice as many rows make of 8192 words,
+            are mapped anew by the C library each time, which can take longer than the arithmetic.
+        draft_steps (`int`, *optional*, defaults to 4): steps of its own draft that a draft head is trained on.
+        single_step_ratio (`float`, *optional*, defaults to 0.72):
+            Share of the training, at its beginning, in which a draft head learns its first step alone. That is most of
+            what it has to learn, and costs a fraction.
+        step_decay (`float`, *optional*, defaults to 0.8): weight of each such step to that of the one before.
+        max_grad_norm (`float`, *optional*, defaults to 0.5): gradients are scaled down to it.
+        eval_ratio (`float`, *optional*, defaults to 0.05): share of the texts that are held out.
+        evals_per_epoch (`int`, *optional*, defaults to 1): how often the held-out texts are looked at.
+        patience (`int`, *optional*, defaults to 4): evaluations without a better result after which training ends.
+        seed (`int`, *optional*, defaults to 0): of the initial weights, the held-out texts and the order.
+        device (`str`, *optional*, defaults to `"cpu"`): torch device.
+    """
+
+    epochs: float = 7.0
+    learning_rate: float = 2e-3
+    warmup_ratio: float = 0.03
+    batch_rows: int = 1024
+    draft_steps: int = 4
+    single_step_ratio: float = 0.72
+    step_decay: float = 0.8
+    max_grad_norm: float = 0.5
+    eval_ratio: float = 0.05
+    evals_per_epoch: int = 1
+    patience: int = 4
+    seed: int = 0
+    device: str = "cpu"
+
+
+class HeadTrainer:
+    """
+    Trains a head so that its distribution becomes the backbone's: cross entropy with the backbone's probabilities
+    over the head's words, at the tokens that the backbone wrote (EAGLE-3's loss, arXiv 2503.01840).
+
+    Args:
+        head ([`Head`]): what to train, in place.
+        features ([`Features`]): texts with their hidden states.
+        embedding (`torch.Tensor` of shape `(vocab_size, hidden_size)`): the backbone's.
+        args ([`TrainingArguments`]): how.
+        checkpoint (`Path`): file for the state of an interrupted training; removed at the end.
+        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+    """
+
+    def __init__(
+        self,
+        head: Head,
+        features: Features,
+        embedding: torch.Tensor,
+        args: TrainingArguments,
+        checkpoint: Path,
+        progress: bool = True,
+    ):
+        self.head = head.to(args.device)
+        self.batches = Batches(head, features, embedding, args.batch_rows, args.device)
+        self.args = args
+        self.checkpoint = checkpoint
+        self.progress = progress
+        order = np.random.default_rng(args.seed).permutation(len(features)).tolist()
+        held_out = max(1, round(args.eval_ratio * len(features)))
+        self.held_out = [index for index in order[:held_out] if features.text(index).greedy]
+        self.training = order[held_out:]
+        self.steps = args.draft_steps if head.config.kind == "draft" else 1
+
+    def train(self) -> tuple[Agreement, list[dict[str, Any]]]:
+        """
+        Trains until the epochs are over or the held-out agreement no longer rises; the head then has its best weights.
+        Without a held-out text that the model wrote greedily, as of given texts, there is nothing to choose by: it
+        trains to the end and has its last weights.
+
+        Returns:
+            `tuple`: the [`Agreement`] of those weights, and one entry per evaluation.
+        """
+        args = self.args
+        epochs = [list(self._batches_of_epoch(epoch)) for epoch in range(math.ceil(args.epochs))]
+        plan = [indices for epoch in epochs for indices in epoch]
+        plan = plan[: max(1, round(len(plan) * args.epochs / len(epochs)))]
+        total = len(plan)
+        every = max(1, len(epochs[0]) // args.evals_per_epoch)
+        parameters = [p for p in self.head.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(parameters, lr=args.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
+        warmup = max(1, round(args.warmup_ratio * total))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer,
+            lambda s: min((s + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * min(1.0, (s + 1 - warmup) / total))),
+        )
+        done, history = self._resume(optimizer, schedule)
+        best = max(history, key=_accepted, default=None)
+        losses: list[float] = []
+        with tqdm(
+            total=total, initial=done, desc=self.head.config.name, unit="step", disable=not self.progress
+        ) as bar:
+            for indices in plan[done:]:
+                steps = self.steps if done >= args.single_step_ratio * total else 1
+                loss = self._loss(*self.batches.batch(indices), steps)
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(parameters, args.max_grad_norm)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                schedule.step()
+                losses.append(loss.item())
+                done += 1
+                bar.update()
+                bar.set_postfix(loss=f"{np.mean(losses[-20:]):.3f}")
+                if done % every and done < total:
+                    continue
+                agreement = evaluate(self.batches, self.held_out)
+                history.append({"step": done, "loss": float(np.mean(losses[-every:])), **asdict(agreement)})
+                bar.write(f"{self.head.config.name} step {done}/{total}: loss {history[-1]['loss']:.3f}, {agreement}")
+                if best is None or not self.held_out or _accepted(history[-1]) > _accepted(best):
+                    best = history[-1]
+                    self._save_best()
+                self._save_checkpoint(done, history, optimizer)
+                if len(history) - 1 - history.index(best) >= args.patience:
+                    break
+        self._load_best()
+        assert best is not None
+        figures = {name: best[name] for name in ("first", "accepted", "steps", "tokens")}
+        return Agreement(**figures, by_step=tuple(best["by_step"])), history  # a list, if read from a checkpoint
+
+    def _loss(self, batch: Batch, labels: torch.Tensor, label_features: torch.Tensor, steps: int) -> torch.Tensor:
+        head, device = self.head, self.args.device
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16):
+            target = F.linear(label_features, head.unembedding_rows).float().softmax(-1)
+        total = torch.zeros((), device=device)
+        weights = 0.0
+        with torch.autocast(device, torch.bfloat16):
+            outputs = head(batch, steps)
+        rows = torch.arange(len(labels))
+        for step, g in enumerate(outputs):
+            words, inside = self.batches.shifted(batch, labels, step)
+            # A token that the head has no word for can teach it nothing.
+            index = rows[inside & (words >= 0)]
+            with torch.autocast(device, torch.bfloat16):
+                logits = head.logits(g[index.to(device)])
+            loss = SoftCrossEntropy.apply(logits, target[(index + step).to(device)])
+            total = total + self.args.step_decay**step * loss
+            weights += self.args.step_decay**step
+        return total / weights
+
+    def _batches_of_epoch(self, epoch: int) -> Iterator[list[int]]:
+        order = np.random.default_rng([self.args.seed, epoch]).permutation(self.training).tolist()
+        return self.batches.indices(order)
+
+    # ---- what survives an interruption -------------------------------------------------------------------------
+
+    @property
+    def _best_path(self) -> Path:
+        return self.checkpoint.with_suffix(".best.safetensors")
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return {name: value.detach().cpu().contiguous() for name, value in self.head.named_parameters()}
+
+    def _save_best(self) -> None:
+        _save(self._weights(), self._best_path)
+
+    def _load_best(self) -> None:
+        with safe_open(str(self._best_path), framework="pt") as file:
+            for name, parameter in self.head.named_parameters():
+                parameter.data.copy_(file.get_tensor(name))
+        self.checkpoint.unlink(missing_ok=True)
+        self._best_path.unlink()
+
+    def _save_checkpoint(self, done: int, history: list, optimizer: torch.optim.Optimizer) -> None:
+        tensors = {f"weight.{name}": value for name, value in self._weights().items()}
+        for i, state in optimizer.state_dict()["state"].items():
+            for key in ("exp_avg", "exp_avg_sq", "step"):
+                tensors[f"optimizer.{i}.{key}"] = torch.as_tensor(state[key]).cpu().contiguous()
+        state = {"done": done, "history": history, "arguments": asdict(self.args)}
+        _save(tensors, self.checkpoint, {"state": json.dumps(state)})
+
+    def _resume(self, optimizer, schedule) -> tuple[int, list[dict[str, Any]]]:
+        if not self.checkpoint.is_file() or not self._best_path.is_file():
+            return 0, []
+        with safe_open(str(self.checkpoint), framework="pt") as file:
+            state = json.loads(file.metadata()["state"])
+            if state["arguments"] != asdict(self.args):
+                return 0, []
+            for name, parameter in self.head.named_parameters():
+                parameter.data.copy_(file.get_tensor(f"weight.{name}"))
+            kept = optimizer.state_dict()
+            names = list(file.keys())
+            for i in range(len(kept["param_groups"][0]["params"])):
+                if f"optimizer.{i}.step" in names:
+                    kept["state"][i] = {
+                        key: file.get_tensor(f"optimizer.{i}.{key}") for key in ("exp_avg", "exp_avg_sq", "step")
+                    }
+        optimizer.load_state_dict(kept)
+        for _ in range(state["done"]):
+            schedule.step()
+        return state["done"], state["history"]
+
+
+class SoftCrossEntropy(torch.autograd.Function):
+    """
+    Mean cross entropy of logits `[rows, words]` with probabilities of the same shape; 0 of no rows. Unlike torch's own
+    it makes the gradient on the way forward, in place: on a CPU the passes over these large tensors are a good part of
+    the work.
+    """
+
+    @staticmethod
+    def forward(ctx, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        log_probs = logits.float().log_softmax(-1)
+        # A batch of short texts, or of tokens that the head has no word for, may have no rows in a step.
+        rows = max(len(logits), 1)
+        loss = -(target * log_probs).sum() / rows
+        gradient = log_probs.exp_().sub_(target).div_(rows)
+        ctx.save_for_backward(gradient.to(logits.dtype))
+        return loss
+
+    @staticmethod
+    def backward(ctx, scale: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * scale, None
+
+
+def _accepted(entry: dict[str, Any]) -> float:
+    return entry["accepted"]
+
+
+def _save(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}")
+    save_file(tensors, partial, metadata)
+    partial.rename(path)

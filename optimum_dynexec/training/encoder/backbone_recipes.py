@@ -1,0 +1,150 @@
+"""The recipes `joint` and `alternating`: a transformers checkpoint and heads of it, to be exported together."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...data.inputs import load_inputs
+from ...directory.config import CLASSIFIER_TASKS, MODEL_CLASSES
+from ...directory.encoder_fit import ExitShape
+from ...directory.staging import staged_directory
+from ...heads.modules.encoder import EncoderHead
+from ...heads.storage import SUFFIX, save_head
+from .checkpoints import Checkpoint
+from .finetune import FineTuner, num_hidden_layers
+from .request import Request, TrainedExit, TrainedExits
+
+
+HEADS_FOLDER = "heads"
+
+
+def train_with_backbone(request: Request) -> TrainedExits:
+    """
+    Trains a model and its exit heads, and writes both: `output` becomes a directory as transformers writes it, and its
+    folder `heads` has the heads. Whatever ends it, the earlier model and heads stay as they were until both new ones
+    take their place. What else is in `output` is kept.
+
+    The model may be fine-tuned already; its labels are then kept. A bare encoder gets a classifier for the labels of
+    the data.
+
+    Args:
+        request ([`Request`]): what to train.
+
+    Raises:
+        `ExportError`: if `output` cannot be replaced, or another process trains to it.
+        `ValueError`: if there are no labels, or it is not a model that this recipe can train.
+    """
+    with staged_directory(request.output.resolve(), keep_others=True) as place:
+        trained, checkpoint = _train(request, place)
+    # Last, so that a training that was killed while it was written is not done again.
+    checkpoint.remove()
+    return trained
+
+
+def _train(request: Request, place: Path) -> tuple[TrainedExits, Checkpoint]:
+    """Trains, and writes all to an empty directory. The checkpoint is still there."""
+    model, label2id = load_classifier(request.model, request.task, request.training.label_names)
+    torch.manual_seed(request.args.seed)
+    inputs, processor = load_inputs(request.model, request.task)
+    shape = ExitShape("pooled", model.config.hidden_size, "tokens", len(label2id))
+    layers = request.chosen_layers(num_hidden_layers(model))
+    has_mask = request.task == "text-classification"
+    heads = {
+        layer: EncoderHead(request.head.head_config(layer, shape, has_mask), request.args.dropout) for layer in layers
+    }
+    identity = {
+        "card": request.card,
+        "arguments": asdict(request.args),
+        "head": asdict(request.head),
+        "layers": layers,
+    }
+    tuner = FineTuner(
+        model,
+        heads,
+        inputs,
+        request.max_length,
+        request.args,
+        request.cache / f"checkpoint-{request.args.recipe}{SUFFIX}",
+        identity,
+        request.progress,
+    )
+    _check_hidden_states(tuner, request)
+    start = time.perf_counter()
+    labels, held_out_labels = request.training.label_ids(label2id), request.held_out.label_ids(label2id)
+    assert labels is not None
+    assert held_out_labels is not None
+    history = tuner.train(request.training, labels, request.held_out, held_out_labels)
+    seconds = time.perf_counter() - start
+    scores = tuner.evaluate(request.held_out, held_out_labels)
+    model.eval()
+    full = scores[max(scores)]
+
+    model.save_pretrained(place)
+    processor.save_pretrained(place)
+    folder = place / HEADS_FOLDER
+    folder.mkdir()
+    exits = []
+    for layer, head in heads.items():
+        card = request.full_card(scores[layer], full, history=history, seconds=round(seconds, 1))
+        name = f"{head.config.name}{SUFFIX}"
+        save_head(
+            head.config, head.tensors(), folder / name, weight_format=request.weight_format, card=json.dumps(card)
+        )
+        parameters = sum(p.numel() for p in head.parameters())
+        path = request.output / HEADS_FOLDER / name
+        exits.append(TrainedExit(head.config.name, layer, path, scores[layer], parameters))
+    return TrainedExits(exits, full, request.output, seconds), tuner.checkpoint
+
+
+def load_classifier(model: str | Path, task: str, label_names: list[str]) -> tuple[Any, dict[str, int]]:
+    """
+    Loads a classifier, or a bare encoder with a new one.
+
+    Args:
+        model (`str` or `Path`): directory or id on the Hub of a transformers model.
+        task (`str`): one of [`~directory.config.CLASSIFIER_TASKS`].
+        label_names (`list[str]`): of the data; a bare encoder is given these.
+
+    Returns:
+        `tuple`: the model, in float32, and the numbers of its labels by their names.
+    """
+    import transformers
+
+    if task not in CLASSIFIER_TASKS:
+        raise ValueError(
+            f"the recipes that train the backbone are for the tasks {list(CLASSIFIER_TASKS)}, not for {task!r}: use"
+            " the recipe 'frozen'"
+        )
+    if not label_names:
+        raise ValueError("training the backbone takes labels: name their column with `--label-column`")
+    config = transformers.AutoConfig.from_pretrained(model)
+    architecture = (getattr(config, "architectures", None) or [""])[0]
+    options: dict[str, Any] = {}
+    if not architecture.endswith("Classification"):
+        options = {
+            "num_labels": len(label_names),
+            "id2label": dict(enumerate(label_names)),
+            "label2id": {name: index for index, name in enumerate(label_names)},
+        }
+    loaded = getattr(transformers, f"Auto{MODEL_CLASSES[task]}").from_pretrained(model, dtype=torch.float32, **options)
+    loaded.train()
+    return loaded, {str(name): int(index) for name, index in loaded.config.label2id.items()}
+
+
+def _check_hidden_states(tuner: FineTuner, request: Request) -> None:
+    """The recipe asks for the hidden states after each layer by their number."""
+    feed = {
+        name: torch.from_numpy(value)
+        for name, value in tuner.inputs(request.training.select([0]), request.max_length).items()
+    }
+    with torch.no_grad():
+        states = tuner.model(**feed, output_hidden_states=True).hidden_states
+    if states is None or len(states) != tuner.num_layers() + 1 or any(state.ndim != 3 for state in states):
+        raise ValueError(
+            f"{type(tuner.model).__name__} does not give a sequence of hidden states after each of its layers, which"
+            " the recipes that train the backbone need: fine-tune it by other means and use the recipe 'frozen'"
+        )

@@ -1,0 +1,271 @@
+"""Recipes that train the backbone together with its exit heads: `joint` and `alternating`."""
+
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from ...data.batches import lengths_of, shuffled_batches, sorted_batches
+from ...data.inputs import Inputs
+from ...data.samples import Samples
+from ...heads.modules.encoder import EncoderHead
+from .arguments import EncoderTrainingArguments
+from .checkpoints import Checkpoint
+from .objectives import certainty_loss, kl_divergence
+from .scores import ExitScores
+
+
+logger = logging.getLogger(__name__)
+
+EVAL_BATCH = 64
+# Steps after which an interrupted training goes on, within an epoch.
+SAVE_EVERY = 100
+
+
+class FineTuner:
+    """
+    Trains a classifier of transformers and heads at its inner layers on labels.
+
+    The loss of a batch is, with exits k of weight w_k and the full model N,
+
+        L = (L_N + sum_k w_k L_k) / (1 + sum_k w_k)
+
+    BranchyNet's and MSDNet's weighted sum; L_N is the cross entropy with the labels, L_k that and the divergence from
+    the full model, as `label_weight` has it. The recipe `"alternating"` takes L_N alone in every other step (BERxiT).
+
+    Args:
+        model (`transformers.PreTrainedModel`): a classifier that gives its hidden states; trained in place.
+        heads (`Mapping[int, EncoderHead]`): by their layer; trained in place.
+        inputs ([`~data.inputs.Inputs`]): makes the model's inputs.
+        max_length (`int`): of texts, in tokens.
+        args ([`EncoderTrainingArguments`]): how.
+        checkpoint (`Path`): file for the state of an interrupted training; removed at the end.
+        identity (`dict[str, Any]`): what the training depends on, beside the arguments.
+        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        heads: Mapping[int, EncoderHead],
+        inputs: Inputs,
+        max_length: int,
+        args: EncoderTrainingArguments,
+        checkpoint: Path,
+        identity: dict[str, Any],
+        progress: bool = True,
+    ):
+        self.model = model.to(args.device)
+        self.heads = {layer: heads[layer].to(args.device) for layer in sorted(heads)}
+        self.inputs = inputs
+        self.max_length = max_length
+        self.args = args
+        self.progress = progress
+        if args.trainable_layers is not None:
+            _freeze_below(model, args.trainable_layers)
+        own = {id(p) for p in model.base_model.parameters()} if model.base_model is not model else set()
+        modules: list[nn.Module] = [model, *self.heads.values()]
+        trained = [p for module in modules for p in module.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in trained if id(p) in own], "lr": args.learning_rate},
+            {"params": [p for p in trained if id(p) not in own], "lr": args.head_learning_rate},
+        ]
+        self.optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]], weight_decay=args.weight_decay, fused=True
+        )
+        self.parameters = trained
+        names = {"model": model, **{f"head_{layer}": head for layer, head in self.heads.items()}}
+        self.checkpoint = Checkpoint(checkpoint, names, self.optimizer, identity)
+
+    def train(
+        self, training: Samples, labels: np.ndarray, held_out: Samples, held_out_labels: np.ndarray
+    ) -> list[dict[str, Any]]:
+        """
+        Trains until the epochs are over.
+
+        Args:
+            training ([`~data.samples.Samples`]): to learn from.
+            labels (`np.ndarray` int64 `[samples]`): what is right, as the model numbers labels.
+            held_out, held_out_labels: to look at after each epoch.
+
+        Returns:
+            `list[dict]`: for each epoch the loss and the [`ExitScores`] of each exit by its layer.
+        """
+        args = self.args
+        assert args.epochs is not None
+        assert args.batch_size is not None
+        lengths = lengths_of(training.inputs)
+        whole = math.ceil(args.epochs)
+        plan = [shuffled_batches(lengths, args.batch_size, [args.seed, epoch]) for epoch in range(whole)]
+        per_epoch = len(plan[0])
+        total = max(1, round(per_epoch * args.epochs))
+        state = self.checkpoint.resume() or {"done": 0, "history": []}
+        done, history = state["done"], state["history"]
+        schedule = cosine_schedule(self.optimizer, total, args.warmup_ratio, done)
+        losses: list[float] = []
+        torch.manual_seed(args.seed + done)
+        with tqdm(total=total, initial=done, desc=args.recipe, unit="step", disable=not self.progress) as bar:
+            for indices in [batch for epoch in plan for batch in epoch][done:total]:
+                loss = self._loss(training.select(indices), torch.from_numpy(labels[indices]), done)
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(self.parameters, args.max_grad_norm)
+                self.optimizer.step()
+                self.optimizer.zero_grad(set_to_none=True)
+                schedule.step()
+                losses.append(loss.item())
+                done += 1
+                bar.update()
+                bar.set_postfix(loss=f"{np.mean(losses[-20:]):.3f}")
+                if done % per_epoch and done < total:
+                    if done % SAVE_EVERY == 0:
+                        self.checkpoint.save({"done": done, "history": history})
+                    continue
+                scores = self.evaluate(held_out, held_out_labels)
+                loss_mean = float(np.mean(losses[-per_epoch:]))
+                history.append(
+                    {"step": done, "loss": loss_mean, "accuracy": {k: s.accuracy for k, s in scores.items()}}
+                )
+                found = ", ".join(f"{layer}: {score.accuracy:.1%}" for layer, score in scores.items())
+                bar.write(f"step {done}/{total}: loss {loss_mean:.3f}, held-out accuracy after layer {found}")
+                if done < total:
+                    self.checkpoint.save({"done": done, "history": history})
+        self.model.eval()
+        return history
+
+    def evaluate(self, samples: Samples, labels: np.ndarray) -> dict[int, ExitScores]:
+        """
+        Looks at how good the exits are.
+
+        Returns:
+            `dict[int, ExitScores]`: by layer; the last is the full model.
+        """
+        right: dict[int, list[np.ndarray]] = {}
+        agrees: dict[int, list[np.ndarray]] = {}
+        errors: dict[int, list[float]] = {}
+        modules = [self.model, *self.heads.values()]
+        for module in modules:
+            module.eval()
+        last = self.num_layers() - 1
+        with torch.no_grad():
+            for indices in sorted_batches(lengths_of(samples.inputs), EVAL_BATCH):
+                wanted = torch.from_numpy(labels[indices])
+                full, pooled = self._forward(samples.select(indices))
+                answers = {**{layer: self.heads[layer](value) for layer, value in pooled.items()}, last: full}
+                best = full.argmax(-1).cpu()
+                for layer, logits in answers.items():
+                    said = logits.argmax(-1).cpu()
+                    right.setdefault(layer, []).append((said == wanted).numpy())
+                    agrees.setdefault(layer, []).append((said == best).numpy())
+                    head = self.heads.get(layer)
+                    if head is not None and head.certainty is not None:
+                        error = certainty_loss(head.certainty_logit(pooled[layer]).cpu(), logits.cpu(), wanted)
+                        errors.setdefault(layer, []).append(float(error) * len(indices))
+        for module in modules:
+            module.train()
+        return {
+            layer: ExitScores(
+                None if layer == last else float(np.concatenate(agrees[layer]).mean()),
+                float(np.concatenate(right[layer]).mean()),
+                len(samples),
+                sum(errors[layer]) / len(samples) if layer in errors else None,
+            )
+            for layer in right
+        }
+
+    def num_layers(self) -> int:
+        """Of the model, as its configuration has it."""
+        return num_hidden_layers(self.model)
+
+    def _loss(self, samples: Samples, labels: torch.Tensor, step: int) -> torch.Tensor:
+        args = self.args
+        labels = labels.to(args.device)
+        full, pooled = self._forward(samples)
+        loss = F.cross_entropy(full.float(), labels)
+        if args.recipe == "alternating" and step % 2 == 0:
+            return loss
+        share = args.share_of_labels(True)
+        weights = {layer: float(layer + 1) if args.exit_weights == "depth" else 1.0 for layer in self.heads}
+        own_weight = float(self.num_layers()) if args.exit_weights == "depth" else 1.0
+        total = own_weight * loss
+        certainties = []
+        for layer, head in self.heads.items():
+            logits = head(pooled[layer]).float()
+            part = share * F.cross_entropy(logits, labels)
+            if share < 1.0:
+                part = part + (1.0 - share) * kl_divergence(logits, full.detach().float(), args.temperature)
+            total = total + weights[layer] * part
+            if head.certainty is not None:
+                certainties.append(certainty_loss(head.certainty_logit(pooled[layer]).float(), logits, labels))
+        total = total / (own_weight + sum(weights.values()))
+        return total + sum(certainties) if certainties else total
+
+    def _forward(self, samples: Samples) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
+        """Logits of the full model, and what each head reads."""
+        device = self.args.device
+        feed = {
+            name: torch.from_numpy(value).to(device) for name, value in self.inputs(samples, self.max_length).items()
+        }
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.args.bf16):
+            outputs = self.model(**feed, output_hidden_states=True)
+        mask = feed.get("attention_mask")
+        pooled = {
+            # The first is the embeddings.
+            layer: head.pool(outputs.hidden_states[layer + 1].float(), mask)
+            for layer, head in self.heads.items()
+        }
+        return outputs.logits.float(), pooled
+
+
+def cosine_schedule(
+    optimizer: torch.optim.Optimizer, total: int, warmup_ratio: float, done: int = 0
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """A linear rise, then half a cosine down to 0; `done` steps of it are over."""
+    warmup = max(1, round(warmup_ratio * total))
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup)))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step + done))
+
+
+def num_hidden_layers(model: Any) -> int:
+    """
+    Number of layers of a transformers model.
+
+    Raises:
+        `ValueError`: if its configuration does not say.
+    """
+    layers = getattr(model.config, "num_hidden_layers", None)
+    if not isinstance(layers, int):
+        raise ValueError(
+            f"the recipes that train the backbone need a model with layers of one kind, but {type(model).__name__}"
+            " says no `num_hidden_layers`: fine-tune it by other means and use the recipe 'frozen'"
+        )
+    return layers
+
+
+def _freeze_below(model: Any, trainable: int) -> None:
+    """Leaves all but the last layers, and what comes behind them, as they are."""
+    layers = num_hidden_layers(model)
+    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == layers]
+    if not stacks:
+        raise ValueError(
+            f"`trainable_layers` needs a model with a list of its layers, which {type(model).__name__} lacks"
+        )
+    kept = list(stacks[0])[max(0, layers - trainable) :]
+    # What comes behind the layers, such as a pooler or a last norm, stands behind them in the model.
+    children = list(model.base_model.children())
+    holding = [any(module is stacks[0] for module in child.modules()) for child in children]
+    behind = children[holding.index(True) + 1 :] if any(holding) else []
+    model.base_model.requires_grad_(False)
+    for module in [*kept, *behind]:
+        module.requires_grad_(True)

@@ -1,0 +1,113 @@
+"""What a recipe is asked for, and what it gives."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...data.samples import Samples
+from .arguments import EncoderTrainingArguments
+from .scores import ExitScores
+from .shape import HeadOptions
+
+
+@dataclass(frozen=True)
+class TrainedExit:
+    """
+    What came of training one exit head.
+
+    Args:
+        name (`str`): of the head and its file.
+        layer (`int`): after which it reads.
+        path (`Path`): the safetensors file.
+        scores ([`ExitScores`]): on held-out samples.
+        parameters (`int`): trained.
+    """
+
+    name: str
+    layer: int
+    path: Path
+    scores: ExitScores
+    parameters: int
+
+
+@dataclass(frozen=True)
+class TrainedExits:
+    """
+    What a recipe gives.
+
+    Args:
+        exits (`list[TrainedExit]`): one for each head, in order of depth.
+        full (`ExitScores`): of the full model on the same samples.
+        checkpoint (`Path`, *optional*): directory with the backbone, if it was trained too, to be exported.
+        seconds (`float`): the training took, without the making of its data.
+    """
+
+    exits: list[TrainedExit]
+    full: ExitScores
+    checkpoint: Path | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    What a recipe is asked for.
+
+    Args:
+        model (`str` or `Path`): an export for the recipe `"frozen"`, else a transformers model.
+        output (`Path`): directory for what is made.
+        task (`str`): of the model.
+        training, held_out ([`~data.samples.Samples`]): to learn from, and to look at.
+        layers (`list[int]`, *optional*): to train a head for; all but the last by default.
+        head ([`HeadOptions`]): what the heads are like.
+        args ([`EncoderTrainingArguments`]): how to train.
+        max_length (`int`): of texts, in tokens.
+        cache (`Path`): for hidden states and checkpoints.
+        weight_format (`str`): of the heads' files.
+        card (`dict[str, Any]`): what is known of the training beforehand.
+        progress (`bool`): show progress bars.
+    """
+
+    model: str | Path
+    output: Path
+    task: str
+    training: Samples
+    held_out: Samples
+    layers: list[int] | None
+    head: HeadOptions
+    args: EncoderTrainingArguments
+    max_length: int
+    cache: Path
+    weight_format: str = "fp32"
+    card: dict[str, Any] = field(default_factory=dict)
+    progress: bool = True
+
+    def full_card(self, scores: ExitScores, full: ExitScores, **more: Any) -> dict[str, Any]:
+        """The training card of a head."""
+        arguments = asdict(self.args)
+        return {
+            **self.card,
+            "recipe": self.args.recipe,
+            "training_arguments": arguments,
+            "max_length": self.max_length,
+            "samples": len(self.training),
+            "agreement": asdict(scores),
+            "full_model": asdict(full),
+            **more,
+        }
+
+    def chosen_layers(self, num_layers: int) -> list[int]:
+        """
+        The layers to train a head for, ascending.
+
+        Raises:
+            `ValueError`: if one of them is no exit of a model with so many layers.
+        """
+        if num_layers < 2:
+            raise ValueError(f"a model with {num_layers} layers has none to leave after")
+        if self.layers is None:
+            return list(range(num_layers - 1))
+        wrong = [layer for layer in self.layers if not 0 <= layer < num_layers - 1]
+        if wrong or not self.layers:
+            raise ValueError(f"`layers` must be from 0 to {num_layers - 2}, got {wrong[0] if wrong else 'none'}")
+        return sorted(set(self.layers))

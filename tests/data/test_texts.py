@@ -1,0 +1,36 @@
+"""Reading texts to train on."""
+
+import pytest
+
+from optimum_dynexec.data.texts import read_texts
+
+
+def test_files(tmp_path):
+    (tmp_path / "a.txt").write_text("one\n\ntwo\n")
+    (tmp_path / "b.csv").write_text('label,text\n1,"a, b"\n2,c\n')
+    (tmp_path / "c.jsonl").write_text('{"question": "q", "other": "o"}\n"bare"\n\n')
+    assert read_texts(tmp_path / "a.txt") == ["one", "two"]
+    assert read_texts(tmp_path / "b.csv") == ["a, b", "c"]
+    assert read_texts(f"{tmp_path}/b.csv:label") == ["1", "2"]
+    assert read_texts(tmp_path / "c.jsonl") == ["q", "bare"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "\n \n", "holds no text"),
+        ("a.csv", "x,y\n1,2\n", r"no column .* only \['x', 'y'\]"),
+        ("a.jsonl", "{", "line 1, is not JSON"),
+        ("a.jsonl", "[1]", "holds list"),
+        ("a.pkl", "", "none of the files that can be read"),
+    ],
+)
+def test_what_cannot_be_read_is_said(tmp_path, name: str, content: str, message: str):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_texts(tmp_path / name)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ValueError, match="does not exist"):
+        read_texts(tmp_path / "missing.jsonl")
