@@ -28,9 +28,10 @@ from optimum_dynexec.directory.hashes import hash_model
 
 from . import memory, unguessable
 from .models import WEIGHT_FORMATS, attached_heads, eos_token_ids, exported, is_exported
+from .registry import select
 from .report import as_json, complete_questions, equal_questions, report, summarize
 from .spec_bench import Question, encode, load_questions
-from .systems import Setting, System, select
+from .systems import Setting, System
 
 
 WARM_UP_TEXT = "Name three colours and say what you like about each of them."

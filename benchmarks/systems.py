@@ -1,8 +1,6 @@
-"""What a system under test is, and which there are."""
+"""What a system under test is."""
 
-import fnmatch
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,25 +52,3 @@ class System(ABC):
     @abstractmethod
     def generate(self, ids: list[int], max_new_tokens: int) -> Generation:
         """Answers one prompt greedily."""
-
-
-def registry() -> dict[str, Callable[[str], System]]:
-    """All systems by name, in the order of the tables."""
-    from .dynexec_systems import DYNEXEC_SYSTEMS
-    from .genai_systems import GENAI_SYSTEMS
-
-    return {**DYNEXEC_SYSTEMS, **GENAI_SYSTEMS}
-
-
-def select(patterns: list[str]) -> list[System]:
-    """
-    Makes the systems whose names match one of the shell patterns.
-
-    Raises:
-        `ValueError`: if a pattern matches none.
-    """
-    factories = registry()
-    for pattern in patterns:
-        if not fnmatch.filter(factories, pattern):
-            raise ValueError(f"No system matches {pattern!r}; there are {', '.join(factories)}")
-    return [make(name) for name, make in factories.items() if any(fnmatch.fnmatch(name, p) for p in patterns)]

@@ -29,28 +29,13 @@ def draft_engine(assistant_model: Any, max_length: int, target: Engine, director
         `ValueError`: if it cannot draft, has too few positions, or another tokenizer.
         `TypeError`: for a model of another kind.
     """
-    from .causal_lm import DynExecModelForCausalLM
-
-    if isinstance(assistant_model, DynExecModelForCausalLM):
-        engine = assistant_model.engine
-        if engine is None:
-            raise ValueError(f"`assistant_model` cannot draft: {assistant_model._not_pageable}")
-    elif isinstance(assistant_model, OVModelForCausalLM):
-        engine = _ENGINES.get(assistant_model)
-        if engine is None:
-            engine = Engine(
-                assistant_model.model,
-                assistant_model._device,
-                assistant_model.ov_config,
-                weights_path=weights_path(assistant_model),
-            )
-            _ENGINES[assistant_model] = engine
-    else:
+    if not isinstance(assistant_model, OVModelForCausalLM):
         raise TypeError(
             "`assistant_model` must be a DynExecModelForCausalLM or an OVModelForCausalLM, got"
             f" {type(assistant_model).__name__}; load it with DynExecModelForCausalLM.from_pretrained(...,"
             " export=True)"
         )
+    engine = _engine_of(assistant_model)
     limit = position_limit(assistant_model.config)
     if limit is not None and max_length > limit:
         raise ValueError(f"`assistant_model` has positions for {limit} tokens, generation may reach {max_length}")
@@ -60,6 +45,23 @@ def draft_engine(assistant_model: Any, max_length: int, target: Engine, director
         target.paged_model.vocab_size,
         engine.paged_model.vocab_size,
     )
+    return engine
+
+
+def _engine_of(assistant_model: Any) -> Engine:
+    # Only classes of this package have an engine of their own. Naming them here would import in a circle.
+    if hasattr(type(assistant_model), "engine"):
+        if assistant_model.engine is None:
+            raise ValueError(f"`assistant_model` cannot draft: {assistant_model._not_pageable}")
+        return assistant_model.engine
+    engine = _ENGINES.get(assistant_model)
+    if engine is None:
+        engine = _ENGINES[assistant_model] = Engine(
+            assistant_model.model,
+            assistant_model._device,
+            assistant_model.ov_config,
+            weights_path=weights_path(assistant_model),
+        )
     return engine
 
 
