@@ -1,7 +1,23 @@
-"""Confidence intervals of what is measured on a sample."""
+"""How sure a figure is that was measured on a sample: intervals, and what a limit needs to be shown."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 
-def proportion_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+CONFIDENCE = 0.95
+
+
+class Interval(NamedTuple):
+    """A confidence interval."""
+
+    low: float
+    high: float
+
+
+def proportion_interval(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     """
     The exact confidence interval of a proportion (Clopper and Pearson, Biometrika 26, 1934).
 
@@ -11,12 +27,198 @@ def proportion_interval(successes: int, n: int, confidence: float = 0.95) -> tup
         confidence (`float`, *optional*, defaults to 0.95): the probability that the interval covers the proportion.
 
     Returns:
-        `tuple[float, float]`: the lower and the upper bound, both from 0 to 1.
+        [`Interval`]: the lower and the upper bound, both from 0 to 1.
 
     Raises:
         `ValueError`: if there is no sample, or `successes` is not from 0 to `n`.
     """
+    # scipy.stats takes a second to import, which a command that only checks its arguments should not wait for.
     from scipy.stats import binomtest
 
-    interval = binomtest(int(successes), int(n)).proportion_ci(confidence, method="exact")
-    return float(interval.low), float(interval.high)
+    found = binomtest(int(successes), int(n)).proportion_ci(confidence, method="exact")
+    return Interval(float(found.low), float(found.high))
+
+
+def paired_loss_interval(lost: int, gained: int, n: int, confidence: float = CONFIDENCE) -> Interval:
+    """
+    Tango's score interval (Statistics in Medicine 17, 1998) of the accuracy that one model loses against another on
+    the same samples, `(lost - gained) / n`. The test that it inverts is McNemar's where the loss tested is 0.
+
+    Args:
+        lost (`int`): samples on which the other model alone is right.
+        gained (`int`): samples on which this model alone is right.
+        n (`int`): all samples, at least 1.
+        confidence (`float`, *optional*, defaults to 0.95): between 0 and 1.
+
+    Raises:
+        `ValueError`: if there is no sample, or more pairs that differ than samples.
+    """
+    from scipy.optimize import brentq
+
+    if n < 1 or min(lost, gained) < 0 or lost + gained > n:
+        raise ValueError(f"of {n} samples, {lost} lost and {gained} gained cannot be")
+    z = _z(confidence)
+
+    def score(loss: float) -> float:
+        # The most likely share of gained samples, were the loss the true one.
+        linear = (2 * n - lost + gained) * loss - lost - gained
+        root = math.sqrt(max(linear * linear + 8 * n * gained * loss * (1 - loss), 0.0))
+        share = max((root - linear) / (4 * n), 0.0)
+        variance = n * (2 * share + loss * (1 - loss))
+        return (lost - gained - n * loss) / math.sqrt(max(variance, 1e-300))
+
+    mean, edge = (lost - gained) / n, 1 - 1e-12
+    low = -1.0 if mean <= -edge else brentq(lambda loss: score(loss) - z, -edge, mean - 1e-12)
+    high = 1.0 if mean >= edge else brentq(lambda loss: score(loss) + z, mean + 1e-12, edge)
+    return Interval(float(low), float(high))
+
+
+def mean_interval(
+    sums: Sequence[float] | np.ndarray,
+    counts: Sequence[float] | np.ndarray | None = None,
+    confidence: float = CONFIDENCE,
+) -> Interval | None:
+    """
+    Student's interval of a mean, `sum(sums) / sum(counts)`: the observations within a group (the tokens of a text) may
+    depend on each other, the groups do not.
+
+    Args:
+        sums (`Sequence[float]`): of the observations of each group; of one observation each, these.
+        counts (`Sequence[float]`, *optional*): observations in each group. Unset: one each.
+        confidence (`float`, *optional*, defaults to 0.95): between 0 and 1.
+
+    Returns:
+        [`Interval`], or `None` of fewer than 2 groups, which say nothing about how much groups vary.
+    """
+    totals = np.asarray(sums, np.float64)
+    sizes = np.ones_like(totals) if counts is None else np.asarray(counts, np.float64)
+    groups = len(totals)
+    if groups < 2:
+        return None
+    mean = totals.sum() / sizes.sum()
+    spread = math.sqrt(groups / (groups - 1) * float(((totals - mean * sizes) ** 2).sum())) / sizes.sum()
+    half = _t(confidence, groups - 1) * spread
+    return Interval(float(mean - half), float(mean + half))
+
+
+def grouped_share_interval(
+    successes: Sequence[int] | np.ndarray, counts: Sequence[int] | np.ndarray, confidence: float = CONFIDENCE
+) -> Interval:
+    """
+    Wilson's interval of a share of observations that come in groups, of the tokens of texts, say. Where groups vary
+    more than independent observations would, they count for so many fewer (Kish's design effect).
+
+    Args:
+        successes (`Sequence[int]`): in each group.
+        counts (`Sequence[int]`): observations in each group, at least 1 in all.
+        confidence (`float`, *optional*, defaults to 0.95): between 0 and 1.
+    """
+    hits, sizes = np.asarray(successes, np.float64), np.asarray(counts, np.float64)
+    total, groups = sizes.sum(), len(sizes)
+    share = hits.sum() / total
+    independent = share * (1 - share) / total
+    effect = 1.0
+    if groups > 1 and independent > 0:
+        grouped = groups / (groups - 1) * float(((hits - share * sizes) ** 2).sum()) / total**2
+        effect = max(1.0, grouped / independent)
+    z, n = _z(confidence), total / effect
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return Interval(max(0.0, float(middle - half)), min(1.0, float(middle + half)))
+
+
+def ratio_interval(
+    numerators: Sequence[float] | np.ndarray,
+    denominators: Sequence[float] | np.ndarray,
+    confidence: float = CONFIDENCE,
+) -> Interval | None:
+    """
+    An interval of `sum(numerators) / sum(denominators)`, of the seconds of two systems, say, measured side by side. It
+    is Student's, on the logarithm (delta method), and paired: what slows both of a pair down widens nothing.
+
+    Args:
+        numerators, denominators (`Sequence[float]`): positive, a pair for each round.
+        confidence (`float`, *optional*, defaults to 0.95): between 0 and 1.
+
+    Returns:
+        [`Interval`], or `None` of fewer than 2 rounds.
+    """
+    above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
+    rounds = len(above)
+    if rounds < 2:
+        return None
+    deviations = above / above.mean() - below / below.mean()
+    half = _t(confidence, rounds - 1) * float(deviations.std(ddof=1)) / math.sqrt(rounds)
+    middle = math.log(above.mean() / below.mean())
+    return Interval(math.exp(middle - half), math.exp(middle + half))
+
+
+def within_limit(interval: Sequence[float] | None, limit: float) -> bool | None:
+    """
+    Whether a loss is within a limit: `True` or `False` where the whole interval says so, and `None` (undecided) where
+    the limit lies inside it, or there is none.
+    """
+    if interval is None:
+        return None
+    low, high = interval
+    if high <= limit:
+        return True
+    return False if low > limit else None
+
+
+def needed_samples(
+    limit: float, mean: float = 0.0, variance: float = 0.0, confidence: float = CONFIDENCE
+) -> int | None:
+    """
+    About how many samples decide whether a loss is within a limit.
+
+    Args:
+        limit (`float`): above 0.
+        mean (`float`, *optional*, defaults to 0.0): the loss so far.
+        variance (`float`, *optional*, defaults to 0.0): of the loss of one sample, so far.
+        confidence (`float`, *optional*, defaults to 0.95): between 0 and 1.
+
+    Returns:
+        `int`: no fewer than it takes to show the limit where no sample loses anything; `None` where no number would
+        do, as the loss is the limit.
+    """
+    if limit <= 0 or (mean == limit and variance > 0):
+        return None
+    squared = _z(confidence) ** 2
+    # Where no pair of n differs, Tango's interval ends at z² / (n + z²), a little above the exact one of a proportion.
+    least = squared * (1 - limit) / limit
+    return math.ceil(max(least, squared * variance / (limit - mean) ** 2 if variance > 0 else 0.0) - 1e-9)
+
+
+def planned_samples(limit: float, confidence: float = CONFIDENCE) -> int:
+    """
+    How many samples to measure on so that a limit can be shown where the loss is far from it: twice the limit's share
+    of answers may differ, as many for the better as for the worse.
+
+    Args:
+        limit (`float`): of the loss, above 0.
+        confidence (`float`, *optional*, defaults to 0.95): between 0 and 1.
+    """
+    found = needed_samples(limit, variance=2 * limit, confidence=confidence)
+    if found is None:
+        raise ValueError(f"no number of samples shows that a loss is at most {limit}: give a limit above 0")
+    return found
+
+
+def interval_text(interval: Sequence[float] | None, form: str = "{:.2%}") -> str:
+    """`95% interval 84.06% to 88.61%`, as people read it; what is missing is said."""
+    if interval is None:
+        return "no interval: too few samples"
+    return f"{CONFIDENCE:.0%} interval {form.format(interval[0])} to {form.format(interval[1])}"
+
+
+def _z(confidence: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri((1 + confidence) / 2))
+
+
+def _t(confidence: float, degrees: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + confidence) / 2))

@@ -1,6 +1,24 @@
+"""Intervals hold what they promise, and few samples show little."""
+
+import numpy as np
 import pytest
 
-from optimum_dynexec.utils.intervals import proportion_interval
+from optimum_dynexec.utils.intervals import (
+    grouped_share_interval,
+    interval_text,
+    mean_interval,
+    needed_samples,
+    paired_loss_interval,
+    planned_samples,
+    proportion_interval,
+    ratio_interval,
+    within_limit,
+)
+
+
+RUNS = 1000
+# 95% of 1000 draws, less three standard deviations and what score intervals lack on few samples.
+LEAST = 0.925
 
 
 @pytest.mark.parametrize(
@@ -17,3 +35,91 @@ def test_errors():
         proportion_interval(0, 0)
     with pytest.raises(ValueError, match="k|successes"):
         proportion_interval(3, 2)
+    with pytest.raises(ValueError, match="of 3 samples, 2 lost and 2 gained cannot be"):
+        paired_loss_interval(2, 2, 3)
+
+
+def test_nothing_lost_on_few_samples_shows_little():
+    assert paired_loss_interval(0, 0, 20) == pytest.approx((-0.161, 0.161), abs=1e-3)
+    assert within_limit(paired_loss_interval(0, 0, 20), 0.01) is None
+
+
+def test_published_interval_of_a_paired_difference():
+    # Fagerland, Lydersen and Laake (Statistics in Medicine 33, 2014): airways before and after transplantation.
+    assert paired_loss_interval(1, 7, 21) == pytest.approx((-0.517, -0.026), abs=2e-3)
+    low, high = paired_loss_interval(7, 1, 21)
+    assert (-high, -low) == pytest.approx(paired_loss_interval(1, 7, 21))
+
+
+@pytest.mark.parametrize(("lost", "gained", "n"), [(0, 0, 1), (1, 0, 1), (0, 1, 1), (30, 0, 30), (15, 15, 30)])
+def test_extreme_tables_have_an_interval_with_the_loss_inside(lost, gained, n):
+    low, high = paired_loss_interval(lost, gained, n)
+    assert -1 <= low <= (lost - gained) / n <= high <= 1
+    assert high - low > 0.01
+
+
+def test_paired_interval_covers_the_true_loss():
+    draw = np.random.default_rng(0)
+    lost, gained = 0.05, 0.02
+    tables = draw.multinomial(200, [lost, gained, 1 - lost - gained], RUNS)
+    covered = [low <= lost - gained <= high for low, high in (paired_loss_interval(b, c, 200) for b, c, _ in tables)]
+    assert LEAST < np.mean(covered) < 0.98
+
+
+def test_mean_and_share_of_groups_cover_the_true_ones():
+    draw = np.random.default_rng(0)
+    means, shares = [], []
+    for _ in range(RUNS):
+        sizes = draw.integers(20, 60, 40)
+        rates = draw.beta(2, 18, 40)  # groups differ: the tokens of one text are wrong together
+        hits = draw.binomial(sizes, rates)
+        low, high = mean_interval(hits, sizes)
+        means.append(low <= 0.1 <= high)
+        low, high = grouped_share_interval(hits, sizes)
+        shares.append(low <= 0.1 <= high)
+    assert LEAST < np.mean(means) < 0.98
+    assert LEAST < np.mean(shares) < 0.98
+    # As if all were independent, the interval is too narrow.
+    assert grouped_share_interval([0] * 10, [10] * 10) == pytest.approx((0, 0.037), abs=1e-3)
+    assert mean_interval([0.5]) is None
+
+
+def test_ratio_is_paired():
+    draw = np.random.default_rng(0)
+    covered, widths = [], []
+    for _ in range(RUNS):
+        busy = np.exp(draw.normal(0, 0.5, 20))  # what both of a round meet
+        slow = 1.2 * busy * np.exp(draw.normal(0, 0.05, 20))
+        low, high = ratio_interval(slow, busy * np.exp(draw.normal(0, 0.05, 20)))
+        covered.append(low <= 1.2 <= high)
+        widths.append(high - low)
+    assert LEAST < np.mean(covered) < 0.98
+    assert np.mean(widths) < 0.12
+    assert ratio_interval([1.0], [1.0]) is None
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [((-0.01, 0.01), True), ((0.0, 0.02), None), ((0.011, 0.02), False), (None, None)],
+)
+def test_a_limit_inside_the_interval_is_undecided(interval, expected):
+    assert within_limit(interval, 0.01) is expected
+
+
+@pytest.mark.parametrize("limit", [0.002, 0.01, 0.05])
+def test_needed_samples_decide(limit):
+    needed = needed_samples(limit)
+    assert within_limit(proportion_interval(0, needed), limit) is True
+    assert within_limit(paired_loss_interval(0, 0, needed), limit) is True
+    assert within_limit(paired_loss_interval(0, 0, needed - 1), limit) is None
+    count = planned_samples(limit)
+    differing = round(limit * count)
+    assert within_limit(paired_loss_interval(differing, differing, count), 1.2 * limit) is True
+    assert needed_samples(limit, mean=limit, variance=0.1) is None
+    # As far above as below.
+    assert needed_samples(limit, 1.5 * limit, limit) == needed_samples(limit, 0.5 * limit, limit)
+
+
+def test_text():
+    assert interval_text((0.8406, 0.8861)) == "95% interval 84.06% to 88.61%"
+    assert interval_text(None) == "no interval: too few samples"
