@@ -35,7 +35,7 @@ def hash_files(sources: Sequence[str]) -> dict[str, str | None]:
     """SHA-256 of each source that is a file; `None` for others, a data set on the Hub, say."""
     hashes: dict[str, str | None] = {}
     for source in sources:
-        path = next((path for path in (Path(source), Path(source.partition(":")[0])) if path.is_file()), None)
+        path = next((path for path in (Path(source), Path(source.partition(":")[0])) if os.path.isfile(path)), None)
         hashes[source] = None if path is None else f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
     return hashes
 

@@ -50,19 +50,42 @@ def _texts(directory: str | Path) -> tuple[Inputs, Any]:
     return make, tokenizer
 
 
-def _images(directory: str | Path) -> tuple[Inputs, Any]:
+def as_image(value: Any) -> Any:
+    """
+    Makes an image of an input of an image model.
+
+    Args:
+        value (`str`, `Path`, `np.ndarray` or `PIL.Image.Image`): a file, pixels, or an image.
+
+    Returns:
+        `PIL.Image.Image`: in RGB.
+
+    Raises:
+        `ValueError`: if it is no image, or its file cannot be opened; the message names the file.
+    """
     from PIL import Image
 
-    processor = _image_processor(directory)
-
-    def image(value: Any) -> Any:
-        if isinstance(value, str | Path):
+    if isinstance(value, str | Path):
+        try:
             with Image.open(value) as opened:
                 return opened.convert("RGB")
-        return (Image.fromarray(value) if isinstance(value, np.ndarray) else value).convert("RGB")
+        except OSError as error:
+            raise ValueError(
+                f"the model takes images, but {str(value)[:200]!r} in the data is no file of one that can be opened"
+                f" ({type(error).__name__})"
+            ) from error
+    if isinstance(value, np.ndarray):
+        value = Image.fromarray(value)
+    if not isinstance(value, Image.Image):
+        raise ValueError(f"the model takes images, but the data holds {type(value).__name__}")
+    return value.convert("RGB")
+
+
+def _images(directory: str | Path) -> tuple[Inputs, Any]:
+    processor = _image_processor(directory)
 
     def make(samples: Samples, max_length: int) -> dict[str, np.ndarray]:
-        found = processor([image(value) for value in samples.inputs], return_tensors="np")
+        found = processor([as_image(value) for value in samples.inputs], return_tensors="np")
         return {"pixel_values": np.asarray(found["pixel_values"], np.float32)}
 
     return make, processor

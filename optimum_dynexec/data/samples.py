@@ -1,6 +1,7 @@
 """What classifiers are trained, calibrated and measured on: texts, images or sounds, with labels or without."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .texts import FILE_KINDS, read_rows
+from .texts import missing_column, read_rows
 
 
 TEXT_COLUMNS = ("text", "sentence", "sentence1", "question", "premise", "query")
@@ -150,10 +151,7 @@ def draw(samples: Samples, limit: int | None, seed: int) -> Samples:
 
 
 def _read(source: str, columns: Columns, split: str) -> Samples:
-    path = Path(source)
-    reader = _READERS.get("directory" if path.is_dir() else path.suffix, _from_rows)
-    if reader is _from_rows and not path.exists() and path.suffix in FILE_KINDS:
-        raise ValueError(f"The data file {source} does not exist")
+    reader = _READERS.get("directory" if os.path.isdir(source) else Path(source).suffix, _from_rows)
     samples = reader(source, columns, split)
     if not len(samples):
         raise ValueError(f"{source} holds nothing to train on")
@@ -162,18 +160,23 @@ def _read(source: str, columns: Columns, split: str) -> Samples:
 
 def _from_rows(source: str, columns: Columns, split: str) -> Samples:
     rows = read_rows(source, split=split)
-    if rows and isinstance(rows[0], str):
+    if rows and all(isinstance(row, str) for row in rows):
         return Samples([row for row in rows if row.strip()])
-    text = _column(rows, columns.text, (*TEXT_COLUMNS, *IMAGE_COLUMNS), source)
-    label = columns.label or next((name for name in LABEL_COLUMNS if rows and name in rows[0]), None)
-    assert text is not None
-    inputs = [row[text] for row in rows]
+    if not rows or not isinstance(rows[0], dict):
+        raise ValueError(f"{source} holds no rows with columns")
+    text = _column(rows, columns.text, (*TEXT_COLUMNS, *IMAGE_COLUMNS), source, "text")
+    inputs = _values(rows, text, source, "text")
     if text in IMAGE_COLUMNS:
         inputs = [Path(value) if isinstance(value, str) else value for value in inputs]
+    pairs = labels = None
+    if columns.text_pair is not None:
+        pairs = _values(rows, _column(rows, columns.text_pair, (), source, "text_pair"), source, "text_pair")
+    if columns.label is not None or any(name in rows[0] for name in LABEL_COLUMNS):
+        labels = _values(rows, _column(rows, columns.label, LABEL_COLUMNS, source, "label"), source, "label")
     return Samples(
         inputs,
-        None if columns.text_pair is None else [str(row[_named(row, columns.text_pair, source)]) for row in rows],
-        None if label is None else [str(row[_named(row, label, source)]) for row in rows],
+        None if pairs is None else [str(value) for value in pairs],
+        None if labels is None else [str(value) for value in labels],
     )
 
 
@@ -187,7 +190,7 @@ def _from_arrays(source: str, columns: Columns, split: str) -> Samples:
     with np.load(source, allow_pickle=False) as file:
         name, label = columns.text or next((name for name in ARRAYS if name in file), ""), columns.label or "labels"
         if name not in file:
-            raise ValueError(f"{source} has no array {columns.text or ' or '.join(ARRAYS)!r}, only {sorted(file)}")
+            raise _missing(source, dict.fromkeys(sorted(file)), columns.text, ARRAYS, "text")
         found = file[name]
         labels = file[label].tolist() if label in file else None
     sounds = found.ndim == 2 and np.issubdtype(found.dtype, np.floating)
@@ -202,19 +205,29 @@ def _from_arrays(source: str, columns: Columns, split: str) -> Samples:
 _READERS: dict[str, Callable[[str, Columns, str], Samples]] = {"directory": _from_folders, ".npz": _from_arrays}
 
 
-def _column(rows: list[Any], name: str | None, usual: Sequence[str], source: str) -> str | None:
-    if not rows or not isinstance(rows[0], dict):
-        raise ValueError(f"{source} holds no rows with columns")
+def _column(rows: list[Any], name: str | None, usual: Sequence[str], source: str, field: str) -> str:
+    """The column that was named, or the first of the usual ones in the first row."""
     found = name or next((column for column in usual if column in rows[0]), None)
     if found is None or found not in rows[0]:
-        raise ValueError(f"{source} has no column {name or ' or '.join(usual)!r}, only {sorted(rows[0])}")
+        raise _missing(source, rows[0], name, usual, field)
     return found
 
 
-def _named(row: dict[str, Any], name: str, source: str) -> str:
-    if name not in row:
-        raise ValueError(f"{source} has no column {name!r}, only {sorted(row)}")
-    return name
+def _values(rows: list[Any], column: str, source: str, field: str) -> list[Any]:
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise ValueError(f"{source}, row {number}, is not an object with columns, but {type(row).__name__}")
+        if column not in row:
+            raise _missing(f"{source}, row {number},", row, column, (), field)
+        # What a .csv file has in the place of a cell that its line is too short for.
+        if row[column] is None:
+            raise ValueError(f"{source}, row {number}, has nothing in the column {column!r}")
+    return [row[column] for row in rows]
+
+
+def _missing(source: str, row: dict[Any, Any], name: str | None, usual: Sequence[str], field: str) -> ValueError:
+    how = f"--{field.replace('_', '-')}-column (`Columns({field}=...)`)"
+    return missing_column(source, row, name, usual, how)
 
 
 def _content(value: Any) -> bytes:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,10 @@ if TYPE_CHECKING:
 
 COLUMNS = ("prompt", "question", "instruction", "text")
 FILE_KINDS = (".jsonl", ".csv", ".txt")
+# UTF-8, with or without the byte order mark that spreadsheets write.
+ENCODING = "utf-8-sig"
+# The longest name that a message repeats.
+SHOWN = 200
 
 
 def read_texts(source: str | Path, *, split: str = "train") -> list[str]:
@@ -53,12 +59,21 @@ def read_rows(name: str | Path, *, split: str = "train") -> list[Any]:
         `ValueError`: if there is no such file, or it is of another kind; the message says what can be read.
     """
     path = Path(name)
-    if path.suffix in FILE_KINDS or path.exists():
-        if not path.is_file():
+    # Unlike pathlib's, these functions answer for names that are too long for a file, too.
+    if path.suffix in FILE_KINDS or os.path.exists(path):
+        if not os.path.isfile(path):
             raise ValueError(f"The data file {name} does not exist")
         if path.suffix not in FILE_KINDS:
             raise ValueError(f"{name} is none of the files that can be read, {', '.join(FILE_KINDS)}")
-        return _READERS[path.suffix](path)
+        try:
+            return _READERS[path.suffix](path)
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{name} is not encoded in UTF-8 (byte {error.object[error.start]:#04x} at position {error.start} of"
+                " what was read): save it in UTF-8, for example with `iconv -f latin1 -t utf-8`"
+            ) from error
+        except csv.Error as error:
+            raise ValueError(f"{name} is not a valid .csv file: {error}") from error
     return _from_hub(str(name), split)
 
 
@@ -74,7 +89,7 @@ def chat_prompts(texts: list[str], tokenizer: "PreTrainedTokenizerBase") -> list
 
 def _read_jsonl(path: Path) -> list[Any]:
     rows = []
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding=ENCODING) as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
@@ -85,12 +100,12 @@ def _read_jsonl(path: Path) -> list[Any]:
 
 
 def _read_csv(path: Path) -> list[Any]:
-    with open(path, encoding="utf-8", newline="") as file:
+    with open(path, encoding=ENCODING, newline="") as file:
         return list(csv.DictReader(file))
 
 
 def _read_txt(path: Path) -> list[Any]:
-    return path.read_text(encoding="utf-8").splitlines()
+    return path.read_text(encoding=ENCODING).splitlines()
 
 
 _READERS = {".jsonl": _read_jsonl, ".csv": _read_csv, ".txt": _read_txt}
@@ -101,10 +116,22 @@ def _from_hub(name: str, split: str) -> list[Any]:
         from datasets import load_dataset
     except ImportError as error:
         raise ValueError(
-            f"{name} is no file, and reading it from the Hub needs `pip install optimum-dynexec[train]`"
+            f"{_shown(name)} is no file, and reading it from the Hub needs `pip install optimum-dynexec[train]`"
         ) from error
     repository, _, configuration = name.partition("@")
-    return list(load_dataset(repository, configuration or None, split=split))
+    try:
+        return list(load_dataset(repository, configuration or None, split=split))
+    except Exception as error:
+        # Whatever the network, the Hub or a reader of files raises.
+        raise ValueError(
+            f"{_shown(name)} is neither a file nor a data set that can be read from the Hub"
+            f" ({type(error).__name__}: {_shown(str(error))})"
+        ) from error
+
+
+def _shown(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def row_text(row: Any, column: str, source: str) -> str:
@@ -125,5 +152,21 @@ def row_text(row: Any, column: str, source: str) -> str:
         raise ValueError(f"{source} holds {type(row).__name__} where a text or an object is expected")
     chosen = column or next((name for name in COLUMNS if name in row), None)
     if chosen is None or chosen not in row:
-        raise ValueError(f"{source} has no column {column or ' or '.join(COLUMNS)!r}, only {sorted(row)}")
+        raise missing_column(source, row, column or None, COLUMNS, f"{source}:COLUMN")
     return str(row[chosen] or "")
+
+
+def missing_column(source: str, row: dict[Any, Any], column: str | None, usual: Sequence[str], how: str) -> ValueError:
+    """
+    The error for a column that the rows of a source do not have.
+
+    Args:
+        source (`str`): the name of the file or the data set.
+        row (`dict`): a row of it.
+        column (`str`, *optional*): the column that was asked for; unset if one of `usual` was looked for.
+        usual (`Sequence[str]`): the columns that are looked for by themselves.
+        how (`str`): how the user names a column.
+    """
+    there = [str(name) for name in row if name is not None]
+    wanted = f"the column {column!r}" if column else f"any of the columns {', '.join(map(repr, usual))}"
+    return ValueError(f"{source} does not have {wanted}; its columns are {there}: name one of them with {how}")

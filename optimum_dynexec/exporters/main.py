@@ -155,7 +155,7 @@ def _normalize(model_name_or_path: str | Path) -> str:
     looks_like_path = (
         isinstance(model_name_or_path, Path) or source.startswith((".", "/", "~")) or source.count("/") > 1
     )
-    if looks_like_path and not Path(source).is_dir():
+    if looks_like_path and not os.path.isdir(source):
         raise ExportError(f"the model directory {source} does not exist")
     return source
 

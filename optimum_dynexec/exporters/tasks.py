@@ -58,7 +58,7 @@ def _architecture(model_name_or_path: str, cache_dir: str | None) -> str | None:
     from transformers.utils import cached_file
 
     path: str | None
-    if Path(model_name_or_path).is_dir():
+    if os.path.isdir(model_name_or_path):
         path = os.path.join(model_name_or_path, "config.json")
         if not os.path.isfile(path):
             raise ExportError(f"{model_name_or_path} is not a model: it has no config.json")

@@ -1,5 +1,6 @@
 """What a model is optimized for, and how long that may take."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,5 +76,5 @@ class OptimizeArguments:
                 raise OptimizeError(f"`{name}` must be positive, but it is {value!r}")
         if self.benchmark_samples < 0:
             raise OptimizeError(f"`benchmark_samples` must be 0 or more, but it is {self.benchmark_samples!r}")
-        if self.heads is not None and not Path(self.heads).exists():
+        if self.heads is not None and not os.path.exists(self.heads):
             raise OptimizeError(f"there are no heads at {self.heads}")

@@ -1,5 +1,6 @@
 """Does the steps in a row."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -148,7 +149,7 @@ def _prepare(directory: Path) -> None:
 
 def _source_key(source: str) -> Any:
     """Of `FILE:COLUMN`, the content of the file and the column."""
-    if Path(source).exists():
+    if os.path.exists(source):
         return hash_source(source)
     path, _, column = source.partition(":")
     return [hash_source(path), column]

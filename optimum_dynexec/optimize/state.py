@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,9 @@ def hash_source(source: str) -> Any:
     its files, and else the name.
     """
     path = Path(source)
-    if path.is_file():
+    if os.path.isfile(path):
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    if path.is_dir():
+    if os.path.isdir(path):
         files = sorted(file for file in path.rglob("*") if file.is_file())
         return [[str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     return source

@@ -64,9 +64,18 @@ def test_nothing_is_unpickled(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "columns", "message"),
     [
-        ("a.csv", "x,label\n1,2\n", Columns(), "has no column 'text or sentence"),
-        ("a.csv", "text,label\n1,2\n", Columns(label="topic"), "has no column 'topic', only"),
-        ("a.csv", "text,label\n1,2\n", Columns(text_pair="b"), "has no column 'b', only"),
+        (
+            "a.csv",
+            "x,label\n1,2\n",
+            Columns(),
+            r"any of the columns 'text'.*\['x', 'label'\].*--text-column",
+        ),
+        ("a.csv", "text,label\n1,2\n", Columns(label="topic"), "does not have the column 'topic'.*--label-column"),
+        ("a.csv", "text,label\n1,2\n", Columns(text_pair="b"), "the column 'b'.*--text-pair-column"),
+        ("a.csv", "text,label\n1,2\n1\n", Columns(), "a.csv, row 2, has nothing in the column 'label'"),
+        ("a.jsonl", '{"text": "a"}\n"b"\n', Columns(), "a.jsonl, row 2, is not an object"),
+        # Longer than the name of a file may be.
+        ("a.csv", "", None, "neither a file nor a data set|reading it from the Hub needs"),
         ("a.csv", "text\n", Columns(), "no rows|nothing"),
         ("a.xml", "", Columns(), "none of the files"),
     ],
@@ -74,7 +83,7 @@ def test_nothing_is_unpickled(tmp_path):
 def test_errors(tmp_path, name, content, columns, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=message):
-        read_samples([tmp_path / name], columns)
+        read_samples([tmp_path / name if columns else "many words " * 30], columns)
 
 
 def test_absent_file(tmp_path):

@@ -19,7 +19,7 @@ def test_files(tmp_path):
     ("name", "content", "message"),
     [
         ("a.txt", "\n \n", "holds no text"),
-        ("a.csv", "x,y\n1,2\n", r"no column .* only \['x', 'y'\]"),
+        ("a.csv", "x,y\n1,2\n", r"any of the columns 'prompt'.* its columns are \['x', 'y'\].*a.csv:COLUMN"),
         ("a.jsonl", "{", "line 1, is not JSON"),
         ("a.jsonl", "[1]", "holds list"),
         ("a.pkl", "", "none of the files that can be read"),
@@ -34,3 +34,16 @@ def test_what_cannot_be_read_is_said(tmp_path, name: str, content: str, message:
 def test_a_missing_file(tmp_path):
     with pytest.raises(ValueError, match="does not exist"):
         read_texts(tmp_path / "missing.jsonl")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "txt"])
+def test_another_encoding_is_said_with_the_name_of_the_file(tmp_path, kind: str):
+    path = tmp_path / f"a.{kind}"
+    path.write_bytes('{"text": "caf\u00e9"}\n'.encode("latin1"))
+    with pytest.raises(ValueError, match=rf"a\.{kind} is not encoded in UTF-8 \(byte 0xe9 at position 13"):
+        read_texts(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path):
+    (tmp_path / "a.csv").write_text("text\nmany words\n", encoding="utf-8-sig")
+    assert read_texts(tmp_path / "a.csv") == ["many words"]

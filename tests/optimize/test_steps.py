@@ -1,10 +1,14 @@
 """Single steps of `optimize`, on made-up findings: nothing is exported, trained or measured."""
 
+import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from optimum_dynexec import DynExecConfig
+from optimum_dynexec.data.samples import Columns
 from optimum_dynexec.optimize import OptimizeArguments, OptimizeError
 from optimum_dynexec.optimize.kinds import kind_for
 from optimum_dynexec.optimize.recipes import RECIPES
@@ -40,8 +44,6 @@ def test_what_a_calibrated_model_is_measured_with(tmp_path, task, tuned, measure
 
 
 def test_columns_of_the_parts():
-    from optimum_dynexec.data.samples import Columns
-
     pairs = OptimizeArguments(columns=Columns(text="premise", text_pair="hypothesis"))
     assert kind_for("text-classification").columns(pairs) == Columns(text_pair="text_pair")
     assert kind_for("text-generation-with-past").columns(OptimizeArguments()) is None
@@ -126,6 +128,34 @@ def test_a_classifier_with_too_little_to_tune_on_is_refused_at_once(tmp_path):
     path.write_text("\n".join(texts))
     names, _ = kind_for("text-classification").split([str(path)], tmp_path, OptimizeArguments())
     assert len((tmp_path / names["calibrate"]).read_text().splitlines()) == LEAST_SAMPLES
+
+
+def test_texts_longer_than_a_file_name_may_be_are_texts(tmp_path):
+    texts = [f"{number} {'many words ' * 60}" for number in range(160)]
+    # This one is the name of a file, too.
+    (tmp_path / "a").touch()
+    texts[0] = str(tmp_path / "a")
+    path = tmp_path / "texts.txt"
+    path.write_text("\n".join(texts))
+    names, count = kind_for("text-classification").split([str(path)], tmp_path, OptimizeArguments())
+    rows = [json.loads(line) for name in names.values() for line in (tmp_path / name).read_text().splitlines()]
+    assert count == 160
+    assert {row["text"].strip() for row in rows} == {text.strip() for text in texts}
+
+
+def test_images_are_not_taken_for_texts(tmp_path):
+    """Their column has no usual name, so that only the task says what the values are."""
+    for index in range(160):
+        Image.fromarray(np.full((2, 2, 3), index, np.uint8)).save(tmp_path / f"{index}.png")
+    path = tmp_path / "pictures.csv"
+    path.write_text("picture\n" + "\n".join(str(tmp_path / f"{index}.png") for index in range(160)))
+    args = OptimizeArguments(columns=Columns(text="picture"))
+    names, _ = kind_for("image-classification").split([str(path)], tmp_path, args)
+    found = [value for name in names.values() for value in np.load(tmp_path / name)["images"][:, 0, 0, 0].tolist()]
+    assert sorted(found) == list(range(160))
+    path.write_text("picture\n" + "many words \n" * 160)
+    with pytest.raises(ValueError, match="takes images, but 'many words ' in the data is no file of one"):
+        kind_for("image-classification").split([str(path)], tmp_path, args)
 
 
 @pytest.mark.parametrize(("recipe", "draft"), [("latency", True), ("memory", False)])

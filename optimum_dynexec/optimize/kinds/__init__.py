@@ -3,14 +3,14 @@
 from ...directory.config import DECODER_TASK
 from ..errors import OptimizeError
 from .base import Kind
-from .classifier import Classifier
+from .classifier import ImageClassifier, TextClassifier
 from .decoder import Decoder
 
 
 KINDS: dict[str, type[Kind]] = {
     DECODER_TASK: Decoder,
-    "text-classification": Classifier,
-    "image-classification": Classifier,
+    "text-classification": TextClassifier,
+    "image-classification": ImageClassifier,
 }
 
 

@@ -1,9 +1,10 @@
 """Classifiers of texts and images."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import openvino as ov
@@ -14,6 +15,10 @@ from ..arguments import OptimizeArguments
 from ..errors import OptimizeError
 from ..splits import SHARES, parts_of, write_images, write_texts
 from .base import Kind
+
+
+if TYPE_CHECKING:
+    from ...data.samples import Samples
 
 
 class Classifier(Kind):
@@ -35,21 +40,11 @@ class Classifier(Kind):
         least = math.ceil(LEAST_SAMPLES / SHARES["calibrate"])
         parts = parts_of(len(samples), args.max_samples, args.seed, least)
         count = sum(map(len, parts.values()))
-        if all(isinstance(value, str) and not Path(value).is_file() for value in samples.inputs):
-            rows = [
-                {
-                    "text": text,
-                    **({} if samples.pairs is None else {"text_pair": samples.pairs[index]}),
-                    **({} if samples.labels is None else {"label": samples.labels[index]}),
-                }
-                for index, text in enumerate(samples.inputs)
-            ]
-            return write_texts(directory, rows, parts), count
-        images = [_as_array(value) for value in samples.inputs]
-        if len({image.shape for image in images}) > 1:
-            raise OptimizeError("the images are of different sizes: bring them to one, as an .npz file has them")
-        labels = None if samples.labels is None else list(samples.labels)
-        return write_images(directory, images, labels, parts), count
+        return self.write(directory, samples, parts), count
+
+    @abstractmethod
+    def write(self, directory: Path, samples: "Samples", parts: dict[str, list[int]]) -> dict[str, str]:
+        """Writes samples in parts; gives their file names by part."""
 
     def columns(self, args: OptimizeArguments) -> Any:
         from ...data.samples import Columns
@@ -159,12 +154,36 @@ class Classifier(Kind):
         return dict(found) if isinstance(found, dict) else None
 
 
-def _as_array(value: Any) -> np.ndarray:
-    from PIL import Image
+class TextClassifier(Classifier):
+    """Classifiers of texts, or of pairs of texts."""
 
-    if isinstance(value, np.ndarray):
-        return value
-    if isinstance(value, str | Path):
-        with Image.open(value) as opened:
-            return np.asarray(opened.convert("RGB"))
-    return np.asarray(value.convert("RGB"))
+    def write(self, directory: Path, samples: "Samples", parts: dict[str, list[int]]) -> dict[str, str]:
+        wrong = next((value for value in samples.inputs if not isinstance(value, str)), None)
+        if wrong is not None:
+            raise OptimizeError(
+                f"the model takes texts, but the data holds {type(wrong).__name__}: name the column of the text with"
+                " --text-column (`Columns(text=...)`)"
+            )
+        rows = [
+            {
+                "text": text,
+                **({} if samples.pairs is None else {"text_pair": samples.pairs[index]}),
+                **({} if samples.labels is None else {"label": samples.labels[index]}),
+            }
+            for index, text in enumerate(samples.inputs)
+        ]
+        return write_texts(directory, rows, parts)
+
+
+class ImageClassifier(Classifier):
+    """Classifiers of images."""
+
+    def write(self, directory: Path, samples: "Samples", parts: dict[str, list[int]]) -> dict[str, str]:
+        from ...data.inputs import as_image
+
+        # Arrays stay as they are, as one of grey values is smaller than its image in RGB.
+        images = [value if isinstance(value, np.ndarray) else np.asarray(as_image(value)) for value in samples.inputs]
+        if len({image.shape for image in images}) > 1:
+            raise OptimizeError("the images are of different sizes: bring them to one, as an .npz file has them")
+        labels = None if samples.labels is None else list(samples.labels)
+        return write_images(directory, images, labels, parts)
