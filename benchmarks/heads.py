@@ -22,7 +22,7 @@ from optimum_dynexec.data.continuations import ContinuationArguments, own_contin
 from optimum_dynexec.graph.backbone import embedding_matrix, unembedding
 from optimum_dynexec.graph.boundaries import find_layer_boundaries
 from optimum_dynexec.heads import load_head
-from optimum_dynexec.heads.modules import Head, make_head
+from optimum_dynexec.heads.modules import HeadModule, make_head
 from optimum_dynexec.heads.storage import SUFFIX
 from optimum_dynexec.training.decoder.batches import Batches
 from optimum_dynexec.training.decoder.evaluation import Agreement, evaluate
@@ -85,7 +85,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _load(path: Path, matrix: torch.Tensor) -> Head:
+def _load(path: Path, matrix: torch.Tensor) -> HeadModule:
     config, tensors = load_head(path)
     head = make_head(config, torch.from_numpy(tensors["token_ids"]), matrix)
     for name, parameter in head.named_parameters():

@@ -7,7 +7,7 @@ import openvino as ov
 
 from optimum_dynexec import DynExecConfig
 from optimum_dynexec.directory.encoder_fit import exit_shape
-from optimum_dynexec.heads import HeadConfig, save_head
+from optimum_dynexec.heads import EncoderHeadConfig, save_head
 from optimum_dynexec.heads.tensors import tensor_shapes
 
 
@@ -32,7 +32,7 @@ def random_encoder_heads(
     for layer in layers:
         shape = exit_shape(model, config, layer)
         own = {} if shape.layout == "tokens" else {"pooling": "mean"}
-        head = HeadConfig(
+        head = EncoderHeadConfig(
             kind=shape.kind,
             layer=layer,
             hidden_size=shape.hidden_size,

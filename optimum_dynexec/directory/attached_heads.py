@@ -13,7 +13,7 @@ import openvino as ov
 from safetensors import safe_open
 
 from ..graph.backbone import embeddings, last_hidden_states, unembedding
-from ..heads.config import HeadConfig
+from ..heads.config import DecoderHeadConfig, EncoderHeadConfig, HeadConfig
 from ..heads.ir import WEIGHT_FORMATS, build_head_ir, head_config
 from ..heads.storage import SUFFIX, load_head
 from ..heads.weight_formats import check_weight_format, with_weight_format
@@ -137,11 +137,14 @@ def make_heads(
         if shape.name in made:
             raise ValueError(f"{path} has two heads that are called {shape.name}")
         try:
-            if shape.for_encoder == decoder:
+            if decoder and isinstance(shape, DecoderHeadConfig):
+                _check_fits(shape, backbone, config)
+                if shape.shares_unembedding and matrix is None:
+                    matrix = unembedding(backbone)
+            elif not decoder and isinstance(shape, EncoderHeadConfig):
+                check_fits_encoder(shape, backbone, config)
+            else:
                 raise ValueError(f"it is of kind {shape.kind!r}, which a model for the task {config.task!r} has not")
-            (_check_fits if decoder else check_fits_encoder)(shape, backbone, config)
-            if decoder and shape.shares_unembedding and matrix is None:
-                matrix = unembedding(backbone)
             form = (draft_weight_format if shape.kind == "draft" else None) or weight_format or default
             model = _build(shape, tensors, matrix, form)
         except ValueError as error:
@@ -230,7 +233,7 @@ def read_heads(directory: str | Path, config: DynExecConfig) -> dict[str, HeadMo
     return heads
 
 
-def _check_fits(head: HeadConfig, backbone: ov.Model, config: DynExecConfig) -> None:
+def _check_fits(head: DecoderHeadConfig, backbone: ov.Model, config: DynExecConfig) -> None:
     vocab_size = backbone.output("logits").get_partial_shape()[-1].get_length()
     hidden_size = last_hidden_states(backbone).get_partial_shape()[-1].get_length()
     if (head.vocab_size, head.hidden_size) != (vocab_size, hidden_size):

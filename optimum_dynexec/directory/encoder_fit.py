@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import openvino as ov
 
-from ..heads.config import HeadConfig
+from ..heads.config import EncoderHeadConfig
 from .config import DynExecConfig
 
 
@@ -25,7 +25,7 @@ class ExitShape:
     What a head at a layer has to fit.
 
     Args:
-        kind (`str`): see [`HeadConfig`].
+        kind (`str`): see [`EncoderHeadConfig`].
         hidden_size (`int`): width of the hidden states there.
         layout (`str`): `"tokens"`, `"nchw"` or `"nhwc"`.
         num_labels (`int`): numbers that it has to give, per sample or per token.
@@ -67,12 +67,12 @@ def exit_shape(model: ov.Model, config: DynExecConfig, layer: int) -> ExitShape:
     return ExitShape(kind, hidden_size, layout, num_labels)
 
 
-def check_fits_encoder(head: HeadConfig, model: ov.Model, config: DynExecConfig) -> None:
+def check_fits_encoder(head: EncoderHeadConfig, model: ov.Model, config: DynExecConfig) -> None:
     """
     Checks that a head fits a model.
 
     Args:
-        head ([`HeadConfig`]): what it is like.
+        head ([`EncoderHeadConfig`]): what it is like.
         model (`openvino.Model`): the encoder, as exported.
         config ([`DynExecConfig`]): of the model.
 

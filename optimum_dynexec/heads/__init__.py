@@ -6,13 +6,13 @@ from ..utils.lazy import lazy_exports
 
 
 if TYPE_CHECKING:
-    from .config import HeadConfig
+    from .config import DecoderHeadConfig, EncoderHeadConfig, HeadConfig
     from .storage import load_head, save_head
 
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
-    {"config": ["HeadConfig"], "storage": ["load_head", "save_head"]},
+    {"config": ["DecoderHeadConfig", "EncoderHeadConfig", "HeadConfig"], "storage": ["load_head", "save_head"]},
     moved={
         "ContinuationArguments": "optimum_dynexec.data",
         "TrainedHead": "optimum_dynexec.training",

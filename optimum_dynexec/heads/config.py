@@ -2,8 +2,9 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
 
 
 DECODER_KINDS = ("norm", "adapter", "block", "draft")
@@ -12,130 +13,168 @@ KINDS = (*DECODER_KINDS, *ENCODER_KINDS)
 POOLINGS = ("cls", "mean")
 LAYOUTS = ("tokens", "nchw", "nhwc")
 ACTIVATIONS = ("tanh", "relu", "gelu")
-# Fields that say something of heads of one sort only.
-_OF_DECODERS = (
-    "vocab_size",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "intermediate_size",
-    "rope_theta",
-    "rank",
-    "shares_unembedding",
-    "feature_layers",
-    "stop_classifier",
-)
-_OF_ENCODERS = ("num_labels", "pooling", "layout", "masked", "dense_size", "activation", "layer_norm", "certainty")
 FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
-class HeadConfig:
+class HeadConfig(ABC):
     """
-    Shape and place of one head. It stands in the metadata of the head's safetensors file.
+    Shape and place of one head, a [`DecoderHeadConfig`] or an [`EncoderHeadConfig`]. It stands in the metadata of the
+    head's safetensors file.
 
     Args:
-        kind (`str`):
-            `"norm"`, `"adapter"` or `"block"` for an exit head, `"draft"` for the draft head of a decoder; `"pooled"`,
-            `"token"`, `"span"` or `"features"` for an exit head of an encoder or vision model
-            (docs/encoder_internals.md).
+        kind (`str`): what the head computes; one of the class's `kinds`.
         layer (`int`, *optional*):
-            Layer whose hidden states an exit head reads; 0 is the first. `None` for the draft head, which reads what
-            the backbone's unembedding reads.
-        hidden_size (`int`): width of the backbone's hidden states, at that layer.
-        vocab_size (`int`, *optional*, defaults to 0): number of a decoder's tokens; encoders' heads have none.
-        num_attention_heads, num_key_value_heads, head_dim, intermediate_size (`int`, *optional*, defaults to 0):
-            Of the transformer block of the kinds `"block"` and `"draft"`.
-        rope_theta (`float`, *optional*, defaults to 10000.0): base of that block's rotary position embeddings.
-        norm_eps (`float`, *optional*, defaults to 1e-5): of all norms.
-        rank (`int`, *optional*, defaults to 0): of the kind `"adapter"`.
-        shares_unembedding (`bool`, *optional*, defaults to `True`):
-            Whether a decoder's head uses the backbone's rows to go from hidden states to its words.
-        feature_layers (`tuple[int, ...]`, *optional*, defaults to none):
-            Layers whose hidden states a draft head reads beside what the unembedding reads (EAGLE-3, arXiv
-            2503.01840), ascending.
-        num_labels (`int`, *optional*, defaults to 0):
-            Numbers that an encoder's head gives: labels; 2 for `"span"`; `hidden_size` for `"features"`.
-        pooling (`str`, *optional*, defaults to `"cls"`):
-            Of the kind `"pooled"`: `"cls"`, the first token, or `"mean"`, over all tokens or places.
-        layout (`str`, *optional*, defaults to `"tokens"`):
-            Of the hidden states: `"tokens"` `[batch, length, hidden_size]`, `"nchw"` `[batch, hidden_size, height,
-            width]` or `"nhwc"` `[batch, height, width, hidden_size]`.
-        masked (`bool`, *optional*, defaults to `False`):
-            Whether the pooling leaves out the tokens that an attention mask hides.
-        dense_size (`int`, *optional*, defaults to 0): of a layer before the output; 0: there is none.
-        activation (`str`, *optional*, defaults to `"tanh"`): behind that layer; `"tanh"`, `"relu"` or `"gelu"`.
-        layer_norm (`bool`, *optional*, defaults to `False`): whether a layer norm comes first, behind the pooling.
-        certainty (`bool`, *optional*, defaults to `False`):
-            Whether a head of kind `"pooled"` says how certain it is of its answer (BERxiT's learning to exit).
-        stop_classifier (`tuple[float, ...]`, *optional*):
-            3 weights and a bias, of a logistic regression that tells the probability that a drafted
-            token is accepted. The schedule `"disco"` needs it.
-        format_version (`int`, *optional*, defaults to 1): of the file.
+            Layer whose hidden states an exit head reads; 0 is the first. `None` for a draft head, which reads what the
+            backbone's unembedding reads.
+        hidden_size (`int`): width of the backbone's hidden states at that layer.
+        norm_eps (`float`, *optional*, defaults to 1e-5): epsilon of all norms.
+        format_version (`int`, *optional*, defaults to 1): version of the file's layout.
 
     Raises:
         `ValueError`: if a field's value is not acceptable; the message names the field, the value and what is
             accepted.
     """
 
+    # What `kind` may be.
+    kinds: ClassVar[tuple[str, ...]]
+
     kind: str
     layer: int | None
     hidden_size: int
-    vocab_size: int = 0
-    num_attention_heads: int = 0
-    num_key_value_heads: int = 0
-    head_dim: int = 0
-    intermediate_size: int = 0
-    rope_theta: float = 10000.0
-    norm_eps: float = 1e-5
-    rank: int = 0
-    shares_unembedding: bool = True
-    feature_layers: tuple[int, ...] = ()
-    num_labels: int = 0
-    pooling: str = "cls"
-    layout: str = "tokens"
-    masked: bool = False
-    dense_size: int = 0
-    activation: str = "tanh"
-    layer_norm: bool = False
-    certainty: bool = False
-    stop_classifier: tuple[float, ...] | None = None
-    format_version: int = FORMAT_VERSION
+    norm_eps: float = field(default=1e-5, kw_only=True)
+    format_version: int = field(default=FORMAT_VERSION, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"`kind` must be one of {list(KINDS)}, but it is {self.kind!r}")
+        if self.kind not in self.kinds:
+            raise ValueError(f"`kind` must be one of {list(self.kinds)}, but it is {self.kind!r}")
         if (self.layer is None) != (self.kind == "draft"):
             raise ValueError(
                 f"`layer` must be given exactly for exit heads, but it is {self.layer!r} for {self.kind!r}"
             )
         if self.format_version > FORMAT_VERSION:
             raise ValueError(f"`format_version` is {self.format_version}, this version reads up to {FORMAT_VERSION}")
-        positive = ["hidden_size", "norm_eps", "num_labels" if self.for_encoder else "vocab_size"]
-        if self.has_block:
-            positive += ["num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size", "rope_theta"]
-        if self.kind == "adapter":
-            positive.append("rank")
-        for name in positive:
+        for name in self._positive_fields():
             if not getattr(self, name) > 0:
                 raise ValueError(
                     f"`{name}` must be positive for kind {self.kind!r}, but it is {getattr(self, name)!r}"
                 )
+        self._check()
+
+    @abstractmethod
+    def _positive_fields(self) -> list[str]:
+        """Names of the fields that must be above 0."""
+
+    @abstractmethod
+    def _check(self) -> None:
+        """Checks what only this family of heads has."""
+
+    @property
+    def name(self) -> str:
+        """`draft_head`, or `exit_head_` and the layer; the head's files are called so."""
+        return "draft_head" if self.layer is None else f"exit_head_{self.layer}"
+
+    @property
+    def layers_read(self) -> list[int]:
+        """The layers whose hidden states the head reads, apart from the last hidden states of a draft head."""
+        return [] if self.layer is None else [self.layer]
+
+    def check_layers(self, num_layers: int) -> None:
+        """
+        Checks that a model has the layers that the head reads.
+
+        Args:
+            num_layers (`int`): the number of the model's layers; there is no exit after the last one.
+
+        Raises:
+            `ValueError`: if the model lacks one of them.
+        """
+        if self.layer is not None and not 0 <= self.layer < num_layers - 1:
+            raise ValueError(f"it is for layer {self.layer}, but the model with {num_layers} layers has no such exit")
+
+    def to_json(self) -> str:
+        """The fields as a JSON object."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> "DecoderHeadConfig | EncoderHeadConfig":
+        """
+        Reads what [`~HeadConfig.to_json`] wrote.
+
+        Raises:
+            `ValueError`: if the text is not a JSON object, or a field is unknown, missing or not acceptable.
+        """
+        values: Any = json.loads(text)
+        if not isinstance(values, dict) or values.get("kind") not in KINDS:
+            raise ValueError(
+                f"the configuration of a head must be a JSON object whose `kind` is one of {list(KINDS)}, but it is"
+                f" {text[:200]!r}"
+            )
+        family = EncoderHeadConfig if values["kind"] in ENCODER_KINDS else DecoderHeadConfig
+        known = {f.name for f in fields(family)}
+        if not set(values) <= known:
+            raise ValueError(f"the configuration of a head has the fields {sorted(known)}, not {text[:200]!r}")
+        try:
+            return family(**values)
+        except TypeError as error:
+            raise ValueError(f"the configuration of a head is incomplete or of wrong types: {error}") from error
+
+
+@dataclass(frozen=True)
+class DecoderHeadConfig(HeadConfig):
+    """
+    An exit head or the draft head of a decoder: it gives logits over words.
+
+    Args:
+        kind (`str`): `"norm"`, `"adapter"` or `"block"` for an exit head, `"draft"` for the draft head.
+        layer, hidden_size: see [`HeadConfig`].
+        vocab_size (`int`): the number of the decoder's tokens.
+        num_attention_heads, num_key_value_heads, head_dim, intermediate_size (`int`, *optional*, defaults to 0):
+            Sizes of the transformer block of the kinds `"block"` and `"draft"`.
+        rope_theta (`float`, *optional*, defaults to 10000.0): base of that block's rotary position embeddings.
+        rank (`int`, *optional*, defaults to 0): rank of the kind `"adapter"`.
+        shares_unembedding (`bool`, *optional*, defaults to `True`):
+            Whether the head uses the backbone's rows to go from hidden states to its words.
+        feature_layers (`tuple[int, ...]`, *optional*, defaults to none):
+            Layers whose hidden states a draft head reads beside what the unembedding reads (EAGLE-3, arXiv
+            2503.01840), ascending.
+        stop_classifier (`tuple[float, ...]`, *optional*):
+            3 weights and a bias of the logistic regression that gives the probability that a draft token is accepted.
+            The schedule `"disco"` needs it.
+
+    Raises:
+        `ValueError`: see [`HeadConfig`].
+    """
+
+    kinds = DECODER_KINDS
+
+    vocab_size: int = 0
+    num_attention_heads: int = 0
+    num_key_value_heads: int = 0
+    head_dim: int = 0
+    intermediate_size: int = 0
+    rope_theta: float = 10000.0
+    rank: int = 0
+    shares_unembedding: bool = True
+    feature_layers: tuple[int, ...] = ()
+    stop_classifier: tuple[float, ...] | None = None
+
+    def _positive_fields(self) -> list[str]:
+        block = ["num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size", "rope_theta"]
+        return [
+            "hidden_size",
+            "norm_eps",
+            "vocab_size",
+            *(block if self.has_block else []),
+            *(["rank"] if self.kind == "adapter" else []),
+        ]
+
+    def _check(self) -> None:
         if self.has_block and self.num_attention_heads % self.num_key_value_heads:
             raise ValueError(
                 f"`num_attention_heads` must be a multiple of `num_key_value_heads`, but they are "
                 f"{self.num_attention_heads} and {self.num_key_value_heads}"
             )
-        self._check_feature_layers()
-        if self.stop_classifier is not None:
-            weights = tuple(float(weight) for weight in self.stop_classifier)
-            if len(weights) != 4 or not all(map(math.isfinite, weights)):
-                raise ValueError(f"`stop_classifier` must be 4 finite numbers, but it is {self.stop_classifier!r}")
-            object.__setattr__(self, "stop_classifier", weights)
-        if self.for_encoder:
-            self._check_of_encoder()
-
-    def _check_feature_layers(self) -> None:
         layers = tuple(self.feature_layers)
         wrong = [layer for layer in layers if not isinstance(layer, int) or layer < 0]
         if wrong or list(layers) != sorted(set(layers)) or (layers and self.kind != "draft"):
@@ -144,8 +183,76 @@ class HeadConfig:
                 f"{self.kind!r}"
             )
         object.__setattr__(self, "feature_layers", layers)
+        if self.stop_classifier is not None:
+            weights = tuple(float(weight) for weight in self.stop_classifier)
+            if len(weights) != 4 or not all(map(math.isfinite, weights)):
+                raise ValueError(f"`stop_classifier` must be 4 finite numbers, but it is {self.stop_classifier!r}")
+            object.__setattr__(self, "stop_classifier", weights)
 
-    def _check_of_encoder(self) -> None:
+    @property
+    def layers_read(self) -> list[int]:
+        """The layers whose hidden states the head reads, apart from the last hidden states of a draft head."""
+        return [*self.feature_layers, *super().layers_read]
+
+    def check_layers(self, num_layers: int) -> None:
+        """See [`~HeadConfig.check_layers`]."""
+        super().check_layers(num_layers)
+        last = num_layers - 1
+        if any(layer >= last for layer in self.feature_layers):
+            raise ValueError(f"it reads layers {list(self.feature_layers)}, of which all must be below {last}")
+
+    @property
+    def feature_size(self) -> int:
+        """Numbers per token that the head reads: the hidden states of its feature layers, and then `hidden_size`."""
+        return (len(self.feature_layers) + 1) * self.hidden_size
+
+    @property
+    def has_block(self) -> bool:
+        """Whether the head holds a transformer block, and so a KV cache of its own."""
+        return self.kind in ("block", "draft")
+
+
+@dataclass(frozen=True)
+class EncoderHeadConfig(HeadConfig):
+    """
+    An exit head of an encoder, vision or audio model: it gives what the model gives (docs/encoder_internals.md).
+
+    Args:
+        kind (`str`): `"pooled"`, `"token"`, `"span"` or `"features"`.
+        layer, hidden_size: see [`HeadConfig`].
+        num_labels (`int`): the numbers the head gives: labels; 2 for `"span"`; `hidden_size` for `"features"`.
+        pooling (`str`, *optional*, defaults to `"cls"`):
+            Of the kind `"pooled"`: `"cls"`, the first token, or `"mean"`, over all tokens or places.
+        layout (`str`, *optional*, defaults to `"tokens"`):
+            Layout of the hidden states: `"tokens"` `[batch, length, hidden_size]`, `"nchw"` `[batch, hidden_size,
+            height, width]` or `"nhwc"` `[batch, height, width, hidden_size]`.
+        masked (`bool`, *optional*, defaults to `False`):
+            Whether the pooling leaves out the tokens that an attention mask hides.
+        dense_size (`int`, *optional*, defaults to 0): width of a layer before the output; 0: there is none.
+        activation (`str`, *optional*, defaults to `"tanh"`): after that layer; `"tanh"`, `"relu"` or `"gelu"`.
+        layer_norm (`bool`, *optional*, defaults to `False`): whether a layer norm comes first, after the pooling.
+        certainty (`bool`, *optional*, defaults to `False`):
+            Whether a head of kind `"pooled"` also gives how certain it is of its answer (BERxiT's learning to exit).
+
+    Raises:
+        `ValueError`: see [`HeadConfig`].
+    """
+
+    kinds = ENCODER_KINDS
+
+    num_labels: int = 0
+    pooling: str = "cls"
+    layout: str = "tokens"
+    masked: bool = False
+    dense_size: int = 0
+    activation: str = "tanh"
+    layer_norm: bool = False
+    certainty: bool = False
+
+    def _positive_fields(self) -> list[str]:
+        return ["hidden_size", "norm_eps", "num_labels"]
+
+    def _check(self) -> None:
         for name, accepted in (("pooling", POOLINGS), ("layout", LAYOUTS), ("activation", ACTIVATIONS)):
             if getattr(self, name) not in accepted:
                 raise ValueError(f"`{name}` must be one of {list(accepted)}, but it is {getattr(self, name)!r}")
@@ -168,66 +275,3 @@ class HeadConfig:
         ):
             if not accepts:
                 raise ValueError(rule)
-
-    @property
-    def for_encoder(self) -> bool:
-        """Whether it is a head of an encoder or vision model, not of a decoder."""
-        return self.kind in ENCODER_KINDS
-
-    @property
-    def name(self) -> str:
-        """`draft_head`, or `exit_head_` and the layer; its files are called so."""
-        return "draft_head" if self.layer is None else f"exit_head_{self.layer}"
-
-    def check_layers(self, num_layers: int) -> None:
-        """
-        Checks that a model has the layers that the head reads.
-
-        Args:
-            num_layers (`int`): of the model; after the last one there is no exit.
-
-        Raises:
-            `ValueError`: if it has not.
-        """
-        last = num_layers - 1
-        if self.layer is not None and not 0 <= self.layer < last:
-            raise ValueError(f"it is for layer {self.layer}, but the model with {num_layers} layers has no such exit")
-        if any(layer >= last for layer in self.feature_layers):
-            raise ValueError(f"it reads layers {list(self.feature_layers)}, of which all must be below {last}")
-
-    @property
-    def layers_read(self) -> list[int]:
-        """The layers whose hidden states the head reads; the last hidden states, which a draft head reads, apart."""
-        return [*self.feature_layers, *([] if self.layer is None else [self.layer])]
-
-    @property
-    def feature_size(self) -> int:
-        """Numbers per token that the head reads: the hidden states of its feature layers, and then `hidden_size`."""
-        return (len(self.feature_layers) + 1) * self.hidden_size
-
-    @property
-    def has_block(self) -> bool:
-        """Whether the head holds a transformer block, and so a KV cache of its own."""
-        return self.kind in ("block", "draft")
-
-    def to_json(self) -> str:
-        """The fields as a JSON object, without those that say nothing of the kind."""
-        others = _OF_DECODERS if self.for_encoder else _OF_ENCODERS
-        return json.dumps({name: value for name, value in asdict(self).items() if name not in others})
-
-    @classmethod
-    def from_json(cls, text: str) -> "HeadConfig":
-        """
-        Reads what [`~HeadConfig.to_json`] wrote.
-
-        Raises:
-            `ValueError`: if the text is not a JSON object, or a field is unknown, missing or not acceptable.
-        """
-        values: Any = json.loads(text)
-        known = {f.name for f in fields(cls)}
-        if not isinstance(values, dict) or not set(values) <= known:
-            raise ValueError(f"the configuration of a head has the fields {sorted(known)}, not {text[:200]!r}")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(f"the configuration of a head is incomplete or of wrong types: {error}") from error

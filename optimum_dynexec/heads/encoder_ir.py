@@ -7,7 +7,7 @@ import openvino as ov
 from openvino import Node
 from openvino import opset13 as ops
 
-from .config import HeadConfig
+from .config import EncoderHeadConfig
 from .ir_layers import Weights, linear
 
 
@@ -24,7 +24,7 @@ PLACES = {"tokens": [1], "nchw": [2, 3], "nhwc": [1, 2]}
 
 
 def build_encoder_head_ir(
-    config: HeadConfig, tensors: Mapping[str, np.ndarray], *, weight_format: str = "fp32"
+    config: EncoderHeadConfig, tensors: Mapping[str, np.ndarray], *, weight_format: str = "fp32"
 ) -> ov.Model:
     """
     Makes the OpenVINO model of an exit head of an encoder: docs/encoder_internals.md has the formulas.
@@ -34,7 +34,7 @@ def build_encoder_head_ir(
     or `last_hidden_state`; with `certainty`, `dynexec.certainty` float32 `[batch, 1]` too.
 
     Args:
-        config ([`HeadConfig`]): what the head is like.
+        config ([`EncoderHeadConfig`]): what the head is like.
         tensors (`Mapping[str, np.ndarray]`): its tensors by name, checked.
         weight_format (`str`, *optional*, defaults to `"fp32"`): `"fp32"` or `"int8"`.
     """
@@ -64,14 +64,14 @@ def build_encoder_head_ir(
     return ov.Model(results, inputs, config.name)
 
 
-def pool(hidden_states: Node, mask: Node | None, config: HeadConfig) -> Node:
+def pool(hidden_states: Node, mask: Node | None, config: EncoderHeadConfig) -> Node:
     """
     Makes one vector of the hidden states of a sample.
 
     Args:
         hidden_states (`openvino.Node`): float32, in the layout of `config`.
         mask (`openvino.Node`, *optional*): int64 `[batch, length]`; a sample without any token gets zeros.
-        config ([`HeadConfig`]): says how.
+        config ([`EncoderHeadConfig`]): says how.
 
     Returns:
         `openvino.Node`: float32 `[batch, hidden_size]`.

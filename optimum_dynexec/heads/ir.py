@@ -8,7 +8,7 @@ import openvino as ov
 from openvino import Node
 from openvino import opset13 as ops
 
-from .config import HeadConfig
+from .config import DECODER_KINDS, DecoderHeadConfig, EncoderHeadConfig, HeadConfig
 from .encoder_ir import build_encoder_head_ir
 from .ir_layers import Weights, linear, rms_norm, transformer_block
 from .tensors import check_tensors
@@ -31,25 +31,25 @@ class _Body:
     state: list[Node]
 
 
-def _norm(config: HeadConfig, weights: Weights) -> _Body:
+def _norm(config: DecoderHeadConfig, weights: Weights) -> _Body:
     h = _input(HIDDEN_STATES, np.float32, [-1, -1, config.hidden_size])
     return _Body(h, [h], [])
 
 
-def _adapter(config: HeadConfig, weights: Weights) -> _Body:
+def _adapter(config: DecoderHeadConfig, weights: Weights) -> _Body:
     h = _input(HIDDEN_STATES, np.float32, [-1, -1, config.hidden_size])
     change = linear(ops.swish(linear(h, weights, "down.weight")), weights, "up.weight")
     return _Body(ops.add(h, change), [h], [])
 
 
-def _block(config: HeadConfig, weights: Weights) -> _Body:
+def _block(config: DecoderHeadConfig, weights: Weights) -> _Body:
     h = _input(HIDDEN_STATES, np.float32, [-1, -1, config.hidden_size])
     positions, beams = _input("position_ids", np.int64, [-1, -1]), _input("beam_idx", np.int32, [-1])
     g, state = transformer_block(h, positions, beams, weights, config)
     return _Body(g, [h, positions, beams], state)
 
 
-def _draft(config: HeadConfig, weights: Weights) -> _Body:
+def _draft(config: DecoderHeadConfig, weights: Weights) -> _Body:
     e = _input("inputs_embeds", np.float32, [-1, -1, config.hidden_size])
     h = _input(HIDDEN_STATES, np.float32, [-1, -1, config.feature_size])
     positions, beams = _input("position_ids", np.int64, [-1, -1]), _input("beam_idx", np.int32, [-1])
@@ -68,7 +68,7 @@ def _draft(config: HeadConfig, weights: Weights) -> _Body:
     return _Body(g, [e, h, positions, beams], state)
 
 
-BODIES: dict[str, Callable[[HeadConfig, Weights], _Body]] = {
+BODIES: dict[str, Callable[[DecoderHeadConfig, Weights], _Body]] = {
     "norm": _norm,
     "adapter": _adapter,
     "block": _block,
@@ -95,7 +95,7 @@ def build_head_ir(
     `dynexec.token_ids`, int64 `[words]`: the token that each word is.
 
     Args:
-        config ([`HeadConfig`]):
+        config ([`DecoderHeadConfig`]):
             What the head is like.
         tensors (`Mapping[str, np.ndarray]`):
             Its tensors by name, as [`~heads.storage.load_head`] gives them.
@@ -110,10 +110,11 @@ def build_head_ir(
     if weight_format not in WEIGHT_FORMATS:
         raise ValueError(f"`weight_format` must be one of {list(WEIGHT_FORMATS)}, got {weight_format!r}")
     check_tensors(config, tensors)
-    if config.for_encoder:
+    if isinstance(config, EncoderHeadConfig):
         model = build_encoder_head_ir(config, tensors, weight_format=weight_format)
         model.set_rt_info(config.to_json(), RT_INFO)
         return model
+    assert isinstance(config, DecoderHeadConfig)
     token_ids = np.ascontiguousarray(tensors["token_ids"], np.int64)
     if config.shares_unembedding:
         tensors = {**tensors, "unembedding.weight": _rows(config, unembedding, token_ids)}
@@ -145,14 +146,31 @@ def head_config(model: ov.Model) -> HeadConfig:
     return HeadConfig.from_json(model.get_rt_info(RT_INFO).astype(str))
 
 
-def _parts(h: Node, config: HeadConfig) -> list[ov.Output]:
+def decoder_head_config(model: ov.Model) -> DecoderHeadConfig:
+    """
+    The configuration of a decoder's head.
+
+    Args:
+        model (`openvino.Model`):
+            A model from [`build_head_ir`], or read from its file.
+
+    Raises:
+        `ValueError`: if it is no head, or the head of an encoder.
+    """
+    config = head_config(model)
+    if not isinstance(config, DecoderHeadConfig):
+        raise ValueError(f"a decoder needs a head of the kinds {list(DECODER_KINDS)}, but this one is {config.kind!r}")
+    return config
+
+
+def _parts(h: Node, config: DecoderHeadConfig) -> list[ov.Output]:
     """The hidden states of each feature layer, and the last ones."""
     if not config.feature_layers:
         return [h.output(0)]
     return ops.split(h, np.int64(-1), len(config.feature_layers) + 1).outputs()
 
 
-def _as_features(own: Node, config: HeadConfig) -> Node:
+def _as_features(own: Node, config: DecoderHeadConfig) -> Node:
     """The head's own hidden states as it reads them; what the feature layers would say is not known, and zero."""
     if not config.feature_layers:
         return own
@@ -160,7 +178,7 @@ def _as_features(own: Node, config: HeadConfig) -> Node:
     return ops.pad(own, zeros, ops.constant(np.zeros(3, np.int64)), "constant")
 
 
-def _rows(config: HeadConfig, unembedding: np.ndarray | None, token_ids: np.ndarray) -> np.ndarray:
+def _rows(config: DecoderHeadConfig, unembedding: np.ndarray | None, token_ids: np.ndarray) -> np.ndarray:
     expected = (config.vocab_size, config.hidden_size)
     if unembedding is None:
         raise ValueError(f"the {config.name} shares the backbone's unembedding, which must be given")

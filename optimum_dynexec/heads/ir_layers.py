@@ -11,7 +11,7 @@ from openvino import opset13 as ops
 from openvino.op import assign, read_value
 from openvino.op.util import Variable, VariableInfo
 
-from .config import HeadConfig
+from .config import DecoderHeadConfig
 
 
 class Weights:
@@ -55,7 +55,7 @@ def rms_norm(x: Node, weights: Weights, name: str, eps: float) -> Node:
 
 
 def transformer_block(
-    x: Node, position_ids: Node, beam_idx: Node, weights: Weights, config: HeadConfig
+    x: Node, position_ids: Node, beam_idx: Node, weights: Weights, config: DecoderHeadConfig
 ) -> tuple[Node, list[Node]]:
     """
     A Llama block with its KV cache as state.
@@ -65,7 +65,7 @@ def transformer_block(
         position_ids (`openvino.Node`): int64 `[batch, length]`.
         beam_idx (`openvino.Node`): int32 `[batch]`, the row of the state that each row continues.
         weights ([`Weights`]): of the head.
-        config ([`HeadConfig`]): of the head.
+        config ([`DecoderHeadConfig`]): of the head.
 
     Returns:
         `tuple`: the block's output, shaped as `x`, and the two nodes that write the state.
@@ -94,13 +94,13 @@ def transformer_block(
     return ops.add(x, linear(gated, weights, "block.down.weight")), [keep_keys, keep_values]
 
 
-def _heads(x: Node, count: int, config: HeadConfig) -> Node:
+def _heads(x: Node, count: int, config: DecoderHeadConfig) -> Node:
     """`[batch, length, count * head_dim]` to `[batch, count, length, head_dim]`."""
     split = ops.reshape(x, _ints(0, 0, count, config.head_dim), special_zero=True)
     return ops.transpose(split, _ints(0, 2, 1, 3))
 
 
-def _rotations(position_ids: Node, config: HeadConfig) -> tuple[Node, Node]:
+def _rotations(position_ids: Node, config: DecoderHeadConfig) -> tuple[Node, Node]:
     """Cosine and sine of the rotary positions, `[batch, 1, length, head_dim]`."""
     exponents = np.arange(0, config.head_dim, 2, dtype=np.float64) / config.head_dim
     frequencies = (config.rope_theta**-exponents).astype(np.float32)
@@ -119,7 +119,7 @@ def _rotate(x: Node, cos: Node, sin: Node) -> Node:
     return ops.add(ops.multiply(x, cos), ops.multiply(turned, sin))
 
 
-def _cached(new: Node, name: str, batch: Node, beam_idx: Node, config: HeadConfig) -> tuple[Node, Node, Node]:
+def _cached(new: Node, name: str, batch: Node, beam_idx: Node, config: DecoderHeadConfig) -> tuple[Node, Node, Node]:
     """Keys or values so far, with the new ones behind them, and the node that keeps these as state."""
     heads, size = config.num_key_value_heads, config.head_dim
     info = VariableInfo()
@@ -132,7 +132,7 @@ def _cached(new: Node, name: str, batch: Node, beam_idx: Node, config: HeadConfi
     return past, present, assign(present, variable)
 
 
-def _repeated(x: Node, config: HeadConfig) -> Node:
+def _repeated(x: Node, config: DecoderHeadConfig) -> Node:
     """Keys or values for every head that queries them."""
     if config.num_attention_heads == config.num_key_value_heads:
         return x

@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..utils.atomic import write_atomically
-from .config import HeadConfig
+from .config import EncoderHeadConfig, HeadConfig
 
 
 SUFFIX = ".safetensors"
@@ -80,7 +80,7 @@ def load_head(path: str | Path) -> tuple[HeadConfig, dict[str, np.ndarray]]:
         elif not name.endswith(SCALE):
             scale = stored.get(name + SCALE)
             tensors[name] = values.astype(np.float32) if scale is None else values.astype(np.float32) * scale
-    if config.for_encoder:
+    if isinstance(config, EncoderHeadConfig):
         return config, tensors
     ids = tensors.get("token_ids")
     if ids is None or ids.ndim != 1 or len(np.unique(ids)) != len(ids):

@@ -4,22 +4,22 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from .config import ENCODER_KINDS, HeadConfig
+from .config import DecoderHeadConfig, EncoderHeadConfig, HeadConfig
 
 
 Shapes = dict[str, tuple[int, ...]]
 
 
-def _norm(config: HeadConfig) -> Shapes:
+def _norm(config: DecoderHeadConfig) -> Shapes:
     return {"norm.weight": (config.hidden_size,)}
 
 
-def _adapter(config: HeadConfig) -> Shapes:
+def _adapter(config: DecoderHeadConfig) -> Shapes:
     d, rank = config.hidden_size, config.rank
     return {**_norm(config), "down.weight": (rank, d), "up.weight": (d, rank)}
 
 
-def _block(config: HeadConfig) -> Shapes:
+def _block(config: DecoderHeadConfig) -> Shapes:
     d, inner = config.hidden_size, config.intermediate_size
     queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
     block = {
@@ -36,7 +36,7 @@ def _block(config: HeadConfig) -> Shapes:
     return {**_norm(config), **{f"block.{name}.weight": shape for name, shape in block.items()}}
 
 
-def _draft(config: HeadConfig) -> Shapes:
+def _draft(config: DecoderHeadConfig) -> Shapes:
     d = config.hidden_size
     own: Shapes = {"norm_embedding.weight": (d,), "norm_hidden.weight": (d,), "fc.weight": (d, 2 * d)}
     if config.feature_layers:
@@ -45,7 +45,7 @@ def _draft(config: HeadConfig) -> Shapes:
     return {**_block(config), **own}
 
 
-def _encoder(config: HeadConfig) -> Shapes:
+def _encoder(config: EncoderHeadConfig) -> Shapes:
     d = config.hidden_size
     shapes: Shapes = {}
     if config.layer_norm:
@@ -58,12 +58,12 @@ def _encoder(config: HeadConfig) -> Shapes:
     return {**shapes, "out.weight": (config.num_labels, inner), "out.bias": (config.num_labels,)}
 
 
-SHAPES: dict[str, Callable[[HeadConfig], Shapes]] = {
+# What a decoder's head of each kind consists of.
+SHAPES: dict[str, Callable[[DecoderHeadConfig], Shapes]] = {
     "norm": _norm,
     "adapter": _adapter,
     "block": _block,
     "draft": _draft,
-    **dict.fromkeys(ENCODER_KINDS, _encoder),
 }
 
 
@@ -75,8 +75,9 @@ def tensor_shapes(config: HeadConfig, num_words: int) -> Shapes:
         config ([`HeadConfig`]): what the head is like.
         num_words (`int`): number of tokens that a decoder's head can predict.
     """
-    if config.for_encoder:
-        return SHAPES[config.kind](config)
+    if isinstance(config, EncoderHeadConfig):
+        return _encoder(config)
+    assert isinstance(config, DecoderHeadConfig)
     shapes: Shapes = {"token_ids": (num_words,), **SHAPES[config.kind](config)}
     if not config.shares_unembedding:
         shapes["unembedding.weight"] = (num_words, config.hidden_size)

@@ -10,10 +10,10 @@ from ..graph.copiers import make_copier
 from ..graph.merged_products import merge_products
 from ..graph.paged import prepare
 from ..graph.segments import cut
-from ..heads.ir import head_config
+from ..heads.ir import decoder_head_config
 from ..native import _C
 from ..precision import EXACT_OV_CONFIG
-from .heads import Head, compile_head, default_ov_config
+from .heads import CompiledHead, compile_head, default_ov_config
 from .memory import released_weights
 
 
@@ -72,7 +72,7 @@ class Engine:
         core = ov.Core()
         self._compile = lambda made: core.compile_model(made, device, dict(ov_config))
         self._weights_path = weights_path
-        configs = [head_config(head) for head in heads]
+        configs = [decoder_head_config(head) for head in heads]
         read = next((config.feature_layers for config in configs if config.kind == "draft"), None)
         paged = prepare(model, None if read is None else [(layer_names or {})[layer] for layer in read])
         merge_products(paged)
@@ -97,9 +97,9 @@ class Engine:
         for head in compiled_heads:
             head.paged_model.profile()
         exits = sorted((head.layer, head) for head in compiled_heads if head.layer is not None)
-        self.exit_heads: dict[int, Head] = dict(exits)
+        self.exit_heads: dict[int, CompiledHead] = dict(exits)
         self.layers = list(layers)
-        self.draft_head: Head | None = next((head for head in compiled_heads if head.layer is None), None)
+        self.draft_head: CompiledHead | None = next((head for head in compiled_heads if head.layer is None), None)
         self.loop = _C.DecodeLoop(self.paged_model, MAX_BATCH_TOKENS)
 
     def add_copiers(self, boundaries: Sequence[str]) -> None:

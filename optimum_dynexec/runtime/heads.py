@@ -14,7 +14,7 @@ from openvino._offline_transformations import paged_attention_transformation
 from ..graph.backbone import embeddings
 from ..graph.merged_products import merge_products
 from ..graph.paged import select_logits
-from ..heads.ir import HIDDEN_STATES, TOKEN_IDS, head_config
+from ..heads.ir import HIDDEN_STATES, TOKEN_IDS, decoder_head_config
 from ..heads.weight_formats import is_compressed
 from ..native import _C
 
@@ -23,7 +23,7 @@ EMBEDDINGS = "inputs_embeds"
 
 
 @dataclass(frozen=True)
-class Head:
+class CompiledHead:
     """
     A compiled head.
 
@@ -54,7 +54,7 @@ def compile_head(
     ov_config: Mapping[str, str],
     max_cache_tokens: int | None = None,
     given_size: int | None = None,
-) -> Head:
+) -> CompiledHead:
     """
     Compiles a head for the engine.
 
@@ -75,12 +75,12 @@ def compile_head(
     Raises:
         `ValueError`: if the head does not fit the backbone.
     """
-    config = head_config(model)
+    config = decoder_head_config(model)
     paged, token_ids = prepare_head(model, backbone, given_size)
     merge_products(paged)
     compiled = ov.Core().compile_model(paged, device, dict(ov_config))
     paged_model = _C.PagedModel([compiled], max_cache_tokens or 0)
-    return Head(paged_model, token_ids, config.kind, config.layer, config.stop_classifier)
+    return CompiledHead(paged_model, token_ids, config.kind, config.layer, config.stop_classifier)
 
 
 def default_ov_config(model: Model, device: str) -> dict[str, str]:
@@ -121,7 +121,7 @@ def prepare_head(model: Model, backbone: Model, given_size: int | None = None) -
     Raises:
         `ValueError`: if the head does not fit the backbone.
     """
-    config = head_config(model)
+    config = decoder_head_config(model)
     paged = model.clone()
     tokens = paged.output(TOKEN_IDS).get_node()
     token_ids = [int(token) for token in tokens.input_value(0).get_node().data]

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from ..heads.modules import Batch, Head
+from ..heads.modules import Batch, HeadModule
 from .heads import scatter
 from .layers import StopForward, find_layers, watching
 
@@ -91,7 +91,7 @@ class Decoder:
     # ---- heads -------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def exit_logits(self, head: Head, length: int) -> torch.Tensor:
+    def exit_logits(self, head: HeadModule, length: int) -> torch.Tensor:
         """What an exit head says comes after `length` tokens: float32 `[vocab_size]`, on the CPU."""
         features = self.states[head.config.layer][:length].float()
         # A row's label is the next token, so there has to be a place for one.
@@ -100,7 +100,7 @@ class Decoder:
         return scatter(head.logits(rows)[0], head).cpu()
 
     @torch.no_grad()
-    def draft_logits(self, head: Head, tokens: list[int], drafted: list[int]) -> torch.Tensor:
+    def draft_logits(self, head: HeadModule, tokens: list[int], drafted: list[int]) -> torch.Tensor:
         """
         What the draft head says comes after `tokens`, of which the last has not been run, and what it has drafted.
 

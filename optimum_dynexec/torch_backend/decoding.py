@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers.generation.logits_process import LogitsProcessorList
 
-from ..heads.modules import Head
+from ..heads.modules import HeadModule
 from ..speculative.config import SpeculationConfig
 from .decoder import Decoder
 from .exit_rule import TokenExitRule
@@ -110,7 +110,7 @@ def speculate(
     sequence: Sequence,
     decoder: Decoder,
     config: SpeculationConfig,
-    heads: dict[Any, Head],
+    heads: dict[Any, HeadModule],
     assistant: Any,
     counts: Counts,
 ) -> None:
@@ -121,7 +121,7 @@ def speculate(
         sequence ([`Sequence`]): to continue.
         decoder ([`~torch_backend.decoder.Decoder`]): fresh, of the model.
         config ([`~speculative.SpeculationConfig`]): who proposes, how much.
-        heads (`dict[int | None, Head]`): of the model, by layer; `None` is the draft head's.
+        heads (`dict[int | None, HeadModule]`): of the model, by layer; `None` is the draft head's.
         assistant (`transformers.PreTrainedModel`, *optional*): the assistant model.
         counts ([`Counts`]): added to.
     """

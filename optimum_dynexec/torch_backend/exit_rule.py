@@ -11,7 +11,7 @@ from ..early_exit.config import EarlyExitConfig
 from ..early_exit.criteria import Criterion, criterion_class, load_criterion
 from ..early_exit.criteria.classifier import ClassifierCriterion
 from ..early_exit.statistics import ExitStatistics, reference_statistics
-from ..heads.modules import Head
+from ..heads.modules import HeadModule
 from .decoder import Decoder
 
 
@@ -82,7 +82,7 @@ class TokenExitRule:
 
     Args:
         early_exit ([`~early_exit.EarlyExitConfig`]): when to leave.
-        heads (`Mapping[int, Head]`): by layer, ascending.
+        heads (`Mapping[int, HeadModule]`): by layer, ascending.
         last_layer (`int`): of the model.
         directory (`str` or `Path`): see [`criterion_of`].
 
@@ -91,7 +91,11 @@ class TokenExitRule:
     """
 
     def __init__(
-        self, early_exit: EarlyExitConfig | str, heads: Mapping[int, Head], last_layer: int, directory: str | Path
+        self,
+        early_exit: EarlyExitConfig | str,
+        heads: Mapping[int, HeadModule],
+        last_layer: int,
+        directory: str | Path,
     ):
         self._heads = heads
         self._layers = list(heads)

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from ..heads.config import HeadConfig
-from ..heads.modules import Head, make_head
-from ..heads.modules.encoder import EncoderHead
+from ..heads.config import DecoderHeadConfig, EncoderHeadConfig
+from ..heads.modules import HeadModule, make_head
+from ..heads.modules.encoder import EncoderHeadModule
 from ..heads.storage import SUFFIX, load_head
 from ..heads.tensors import check_tensors
 
+
+Family = TypeVar("Family", DecoderHeadConfig, EncoderHeadConfig)
 
 HEAD_FILES = ("draft_head", "exit_head_*")
 
@@ -37,7 +39,7 @@ def find_head_files(heads: str | Path | None, model_id: str | Path) -> list[Path
     return files
 
 
-def load_decoder_heads(files: list[Path], model: Any, layers: int) -> dict[int | None, Head]:
+def load_decoder_heads(files: list[Path], model: Any, layers: int) -> dict[int | None, HeadModule]:
     """
     Loads heads of a decoder.
 
@@ -47,15 +49,15 @@ def load_decoder_heads(files: list[Path], model: Any, layers: int) -> dict[int |
         layers (`int`): how many layers it has.
 
     Returns:
-        `dict[int | None, Head]`: by their layer; `None` is the draft head's.
+        `dict[int | None, HeadModule]`: by their layer; `None` is the draft head's.
 
     Raises:
         `ValueError`: if a file is no head of this model.
     """
     output = model.get_output_embeddings()
-    heads: dict[int | None, Head] = {}
+    heads: dict[int | None, HeadModule] = {}
     for file in files:
-        config, tensors = _checked(file, layers, model.config.get_text_config().hidden_size, for_encoder=False)
+        config, tensors = _checked(file, layers, model.config.get_text_config().hidden_size, DecoderHeadConfig)
         own = tensors.pop("unembedding.weight", None)
         if own is None and getattr(output, "bias", None) is not None:
             raise ValueError(f"{file} does not fit the model: its unembedding has a bias, so no head can share it")
@@ -70,26 +72,26 @@ def load_decoder_heads(files: list[Path], model: Any, layers: int) -> dict[int |
     return heads
 
 
-def load_encoder_heads(files: list[Path], model: Any, layers: int) -> dict[int, EncoderHead]:
+def load_encoder_heads(files: list[Path], model: Any, layers: int) -> dict[int, EncoderHeadModule]:
     """
     Loads exit heads of an encoder; see [`load_decoder_heads`].
     """
-    heads: dict[int, EncoderHead] = {}
+    heads: dict[int, EncoderHeadModule] = {}
     for file in files:
-        config, tensors = _checked(file, layers, model.config.get_text_config().hidden_size, for_encoder=True)
+        config, tensors = _checked(file, layers, model.config.get_text_config().hidden_size, EncoderHeadConfig)
         if config.layout != "tokens":
             raise ValueError(f"{file}: heads of the layout {config.layout!r} are for the OpenVINO classes only")
-        head = EncoderHead(config)
+        head = EncoderHeadModule(config)
         head.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
         _add(heads, head, file)
     return heads
 
 
-def _checked(file: Path, layers: int, hidden_size: int, *, for_encoder: bool) -> tuple[HeadConfig, dict[str, Any]]:
+def _checked(file: Path, layers: int, hidden_size: int, family: type[Family]) -> tuple[Family, dict[str, Any]]:
     config, tensors = load_head(file)
     try:
         check_tensors(config, tensors)
-        if config.for_encoder != for_encoder:
+        if not isinstance(config, family):
             raise ValueError(f"it is of kind {config.kind!r}, which this model has not")
         if config.hidden_size != hidden_size:
             raise ValueError(f"it is for hidden states of {config.hidden_size}, but the model has {hidden_size}")
@@ -105,7 +107,7 @@ def _add(heads: dict[Any, Any], head: Any, file: Path) -> None:
     heads[head.config.layer] = head.eval()
 
 
-def scatter(words: torch.Tensor, head: Head) -> torch.Tensor:
+def scatter(words: torch.Tensor, head: HeadModule) -> torch.Tensor:
     """The logits of a head's words, laid out over the vocabulary: `-inf` for a token that it has no word for."""
     logits = torch.full((head.config.vocab_size,), float("-inf"), device=words.device)
     return logits.index_copy_(0, head.token_ids, words.float())

@@ -117,6 +117,6 @@ def _tensors(head: Any) -> dict[str, Any]:
     tensors = {name: value.detach().cpu().float().numpy() for name, value in head.named_parameters()}
     if hasattr(head, "token_ids"):
         tensors["token_ids"] = head.token_ids.cpu().numpy()
-    if not head.config.for_encoder and not head.config.shares_unembedding:
+    if hasattr(head, "token_ids") and not head.config.shares_unembedding:
         tensors["unembedding.weight"] = head.unembedding_rows.cpu().float().numpy()
     return tensors

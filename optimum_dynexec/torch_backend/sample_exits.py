@@ -8,7 +8,7 @@ import torch
 
 from ..early_exit.criteria import Criterion
 from ..early_exit.statistics import reference_statistics
-from ..heads.modules.encoder import EncoderHead
+from ..heads.modules.encoder import EncoderHeadModule
 from .answers import ANSWERS, OUTPUTS
 from .exit_rule import statistics_so_far
 
@@ -19,7 +19,7 @@ class SampleExits:
     those that have left.
 
     Args:
-        heads (`Mapping[int, EncoderHead]`): by layer, ascending.
+        heads (`Mapping[int, EncoderHeadModule]`): by layer, ascending.
         criterion ([`~early_exit.Criterion`]): when a sample leaves.
         thresholds (`list[float]`): of each exit.
         last_layer (`int`): of the model.
@@ -29,7 +29,7 @@ class SampleExits:
 
     def __init__(
         self,
-        heads: Mapping[int, EncoderHead],
+        heads: Mapping[int, EncoderHeadModule],
         criterion: Criterion | None,
         thresholds: list[float],
         last_layer: int,

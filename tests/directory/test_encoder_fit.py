@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optimum_dynexec.directory import attach_heads
-from optimum_dynexec.heads import HeadConfig, save_head
+from optimum_dynexec.heads import DecoderHeadConfig, EncoderHeadConfig, save_head
 from optimum_dynexec.heads.tensors import tensor_shapes
 
 
@@ -29,7 +29,10 @@ def test_heads_that_do_not_fit(tiny_encoder, tmp_path, options, message):
     directory = tmp_path / "model"
     shutil.copytree(tiny_encoder("bert"), directory)
     before = (directory / "dynexec_config.json").read_text()
-    config = HeadConfig(**{"kind": "pooled", "layer": 0, "hidden_size": 32, "num_labels": 3, **options})
+    if "vocab_size" in options:
+        config = DecoderHeadConfig(layer=0, hidden_size=32, **options)
+    else:
+        config = EncoderHeadConfig(**{"kind": "pooled", "layer": 0, "hidden_size": 32, "num_labels": 3, **options})
     tensors = {name: np.ones(shape, np.float32) for name, shape in tensor_shapes(config, 7).items()}
     if config.kind == "norm":
         tensors["token_ids"] = np.arange(7)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from optimum_dynexec.heads.config import HeadConfig
+from optimum_dynexec.heads.config import DecoderHeadConfig
 from optimum_dynexec.heads.tensors import tensor_shapes
 
 
@@ -18,15 +18,15 @@ SIZES = {
 }
 
 
-def random_head(kind: str, words: int = WORDS, seed: int = 0, **options) -> tuple[HeadConfig, dict, np.ndarray]:
+def random_head(kind: str, words: int = WORDS, seed: int = 0, **options) -> tuple[DecoderHeadConfig, dict, np.ndarray]:
     """
     A head's configuration and tensors, and an unembedding `[vocab_size, hidden_size]`. Kinds are those of
-    `HeadConfig`, and `"draft+layers"`, which reads two layers beside the last hidden states.
+    `DecoderHeadConfig`, and `"draft+layers"`, which reads two layers beside the last hidden states.
     """
     rng = np.random.default_rng(seed)
     if kind == "draft+layers":
         kind, options = "draft", {"feature_layers": (0, 1), **options}
-    config = HeadConfig(**{"kind": kind, "layer": None if kind == "draft" else 1, **SIZES, **options})
+    config = DecoderHeadConfig(**{"kind": kind, "layer": None if kind == "draft" else 1, **SIZES, **options})
     tensors = {
         name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in tensor_shapes(config, words).items()
     }
@@ -34,7 +34,9 @@ def random_head(kind: str, words: int = WORDS, seed: int = 0, **options) -> tupl
     return config, tensors, rng.normal(0, 0.3, (config.vocab_size, config.hidden_size)).astype(np.float32)
 
 
-def head(config: HeadConfig, tensors: dict, unembedding: np.ndarray, h: np.ndarray, e: np.ndarray | None = None):
+def head(
+    config: DecoderHeadConfig, tensors: dict, unembedding: np.ndarray, h: np.ndarray, e: np.ndarray | None = None
+):
     """
     Logits `[length, words]` and what they are made of, `[length, hidden_size]`, of one whole sequence; of a draft head
     with feature layers the latter behind zeros for these, as it goes on from them.

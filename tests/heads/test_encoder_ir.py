@@ -6,7 +6,7 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from optimum_dynexec.heads import HeadConfig, load_head, save_head
+from optimum_dynexec.heads import EncoderHeadConfig, load_head, save_head
 from optimum_dynexec.heads.ir import build_head_ir, head_config
 from optimum_dynexec.heads.tensors import tensor_shapes
 
@@ -16,16 +16,16 @@ D, LABELS = 6, 4
 MASK = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 0]])
 
 
-def head(kind: str = "pooled", **options) -> HeadConfig:
+def head(kind: str = "pooled", **options) -> EncoderHeadConfig:
     labels = {"span": 2, "features": D}.get(kind, LABELS)
-    return HeadConfig(kind=kind, layer=1, hidden_size=D, num_labels=labels, **options)
+    return EncoderHeadConfig(kind=kind, layer=1, hidden_size=D, num_labels=labels, **options)
 
 
-def weights(config: HeadConfig) -> dict[str, np.ndarray]:
+def weights(config: EncoderHeadConfig) -> dict[str, np.ndarray]:
     return {name: RNG.standard_normal(size).astype(np.float32) for name, size in tensor_shapes(config, 0).items()}
 
 
-def reference(config: HeadConfig, tensors: dict[str, np.ndarray], x: np.ndarray, mask: np.ndarray) -> dict:
+def reference(config: EncoderHeadConfig, tensors: dict[str, np.ndarray], x: np.ndarray, mask: np.ndarray) -> dict:
     if config.kind == "pooled":
         if config.pooling == "cls":
             x = x[:, 0]
@@ -54,7 +54,7 @@ def reference(config: HeadConfig, tensors: dict[str, np.ndarray], x: np.ndarray,
     return found if certainty is None else {**found, "dynexec.certainty": certainty}
 
 
-def run(config: HeadConfig, model: ov.Model, x: np.ndarray) -> dict[str, np.ndarray]:
+def run(config: EncoderHeadConfig, model: ov.Model, x: np.ndarray) -> dict[str, np.ndarray]:
     compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     feed = {"dynexec.hidden_states": x, **({"attention_mask": MASK} if config.masked else {})}
     found = compiled(feed)
@@ -125,7 +125,7 @@ def test_8_bits_are_close():
 )
 def test_what_is_not_accepted_is_named(options, message):
     with pytest.raises(ValueError, match=message):
-        HeadConfig(**{"kind": "pooled", "layer": 0, "hidden_size": D, "num_labels": LABELS, **options})
+        EncoderHeadConfig(**{"kind": "pooled", "layer": 0, "hidden_size": D, "num_labels": LABELS, **options})
 
 
 def test_a_tensor_too_few():

@@ -5,9 +5,9 @@ import openvino as ov
 import pytest
 import torch
 
-from optimum_dynexec.heads import HeadConfig
+from optimum_dynexec.heads import EncoderHeadConfig
 from optimum_dynexec.heads.ir import build_head_ir
-from optimum_dynexec.heads.modules.encoder import EncoderHead
+from optimum_dynexec.heads.modules.encoder import EncoderHeadModule
 
 
 SHAPES = {"tokens": (3, 5, 8), "nchw": (3, 8, 4, 2), "nhwc": (3, 4, 2, 8)}
@@ -35,9 +35,9 @@ SHAPES = {"tokens": (3, 5, 8), "nchw": (3, 8, 4, 2), "nhwc": (3, 4, 2, 8)}
     ids=lambda options: "-".join(map(str, options.values())),
 )
 def test_same_as_the_openvino_model(options):
-    config = HeadConfig(layer=1, hidden_size=8, **options)
+    config = EncoderHeadConfig(layer=1, hidden_size=8, **options)
     torch.manual_seed(0)
-    head = EncoderHead(config, dropout=0.5).eval()
+    head = EncoderHeadModule(config, dropout=0.5).eval()
     for parameter in head.parameters():
         parameter.data.normal_()
     states = torch.randn(SHAPES[config.layout])
@@ -65,6 +65,8 @@ def test_same_as_the_openvino_model(options):
 
 
 def test_a_masked_head_without_a_mask():
-    head = EncoderHead(HeadConfig(kind="pooled", layer=0, hidden_size=8, num_labels=2, pooling="mean", masked=True))
+    head = EncoderHeadModule(
+        EncoderHeadConfig(kind="pooled", layer=0, hidden_size=8, num_labels=2, pooling="mean", masked=True)
+    )
     with pytest.raises(ValueError, match="pools by an attention mask"):
         head.pool(torch.zeros(1, 2, 8))

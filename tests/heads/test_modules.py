@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from optimum_dynexec.heads.config import HeadConfig
-from optimum_dynexec.heads.modules import Batch, Head, make_head
+from optimum_dynexec.heads.config import DecoderHeadConfig
+from optimum_dynexec.heads.modules import Batch, HeadModule, make_head
 from optimum_dynexec.heads.modules.layers import attend
 from optimum_dynexec.training.decoder.trainer import SoftCrossEntropy
 
@@ -14,11 +14,13 @@ LENGTHS, FIRSTS = [9, 13], [3, 5]
 TOLERANCE = 1e-5
 
 
-def a_head(kind: str) -> Head:
+def a_head(kind: str) -> HeadModule:
     torch.manual_seed(0)
     kind, _, layers = kind.partition("+")
     read = (0, 2) if layers else ()
-    config = HeadConfig(kind, None if kind == "draft" else 1, SIZE, VOCAB, 6, 2, 8, 40, rank=4, feature_layers=read)
+    config = DecoderHeadConfig(
+        kind, None if kind == "draft" else 1, SIZE, VOCAB, 6, 2, 8, 40, rank=4, feature_layers=read
+    )
     return make_head(config, torch.arange(0, VOCAB, 2), torch.randn(VOCAB, SIZE))
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from optimum_dynexec.heads import HeadConfig, load_head, save_head
+from optimum_dynexec.heads import DecoderHeadConfig, load_head, save_head
 
 
-CONFIG = HeadConfig("adapter", 2, 8, 20, rank=3)
+CONFIG = DecoderHeadConfig("adapter", 2, 8, 20, rank=3)
 
 
 def tensors() -> dict[str, np.ndarray]:
@@ -70,17 +70,17 @@ def test_words_outside_the_vocabulary_are_refused(tmp_path):
 def test_wrong_configurations_are_named(changes, message: str):
     values = {"kind": "adapter", "layer": 2, "hidden_size": 8, "vocab_size": 20, "rank": 3, **changes}
     with pytest.raises(ValueError, match=message):
-        HeadConfig(**values)
+        DecoderHeadConfig(**values)
 
 
 @pytest.mark.parametrize("layers", [(3, 1), (1, 1), (-1, 2), (0.5,)])
 def test_feature_layers_are_ascending_layers_of_a_draft_head(layers):
     sizes = {"hidden_size": 8, "vocab_size": 20, "num_attention_heads": 2, "num_key_value_heads": 1}
     block = {**sizes, "head_dim": 4, "intermediate_size": 16}
-    config = HeadConfig("draft", None, **block, feature_layers=[0, 3])
-    assert HeadConfig.from_json(config.to_json()) == config
+    config = DecoderHeadConfig("draft", None, **block, feature_layers=[0, 3])
+    assert DecoderHeadConfig.from_json(config.to_json()) == config
     assert (config.layers_read, config.feature_size) == ([0, 3], 24)
     with pytest.raises(ValueError, match="`feature_layers` must be ascending layers"):
-        HeadConfig("draft", None, **block, feature_layers=layers)
+        DecoderHeadConfig("draft", None, **block, feature_layers=layers)
     with pytest.raises(ValueError, match="only for kind 'draft'"):
-        HeadConfig("block", 5, **block, feature_layers=(0, 3))
+        DecoderHeadConfig("block", 5, **block, feature_layers=(0, 3))

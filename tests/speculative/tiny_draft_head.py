@@ -8,7 +8,7 @@ from optimum_dynexec.graph.paged import prepare
 from optimum_dynexec.native import _C
 from optimum_dynexec.precision import EXACT_OV_CONFIG
 from optimum_dynexec.runtime.engine import MAX_BATCH_TOKENS
-from optimum_dynexec.runtime.heads import Head
+from optimum_dynexec.runtime.heads import CompiledHead
 from tests.speculative.tiny_llama import make_llama
 
 
@@ -51,7 +51,7 @@ def draft_head(model, mix, token_ids=None):
     graph.add_results([feedback])
     graph.validate_nodes_and_infer_types()
     paged = _C.PagedModel([ov.Core().compile_model(graph, "CPU", EXACT_OV_CONFIG)])
-    return Head(paged, token_ids, "draft", None)
+    return CompiledHead(paged, token_ids, "draft", None)
 
 
 def with_draft_head(model, head):

@@ -11,7 +11,7 @@ from transformers import LlamaForCausalLM
 from optimum_dynexec import DynExecModelForCausalLM
 from optimum_dynexec.directory import loading as model_directory
 from optimum_dynexec.directory.attached_heads import make_heads
-from optimum_dynexec.heads.config import HeadConfig
+from optimum_dynexec.heads.config import DecoderHeadConfig
 from optimum_dynexec.heads.storage import save_head
 from optimum_dynexec.heads.tensors import tensor_shapes
 from optimum_dynexec.runtime import engine
@@ -46,7 +46,7 @@ def save_exit_head(
     A head that applies the model's own norm and unembedding, before that changing the hidden states by `noise`: a
     `block` then has keys and values of its own.
     """
-    config = HeadConfig(
+    config = DecoderHeadConfig(
         kind=kind,
         layer=layer,
         hidden_size=HIDDEN,

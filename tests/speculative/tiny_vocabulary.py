@@ -14,7 +14,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from optimum_dynexec.heads.config import HeadConfig
+from optimum_dynexec.heads.config import DecoderHeadConfig
 from optimum_dynexec.heads.storage import save_head
 from optimum_dynexec.heads.tensors import tensor_shapes
 from optimum_dynexec.modeling.logits_processors import PresenceFrequencyPenaltyLogitsProcessor
@@ -55,7 +55,7 @@ def save_tiny_vocabulary(directory: Path) -> LlamaForCausalLM:
 
 def save_exit_head(directory: Path, model: LlamaForCausalLM, kind: str, words: list[int] | None) -> None:
     """An exit head after layer 0, with the model's own norm and unembedding, and random weights else."""
-    config = HeadConfig(
+    config = DecoderHeadConfig(
         kind=kind,
         layer=0,
         hidden_size=model.config.hidden_size,

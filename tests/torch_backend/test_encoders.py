@@ -13,7 +13,7 @@ from optimum_dynexec import (
     EarlyExitConfig,
     torch_backend,
 )
-from optimum_dynexec.heads import HeadConfig, save_head
+from optimum_dynexec.heads import EncoderHeadConfig, save_head
 from optimum_dynexec.heads.tensors import tensor_shapes
 from tests.modeling.test_encoder_exit import LAST, LAYERS, texts
 
@@ -137,7 +137,7 @@ def test_how_certain_heads_are(tiny_encoder_hf, tmp_path):
     """The criterion `learned`: by the sigmoid of the head's certainty."""
     rng = np.random.default_rng(0)
     for layer in LAYERS:
-        config = HeadConfig("pooled", layer, hidden_size=32, num_labels=3, certainty=True)
+        config = EncoderHeadConfig("pooled", layer, hidden_size=32, num_labels=3, certainty=True)
         tensors = {
             name: rng.standard_normal(shape).astype(np.float32) for name, shape in tensor_shapes(config, 0).items()
         }

@@ -2,25 +2,30 @@
 
 import torch
 
-from ..config import HeadConfig
+from ..config import DecoderHeadConfig
 from .adapter import AdapterHead
 from .block import BlockHead
 from .draft import DraftHead
-from .head import Batch, Head
+from .head import Batch, HeadModule
 from .norm import NormHead
 
 
-MODULES: dict[str, type[Head]] = {"norm": NormHead, "adapter": AdapterHead, "block": BlockHead, "draft": DraftHead}
+MODULES: dict[str, type[HeadModule]] = {
+    "norm": NormHead,
+    "adapter": AdapterHead,
+    "block": BlockHead,
+    "draft": DraftHead,
+}
 
-__all__ = ["MODULES", "Batch", "DraftHead", "Head", "make_head"]
+__all__ = ["MODULES", "Batch", "DraftHead", "HeadModule", "make_head"]
 
 
-def make_head(config: HeadConfig, token_ids: torch.Tensor, unembedding: torch.Tensor) -> Head:
+def make_head(config: DecoderHeadConfig, token_ids: torch.Tensor, unembedding: torch.Tensor) -> HeadModule:
     """
     Makes a head with fresh weights.
 
     Args:
-        config ([`HeadConfig`]): what it is like.
+        config ([`DecoderHeadConfig`]): what it is like.
         token_ids (`torch.LongTensor` of shape `(words,)`): the tokens it can predict.
         unembedding (`torch.Tensor` of shape `(vocab_size, hidden_size)`): the backbone's.
     """

@@ -4,10 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .head import Batch, Head
+from .head import Batch, HeadModule
 
 
-class AdapterHead(Head):
+class AdapterHead(HeadModule):
     """`h + up(silu(down(h)))`, then norm and unembedding. Begins as the plain logit lens."""
 
     def __init__(self, config, token_ids: torch.Tensor, unembedding: torch.Tensor):

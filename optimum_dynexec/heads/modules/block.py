@@ -2,11 +2,11 @@
 
 import torch
 
-from .head import Batch, Head
+from .head import Batch, HeadModule
 from .layers import Block, attend
 
 
-class BlockHead(Head):
+class BlockHead(HeadModule):
     """A block with a KV cache of its own, then norm and unembedding."""
 
     def __init__(self, config, token_ids: torch.Tensor, unembedding: torch.Tensor):

@@ -3,11 +3,11 @@
 import torch
 from torch import nn
 
-from .head import Batch, Head
+from .head import Batch, HeadModule
 from .layers import Block, RMSNorm, attend
 
 
-class DraftHead(Head):
+class DraftHead(HeadModule):
     """
     `fc([norm(e); norm(h)])`, a block, then norm and unembedding. The hidden states of its feature layers, if it has
     any, are added: `fc_layers([norm(h_1); norm(h_2); ...])`. While it drafts, the block's output takes the place of

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import HeadConfig
+from ..config import EncoderHeadConfig
 
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -19,16 +19,16 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 PLACES = {"tokens": (1,), "nchw": (2, 3), "nhwc": (1, 2)}
 
 
-class EncoderHead(nn.Module):
+class EncoderHeadModule(nn.Module):
     """
     An exit head, computing what [`~heads.encoder_ir.build_encoder_head_ir`] makes of the same tensors.
 
     Args:
-        config ([`HeadConfig`]): what it is like; a kind for encoders.
+        config ([`EncoderHeadConfig`]): what it is like; a kind for encoders.
         dropout (`float`, *optional*, defaults to 0): of the pooled hidden states, while training.
     """
 
-    def __init__(self, config: HeadConfig, dropout: float = 0.0):
+    def __init__(self, config: EncoderHeadConfig, dropout: float = 0.0):
         super().__init__()
         self.config = config
         d, inner = config.hidden_size, config.dense_size or config.hidden_size

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import HeadConfig
+from ..config import DecoderHeadConfig
 from .layers import RMSNorm
 
 
@@ -38,12 +38,12 @@ class Batch:
         return starts
 
 
-class Head(nn.Module, ABC):
+class HeadModule(nn.Module, ABC):
     """
     A head under training. Rows are predictions; a row's label is a token that the model itself wrote.
 
     Args:
-        config ([`HeadConfig`]): what it is like.
+        config ([`DecoderHeadConfig`]): what it is like.
         token_ids (`torch.LongTensor` of shape `(words,)`): the tokens it can predict.
         unembedding (`torch.Tensor` of shape `(words, hidden_size)`): the backbone's rows of those tokens.
     """
@@ -51,7 +51,7 @@ class Head(nn.Module, ABC):
     # How much later than the token of its feature the token stands that a row predicts.
     ahead = 1
 
-    def __init__(self, config: HeadConfig, token_ids: torch.Tensor, unembedding: torch.Tensor):
+    def __init__(self, config: DecoderHeadConfig, token_ids: torch.Tensor, unembedding: torch.Tensor):
         super().__init__()
         self.config = config
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)

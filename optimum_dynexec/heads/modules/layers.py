@@ -25,7 +25,7 @@ class Block(nn.Module):
     Its parts are separate, because training attends over sequences laid end to end and over several steps of a draft.
 
     Args:
-        config ([`HeadConfig`]): sizes, the base of the rotary positions and the norms' epsilon.
+        config ([`DecoderHeadConfig`]): sizes, the base of the rotary positions and the norms' epsilon.
     """
 
     def __init__(self, config):

@@ -2,10 +2,10 @@
 
 import torch
 
-from .head import Batch, Head
+from .head import Batch, HeadModule
 
 
-class NormHead(Head):
+class NormHead(HeadModule):
     """Norm, then the backbone's unembedding."""
 
     def forward(self, batch: Batch, steps: int) -> list[torch.Tensor]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from ...heads.modules import Head
+from ...heads.modules import HeadModule
 from ...speculative.config import SpeculationConfig
 from ..decoder import Decoder
 from ..verification import draw
@@ -35,7 +35,7 @@ class Sources:
     Args:
         config ([`~speculative.SpeculationConfig`]): who proposes, how much.
         decoder ([`~torch_backend.decoder.Decoder`]): of the model itself.
-        heads (`dict[int | None, Head]`): of the model, by layer; `None` is the draft head's.
+        heads (`dict[int | None, HeadModule]`): of the model, by layer; `None` is the draft head's.
         assistant (`transformers.PreTrainedModel`, *optional*): the assistant model.
         distribution (`Callable`): from logits `[vocab_size]` and the tokens before to float64 `[vocab_size]`, with all
             processors.
@@ -44,7 +44,7 @@ class Sources:
 
     config: SpeculationConfig
     decoder: Decoder
-    heads: dict[Any, Head]
+    heads: dict[Any, HeadModule]
     assistant: Any
     distribution: Callable[[torch.Tensor, list[int]], torch.Tensor]
     generator: torch.Generator

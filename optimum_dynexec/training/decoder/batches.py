@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch.nn import functional as F
 
-from ...heads.modules import Batch, Head
+from ...heads.modules import Batch, HeadModule
 from .features import LAST, Features
 
 
@@ -14,14 +14,14 @@ class Batches:
     Makes batches of examples for one head, with the labels of its rows.
 
     Args:
-        head ([`Head`]): whose rows and words count.
+        head ([`HeadModule`]): whose rows and words count.
         features ([`Features`]): texts with their hidden states.
         embedding (`torch.Tensor` of shape `(vocab_size, hidden_size)`): the backbone's.
         rows (`int`): predicted tokens per batch, about.
         device (`str`): torch device.
     """
 
-    def __init__(self, head: Head, features: Features, embedding: torch.Tensor, rows: int, device: str):
+    def __init__(self, head: HeadModule, features: Features, embedding: torch.Tensor, rows: int, device: str):
         self.head, self.features, self.embedding, self.rows, self.device = head, features, embedding, rows, device
         config = head.config
         self.layer_names = [*map(str, config.layers_read), *([LAST] if config.layer is None else [])]

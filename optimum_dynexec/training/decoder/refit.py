@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...heads.config import HeadConfig
-from ...heads.modules import Head, make_head
+from ...heads.config import DecoderHeadConfig
+from ...heads.modules import HeadModule, make_head
 from ...heads.storage import SUFFIX, load_head
 
 
@@ -26,13 +26,13 @@ SHAPE = (
 )
 
 
-def load_start(start_from: str | Path, config: HeadConfig) -> dict[str, np.ndarray]:
+def load_start(start_from: str | Path, config: DecoderHeadConfig) -> dict[str, np.ndarray]:
     """
     Reads the weights that a head is to start from.
 
     Args:
         start_from (`str` or `Path`): a safetensors file of a head, or a directory with some.
-        config ([`HeadConfig`]): of the head that is to be trained.
+        config ([`DecoderHeadConfig`]): of the head that is to be trained.
 
     Returns:
         `dict[str, np.ndarray]`: its tensors by name, `token_ids` among them.
@@ -52,7 +52,7 @@ def load_start(start_from: str | Path, config: HeadConfig) -> dict[str, np.ndarr
     return tensors
 
 
-def load_start_config(start_from: str | Path, name: str) -> HeadConfig:
+def load_start_config(start_from: str | Path, name: str) -> DecoderHeadConfig:
     """
     Reads what the head is like that one is to start from.
 
@@ -63,7 +63,10 @@ def load_start_config(start_from: str | Path, name: str) -> HeadConfig:
     Raises:
         `ValueError`: if there is no such head.
     """
-    return load_head(_start_path(start_from, name))[0]
+    config = load_head(_start_path(start_from, name))[0]
+    if not isinstance(config, DecoderHeadConfig):
+        raise ValueError(f"{start_from} holds an encoder's head of kind {config.kind!r}, no {name} of a decoder")
+    return config
 
 
 def _start_path(start_from: str | Path, name: str) -> Path:
@@ -75,13 +78,13 @@ def _start_path(start_from: str | Path, name: str) -> Path:
     return path
 
 
-def head_from(tensors: dict[str, np.ndarray], config: HeadConfig, unembedding: np.ndarray) -> Head:
+def head_from(tensors: dict[str, np.ndarray], config: DecoderHeadConfig, unembedding: np.ndarray) -> HeadModule:
     """
     Makes a head with given weights and words.
 
     Args:
         tensors (`dict[str, np.ndarray]`): as [`load_start`] gives them.
-        config ([`HeadConfig`]): of the head.
+        config ([`DecoderHeadConfig`]): of the head.
         unembedding (`np.ndarray` of shape `(vocab_size, hidden_size)`): of the backbone that it is trained for now.
     """
     head = make_head(config, torch.from_numpy(tensors["token_ids"]), torch.from_numpy(unembedding))

@@ -62,7 +62,7 @@ def fit_stop_classifier(seen: np.ndarray, accepted: np.ndarray) -> tuple[float, 
         accepted (`np.ndarray` bool `[tokens]`): whether they were accepted.
 
     Returns:
-        `tuple[float, ...]`: the weights of the features, then the bias: `stop_classifier` of a [`HeadConfig`].
+        `tuple[float, ...]`: the weights of the features, then the bias: `stop_classifier` of a [`DecoderHeadConfig`].
 
     Raises:
         `ValueError`: if there are no tokens.

@@ -18,8 +18,8 @@ from ...data.texts import chat_prompts, read_texts
 from ...directory.config import DynExecConfig
 from ...graph.backbone import embedding_matrix, named_weight, norm_weight_before, unembedding
 from ...graph.boundaries import find_layer_boundaries
-from ...heads.config import HeadConfig
-from ...heads.modules import DraftHead, Head, make_head
+from ...heads.config import DecoderHeadConfig
+from ...heads.modules import DraftHead, HeadModule, make_head
 from ...heads.storage import SUFFIX, save_head
 from .evaluation import Agreement
 from .features import Features, compute_features, typical_size
@@ -206,7 +206,7 @@ def _draft_layers(given: list[int] | None, start_from: str | Path | None, num_la
 
 
 def _train(
-    head: Head,
+    head: HeadModule,
     features: Features,
     embedding: torch.Tensor,
     args: TrainingArguments,
@@ -258,12 +258,12 @@ def _texts(
     return own_continuations(model, chat_prompts(raw, tokenizer), cache, arguments, progress=progress)
 
 
-def _head_config(directory: Path, matrix: np.ndarray, kind: str, layer: int | None, rank: int) -> HeadConfig:
+def _head_config(directory: Path, matrix: np.ndarray, kind: str, layer: int | None, rank: int) -> DecoderHeadConfig:
     """The block has the shape of the backbone's own layers."""
     config = AutoConfig.from_pretrained(directory).get_text_config()
     heads = config.num_attention_heads
     rope = getattr(config, "rope_parameters", None) or {}
-    return HeadConfig(
+    return DecoderHeadConfig(
         kind=kind,
         layer=layer,
         hidden_size=matrix.shape[1],
@@ -278,7 +278,7 @@ def _head_config(directory: Path, matrix: np.ndarray, kind: str, layer: int | No
     )
 
 
-def _initialize(head: Head, backbone: ov.Model, layer: int) -> None:
+def _initialize(head: HeadModule, backbone: ov.Model, layer: int) -> None:
     """Starts a head from the backbone's last norm and, if its weights are of that kind, from its `layer`."""
     values = {"norm.weight": norm_weight_before(backbone)}
     if head.config.has_block:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ...heads.modules import Batch, Head
+from ...heads.modules import Batch, HeadModule
 from .batches import Batches
 from .evaluation import Agreement, evaluate
 from .features import Features
@@ -66,7 +66,7 @@ class HeadTrainer:
     over the head's words, at the tokens that the backbone wrote (EAGLE-3's loss, arXiv 2503.01840).
 
     Args:
-        head ([`Head`]): what to train, in place.
+        head ([`HeadModule`]): what to train, in place.
         features ([`Features`]): texts with their hidden states.
         embedding (`torch.Tensor` of shape `(vocab_size, hidden_size)`): the backbone's.
         args ([`TrainingArguments`]): how.
@@ -76,7 +76,7 @@ class HeadTrainer:
 
     def __init__(
         self,
-        head: Head,
+        head: HeadModule,
         features: Features,
         embedding: torch.Tensor,
         args: TrainingArguments,

@@ -12,7 +12,7 @@ from ...data.inputs import load_inputs
 from ...directory.config import CLASSIFIER_TASKS, MODEL_CLASSES
 from ...directory.encoder_fit import ExitShape
 from ...directory.staging import staged_directory
-from ...heads.modules.encoder import EncoderHead
+from ...heads.modules.encoder import EncoderHeadModule
 from ...heads.storage import SUFFIX, save_head
 from .checkpoints import Checkpoint
 from .finetune import FineTuner, num_hidden_layers
@@ -54,7 +54,8 @@ def _train(request: Request, place: Path) -> tuple[TrainedExits, Checkpoint]:
     layers = request.chosen_layers(num_hidden_layers(model))
     has_mask = request.task == "text-classification"
     heads = {
-        layer: EncoderHead(request.head.head_config(layer, shape, has_mask), request.args.dropout) for layer in layers
+        layer: EncoderHeadModule(request.head.head_config(layer, shape, has_mask), request.args.dropout)
+        for layer in layers
     }
     identity = {
         "card": request.card,

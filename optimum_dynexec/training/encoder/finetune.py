@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ...data.batches import lengths_of, shuffled_batches, sorted_batches
 from ...data.inputs import Inputs
 from ...data.samples import Samples
-from ...heads.modules.encoder import EncoderHead
+from ...heads.modules.encoder import EncoderHeadModule
 from .arguments import EncoderTrainingArguments
 from .checkpoints import Checkpoint
 from .objectives import certainty_loss, kl_divergence
@@ -42,7 +42,7 @@ class FineTuner:
 
     Args:
         model (`transformers.PreTrainedModel`): a classifier that gives its hidden states; trained in place.
-        heads (`Mapping[int, EncoderHead]`): by their layer; trained in place.
+        heads (`Mapping[int, EncoderHeadModule]`): by their layer; trained in place.
         inputs ([`~data.inputs.Inputs`]): makes the model's inputs.
         max_length (`int`): of texts, in tokens.
         args ([`EncoderTrainingArguments`]): how.
@@ -54,7 +54,7 @@ class FineTuner:
     def __init__(
         self,
         model: Any,
-        heads: Mapping[int, EncoderHead],
+        heads: Mapping[int, EncoderHeadModule],
         inputs: Inputs,
         max_length: int,
         args: EncoderTrainingArguments,

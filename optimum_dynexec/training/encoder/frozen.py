@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ...data.inputs import load_inputs
 from ...directory.config import DynExecConfig
 from ...directory.encoder_fit import exit_shape
-from ...heads.modules.encoder import EncoderHead
+from ...heads.modules.encoder import EncoderHeadModule
 from ...heads.storage import SUFFIX, save_head
 from ...runtime.encoder_exits import EncoderExits
 from .arguments import EncoderTrainingArguments
@@ -52,7 +52,7 @@ def train_frozen(request: Request) -> TrainedExits:
     for head_config in configs:
         assert head_config.layer is not None
         torch.manual_seed(request.args.seed)
-        heads[head_config.layer] = EncoderHead(head_config, request.args.dropout)
+        heads[head_config.layer] = EncoderHeadModule(head_config, request.args.dropout)
     kind = configs[0].kind
     labels, held_out_labels = _labels(request, directory, kind)
 
@@ -109,7 +109,7 @@ class FrozenTrainer:
     model; with certainty, BERxiT's loss is added.
 
     Args:
-        head ([`EncoderHead`]): what to train, in place.
+        head ([`EncoderHeadModule`]): what to train, in place.
         training, held_out (`Data`): to learn from, and to look at after each epoch.
         args ([`EncoderTrainingArguments`]): how.
         checkpoint (`Path`): file for the state of an interrupted training.
@@ -119,7 +119,7 @@ class FrozenTrainer:
 
     def __init__(
         self,
-        head: EncoderHead,
+        head: EncoderHeadModule,
         training: Data,
         held_out: Data,
         args: EncoderTrainingArguments,

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from ...directory.encoder_fit import ExitShape
-from ...heads.config import ACTIVATIONS, POOLINGS, HeadConfig
+from ...heads.config import ACTIVATIONS, POOLINGS, EncoderHeadConfig
 
 
 @dataclass(frozen=True)
 class HeadOptions:
     """
-    What may be chosen of exit heads of encoders; see [`HeadConfig`].
+    What may be chosen of exit heads of encoders; see [`EncoderHeadConfig`].
 
     Args:
         pooling (`str`, *optional*, defaults to `"mean"`): `"mean"` or `"cls"`. Hidden states that are not a sequence
@@ -38,7 +38,7 @@ class HeadOptions:
         if self.dense_size is not None and self.dense_size < 0:
             raise ValueError(f"`dense_size` must be 0 or more, but it is {self.dense_size!r}")
 
-    def head_config(self, layer: int, shape: ExitShape, has_mask: bool) -> HeadConfig:
+    def head_config(self, layer: int, shape: ExitShape, has_mask: bool) -> EncoderHeadConfig:
         """
         Makes a head's configuration.
 
@@ -52,7 +52,7 @@ class HeadOptions:
         dense_size = self.dense_size
         if dense_size is None:
             dense_size = shape.hidden_size if pooled else 0
-        return HeadConfig(
+        return EncoderHeadConfig(
             kind=shape.kind,
             layer=layer,
             hidden_size=shape.hidden_size,

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ...data.batches import lengths_of, sorted_batches
 from ...data.inputs import Inputs, with_defaults
 from ...data.samples import Samples
-from ...heads.modules.encoder import EncoderHead
+from ...heads.modules.encoder import EncoderHeadModule
 from ...runtime.encoder_exits import EncoderExits
 from .objectives import OBJECTIVES
 
@@ -66,7 +66,7 @@ class States:
 
 def compute_states(
     runner: EncoderExits,
-    heads: Mapping[int, EncoderHead],
+    heads: Mapping[int, EncoderHeadModule],
     samples: Samples,
     inputs: Inputs,
     max_length: int,
@@ -79,7 +79,7 @@ def compute_states(
 
     Args:
         runner ([`~runtime.encoder_exits.EncoderExits`]): the model.
-        heads (`Mapping[int, EncoderHead]`): whose pooling decides what is kept, by layer.
+        heads (`Mapping[int, EncoderHeadModule]`): whose pooling decides what is kept, by layer.
         samples ([`~data.samples.Samples`]): to run over.
         inputs ([`~data.inputs.Inputs`]): makes the model's inputs.
         max_length (`int`): of texts, in tokens.
@@ -113,7 +113,7 @@ def states_key(content: Any) -> str:
 
 @torch.no_grad()
 def _run(
-    runner: EncoderExits, heads: Mapping[int, EncoderHead], feed: dict[str, np.ndarray]
+    runner: EncoderExits, heads: Mapping[int, EncoderHeadModule], feed: dict[str, np.ndarray]
 ) -> dict[str, torch.Tensor]:
     feed = with_defaults(feed)
     outputs, hidden, _ = runner(feed)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from optimum_dynexec.heads import HeadConfig
+from optimum_dynexec.heads import DecoderHeadConfig
 from optimum_dynexec.heads.ir import build_head_ir, head_config
 from optimum_dynexec.native import _C
 from optimum_dynexec.training.decoder.stop_classifier import FEATURES, fit_stop_classifier
@@ -45,11 +45,11 @@ def test_the_engine_evaluates_the_same():
 def test_stands_with_the_head():
     config, tensors, unembedding = random_head("norm", words=9, stop_classifier=(1.0, 2.0, 3.0, 4.0))
     assert head_config(build_head_ir(config, tensors, unembedding)).stop_classifier == (1.0, 2.0, 3.0, 4.0)
-    assert HeadConfig.from_json(config.to_json()) == config
+    assert DecoderHeadConfig.from_json(config.to_json()) == config
     assert len(FEATURES) + 1 == 4
 
 
 @pytest.mark.parametrize("weights", [(1.0, 2.0), (1.0, 2.0, 3.0, float("nan")), ()])
 def test_bad_weights(weights):
     with pytest.raises(ValueError, match="`stop_classifier` must be 4 finite numbers"):
-        HeadConfig("norm", 0, 8, 9, stop_classifier=weights)
+        DecoderHeadConfig("norm", 0, 8, 9, stop_classifier=weights)
