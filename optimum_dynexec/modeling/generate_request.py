@@ -10,6 +10,7 @@ from transformers.generation.logits_process import LogitsProcessorList
 
 from .generate_call import GenerateCall
 from .generation import GenerationJob
+from .stopping import read_stopping
 
 
 logger = logging.getLogger(__name__)
@@ -88,16 +89,17 @@ def make_job(
     if call.streamer is not None:
         call.streamer.put(input_ids.cpu())
     repeats = config.num_return_sequences
-    eos, pad = config._eos_token_tensor, config._pad_token_tensor
+    stopping = read_stopping(criteria, call.stopping_criteria, prompt_length)
+    pad = config._pad_token_tensor
     return GenerationJob(
         input_ids=input_ids.cpu().repeat_interleave(repeats, dim=0),
         attention_mask=attention_mask.cpu().repeat_interleave(repeats, dim=0),
         do_sample=bool(config.do_sample),
-        max_length=_limited_length(config.max_length, prompt_length, model.config),
-        eos_token_ids=[] if eos is None else eos.flatten().tolist(),
+        max_length=_limited_length(stopping.max_length, prompt_length, model.config),
+        eos_token_ids=stopping.eos_token_ids,
         pad_token_id=None if pad is None else int(pad),
         logits_processor=processors,
-        stopping_criteria=criteria,
+        stopping_criteria=stopping.criteria,
         streamer=call.streamer,
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers.generation.logits_process import LogitsProcessorList
-from transformers.generation.stopping_criteria import EosTokenCriteria, MaxLengthCriteria, StoppingCriteriaList
+from transformers.generation.stopping_criteria import StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
 from ..native import _C
@@ -30,7 +30,7 @@ class GenerationJob:
         eos_token_ids (`list[int]`): tokens that end a sequence.
         pad_token_id (`int`, *optional*): fills finished sequences up to the longest.
         logits_processor (`LogitsProcessorList`): what shapes the distribution, in order.
-        stopping_criteria (`StoppingCriteriaList`): what ends a sequence.
+        stopping_criteria (`StoppingCriteriaList`): what else ends a sequence; asked after each token.
         seed (`int`): of the random numbers; each sequence has a stream of its own.
         speculation ([`SpeculationConfig`]): who proposes, how much.
         early_exit (`_C.EarlyExitParams`, *optional*): when tokens leave early; without speculation.
@@ -118,8 +118,7 @@ class GenerationJob:
         scores.copy_(processed)
 
     def _should_stop(self) -> Callable[[int, np.ndarray], bool] | None:
-        # The loop itself stops at max_length and EOS.
-        criteria = [c for c in self.stopping_criteria if type(c) not in (MaxLengthCriteria, EosTokenCriteria)]
+        criteria = self.stopping_criteria
         if not criteria:
             return None
 

@@ -13,6 +13,7 @@ from ..early_exit.config import EarlyExitConfig
 from ..modeling.causal_lm import DynExecGenerateOutput
 from ..modeling.logits_processors import PresenceFrequencyPenaltyLogitsProcessor
 from ..modeling.speculation_arguments import SPECULATION_ARGUMENTS, given_arguments, without_speculation
+from ..modeling.stopping import length_limit
 from ..speculative.config import SpeculationConfig
 from ..speculative.stats import GenerationStats, ProposerStats
 from .decoder import Decoder, check_embeddings
@@ -180,7 +181,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
             sequence = Sequence(
                 padding=ids[~mask].tolist(),
                 prompt=ids[mask].tolist(),
-                max_new_tokens=generation_config.max_length - len(ids),
+                max_new_tokens=length_limit(stopping_criteria, len(ids)) - len(ids),
                 do_sample=bool(generation_config.do_sample),
                 processors=logits_processor,
                 should_stop=lambda ids: bool(stopping_criteria(ids, None).all()),

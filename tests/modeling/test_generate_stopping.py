@@ -2,7 +2,13 @@
 
 import pytest
 import torch
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    EosTokenCriteria,
+    MaxLengthCriteria,
+    MaxTimeCriteria,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from tests.tiny_models import TEXT
 
@@ -139,6 +145,36 @@ def test_a_criterion_of_the_user_in_a_batch(generate, expected):
     ours, theirs = (StoppingCriteriaList([StopsAt(47)]) for _ in range(2))
     tokens = generate(*TEXT[:2], max_new_tokens=20, stopping_criteria=ours)
     assert torch.equal(tokens, expected(*TEXT[:2], max_new_tokens=20, stopping_criteria=theirs))
+
+
+class StopsAtLength(MaxLengthCriteria):
+    """A class of the user that is not transformers' own."""
+
+
+CRITERIA_OF_TRANSFORMERS = {
+    "shorter": lambda _: [MaxLengthCriteria(47)],
+    "longer": lambda _: [MaxLengthCriteria(70)],
+    "reached by the prompt": lambda _: [MaxLengthCriteria(3)],
+    "two lengths": lambda _: [MaxLengthCriteria(70), MaxLengthCriteria(50)],
+    "a subclass": lambda _: [StopsAtLength(47)],
+    "another end": lambda ends: [EosTokenCriteria(ends[1])],
+    "two ends": lambda ends: [EosTokenCriteria(ends[2]), EosTokenCriteria(ends[1])],
+    "a length and an end": lambda ends: [MaxLengthCriteria(70), EosTokenCriteria(ends[2])],
+    "a time": lambda _: [MaxTimeCriteria(0.0)],
+}
+
+
+@pytest.mark.parametrize("name", CRITERIA_OF_TRANSFORMERS)
+def test_criteria_of_transformers_given_by_the_user(name, generate, expected):
+    """In transformers, they take the place of those of the same type that the configuration asks for."""
+    varied = {"repetition_penalty": 1.8, "pad_token_id": 0}
+    free = expected(max_new_tokens=40, **varied)[0].tolist()
+    # The model's own end of the text comes first, those of the user after it.
+    ends = [token for i, token in enumerate(free) if i > 4 and token not in free[:i]][:3]
+    arguments = {**varied, "max_new_tokens": 25, "eos_token_id": ends[0]}
+    theirs, ours = (StoppingCriteriaList(CRITERIA_OF_TRANSFORMERS[name](ends)) for _ in range(2))
+    right = expected(stopping_criteria=theirs, **arguments)
+    assert torch.equal(generate(stopping_criteria=ours, **arguments), right)
 
 
 def test_a_model_with_learned_positions_ends_with_them(generate, caplog):

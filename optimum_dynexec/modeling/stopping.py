@@ -1,0 +1,51 @@
+"""Which stopping criteria the decode loop applies itself, and which it has to ask."""
+
+from dataclasses import dataclass
+
+from transformers.generation.stopping_criteria import EosTokenCriteria, MaxLengthCriteria, StoppingCriteriaList
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """
+    When the sequences of a call end.
+
+    Args:
+        max_length (`int`): longest sequence, prompt and padding included.
+        eos_token_ids (`list[int]`): tokens that end a sequence.
+        criteria (`StoppingCriteriaList`): the criteria that have to be asked after each token.
+    """
+
+    max_length: int
+    eos_token_ids: list[int]
+    criteria: StoppingCriteriaList
+
+
+def read_stopping(criteria: StoppingCriteriaList, callers: StoppingCriteriaList, prompt_length: int) -> Stopping:
+    """
+    Takes over from transformers' list what the decode loop does itself: length and EOS, if transformers made the
+    criterion from the configuration. A criterion of the caller is always asked, whatever its type: it may have another
+    limit, and it takes the place of transformers' own of the same type.
+
+    Args:
+        criteria (`StoppingCriteriaList`): all of the call, as transformers merged them.
+        callers (`StoppingCriteriaList`): those among them that the caller passed.
+        prompt_length (`int`): length of `input_ids`, padding included.
+    """
+    own = [criterion for criterion in criteria if not any(criterion is given for given in callers)]
+    native = [criterion for criterion in own if type(criterion) in (MaxLengthCriteria, EosTokenCriteria)]
+    ends = [c.eos_token_id.flatten().tolist() for c in native if type(c) is EosTokenCriteria]
+    return Stopping(
+        max_length=length_limit(criteria, prompt_length),
+        eos_token_ids=ends[0] if ends else [],
+        criteria=StoppingCriteriaList(c for c in criteria if not any(c is done for done in native)),
+    )
+
+
+def length_limit(criteria: StoppingCriteriaList, prompt_length: int) -> int:
+    """
+    The length at which one of the `MaxLengthCriteria` ends a sequence. Criteria are asked after a token, so there is
+    always one.
+    """
+    limits = [criterion.max_length for criterion in criteria if type(criterion) is MaxLengthCriteria]
+    return max(min(limits), prompt_length + 1)
