@@ -82,7 +82,7 @@ def test_a_mistake_is_seen(mistake):
 RIGHT = """
 # A heading, with `code`
 
-[a file](docs/heads.md), [its heading](docs/heads.md#use-one), [here](#a-heading-with-code), `[no](link.md)`,
+[a file](docs/heads.md), [its heading](docs/heads.md#use-a-head), [here](#a-heading-with-code), `[no](link.md)`,
 `optimum-cli dynexec calibrate` and `optimum-cli dynexec train-heads OUT --layers 9,19`.
 
 ```bash
