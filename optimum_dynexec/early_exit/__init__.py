@@ -8,6 +8,7 @@ from ..utils.lazy import lazy_exports
 if TYPE_CHECKING:
     from .config import EarlyExitConfig
     from .criteria import Criterion, criterion_names, load_criterion
+    from .encoder_stats import EncoderStats
     from .statistics import ExitStatistics
 
 
@@ -16,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "config": ["EarlyExitConfig"],
         "criteria": ["Criterion", "criterion_names", "load_criterion"],
+        "encoder_stats": ["EncoderStats"],
         "statistics": ["ExitStatistics"],
     },
 )

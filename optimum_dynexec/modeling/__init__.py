@@ -7,6 +7,13 @@ from ..utils.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .causal_lm import DynExecGenerateOutput, DynExecModelForCausalLM
+    from .encoder_outputs import (
+        DynExecFeatureExtractionOutput,
+        DynExecImageClassifierOutput,
+        DynExecQuestionAnsweringOutput,
+        DynExecSequenceClassifierOutput,
+        DynExecTokenClassifierOutput,
+    )
     from .encoders import (
         DynExecModelForAudioClassification,
         DynExecModelForFeatureExtraction,
@@ -21,6 +28,13 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "causal_lm": ["DynExecGenerateOutput", "DynExecModelForCausalLM"],
+        "encoder_outputs": [
+            "DynExecFeatureExtractionOutput",
+            "DynExecImageClassifierOutput",
+            "DynExecQuestionAnsweringOutput",
+            "DynExecSequenceClassifierOutput",
+            "DynExecTokenClassifierOutput",
+        ],
         "encoders": [
             "DynExecModelForAudioClassification",
             "DynExecModelForFeatureExtraction",
