@@ -1,8 +1,9 @@
-"""Makes what the site has beside the files of docs: the first page of README.md, and the reference of the commands."""
+"""Generates the first page from README.md and the reference of the commands; docstrings' references become links."""
 
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from docs.hooks.parsers import command_parsers  # noqa: E402
 
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
-# How docstrings name things of the package: [`~heads.HeadConfig`]; and types: `int`, *optional*.
+# Docstrings refer to objects of the package as [`~heads.HeadConfig`]. In prose, Markdown has turned the backticks into
+# <code>; in the type of a parameter, such as "[`~heads.HeadConfig`] or `str`, *optional*", they are still there.
 MENTION = re.compile(r"\[<code>~?([\w.]+)</code>\]")
-TYPE = re.compile(r"<code>([^<]*`[^<]*)</code>")
+MENTION_IN_TYPE = re.compile(r"\[`~?([\w.]+)`\]")
+TYPE = re.compile(r"<code>([^<]*[`*][^<]*)</code>")
+DOCUMENTED = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -38,11 +42,19 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
-    """Names and types in docstrings, without the marks around them."""
-    if not page.file.src_path.startswith("reference/"):
-        return html
-    html = MENTION.sub(lambda match: f"<code>{match.group(1).rpartition('.')[2]}</code>", html)
-    return TYPE.sub(lambda match: f"<code>{re.sub('[`*]', '', match.group(1))}</code>", html)
+    """References in docstrings become links, and types lose their Markdown marks."""
+    html = MENTION.sub(lambda match: _reference(match.group(1), f"<code>{_short(match.group(1))}</code>"), html)
+    return TYPE.sub(lambda match: f"<code>{_type(match.group(1))}</code>", html)
+
+
+@cache
+def documented() -> dict[str, str]:
+    """
+    Returns:
+        `dict[str, str]`: the import path of each object in the reference, by its name.
+    """
+    text = "\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs" / "reference").glob("*.md")))
+    return {path.rpartition(".")[2]: path for path in DOCUMENTED.findall(text)}
 
 
 def command_reference() -> str:
@@ -52,6 +64,26 @@ def command_reference() -> str:
     for name, parser in command_parsers().items():
         parts.append(f"## {name}\n\n```text\n{parser.format_help().rstrip()}\n```\n")
     return "\n".join(parts)
+
+
+def _type(text: str) -> str:
+    linked = MENTION_IN_TYPE.sub(lambda match: _reference(match.group(1), _short(match.group(1))), text)
+    return re.sub(r"[`*]", "", linked)
+
+
+def _short(name: str) -> str:
+    """`Class` or `Class.method`, without the modules."""
+    *_, owner, last = ["", *name.split(".")]
+    return f"{owner}.{last}" if owner[:1].isupper() and owner in documented() else last
+
+
+def _reference(name: str, html: str) -> str:
+    """A link if the reference documents the object; otherwise its name."""
+    short = _short(name)
+    owner, dot, member = short.partition(".")
+    if owner not in documented():
+        return html
+    return f'<autoref identifier="{documented()[owner]}{dot}{member}" optional>{html}</autoref>'
 
 
 def _link(match: re.Match[str], folder: Path) -> str:
