@@ -59,7 +59,7 @@ def documented() -> dict[str, str]:
 
 def command_reference() -> str:
     """What `--help` of each command says."""
-    os.environ["COLUMNS"] = "110"  # what argparse breaks lines by
+    os.environ["COLUMNS"] = "92"  # what argparse breaks lines by
     parts = ["# Commands\n\nWhat each command says to `--help`.\n"]
     for name, parser in command_parsers().items():
         parts.append(f"## {name}\n\n```text\n{parser.format_help().rstrip()}\n```\n")
