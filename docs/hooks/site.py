@@ -58,9 +58,9 @@ def documented() -> dict[str, str]:
 
 
 def command_reference() -> str:
-    """What `--help` of each command says."""
+    """The output of `--help` for each command."""
     os.environ["COLUMNS"] = "92"  # what argparse breaks lines by
-    parts = ["# Commands\n\nWhat each command says to `--help`.\n"]
+    parts = ["# Commands\n\nThis page shows the output of `--help` for each command.\n"]
     for name, parser in command_parsers().items():
         parts.append(f"## {name}\n\n```text\n{parser.format_help().rstrip()}\n```\n")
     return "\n".join(parts)
