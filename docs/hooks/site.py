@@ -18,8 +18,8 @@ from docs.hooks.parsers import command_parsers  # noqa: E402
 
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
-# Docstrings refer to objects of the package as [`~heads.EncoderHeadConfig`]. In prose, Markdown has turned the backticks into
-# <code>; in the type of a parameter, such as "[`~heads.EncoderHeadConfig`] or `str`, *optional*", they are still there.
+# Docstrings refer to objects of the package as [`~heads.HeadConfig`]. In prose, Markdown has turned the backticks into
+# <code>; in the type of a parameter, such as "[`~heads.HeadConfig`] or `str`, *optional*", they are still there.
 MENTION = re.compile(r"\[<code>~?([\w.]+)</code>\]")
 MENTION_IN_TYPE = re.compile(r"\[`~?([\w.]+)`\]")
 TYPE = re.compile(r"<code>([^<]*[`*][^<]*)</code>")
