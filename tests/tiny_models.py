@@ -72,6 +72,8 @@ _llama_like = {
     "max_position_embeddings": 256,
     "initializer_range": 0.2,
 }
+_experts = {"num_local_experts": 4, "num_experts_per_tok": 2}
+_many_experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48}
 
 TINY_DECODERS: dict[str, Callable[..., tuple[PreTrainedModel, PretrainedConfig]]] = {
     "llama": partial(_decoder, "Llama", **_llama_like),
@@ -140,6 +142,15 @@ TINY_DECODERS: dict[str, Callable[..., tuple[PreTrainedModel, PretrainedConfig]]
         tie_word_embeddings=False,
     ),
 }
+# Mixtures of experts, by the names of the families that optimum-intel exports.
+TINY_MIXTURES: dict[str, Callable[..., tuple[PreTrainedModel, PretrainedConfig]]] = {
+    "mixtral": partial(_decoder, "Mixtral", **_llama_like, **_experts),
+    "qwen2_moe": partial(_decoder, "Qwen2Moe", shared_expert_intermediate_size=48, **_llama_like, **_many_experts),
+    "qwen3_moe": partial(_decoder, "Qwen3Moe", head_dim=16, **_llama_like, **_many_experts),
+    "gpt_oss": partial(_decoder, "GptOss", head_dim=16, sliding_window=SLIDING_WINDOW, **_llama_like, **_experts),
+    "granitemoe": partial(_decoder, "GraniteMoe", **_llama_like, **_experts),
+    "phimoe": partial(_decoder, "Phimoe", **_llama_like, **_experts),
+}
 UNPAGEABLE = {"gpt_neo", "xglm"}
 UNSEGMENTABLE = {"xglm"}
 
@@ -150,13 +161,13 @@ def save_tiny_decoder(name: str, directory: Path, **options) -> PreTrainedModel:
 
     Args:
         name (`str`):
-            A key of `TINY_DECODERS`.
+            A key of `TINY_DECODERS` or `TINY_MIXTURES`.
         directory (`Path`):
             Where to save; made if absent.
         options (*optional*):
             `seed` of the weights, and any field of the configuration that should differ from the registry's.
     """
-    model, _ = TINY_DECODERS[name](**options)
+    model, _ = {**TINY_DECODERS, **TINY_MIXTURES}[name](**options)
     model.save_pretrained(directory)
     build_tokenizer().save_pretrained(directory)
     return model

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
-from openvino import Model, Node
+from openvino import Model, Node, Output
 
 
 # What may stand between a product and its weights.
@@ -20,7 +20,8 @@ def merge_products(model: Model) -> int:
     gate and up projections, by one with all of their rows, and splits what comes out. A device then has half as many
     products to start. Each output is computed from the same numbers as before.
 
-    Weights in 8 or 4 bits are joined as they are, with their scales and zero points.
+    Weights in 8 or 4 bits are joined as they are, with their scales and zero points. Weights of another rank, such as
+    those of experts, `[experts, rows, width]`, stay as they are.
 
     Args:
         model (`openvino.Model`):
@@ -34,11 +35,12 @@ def merge_products(model: Model) -> int:
         if node.get_type_name() != "MatMul":
             continue
         attributes = node.get_attributes()
-        if attributes["transpose_a"] or not attributes["transpose_b"] or not _form(node.input_value(1).get_node()):
+        if attributes["transpose_a"] or not attributes["transpose_b"] or len(_shape(node.input_value(1))) != 2:
             continue
+        form = _form(node.input_value(1).get_node())
         source = node.input_value(0)
-        key = (source.get_node().get_name(), source.get_index(), _form(node.input_value(1).get_node()))
-        groups.setdefault(key, []).append(node)
+        if form:
+            groups.setdefault((source.get_node().get_name(), source.get_index(), form), []).append(node)
     merged = 0
     for group in groups.values():
         if len(group) > 1:
@@ -62,22 +64,48 @@ def _merge(products: list[Node]) -> None:
         parts.output(index).get_tensor().set_names(names)
 
 
+def _shape(value: Output) -> tuple[int, ...]:
+    return tuple(value.get_shape()) if value.get_partial_shape().is_static else ()
+
+
+def _has_rows(node: Node, result: Node) -> bool:
+    """Whether what `result` is computed from has a part for each of its rows, and is not the same for all of them."""
+    shape, target = _shape(node.output(0)), _shape(result.output(0))
+    same_rank = len(shape) == len(target) or result.get_type_name() == "Reshape"
+    return bool(shape) and same_rank and shape[ROW_AXIS] == target[ROW_AXIS]
+
+
 def _form(node: Node) -> tuple:
     """What weights must have in common to be joined: their steps and types, and all dimensions but the rows."""
-    shape = tuple(node.get_output_shape(0)) if node.get_output_partial_shape(0).is_static else ()
+    shape, element = _shape(node.output(0)), node.get_output_element_type(0)
+    if not shape:
+        return ()
     if node.get_type_name() == "Constant":
-        element = node.get_output_element_type(0)
-        if len(shape) < 2:  # a scale of all rows, say
-            return ("Constant", str(element), shape, node.data.tobytes())
         # Rows are joined byte by byte.
         return ("Constant", str(element), shape[1:]) if math.prod(shape) * element.bitwidth % 8 == 0 else ()
     if node.get_type_name() not in DECOMPRESSION_TYPES:
         return ()
-    inputs = [node.input_value(0).get_node()]
-    if node.get_type_name() != "Reshape":
-        inputs += [value.get_node() for value in node.input_values()[1:]]
-    forms = tuple(_form(value) for value in inputs)
-    return (node.get_type_name(), str(node.get_output_element_type(0)), forms) if all(forms) else ()
+    parts = [_form(part) if _has_rows(part, node) else _shared_form(part) for part in _parts(node)]
+    if not all(parts) or not _has_rows(_parts(node)[0], node):
+        return ()
+    return (node.get_type_name(), str(element), tuple(parts))
+
+
+def _shared_form(node: Node) -> tuple:
+    """What is used for all rows, a scale of each column, say, must be the same numbers."""
+    element = str(node.get_output_element_type(0))
+    if node.get_type_name() == "Constant":
+        return ("shared", element, tuple(node.get_output_shape(0)), node.data.tobytes())
+    if node.get_type_name() != "Convert":
+        return ()
+    form = _shared_form(node.input_value(0).get_node())
+    return ("shared", element, form) if form else ()
+
+
+def _parts(node: Node) -> list[Node]:
+    """What a step of the decompression computes with."""
+    values = node.input_values()[:1] if node.get_type_name() == "Reshape" else node.input_values()
+    return [value.get_node() for value in values]
 
 
 def _join(nodes: Sequence[Node], rows: list[int]) -> Node:
@@ -86,23 +114,21 @@ def _join(nodes: Sequence[Node], rows: list[int]) -> Node:
     kind = first.get_type_name()
     if kind == "Constant":
         return _join_constants(nodes)
-    inputs = [_join([node.input_value(0).get_node() for node in nodes], rows)]
+    inputs = [
+        _join(parts, rows) if _has_rows(parts[0], first) else parts[0]
+        for parts in zip(*(_parts(node) for node in nodes), strict=True)
+    ]
     if kind == "Reshape":
         shape = [sum(rows), *first.get_output_shape(0)[1:]]
-        joined = ops.reshape(inputs[0], ops.constant(shape, np.int64), False)
-    elif kind == "Convert":
-        joined = ops.convert(inputs[0], first.get_output_element_type(0).to_string())
-    else:
-        inputs.append(_join([node.input_value(1).get_node() for node in nodes], rows))
-        joined = (ops.subtract if kind == "Subtract" else ops.multiply)(*inputs)
-    return joined
+        return ops.reshape(inputs[0], ops.constant(shape, np.int64), False)
+    if kind == "Convert":
+        return ops.convert(inputs[0], first.get_output_element_type(0).to_string())
+    return (ops.subtract if kind == "Subtract" else ops.multiply)(*inputs)
 
 
 def _join_constants(nodes: Sequence[Node]) -> Node:
     first = nodes[0]
     shape = list(first.get_output_shape(0))
-    if len(shape) < 2:
-        return first
     shape[ROW_AXIS] = sum(node.get_output_shape(0)[ROW_AXIS] for node in nodes)
     # A tensor with memory of its own, which the constant keeps.
     joined = ov.Tensor(first.get_output_element_type(0), ov.Shape(shape))

@@ -116,3 +116,30 @@ def test_a_product_of_two_inputs_stays():
     y = ops.parameter([-1, WIDTH], np.float32, name="y")
     products = [ops.matmul(x, y, False, True), ops.matmul(x, y, False, True)]
     assert merge_products(ov.Model([ops.result(product) for product in products], [x, y], "inputs")) == 0
+
+
+def test_weights_of_experts_stay():
+    """Products of rank 3 have the experts where those of rank 2 have the rows."""
+    x = ops.parameter([4, -1, WIDTH], np.float32, name="x")
+    values = [np.random.default_rng(i).standard_normal((4, 8, WIDTH)).astype("f") for i in range(2)]
+    products = [ops.matmul(x, ops.constant(value), False, True) for value in values]
+    assert merge_products(ov.Model([ops.result(product) for product in products], [x], "experts")) == 0
+
+
+@pytest.mark.parametrize("shape", [(1, WIDTH), (WIDTH,), (1, 1), ()], ids=str)
+@pytest.mark.parametrize("same", [True, False], ids=["same", "different"])
+def test_a_scale_of_all_rows(shape, same):
+    """It belongs to each row, so the rows can be joined only if it is the same for all of them."""
+    random = np.random.default_rng(3)
+    x = ops.parameter([-1, 1, WIDTH], np.float32, name="x")
+    scales = [random.uniform(0.01, 0.02, shape).astype(np.float16) for _ in range(2)]
+    products = []
+    for index, rows in enumerate((WIDTH, 32)):
+        values = ops.convert(ops.constant(random.integers(-128, 128, (rows, WIDTH), np.int8)), "f16")
+        scaled = ops.multiply(values, ops.constant(scales[0 if same else index]))
+        products.append(ops.matmul(x, ops.convert(scaled, "f32"), False, True))
+    model = ov.Model([ops.result(ops.relu(product)) for product in products], [x], "shared scale")
+    before = outputs_of(model)
+    assert merge_products(model) == int(same)
+    for one, other in zip(before, outputs_of(model), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-5)

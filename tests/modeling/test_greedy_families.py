@@ -5,7 +5,7 @@ import torch
 from transformers import LogitsProcessorList
 
 from optimum_dynexec.modeling.logits_processors import PresenceFrequencyPenaltyLogitsProcessor
-from tests.tiny_models import TEXT
+from tests.tiny_models import LAYERS, TEXT, TINY_MIXTURES
 
 
 FAMILIES = ["llama", "qwen2", "qwen3", "mistral", "phi3", "gpt2", "gpt_neox", "opt"]
@@ -59,6 +59,20 @@ def test_plain_decoding(name, setting, generate, expected):
     assert torch.equal(tokens, expected(name, setting))
     assert stats.proposed == 0
     assert stats.tokens == stats.target_forwards == tokens.shape[1] - stats.prompt_tokens
+
+
+@pytest.mark.parametrize("name", TINY_MIXTURES)
+def test_mixtures_of_experts(name, generate, expected, tiny_model, torch_model, encode):
+    for how in ({"speculation": "off"}, LOOKUP["constant"]):
+        tokens, stats = generate(name, "looping", **how)
+        assert torch.equal(tokens, expected(name, "looping"))
+    assert stats.accepted > 0
+    inputs = encode(TEXT[0], "a", TEXT[3][:30])
+    arguments = {"max_new_tokens": 16, "do_sample": False}
+    assert torch.equal(
+        tiny_model(name).generate(**inputs, **arguments), torch_model(name).generate(**inputs, **arguments)
+    )
+    assert len(tiny_model(name).dynexec_config.hidden_state_names) == LAYERS
 
 
 @pytest.mark.parametrize("how", LOOKUP)
