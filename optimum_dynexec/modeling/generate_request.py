@@ -10,6 +10,7 @@ from transformers.generation.logits_process import LogitsProcessorList
 
 from .generate_call import GenerateCall
 from .generation import GenerationJob
+from .logits_processors import processors_of_row
 from .stopping import read_stopping
 
 
@@ -72,15 +73,6 @@ def make_job(
         **defaults,
     )
     model._validate_generated_length(config, prompt_length, defaults["has_default_max_length"])
-    processors = model._get_logits_processor(
-        generation_config=config,
-        input_ids_seq_length=prompt_length,
-        encoder_input_ids=input_ids,
-        prefix_allowed_tokens_fn=call.prefix_allowed_tokens_fn,
-        logits_processor=call.logits_processor + penalties,
-        device=str(input_ids.device),
-        model_kwargs=model_kwargs,
-    )
     criteria = model._get_stopping_criteria(
         generation_config=config,
         stopping_criteria=call.stopping_criteria,
@@ -89,16 +81,21 @@ def make_job(
     if call.streamer is not None:
         call.streamer.put(input_ids.cpu())
     repeats = config.num_return_sequences
+    input_ids = input_ids.cpu().repeat_interleave(repeats, dim=0)
+    callers = LogitsProcessorList([*call.logits_processor, *penalties])
     stopping = read_stopping(criteria, call.stopping_criteria, prompt_length)
     pad = config._pad_token_tensor
     return GenerationJob(
-        input_ids=input_ids.cpu().repeat_interleave(repeats, dim=0),
+        input_ids=input_ids,
         attention_mask=attention_mask.cpu().repeat_interleave(repeats, dim=0),
         do_sample=bool(config.do_sample),
         max_length=_limited_length(stopping.max_length, prompt_length, model.config),
         eos_token_ids=stopping.eos_token_ids,
         pad_token_id=None if pad is None else int(pad),
-        logits_processor=processors,
+        logits_processors=[
+            processors_of_row(model, config, prompt, callers, call.prefix_allowed_tokens_fn, model_kwargs)
+            for prompt in input_ids
+        ],
         stopping_criteria=stopping.criteria,
         streamer=call.streamer,
     )

@@ -29,7 +29,7 @@ class GenerationJob:
         max_length (`int`): longest sequence, prompt and padding included.
         eos_token_ids (`list[int]`): tokens that end a sequence.
         pad_token_id (`int`, *optional*): fills finished sequences up to the longest.
-        logits_processor (`LogitsProcessorList`): what shapes the distribution, in order.
+        logits_processors (`list[LogitsProcessorList]`): for each row, what shapes its distribution, in order.
         stopping_criteria (`StoppingCriteriaList`): what else ends a sequence; asked after each token.
         seed (`int`): of the random numbers; each sequence has a stream of its own.
         speculation ([`SpeculationConfig`]): who proposes, how much.
@@ -44,7 +44,7 @@ class GenerationJob:
     max_length: int
     eos_token_ids: list[int]
     pad_token_id: int | None
-    logits_processor: LogitsProcessorList
+    logits_processors: list[LogitsProcessorList]
     stopping_criteria: StoppingCriteriaList
     seed: int = 0
     speculation: SpeculationConfig = field(default_factory=SpeculationConfig)
@@ -64,7 +64,7 @@ class GenerationJob:
             `ValueError`: for an empty prompt, a token id outside the vocabulary, or sequences of different lengths
             without a `pad_token_id`.
         """
-        params = native_params(self.logits_processor, self.do_sample, self.input_ids.shape[1])
+        params = native_params(self.logits_processors[0], self.do_sample, self.input_ids.shape[1])
         process_logits = None
         if params is None:
             process_logits = self._process_logits
@@ -114,7 +114,7 @@ class GenerationJob:
 
     def _process_logits(self, row: int, tokens: np.ndarray, logits: np.ndarray) -> None:
         scores = torch.from_numpy(logits)[None]
-        processed = self.logits_processor(self._padded_ids(row, tokens), scores)
+        processed = self.logits_processors[row](self._padded_ids(row, tokens), scores)
         scores.copy_(processed)
 
     def _should_stop(self) -> Callable[[int, np.ndarray], bool] | None:

@@ -5,6 +5,7 @@ from math import inf
 from typing import Any
 
 import torch
+from transformers.generation import GenerationConfig, GenerationMixin
 from transformers.generation import logits_process as hf
 
 from ..native import _C
@@ -81,6 +82,38 @@ NATIVE: dict[type, Callable[[Any, Any, int], bool]] = {
     hf.TopPLogitsWarper: _warper("top_p", "top_p"),
     hf.MinPLogitsWarper: _warper("min_p", "min_p"),
 }
+
+
+def processors_of_row(
+    model: GenerationMixin,
+    config: GenerationConfig,
+    prompt: torch.Tensor,
+    callers: hf.LogitsProcessorList,
+    prefix_allowed_tokens_fn: Callable[[int, torch.Tensor], list[int]] | None,
+    model_kwargs: dict[str, Any],
+) -> hf.LogitsProcessorList:
+    """
+    What shapes the distribution of one row of a batch. transformers makes a list for the whole batch, but here each
+    row is at a step of its own: a processor that remembers its prompt or what it was called with (encoder penalties,
+    SynthID's watermark) must be that row's alone.
+
+    Args:
+        model (`GenerationMixin`): whose methods read the configuration.
+        config (`GenerationConfig`): of the call.
+        prompt (`torch.LongTensor` of shape `(prompt_length,)`): of the row, with its padding.
+        callers (`LogitsProcessorList`): what the caller passed, shared between the rows.
+        prefix_allowed_tokens_fn (`Callable`, *optional*): of the call.
+        model_kwargs (`dict[str, Any]`): the other arguments of the call, for `forward`.
+    """
+    return model._get_logits_processor(
+        generation_config=config,
+        input_ids_seq_length=len(prompt),
+        encoder_input_ids=prompt[None],
+        prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
+        logits_processor=callers,
+        device=str(prompt.device),
+        model_kwargs=model_kwargs,
+    )
 
 
 def native_params(processors: Sequence[hf.LogitsProcessor], do_sample: bool, prompt_length: int) -> Any:

@@ -1,6 +1,7 @@
 """`TorchDynExecModelForCausalLM`: `DynExecModelForCausalLM`, computed by torch."""
 
 import logging
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from transformers.generation import GenerationMode, StopStringCriteria
 
 from ..early_exit.config import EarlyExitConfig
 from ..modeling.causal_lm import DynExecGenerateOutput
-from ..modeling.logits_processors import PresenceFrequencyPenaltyLogitsProcessor
+from ..modeling.logits_processors import PresenceFrequencyPenaltyLogitsProcessor, processors_of_row
 from ..modeling.speculation_arguments import SPECULATION_ARGUMENTS, given_arguments, without_speculation
 from ..modeling.stopping import length_limit
 from ..speculative.config import SpeculationConfig
@@ -122,14 +123,15 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
             generation_config, **{name: value for name, value in kwargs.items() if name != "tokenizer"}
         )
         criteria = StoppingCriteriaList(stopping_criteria or [])
-        processors = LogitsProcessorList(logits_processor or [])
+        callers = LogitsProcessorList(logits_processor or [])
+        prompts = inputs if inputs is not None else model_kwargs.get("input_ids")
+        length = 1 if prompts is None else prompts.shape[1]
         if presence_penalty or frequency_penalty:
-            length = (inputs if inputs is not None else model_kwargs["input_ids"]).shape[1]
-            processors.append(PresenceFrequencyPenaltyLogitsProcessor(presence_penalty, frequency_penalty, length))
+            callers.append(PresenceFrequencyPenaltyLogitsProcessor(presence_penalty, frequency_penalty, length))
         arguments = {
             "inputs": inputs,
             "generation_config": generation_config,
-            "logits_processor": processors,
+            "logits_processor": callers,
             "streamer": streamer,
         }
         plain = prepared.get_generation_mode() not in COVERED or any(
@@ -151,8 +153,12 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
             arguments["generation_config"].stop_strings = None
         generator = torch.Generator().manual_seed(int(torch.randint(2**62, (1,))) if seed is None else seed)
 
+        def processors(prompt: torch.Tensor, prepared: GenerationConfig) -> LogitsProcessorList:
+            prefix_fn = kwargs.get("prefix_allowed_tokens_fn")
+            return processors_of_row(self.model, prepared, prompt, callers, prefix_fn, model_kwargs)
+
         def decode(model: Any, input_ids: torch.Tensor, **prepared: Any) -> Any:
-            return self._decode(input_ids, config, assistant, rule, generator, streamer, **prepared)
+            return self._decode(input_ids, config, assistant, rule, generator, streamer, processors, **prepared)
 
         # transformers reads all other arguments, and hands over to `decode` in place of its own loop.
         return self.model.generate(**arguments, stopping_criteria=criteria, custom_generate=decode, **kwargs)
@@ -165,8 +171,8 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         rule: TokenExitRule | None,
         generator: torch.Generator,
         streamer: Any,
+        processors: Callable[[torch.Tensor, GenerationConfig], LogitsProcessorList],
         *,
-        logits_processor: LogitsProcessorList,
         stopping_criteria: StoppingCriteriaList,
         generation_config: GenerationConfig,
         attention_mask: torch.Tensor,
@@ -183,7 +189,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
                 prompt=ids[mask].tolist(),
                 max_new_tokens=length_limit(stopping_criteria, len(ids)) - len(ids),
                 do_sample=bool(generation_config.do_sample),
-                processors=logits_processor,
+                processors=processors(ids, generation_config),
                 should_stop=lambda ids: bool(stopping_criteria(ids, None).all()),
                 on_token=(lambda _: None) if streamer is None else (lambda token: streamer.put(torch.tensor([token]))),
                 generator=generator,

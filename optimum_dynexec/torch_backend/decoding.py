@@ -10,6 +10,7 @@ import torch
 from transformers.generation.logits_process import LogitsProcessorList
 
 from ..heads.modules import HeadModule
+from ..modeling.logits_processors import NATIVE
 from ..speculative.config import SpeculationConfig
 from .decoder import Decoder
 from .exit_rule import TokenExitRule
@@ -72,6 +73,15 @@ class Sequence:
         """What comes after `tokens` is drawn from it: float64 `[vocab_size]`."""
         return distribution(logits, self.ids(tokens), self.processors, self.do_sample)
 
+    def draft_distribution(self, logits: torch.Tensor, tokens: list[int]) -> torch.Tensor:
+        """
+        What a draft token is drawn from. Processors that may remember what they were called with are left out, as in
+        the engine: they are to see tokens that stand alone, each once.
+        """
+        known = all(type(processor) in NATIVE for processor in self.processors)
+        processors = self.processors if known else LogitsProcessorList()
+        return distribution(logits, self.ids(tokens), processors, self.do_sample)
+
     def append(self, token: int) -> None:
         """Takes a token."""
         self.tokens.append(token)
@@ -125,7 +135,7 @@ def speculate(
         assistant (`transformers.PreTrainedModel`, *optional*): the assistant model.
         counts ([`Counts`]): added to.
     """
-    sources = Sources(config, decoder, heads, assistant, sequence.distribution, sequence.generator)
+    sources = Sources(config, decoder, heads, assistant, sequence.draft_distribution, sequence.generator)
     proposers = [kind(sources) for kind in PROPOSERS if kind.wanted(config)]
     schedule = SCHEDULES[config.schedule](config.num_assistant_tokens)
     while not sequence.finished:

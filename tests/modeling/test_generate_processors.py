@@ -1,8 +1,18 @@
 """Whatever shapes the logits gives the tokens that it gives in transformers, natively or by way of Python."""
 
+import inspect
+import re
+
 import pytest
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import (
+    GenerationConfig,
+    GenerationMixin,
+    LogitsProcessor,
+    LogitsProcessorList,
+    SynthIDTextWatermarkingConfig,
+    WatermarkingConfig,
+)
 
 from tests.tiny_models import TEXT
 
@@ -65,12 +75,72 @@ def test_one_prompt(name, mode, run, expected):
         assert stats.proposed > 0
 
 
-@pytest.mark.parametrize("name", ["repetition_penalty", "no_repeat_ngram_size", "bad_words_ids"])
-def test_padded_prompts(name, run, expected):
-    """Repetition looks at the whole row in transformers, its padding included: the engine leaves padding out."""
-    arguments = {**NATIVE, **PYTHON}[name]
-    out, _ = run("prompt_lookup", *TEXT[:3], **arguments)
-    assert torch.equal(out, expected(*TEXT[:3], **arguments))
+# With one token left to choose, what is sampled is known.
+SAMPLED = {
+    "temperature": {"temperature": 1e-4},
+    "top_h": {"top_h": 1e-3},
+    "top_k": {"top_k": 1},
+    "top_p": {"top_p": 1e-6},
+    "min_p": {"min_p": 1.0},
+    "typical_p": {"typical_p": 1e-6},
+    "epsilon_cutoff": {"epsilon_cutoff": 0.9999},
+    "eta_cutoff": {"eta_cutoff": 0.9999},
+}
+PROMPTED = {
+    "encoder_no_repeat_ngram_size": {"encoder_no_repeat_ngram_size": 1},
+    "guidance_scale": {"guidance_scale": 1.5},
+    "min_length": {"min_length": 60, "eos_token_id": list(range(3, 100))},
+    "forced_bos_token_id": {"forced_bos_token_id": 9},
+    "watermark": {"watermarking_config": WatermarkingConfig(bias=8.0)},
+    "watermark_selfhash": {"watermarking_config": WatermarkingConfig(bias=8.0, seeding_scheme="selfhash")},
+    "synthid": {"watermarking_config": SynthIDTextWatermarkingConfig(keys=list(range(30)), ngram_len=5)},
+    "synthid_skips": {
+        "watermarking_config": SynthIDTextWatermarkingConfig(
+            keys=list(range(30)), ngram_len=3, context_history_size=4, skip_first_ngram_calls=True
+        )
+    },
+}
+CONFIGURED = {**NATIVE, **PYTHON, **PROMPTED}
+PADDED = (TEXT[0], TEXT[1][:30], TEXT[3])
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGURED if name != "prefix_allowed_tokens_fn"])
+def test_prompts_of_different_lengths(name, run, expected):
+    """Each row is at a step of its own: what a processor remembers belongs to one row."""
+    arguments = CONFIGURED[name]
+    right = expected(*PADDED, **arguments)
+    for mode in MODES:
+        out, _ = run(mode, *PADDED, **arguments)
+        assert torch.equal(out, right), mode
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_what_shapes_sampling_in_a_batch(name, run, expected):
+    arguments = {"do_sample": True, "top_k": 0, **SAMPLED[name]}
+    out, _ = run("prompt_lookup", *PADDED, **arguments)
+    assert torch.equal(out, expected(*PADDED, **arguments))
+
+
+def test_a_watermark_is_in_each_row_of_a_sample(run, tiny_model):
+    config = SynthIDTextWatermarkingConfig(keys=list(range(30)), ngram_len=5)
+    processor = config.construct_processor(tiny_model("llama").config.vocab_size, "cpu")
+    arguments = {"do_sample": True, "top_k": 0, "temperature": 2.0, "max_new_tokens": 60, "seed": 1}
+    arguments |= {"eos_token_id": None, "num_return_sequences": 3}
+    found = {}
+    for name, watermark in (("with", config), ("without", None)):
+        out, _ = run("prompt_lookup", *PADDED, watermarking_config=watermark, **arguments)
+        found[name] = processor.compute_g_values(out[:, -60:]).float().mean(dim=(1, 2))
+    assert found["with"].shape == (9,)
+    assert float(found["with"].min()) > 0.52 > 0.51 > float(found["without"].max())
+
+
+def test_every_processor_of_a_configuration_is_tried(tiny_model):
+    """What transformers can build is read from the signature of its own code: a new argument asks for a test here."""
+    source = inspect.getsource(GenerationMixin._get_logits_processor)
+    tried = set().union(*CONFIGURED.values(), *SAMPLED.values(), {"no_repeat_ngram_size"})
+    fields = set(re.findall(r"generation_config\.([a-z]\w*)", source))
+    # Not processors: what others are built from.
+    assert fields - {"do_sample", "num_beams", "use_cache", "max_length"} - tried == set()
 
 
 class Favours(LogitsProcessor):
