@@ -34,6 +34,7 @@ from .early_exit import CalibratedOnce, early_exit_params
 from .generate_call import GenerateCall, why_plain
 from .generate_request import make_job
 from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
+from .own_export import keep_own_export
 from .speculation_arguments import SPECULATION_ARGUMENTS, given_arguments, without_speculation
 from .tuned import start_from_tuning
 
@@ -132,6 +133,10 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
             tuned=tuned,
             **kwargs,
         )
+
+    @classmethod
+    def _export(cls, *args: Any, **kwargs: Any) -> Any:
+        return keep_own_export(super()._export(*args, **kwargs))
 
     @classmethod
     def _from_pretrained(cls, model_id: str | Path, config: PretrainedConfig, **kwargs: Any):

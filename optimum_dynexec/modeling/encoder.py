@@ -23,6 +23,7 @@ from ..precision import check_precision, precision_of, with_precision
 from ..runtime.encoder_engine import PATIENCE_OF_STREAMS, EncoderEngine
 from ..runtime.encoder_exits import EncoderExits
 from .early_exit import CalibratedOnce, encoder_exit_params
+from .own_export import keep_own_export
 from .tuned import TUNED, start_from_tuning, tuned_exit
 
 
@@ -137,6 +138,10 @@ class DynExecEncoderMixin(CalibratedOnce):
             tuned=tuned,
             **kwargs,
         )
+
+    @classmethod
+    def _export(cls, *args: Any, **kwargs: Any) -> Any:
+        return keep_own_export(super()._export(*args, **kwargs))  # type: ignore[misc]
 
     @classmethod
     def _from_pretrained(cls, model_id: str | Path, config: PretrainedConfig, **kwargs: Any) -> Any:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from optimum_dynexec.modeling.tokenizers import check_same_tokenizer
 
@@ -62,3 +63,28 @@ def test_a_broken_file_is_named(tmp_path, content):
     (b / "tokenizer.json").write_text(content)
     with pytest.raises(ValueError, match="tokenizer.json"):
         check_same_tokenizer(a, b, 1, 1)
+
+
+def test_models_exported_in_memory_draft_for_each_other(tiny_hf, tiny_tokenizer, tmp_path):
+    """Each keeps the files of its own export, the tokenizer among them, whatever is exported after it."""
+    from transformers import AutoModelForCausalLM
+
+    from optimum_dynexec import DynExecModelForCausalLM
+
+    padded = AutoModelForCausalLM.from_pretrained(tiny_hf("llama", seed=1))
+    padded.resize_token_embeddings(padded.config.vocab_size + 14)
+    padded.save_pretrained(tmp_path)
+    tiny_tokenizer.save_pretrained(tmp_path)
+    target, draft = (
+        DynExecModelForCausalLM.from_pretrained(source, export=True, precision="exact", load_in_8bit=False)
+        for source in (tiny_hf("llama"), tmp_path)
+    )
+    assert all((model.model_save_dir / "tokenizer.json").is_file() for model in (target, draft))
+    call = {"inputs": torch.tensor([[5, 6, 7, 8]]), "max_new_tokens": 12, "do_sample": False}
+    drafted = target.generate(**call, assistant_model=draft, num_assistant_tokens=4)
+    assert target.last_stats.proposed > 0
+    assert torch.equal(drafted, target.generate(**call, speculation="off"))
+    assert torch.equal(
+        draft.generate(**call, assistant_model=target, num_assistant_tokens=4),
+        draft.generate(**call, speculation="off"),
+    )
