@@ -151,6 +151,24 @@ TINY_MIXTURES: dict[str, Callable[..., tuple[PreTrainedModel, PretrainedConfig]]
     "granitemoe": partial(_decoder, "GraniteMoe", **_llama_like, **_experts),
     "phimoe": partial(_decoder, "Phimoe", **_llama_like, **_experts),
 }
+# Other factors for the positions of a text from this length on.
+ROPE_BORDER = 32
+TINY_LONGROPE: dict[str, Callable[..., tuple[PreTrainedModel, PretrainedConfig]]] = {
+    name: partial(
+        _decoder,
+        kind,
+        original_max_position_embeddings=ROPE_BORDER,
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "short_factor": [1.0] * 8,
+            "long_factor": [4.0] * 8,
+            "original_max_position_embeddings": ROPE_BORDER,
+        },
+        **_llama_like,
+    )
+    for name, kind in {"phi3_longrope": "Phi3", "llama_longrope": "Llama"}.items()
+}
 UNPAGEABLE = {"gpt_neo", "xglm"}
 UNSEGMENTABLE = {"xglm"}
 
@@ -161,13 +179,13 @@ def save_tiny_decoder(name: str, directory: Path, **options) -> PreTrainedModel:
 
     Args:
         name (`str`):
-            A key of `TINY_DECODERS` or `TINY_MIXTURES`.
+            A key of `TINY_DECODERS`, `TINY_MIXTURES` or `TINY_LONGROPE`.
         directory (`Path`):
             Where to save; made if absent.
         options (*optional*):
             `seed` of the weights, and any field of the configuration that should differ from the registry's.
     """
-    model, _ = {**TINY_DECODERS, **TINY_MIXTURES}[name](**options)
+    model, _ = {**TINY_DECODERS, **TINY_MIXTURES, **TINY_LONGROPE}[name](**options)
     model.save_pretrained(directory)
     build_tokenizer().save_pretrained(directory)
     return model

@@ -11,6 +11,7 @@ from typing import Any
 import openvino as ov
 import torch
 from optimum.intel import OVModelForCausalLM
+from optimum.intel.openvino.modeling_decoder import OVPhi3ForCausalLM
 from transformers import PretrainedConfig
 from transformers.generation import GenerateDecoderOnlyOutput, GenerationConfig
 from transformers.generation.logits_process import LogitsProcessorList
@@ -434,6 +435,14 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
                 negative_prompt_attention_mask=call.negative_prompt_attention_mask,
                 **call.kwargs,
             )
+
+    def prepare_inputs_for_generation(
+        self, input_ids: torch.Tensor, past_key_values: Any = None, **kwargs: Any
+    ) -> Any:
+        if isinstance(self, OVPhi3ForCausalLM) and kwargs.get("cache_position") is None:
+            # It asks whether the cache ends before the original context, by what transformers no longer hands over.
+            kwargs["cache_position"] = torch.tensor([self._get_past_length(past_key_values)])
+        return super().prepare_inputs_for_generation(input_ids, past_key_values=past_key_values, **kwargs)
 
     # ---- saving ------------------------------------------------------------------------------------------------
 

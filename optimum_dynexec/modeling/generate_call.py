@@ -8,8 +8,12 @@ import torch
 from transformers import PretrainedConfig
 from transformers.generation import GenerationConfig
 from transformers.generation.logits_process import LogitsProcessorList
-from transformers.generation.stopping_criteria import StoppingCriteriaList
+from transformers.generation.stopping_criteria import MaxLengthCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
+
+
+# What transformers generates if no length is asked for.
+DEFAULT_NEW_TOKENS = 20
 
 
 @dataclass
@@ -44,6 +48,7 @@ def why_plain(
     """
     inputs = call.inputs if call.inputs is not None else model_kwargs.get("input_ids")
     rows = (1 if inputs is None else inputs.shape[0]) * config.num_return_sequences
+    longest = longest_length(call.stopping_criteria, config, 1 if inputs is None else inputs.shape[1])
     whole_batch = bool(
         call.logits_processor or call.stopping_criteria or call.prefix_allowed_tokens_fn or call.streamer
     )
@@ -63,14 +68,39 @@ def why_plain(
         "`past_key_values`, `inputs_embeds` and `position_ids` are the plain model's": any(
             model_kwargs.get(name) is not None for name in ("past_key_values", "inputs_embeds", "position_ids")
         ),
-        "beyond the original context, longrope recomputes the cache": _switches_rope(config, model_config),
+        "beyond its original context, longrope computes the whole text with other factors": crosses_rope_border(
+            longest, model_config
+        ),
     }
     return next((reason for reason, applies in reasons.items() if applies), None)
 
 
-def _switches_rope(config: GenerationConfig, model_config: PretrainedConfig) -> bool:
+def crosses_rope_border(max_length: int, model_config: PretrainedConfig) -> bool:
+    """
+    Whether a text of so many tokens may need both kinds of factors of a longrope model. It has short ones for its
+    original context and long ones beyond, and a pass takes one kind for all of its rows: rows before the border must
+    not share a pass with rows after it, and Phi-3 computes the whole text anew where it is crossed.
+    """
     rope = getattr(model_config, "rope_parameters", None) or {}
-    original = getattr(model_config, "original_max_position_embeddings", None)
-    if rope.get("rope_type") != "longrope" or original is None:
-        return False
-    return (config.max_length or 0) + (config.max_new_tokens or 0) > original
+    original = rope.get("original_max_position_embeddings") or getattr(
+        model_config, "original_max_position_embeddings", None
+    )
+    # The last token is never an input.
+    return rope.get("rope_type") == "longrope" and original is not None and max_length - 1 > original
+
+
+def longest_length(criteria: StoppingCriteriaList, config: GenerationConfig, prompt_length: int) -> int:
+    """
+    The most tokens that a sequence may have in the end, prompt and padding included.
+
+    Args:
+        criteria (`StoppingCriteriaList`): of the caller.
+        config (`GenerationConfig`): that the call resolves to.
+        prompt_length (`int`): length of `input_ids`.
+    """
+    limits = [criterion.max_length for criterion in criteria if type(criterion) is MaxLengthCriteria]
+    if limits:
+        return max(min(limits), prompt_length + 1)
+    if config.max_new_tokens is not None:
+        return prompt_length + config.max_new_tokens
+    return max(config.max_length or 0, prompt_length + DEFAULT_NEW_TOKENS)

@@ -12,6 +12,7 @@ from transformers.generation import GenerationMode, StopStringCriteria
 
 from ..early_exit.config import EarlyExitConfig
 from ..modeling.causal_lm import DynExecGenerateOutput
+from ..modeling.generate_call import crosses_rope_border, longest_length
 from ..modeling.logits_processors import PresenceFrequencyPenaltyLogitsProcessor, processors_of_row
 from ..modeling.speculation_arguments import SPECULATION_ARGUMENTS, given_arguments, without_speculation
 from ..modeling.stopping import length_limit
@@ -137,6 +138,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         plain = prepared.get_generation_mode() not in COVERED or any(
             [getattr(prepared, name, None) for name in PLAIN_OUTPUTS]
             + [model_kwargs.get(name) is not None for name in PLAIN_INPUTS]
+            + [crosses_rope_border(longest_length(criteria, prepared, length), self.model.config)]
         )
         if plain:
             if early_exit is not None:
