@@ -14,7 +14,10 @@ from optimum.intel import OVModelForCausalLM
 from optimum.intel.openvino.modeling_decoder import OVPhi3ForCausalLM
 from transformers import PretrainedConfig
 from transformers.generation import GenerateDecoderOnlyOutput, GenerationConfig
-from transformers.generation.logits_process import LogitsProcessorList
+from transformers.generation.logits_process import (
+    LogitsProcessorList,
+    UnbatchedClassifierFreeGuidanceLogitsProcessor,
+)
 from transformers.generation.stopping_criteria import StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
@@ -34,6 +37,7 @@ from .assistants import draft_engine, weights_path
 from .early_exit import CalibratedOnce, early_exit_params
 from .generate_call import GenerateCall, why_plain
 from .generate_request import make_job
+from .guidance import UnconditionalBranch
 from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
 from .own_export import keep_own_export
 from .speculation_arguments import SPECULATION_ARGUMENTS, given_arguments, without_speculation
@@ -443,6 +447,13 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
             # It asks whether the cache ends before the original context, by what transformers no longer hands over.
             kwargs["cache_position"] = torch.tensor([self._get_past_length(past_key_values)])
         return super().prepare_inputs_for_generation(input_ids, past_key_values=past_key_values, **kwargs)
+
+    def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
+        processors = super()._get_logits_processor(*args, **kwargs)
+        for processor in processors:
+            if type(processor) is UnbatchedClassifierFreeGuidanceLogitsProcessor and self.stateful:
+                processor.model = UnconditionalBranch(self)
+        return processors
 
     # ---- saving ------------------------------------------------------------------------------------------------
 

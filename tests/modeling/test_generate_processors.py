@@ -84,7 +84,8 @@ SAMPLED = {
     "min_p": {"min_p": 1.0},
     "typical_p": {"typical_p": 1e-6},
     "epsilon_cutoff": {"epsilon_cutoff": 0.9999},
-    "eta_cutoff": {"eta_cutoff": 0.9999},
+    # By itself it always leaves several.
+    "eta_cutoff": {"eta_cutoff": 0.9999, "temperature": 1e-4},
 }
 PROMPTED = {
     "encoder_no_repeat_ngram_size": {"encoder_no_repeat_ngram_size": 1},
@@ -129,9 +130,12 @@ def test_a_watermark_is_in_each_row_of_a_sample(run, tiny_model):
     found = {}
     for name, watermark in (("with", config), ("without", None)):
         out, _ = run("prompt_lookup", *PADDED, watermarking_config=watermark, **arguments)
+        # Mean of the bits that the watermark raises, for each row.
         found[name] = processor.compute_g_values(out[:, -60:]).float().mean(dim=(1, 2))
     assert found["with"].shape == (9,)
-    assert float(found["with"].min()) > 0.52 > 0.51 > float(found["without"].max())
+    assert found["with"].min() > found["without"].max()
+    assert found["with"].mean() > 0.6
+    assert abs(found["without"].mean() - 0.5) < 0.05
 
 
 def test_every_processor_of_a_configuration_is_tried(tiny_model):

@@ -1,0 +1,34 @@
+"""Classifier-free guidance with a model that keeps its KV cache inside."""
+
+from typing import Any
+
+import torch
+
+
+class UnconditionalBranch:
+    """
+    The model as the processor of `guidance_scale` calls it between the steps of `generate`, for the text without its
+    prompt. An OpenVINO model keeps its KV cache in the inference request, so this branch has a request of its own. With
+    one request for both, as in optimum-intel, it writes over the cache of the text.
+
+    Args:
+        model (`OVModelForCausalLM`): whose `generate` runs.
+    """
+
+    def __init__(self, model: Any):
+        self._model = model
+        self._state: tuple[Any, int, Any] | None = None
+
+    def __call__(self, input_ids: torch.Tensor, **kwargs: Any) -> Any:
+        """As the model's `forward`."""
+        model = self._model
+        outer = (model.request, model._past_length, model.next_beam_idx)
+        if self._state is None:
+            self._state = (model.request.get_compiled_model().create_infer_request(), 0, None)
+        model.request, model._past_length, model.next_beam_idx = self._state
+        try:
+            output = model(input_ids, **kwargs)
+            self._state = (model.request, model._past_length, model.next_beam_idx)
+        finally:
+            model.request, model._past_length, model.next_beam_idx = outer
+        return output
