@@ -5,7 +5,12 @@ from threading import Thread
 import numpy as np
 import pytest
 import torch
-from transformers import LogitsProcessorList, TemperatureLogitsWarper, TextIteratorStreamer
+from transformers import (
+    LogitsProcessorList,
+    SynthIDTextWatermarkingConfig,
+    TemperatureLogitsWarper,
+    TextIteratorStreamer,
+)
 
 from optimum_dynexec import EarlyExitConfig
 from optimum_dynexec.early_exit.criteria.classifier import ClassifierCriterion
@@ -75,6 +80,23 @@ def test_greedy_tokens_are_those_of_transformers_and_of_the_engine(mode, texts, 
         assert stats.verifications == engine.verifications
     if mode in ("draft_model", "early_exit"):
         assert 0.1 < stats.acceptance_rate < 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"encoder_repetition_penalty": 1.5},
+        {"encoder_no_repeat_ngram_size": 1},
+        {"watermarking_config": SynthIDTextWatermarkingConfig(keys=list(range(30)), ngram_len=5)},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_processors_that_remember_belong_to_one_row(options, decoders):
+    inputs = encode(*TEXTS[1])
+    expected = decoders.hf.generate(**inputs, **PLAIN, **options)
+    for mode in ("prompt_lookup", "draft_model"):
+        found = decoders.torch.generate(**inputs, **PLAIN, **options, **arguments(decoders, "torch", mode))
+        assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "bloom", "opt", "qwen3", "mistral"])
