@@ -8,8 +8,8 @@ import torch
 class UnconditionalBranch:
     """
     The model as the processor of `guidance_scale` calls it between the steps of `generate`, for the text without its
-    prompt. An OpenVINO model keeps its KV cache in the inference request. This branch has a request of its own, so that
-    it does not write over the cache of the text, as it does in optimum-intel.
+    prompt. An OpenVINO model keeps its KV cache in the inference request. This branch has a request of its own, so
+    that it does not write over the cache of the text, as it does in optimum-intel.
 
     Args:
         model (`OVModelForCausalLM`): whose `generate` runs.
