@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..utils.intervals import interval_text, within_limit
+from ..utils.losses import Loss, loss_phrase
 from .arguments import OFF, ON
-from .markdown import without_sign_of_zero
 
 
 Row = dict[str, Any]
@@ -12,8 +13,9 @@ Row = dict[str, Any]
 
 def add_ratios(rows: Sequence[Row], max_loss: float) -> None:
     """
-    Adds to each row its `speedup` over the first row, and whether it is `within_limit`: `None` if its loss is unknown.
-    The first, which the limit is measured from, always is, whatever rounding makes of its loss.
+    Adds to each row its `speedup` over the first row, and whether it is `within_limit`: `None` if its loss is unknown,
+    or the samples cannot show on which side of the limit it is. The first, which the limit is measured from, always
+    is, whatever rounding makes of its loss.
 
     Args:
         rows (`Sequence[dict]`): figures of systems; the first is the first model run plainly.
@@ -21,7 +23,8 @@ def add_ratios(rows: Sequence[Row], max_loss: float) -> None:
     """
     for row in rows:
         row["speedup"] = row["speed"] / rows[0]["speed"]
-        row["within_limit"] = row is rows[0] or (None if row["loss"] is None else row["loss"] <= max_loss)
+        unknown = row["loss"] is None
+        row["within_limit"] = row is rows[0] or (None if unknown else within_limit(row["loss_interval"], max_loss))
 
 
 def multiplication(rows: Sequence[Row]) -> list[Row]:
@@ -75,7 +78,8 @@ def answer(rows: Sequence[Row], texts: Row, max_loss: float, where: str = "") ->
     best = max(allowed, key=lambda row: row["speed"])
     unit = texts["speed"]
     if best is base:
-        sentence = f"Nothing is faster than {_name(base, texts)} within the quality limit"
+        shown = "shown to be " if any(_undecided(row) for row in rows) else ""
+        sentence = f"Nothing is {shown}faster than {_name(base, texts)} within the quality limit"
         sentence += f": {base['speed']:.1f} {unit}{where}."
     else:
         sentence = (
@@ -90,7 +94,18 @@ def answer(rows: Sequence[Row], texts: Row, max_loss: float, where: str = "") ->
             f"{_name(row, texts, capital=True)} would be {row['speedup']:.2f} × as fast, but not good enough:"
             f" {_loss(row, texts, max_loss)}."
         )
-    unknown = [row for row in rows if row["within_limit"] is None]
+    undecided = [row for row in rows if _undecided(row) and row["speed"] > best["speed"]]
+    if undecided:
+        row = max(undecided, key=lambda row: row["speed"])
+        enough = Loss(row["loss"], None, row["loss_samples"], row["loss_variance"]).undecided(max_loss, _unit(texts))
+        remarks.append(
+            f"{_name(row, texts, capital=True)} would be {row['speedup']:.2f} × as fast, but whether it is good enough"
+            f" is undecided: {_loss(row, texts, max_loss)}; {enough.removeprefix('undecided: ')}."
+        )
+        others = ", ".join(other["system"] for other in undecided if other is not row)
+        if others:
+            remarks.append(f"Undecided too: {others}.")
+    unknown = [row for row in rows if row["within_limit"] is None and row["loss"] is None]
     if unknown:
         reason = unknown[0].get("loss_missing") or texts["loss_missing"]
         names = ", ".join(row["system"] for row in unknown)
@@ -111,5 +126,16 @@ def _name(row: Row, texts: Row, capital: bool = False) -> str:
 
 
 def _loss(row: Row, texts: Row, max_loss: float) -> str:
-    loss = without_sign_of_zero(f"{row['loss']:.2%}")
-    return f"{texts['loss']} {loss} (limit {max_loss:.2%})"
+    said = loss_phrase(row["loss"], texts["loss"], texts.get("gain", ""))
+    if not row["loss_samples"]:
+        return f"{said} (limit {max_loss:.2%})"
+    shown = f"{interval_text(row['loss_interval'])}, {row['loss_samples']} {_unit(texts)}"
+    return f"{said} ({shown}; limit {max_loss:.2%})"
+
+
+def _unit(texts: Row) -> str:
+    return texts.get("loss_unit", "samples")
+
+
+def _undecided(row: Row) -> bool:
+    return row["within_limit"] is None and row["loss"] is not None

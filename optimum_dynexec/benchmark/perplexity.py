@@ -2,13 +2,18 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from ..utils.intervals import Interval
+from ..utils.losses import Loss, mean_loss
 
+
+# Tokens near each other are hard together; stretches of so many are taken to be independent.
+PART_TOKENS = 64
 # The first is not predicted.
 LEAST_TOKENS = 2
 
@@ -21,10 +26,12 @@ class Perplexity:
     Args:
         negative_log_likelihood (`float`): summed over the tokens that were predicted, in nats.
         tokens (`int`): how many these are.
+        parts (`list[list[float]]`): of stretches of up to 64 of these, one after the other, the same two numbers.
     """
 
     negative_log_likelihood: float
     tokens: int
+    parts: list[list[float]] = field(default_factory=list)
 
     @property
     def value(self) -> float:
@@ -74,13 +81,29 @@ def perplexity(model: Any, ids: list[int], window: int, stride: int, progress: b
     # Windows overlap, so that no token has nothing before it.
     stride = min(stride, window - 1)
     total, tokens = 0.0, 0
+    parts: list[list[float]] = []
     planned = list(windows(len(ids), window, stride))
     for begin, end, counted in tqdm(planned, desc="perplexity", unit="window", disable=not progress, leave=False):
         part = torch.tensor([ids[begin:end]])
         logits = model(input_ids=part, attention_mask=torch.ones_like(part)).logits[0].float()
         # Row i predicts token i + 1, and the very first token of the text is not predicted.
         first = max(counted, 1) - begin
-        losses = torch.nn.functional.cross_entropy(logits[first - 1 : -1], part[0, first:], reduction="sum")
-        total += float(losses)
-        tokens += len(part[0]) - first
-    return Perplexity(total, tokens)
+        losses = torch.nn.functional.cross_entropy(logits[first - 1 : -1], part[0, first:], reduction="none")
+        total += float(losses.sum())
+        tokens += len(losses)
+        parts += [[float(stretch.sum()), len(stretch)] for stretch in losses.split(PART_TOKENS) if len(stretch)]
+    return Perplexity(total, tokens, parts)
+
+
+def perplexity_rise(own: Perplexity, base: Perplexity) -> Loss:
+    """
+    The relative rise of perplexity over that of another model on the same text, stretch by stretch: what one finds
+    hard, the other does too.
+
+    Args:
+        own, base ([`Perplexity`]): of the model, and of the one that it is compared with.
+    """
+    rises = [mine[0] - theirs[0] for mine, theirs in zip(own.parts, base.parts, strict=True)]
+    found = mean_loss(rises, [count for _, count in own.parts])
+    interval = found.interval and Interval(math.expm1(found.interval.low), math.expm1(found.interval.high))
+    return Loss(math.expm1(found.value), interval, found.samples, found.variance)

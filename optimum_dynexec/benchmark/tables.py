@@ -19,15 +19,32 @@ def columns_of(results: dict[str, Any], workload: dict[str, Any]) -> list[dict[s
         {"key": "speedup", "title": "speed-up", "format": "{:.2f} ×", "help": "over the first row"},
     ]
     energy = {"key": "energy_joules", "title": "J", "format": "{:.2f}", "help": f"energy of {texts['request']}"}
-    loss = {"key": "loss", "title": "loss", "format": "{:+.2%}", "help": texts["loss"]}
+    loss = {"key": "loss", "title": "loss", "format": "{:+.2%}", "help": texts["loss"], "interval": "loss_interval"}
+    if texts.get("gain"):
+        loss["help"] += "; below 0 where it is no loss"
     every = [*common, *results["columns"], energy, loss]
-    return [column for column in every if any(row.get(column["key"]) is not None for row in workload["systems"])]
+    return [
+        {**column, "help": column["help"] + (", with its 95% interval" if column.get("interval") else "")}
+        for column in every
+        if any(row.get(column["key"]) is not None for row in workload["systems"])
+    ]
 
 
 def cell(row: dict[str, Any], column: dict[str, str]) -> str:
-    """A figure as people read it; empty if there is none."""
+    """A figure as people read it, with its 95% interval if it has one; empty if there is none."""
     value = row.get(column["key"])
-    return "" if value is None else without_sign_of_zero(column["format"].format(value))
+    if value is None:
+        return ""
+    text = _formatted(value, column)
+    interval = row.get(column.get("interval", ""))
+    # Of what is the same by its nature there is nothing to be unsure of.
+    if interval is None or interval[0] == interval[1]:
+        return text
+    return f"{text} ({_formatted(interval[0], column)} to {_formatted(interval[1], column)})"
+
+
+def _formatted(value: float, column: dict[str, str]) -> str:
+    return without_sign_of_zero(column["format"].format(value))
 
 
 def system_table(results: dict[str, Any], workload: dict[str, Any]) -> str:

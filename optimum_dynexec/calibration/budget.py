@@ -9,7 +9,7 @@ from ..early_exit.criteria import Criterion, criterion_class
 from .main import Calibrated
 from .policy import run_policy
 from .records import ExitRecords
-from .risks import RISKS, losses_of
+from .risks import RISKS, losses_of, risk_interval
 
 
 # Halvings of the interval in which the ratio of neighbouring exits' shares is looked for.
@@ -92,6 +92,7 @@ def calibrate_budget(
             num_samples=records.num_samples,
             num_tuning_texts=0 if tuning is None else tuning.num_groups,
             measured_risk=float(outcome.losses[0].mean()),
+            risk_interval=risk_interval(outcome.losses[0]),
             p_value=None,
             upper_bound=None,
             mean_layers=float(outcome.mean_layers[0]),

@@ -13,7 +13,7 @@ from .errors import NoThresholdError
 from .methods import METHODS, Method
 from .policy import PolicyOutcome, run_policy
 from .records import ExitRecords
-from .risks import Risk, find_risk, losses_of
+from .risks import Risk, find_risk, losses_of, risk_interval
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ def calibrate(
             num_samples=records.num_samples,
             num_tuning_texts=0 if tuning is None else tuning.num_groups,
             measured_risk=float(outcome.losses[index].mean()),
+            risk_interval=risk_interval(outcome.losses[index]),
             p_value=choice.p_value,
             upper_bound=choice.upper_bound,
             mean_layers=float(outcome.mean_layers[index]),

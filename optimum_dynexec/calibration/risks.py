@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..directory.errors import CalibrationError
+from ..utils.intervals import mean_interval, proportion_interval
 
 
 # (predictions int64 [samples, exits + 1] with the full model's last, labels int64 [samples] or None) -> losses float
@@ -79,3 +80,16 @@ def losses_of(risk: Risk, predictions: np.ndarray, labels: np.ndarray | None) ->
     if not ((losses >= 0.0) & (losses <= 1.0)).all():
         raise CalibrationError("the risk gave losses that are not numbers from 0 to 1")
     return losses
+
+
+def risk_interval(losses: np.ndarray) -> list[float] | None:
+    """
+    The 95% interval of a measured risk.
+
+    Args:
+        losses (`np.ndarray` float64 `[texts]`): the mean loss of each text.
+    """
+    if np.isin(losses, (0.0, 1.0)).all():
+        return list(proportion_interval(int(losses.sum()), len(losses)))
+    interval = mean_interval(losses)
+    return None if interval is None else [max(interval.low, 0.0), min(interval.high, 1.0)]

@@ -128,6 +128,7 @@ class CalibrateCommand(BaseOptimumCLICommand):
 
     def _calibrate(self) -> Outcome:
         from ..directory.config import DECODER_TASK, ENCODER_TASKS, DynExecConfig
+        from ..utils.intervals import interval_text
 
         calibrators = {
             DECODER_TASK: (_calibrate_decoder, "tokens"),
@@ -137,7 +138,8 @@ class CalibrateCommand(BaseOptimumCLICommand):
         found = calibrator(self.args)
         lines = [
             f"Guaranteed: {found.guarantee}",
-            f"Measured: {found.measured_risk:.4f} on {found.num_samples} {unit} of {found.num_texts} texts",
+            f"Measured: {found.measured_risk:.4f} ({interval_text(found.risk_interval, '{:.4f}')}) on"
+            f" {found.num_samples} {unit} of {found.num_texts} texts",
             f"Layers per {unit[:-1]}: {found.mean_layers:.1f} of {found.num_layers}",
             *([] if found.mean_flops is None else [f"Arithmetic: {found.mean_flops:.1%} of the full model's"]),
             *(_exit_line(found, layer, unit) for layer in found.thresholds),

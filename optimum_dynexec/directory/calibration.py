@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from ..early_exit import EarlyExitConfig
 
 
+# What people call a risk, which is named after what it is a risk for.
+RISK_WORDS = {"accuracy": "accuracy loss", "token_disagreement": "token disagreement"}
+
+
 @dataclass(frozen=True)
 class Calibration:
     """
@@ -41,6 +45,7 @@ class Calibration:
         head_hashes (`Mapping[int, str]`): of the heads by their layer.
         criterion_hash (`str`, *optional*): of the criterion's learned weights, if it has any.
         source (`Mapping[str, Any]`): where the texts came from.
+        risk_interval (`list[float]`, *optional*): the 95% interval of `measured_risk`; of the texts, not their tokens.
         budget_flops (`float`, *optional*):
             With the method `"budget"`, the mean share of the full model's arithmetic asked for.
         mean_flops (`float`, *optional*): that share as measured; of encoders only.
@@ -72,6 +77,7 @@ class Calibration:
     source: Mapping[str, Any] = field(default_factory=dict)
     budget_flops: float | None = None
     mean_flops: float | None = None
+    risk_interval: list[float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("thresholds", "exit_shares", "head_hashes"):
@@ -118,11 +124,11 @@ class Calibration:
     @property
     def guarantee(self) -> str:
         """What is guaranteed, in one sentence."""
-        texts = f"{self.num_texts} texts"
+        texts, risk = f"{self.num_texts} texts", RISK_WORDS.get(self.risk, self.risk)
         if self.epsilon is None:
             return (
                 f"nothing of the risk; thresholds for {self.budget_flops:g} of the full model's arithmetic ({texts})"
             )
         if self.delta is None:
-            return f"expected {self.risk} at most {self.epsilon:g} (conformal risk control, {texts})"
-        return f"{self.risk} at most {self.epsilon:g} with confidence {1 - self.delta:g} ({self.method}, {texts})"
+            return f"expected {risk} at most {self.epsilon:g} (conformal risk control, {texts})"
+        return f"{risk} at most {self.epsilon:g} with confidence {1 - self.delta:g} ({self.method}, {texts})"

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..benchmark.arguments import OFF, ON
-from ..benchmark.markdown import without_sign_of_zero
 from ..benchmark.tables import cell, columns_of, system_table
+from ..utils.intervals import interval_text
+from ..utils.losses import loss_phrase
 from .errors import NEEDS, ReportError
 from .figures import draw_figures
 
@@ -69,28 +70,41 @@ def ablation(result: dict[str, Any], workload: dict[str, Any]) -> dict[str, Any]
 
     Returns:
         `dict`: the titles of `modes`, and `rows` with a `model` and its `cells`, each with the texts `speedup`,
-        `speed` and `loss`, and `state`: `"best"`, `"allowed"`, `"refused"` or `"unknown"`.
+        `speed`, `loss` and `interval`, and `state`: `"best"`, `"allowed"`, `"refused"`, `"undecided"` or `"unknown"`.
     """
     rows = workload["systems"]
     by_place = {(row["model"], row["mode"]): row for row in rows}
     models, modes = (list(dict.fromkeys(row[name] for row in rows)) for name in ("model", "mode"))
     dynamic = result["texts"]["dynamic"]
     titles = {OFF: "plain", ON: f"with {dynamic}"}
-    best = workload["answer"]["system"]
-    states = {None: "unknown", True: "allowed", False: "refused"}
+    best, texts = workload["answer"]["system"], result["texts"]
+    states = {None: "undecided", True: "allowed", False: "refused"}
+
+    def _state(row: dict[str, Any]) -> str:
+        if row["system"] == best:
+            return "best"
+        return "unknown" if row["loss"] is None else states[row["within_limit"]]
 
     def place(row: dict[str, Any]) -> dict[str, str]:
         return {
             "speedup": f"{row['speedup']:.2f} ×",
             "speed": f"{row['speed']:.1f} {result['texts']['speed']}",
-            "loss": "loss unknown" if row["loss"] is None else "loss " + without_sign_of_zero(f"{row['loss']:.2%}"),
-            "state": "best" if row["system"] == best else states[row["within_limit"]],
+            "loss": "loss unknown" if row["loss"] is None else loss_phrase(row["loss"], "loss", texts.get("gain", "")),
+            "interval": _shown(row, texts),
+            "state": _state(row),
         }
 
     return {
         "modes": [titles.get(mode, mode) for mode in modes],
         "rows": [{"model": model, "cells": [place(by_place[model, mode]) for mode in modes]} for model in models],
     }
+
+
+def _shown(row: dict[str, Any], texts: dict[str, Any]) -> str:
+    """How sure a loss is; empty where nothing can be lost, or it is unknown."""
+    if row["loss"] is None or not row.get("loss_samples"):
+        return ""
+    return f"{interval_text(row['loss_interval'])}, {row['loss_samples']} {texts['loss_unit']}"
 
 
 def multiplied(row: dict[str, Any]) -> str:

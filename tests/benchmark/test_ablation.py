@@ -4,6 +4,7 @@ import shlex
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from optimum_dynexec.benchmark import BenchmarkArguments
@@ -13,8 +14,10 @@ from optimum_dynexec.benchmark.prompts import read_prompts
 from optimum_dynexec.benchmark.records import Key, Records
 from optimum_dynexec.benchmark.reproducing import command_line
 from optimum_dynexec.benchmark.systems import System, make_systems
+from optimum_dynexec.benchmark.tables import cell
 from optimum_dynexec.commands.dynexec import DynExecCommand
 from optimum_dynexec.data.samples import Columns
+from optimum_dynexec.utils.losses import NOTHING, accuracy_loss
 
 
 TEXTS = {
@@ -25,10 +28,19 @@ TEXTS = {
 }
 
 
-def rows(*figures):
-    """Of `(model, mode, speed, loss)`."""
+def rows(*figures, spread=0.001):
+    """Of `(model, mode, speed, loss)`, the loss being known but for `spread`."""
     made = [
-        {"system": f"{model}/{mode}", "model": model, "mode": mode, "speed": speed, "loss": loss}
+        {
+            "system": f"{model}/{mode}",
+            "model": model,
+            "mode": mode,
+            "speed": speed,
+            "loss": loss,
+            "loss_interval": None if loss is None else [loss - spread, loss + spread],
+            "loss_samples": 20 if loss else 0,
+            "loss_variance": 0.0,
+        }
         for model, mode, speed, loss in figures
     ]
     add_ratios(made, 0.01)
@@ -54,10 +66,11 @@ def test_the_fastest_within_the_limit():
     assert found["system"] == "int8/on"
     assert found["sentence"] == (
         "int8 with guesses is 2.38 × as fast as plain f32: 190.0 against 80.0 tokens/s; rise of perplexity 0.50%"
-        " (limit 1.00%)."
+        " (95% interval 0.40% to 0.60%, 20 samples; limit 1.00%)."
     )
     assert found["remarks"] == [
-        "int4 with guesses would be 3.12 × as fast, but not good enough: rise of perplexity 5.00% (limit 1.00%)."
+        "int4 with guesses would be 3.12 × as fast, but not good enough: rise of perplexity 5.00%"
+        " (95% interval 4.90% to 5.10%, 20 samples; limit 1.00%)."
     ]
 
 
@@ -65,6 +78,46 @@ def test_nothing_is_faster():
     found = answer(rows(("f32", "off", 80.0, 0.0), ("f32", "on", 60.0, 0.0)), TEXTS, 0.01)
     assert found["system"] == "f32/off"
     assert found["sentence"].startswith("Nothing is faster than plain f32")
+
+
+def test_what_the_samples_cannot_show_is_undecided():
+    """Neither passed, though nothing was lost on them, nor failed; and it is said how many would do."""
+    loss = accuracy_loss(np.ones(20, bool), np.ones(20, bool)).figures()
+    made = [
+        {
+            "system": f"int8/{mode}",
+            "model": "int8",
+            "mode": mode,
+            "speed": speed,
+            **(loss if mode == "on" else NOTHING),
+        }
+        for mode, speed in (("off", 80.0), ("on", 160.0))
+    ]
+    add_ratios(made, 0.01)
+    assert [row["within_limit"] for row in made] == [True, None]
+    found = answer(made, {**TEXTS, "loss": "accuracy loss", "gain": "accuracy {:.2f} points higher"}, 0.01)
+    assert found["sentence"] == (
+        "Nothing is shown to be faster than plain int8 within the quality limit: 80.0 tokens/s."
+    )
+    assert found["remarks"] == [
+        "int8 with guesses would be 2.00 × as fast, but whether it is good enough is undecided: accuracy loss 0.00%"
+        " (95% interval -16.11% to 16.11%, 20 samples; limit 1.00%); about 381 samples would decide."
+    ]
+    # As many do, and a gain is not called a negative loss.
+    right, wrong = np.ones(800, bool), np.ones(800, bool)
+    wrong[:48] = False
+    made[1].update(accuracy_loss(wrong, right).figures())
+    add_ratios(made, 0.01)
+    found = answer(made, {**TEXTS, "loss": "accuracy loss", "gain": "accuracy {:.2f} points higher"}, 0.01)
+    assert found["system"] == "int8/on"
+    assert "160.0 against 80.0 tokens/s; accuracy 6.00 points higher (95% interval -7.87% to " in found["sentence"]
+
+
+def test_cells_have_intervals():
+    column = {"key": "accuracy", "format": "{:.2%}", "interval": "accuracy_interval"}
+    assert cell({"accuracy": 0.95, "accuracy_interval": [0.7513, 0.9987]}, column) == "95.00% (75.13% to 99.87%)"
+    assert cell({"accuracy": 0.95, "accuracy_interval": None}, column) == "95.00%"
+    assert cell({"accuracy": 0.95}, {"key": "accuracy", "format": "{:.2%}"}) == "95.00%"
 
 
 def test_the_baseline_is_within_any_limit():

@@ -9,6 +9,7 @@ from optimum_dynexec import DynExecModelForSequenceClassification, EarlyExitConf
 from optimum_dynexec.benchmark import BenchmarkArguments, run_benchmark
 from optimum_dynexec.data.inputs import load_inputs
 from optimum_dynexec.data.samples import read_samples
+from optimum_dynexec.utils.intervals import paired_loss_interval, proportion_interval, within_limit
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,14 @@ def test_figures_are_what_the_model_does(classifier_run, truth):
         assert on["accuracy"] == pytest.approx((dynamic == labels).mean())
         assert on["agreement"] == pytest.approx((dynamic == plain).mean())
         assert on["loss"] == pytest.approx((plain == labels).mean() - (dynamic == labels).mean())
+        lost, gained = ((plain == labels) & (dynamic != labels)).sum(), ((plain != labels) & (dynamic == labels)).sum()
+        assert on["loss_interval"] == pytest.approx(paired_loss_interval(lost, gained, 10))
+        assert on["accuracy_interval"] == pytest.approx(proportion_interval((dynamic == labels).sum(), 10))
+        assert on["agreement_interval"] == pytest.approx(proportion_interval((dynamic == plain).sum(), 10))
+        assert on["samples"] == on["loss_samples"] == 10
+        # Ten samples show nothing of a limit near the loss; that of the baseline is 0 by its nature.
+        assert within_limit(on["loss_interval"], on["loss"]) is None
+        assert (off["loss"], off["loss_samples"]) == (0, 0)
         assert len({*layers}) > 1, "samples leave in different places"
         assert on["histogram"] == {str(layer): int((layers == layer).sum()) for layer in range(4)}
         assert on["mean_exit_layer"] == pytest.approx(layers.mean())
@@ -74,12 +83,14 @@ def test_without_labels_agreement_counts(tiny_encoder, classifier_data, tmp_path
     texts = [json.loads(line)["text"] for line in classifier_data.read_text().splitlines()]
     (tmp_path / "texts.txt").write_text("\n".join(texts))
     arguments = BenchmarkArguments(
-        precision="exact", repeats=1, batch_sizes=(8,), dynamic={"threshold": 0.0}, progress=False
+        precision="exact", repeats=1, batch_sizes=(8, 16, 32), dynamic={"threshold": 0.0}, progress=False
     )
     results = run_benchmark({"f32": tiny_encoder("bert")}, [tmp_path / "texts.txt"], arguments)
     off, on = results["workloads"][0]["systems"]
     assert off["accuracy"] is None
-    assert on["loss"] == 1 - on["agreement"]
+    assert on["loss"] == pytest.approx(1 - on["agreement"])
+    # There is no batch of 32 of 10 texts.
+    assert [workload["name"] for workload in results["workloads"]] == ["batch size 8", "batch size 10"]
     assert "unlike the baseline" in results["texts"]["loss"]
 
 

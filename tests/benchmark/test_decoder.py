@@ -74,7 +74,8 @@ def test_perplexity_is_that_of_transformers(decoder_run, tiny_hf, held_out):
     model = DynExecModelForCausalLM.from_pretrained(decoder_run.models["f32"], precision="exact")
     found = perplexity(model, ids, window=64, stride=32)
     loss = reference(input_ids=torch.tensor([ids]), labels=torch.tensor([ids])).loss
-    assert found.tokens == len(ids) - 1
+    assert found.tokens == len(ids) - 1 == sum(count for _, count in found.parts)
+    assert sum(part for part, _ in found.parts) == pytest.approx(found.negative_log_likelihood)
     assert found.value == pytest.approx(float(loss.exp().detach()), rel=1e-4)
     # Each token counts once, in every window but the first after at least `window - stride` others.
     sliding = perplexity(model, ids, window=16, stride=4)
@@ -85,7 +86,12 @@ def test_perplexity_is_that_of_transformers(decoder_run, tiny_hf, held_out):
         assert begin == 0 or counted - begin >= 12
     rows = systems(decoder_run.results)
     assert rows["int8/on"]["perplexity"] == rows["int8/off"]["perplexity"] != rows["f32/off"]["perplexity"]
-    assert rows["int8/off"]["loss"] == rows["int8/off"]["perplexity"] / rows["f32/off"]["perplexity"] - 1
+    row = rows["int8/off"]
+    assert row["loss"] == pytest.approx(row["perplexity"] / rows["f32/off"]["perplexity"] - 1)
+    assert row["loss_interval"][0] < row["loss"] < row["loss_interval"][1]
+    assert row["loss_samples"] == len(tokenizer("\n\n".join(held_out.read_text().splitlines()))["input_ids"]) - 1
+    # The model's own speculation loses nothing, and that takes no samples to show.
+    assert (rows["f32/on"]["loss_interval"], rows["f32/on"]["within_limit"]) == ([0, 0], True)
 
 
 def test_provenance(decoder_run):

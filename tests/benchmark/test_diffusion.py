@@ -35,6 +35,8 @@ def test_pictures(tiny_diffusion, tmp_path):  # noqa: F811
     assert sum(on["histogram"].values()) == 2
     assert on["loss"] == pytest.approx(1 - on["similarity"])
     assert 0 < on["loss"] < 1
+    assert on["loss_interval"][0] < on["loss"] < on["loss_interval"][1]
+    assert (on["pictures"], on["loss_samples"], off["loss_samples"]) == (2, 2, 0)
     assert fewer["network_calls"] == 4
     records = [json.loads(line) for line in (tmp_path / "results.json.records.jsonl").read_text().splitlines()]
     assert all((record["png"] is None) == (record["repeat"] > 0) for record in records)

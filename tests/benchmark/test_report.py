@@ -99,13 +99,29 @@ def test_what_is_beyond_the_limit_is_never_best(decoder_run, tmp_path):
     result = copy.deepcopy(decoder_run.results)
     workload = result["workloads"][0]
     fastest = workload["systems"][3]
-    fastest["speed"], fastest["loss"] = 10 * workload["systems"][0]["speed"], 0.9
+    fastest.update(speed=10 * workload["systems"][0]["speed"], loss=0.9, loss_interval=[0.8, 1.0], loss_samples=30)
     add_ratios(workload["systems"], result["max_loss"])
     result["answer"] = workload["answer"] = answer(workload["systems"], result["texts"], result["max_loss"])
     html, _ = write_report([result], tmp_path)
     text = html.read_text()
     assert '<td class="refused"><strong>10.00 ×' in text
     assert '<td class="best"><strong>10.00 ×' not in text
+
+
+def test_what_is_undecided_is_said_to_be(decoder_run, tmp_path):
+    from optimum_dynexec.benchmark.ablation import add_ratios, answer
+
+    result = copy.deepcopy(decoder_run.results)
+    workload = result["workloads"][0]
+    fastest = workload["systems"][3]
+    fastest.update(speed=10 * workload["systems"][0]["speed"], loss=0.0, loss_interval=[-0.6, 0.6], loss_samples=3)
+    add_ratios(workload["systems"], result["max_loss"])
+    result["answer"] = workload["answer"] = answer(workload["systems"], result["texts"], result["max_loss"])
+    html, markdown = (path.read_text() for path in write_report([result], tmp_path))
+    assert '<td class="undecided"><strong>10.00 ×' in html
+    assert "95% interval -60.00% to 60.00%, 3 tokens" in html
+    assert "perplexity rise 0.00% (95% interval -60.00% to 60.00%, 3 tokens; limit 50.00%); about" in html
+    assert "loss 0.00% (95% interval -60.00% to 60.00%, 3 tokens) (undecided)" in markdown
 
 
 def test_what_is_written_is_escaped(decoder_run, tmp_path):

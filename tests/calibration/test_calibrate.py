@@ -23,6 +23,7 @@ def test_every_criterion(criterion):
     found = calibrate(RECORDS, criterion=criterion, epsilon=0.15).calibration
     assert found.criterion == criterion
     assert found.measured_risk < found.upper_bound <= 0.15 + 1e-6
+    assert found.risk_interval[0] < found.measured_risk < found.risk_interval[1]
     assert found.p_value <= 0.05
     assert 4 <= found.mean_layers < 12
     assert sum(found.exit_shares.values()) == pytest.approx(1)
@@ -61,7 +62,7 @@ def test_describes_what_it_measured():
     outcome = run_policy(records, calibrated.criterion, thresholds, losses)
     assert outcome.losses.mean() == pytest.approx(found.measured_risk)
     assert outcome.mean_layers[0] == pytest.approx(found.mean_layers)
-    assert found.guarantee == ("token_disagreement at most 0.15 with confidence 0.95 (hoeffding_bentkus, 300 texts)")
+    assert found.guarantee == ("token disagreement at most 0.15 with confidence 0.95 (hoeffding_bentkus, 300 texts)")
 
 
 @pytest.mark.parametrize("options", [{"criterion": "classifier"}, {"candidates": "per_exit"}])

@@ -21,12 +21,14 @@ class Column:
         title (`str`): over its column.
         format (`str`): of `str.format`.
         help (`str`): what it is, in a sentence.
+        interval (`str`, *optional*): where its 95% interval stands.
     """
 
     key: str
     title: str
     format: str
     help: str
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Texts:
         histogram (`str`): title of the histogram.
         histogram_axis (`str`): what its bars stand for.
         dynamic (`str`): what dynamic execution is here.
+        gain (`str`, *optional*): what `loss` is called where it is below 0, with a place for points of a hundred.
+        loss_unit (`str`, *optional*, defaults to `"samples"`): what `loss` is measured on.
     """
 
     speed: str
@@ -51,6 +55,8 @@ class Texts:
     histogram: str
     histogram_axis: str
     dynamic: str
+    gain: str = ""
+    loss_unit: str = "samples"
 
 
 class BenchmarkTask(ABC):
@@ -124,8 +130,10 @@ class BenchmarkTask(ABC):
 
         Returns:
             `dict[str, Any]`: `speed` in the unit of `texts`; `latency_ms` and `latency_p99_ms` of a request; `loss`,
-            `None` if unknown; `histogram`, `None` or counts by what they are of; `warnings`; what `columns`
-            name; and `remark`, if there is something to say where it is the fastest.
+            `None` if unknown, with `loss_interval` (95%; `None` of too few samples), `loss_samples` (0 where nothing
+            can be lost) and `loss_variance`, as [`~utils.losses.Loss`] gives them; `histogram`, `None` or counts by
+            what they are of; `warnings`; what `columns` name; and `remark`, if there is something to say where it is
+            the fastest.
         """
 
     def images(self, systems: Sequence[System], records: Records[dict[str, Any]]) -> list[dict[str, str]]:

@@ -13,6 +13,8 @@ from ...data.batches import lengths_of
 from ...data.inputs import load_inputs, with_defaults
 from ...data.samples import draw, read_samples
 from ...directory.config import MODEL_CLASSES, DynExecConfig
+from ...utils.intervals import proportion_interval
+from ...utils.losses import NOTHING, accuracy_loss
 from ..classification import batches_of, classification_figures, timed_call
 from ..errors import BenchmarkError
 from ..records import Records
@@ -32,10 +34,18 @@ class ClassifierBenchmark(BenchmarkTask):
         histogram="Where samples leave",
         histogram_axis="layer after which samples left",
         dynamic="early exit",
+        gain="accuracy {:.2f} points higher",
     )
     columns = (
-        Column("accuracy", "accuracy", "{:.2%}", "on the labels of the data"),
-        Column("agreement", "= baseline", "{:.2%}", "samples with the answer of the first model run plainly"),
+        Column("accuracy", "accuracy", "{:.2%}", "on the labels of the data", "accuracy_interval"),
+        Column(
+            "agreement",
+            "= baseline",
+            "{:.2%}",
+            "samples with the answer of the first model run plainly",
+            "agreement_interval",
+        ),
+        Column("samples", "samples", "{:d}", "that all quality is measured on"),
         Column("latency_ms", "mean ms", "{:.2f}", "of a call"),
         Column("latency_p99_ms", "p99 ms", "{:.2f}", "99 of 100 calls take less"),
         Column("mean_exit_layer", "mean exit layer", "{:.2f}", "after which samples leave; the first is 0"),
@@ -50,12 +60,13 @@ class ClassifierBenchmark(BenchmarkTask):
         self.samples = draw(read, arguments.max_samples, arguments.seed)
         self.labels = self.samples.label_ids(_label2id(directory))
         if self.labels is None:
-            self.texts = replace(self.texts, loss="share of answers unlike the baseline's")
+            self.texts = replace(self.texts, loss="share of answers unlike the baseline's", gain="")
         self.data_hash = self.samples.data_hash
         inputs, _ = load_inputs(directory, self.config.task)
         self._batches: dict[str, dict[str, np.ndarray]] = {}
         self._workloads: dict[str, list[str]] = {}
-        for size in arguments.batch_sizes:
+        # There is no batch of 32 of 20 samples.
+        for size in dict.fromkeys(min(size, len(self.samples)) for size in arguments.batch_sizes):
             batches = batches_of(self.samples, inputs, size, arguments.max_length)
             named = {f"{size}/{index}": batch for index, batch in enumerate(batches)}
             self._batches.update(named)
@@ -107,15 +118,19 @@ class ClassifierBenchmark(BenchmarkTask):
         predictions, expected = np.concatenate([runs[0]["predictions"] for runs in rows]), np.concatenate(reference)
         latency = 1e3 * np.array([np.median([run["seconds"] for run in runs]) for runs in rows])
         found = classification_figures(predictions, expected, self.labels, layers, latency)
-        right = None if self.labels is None else float((expected == self.labels).mean())
+        count, right = len(predictions), expected if self.labels is None else self.labels
+        loss = accuracy_loss(expected == right, predictions == right)
+        correct = int((predictions == right).sum())
         return {
             "speed": found["samples_per_second"],
             "latency_ms": found["mean_ms"],
             "latency_p99_ms": found["p99_ms"],
-            "loss": 1 - found["agreement"] if right is None else right - found["accuracy"],
+            **(NOTHING if system.plain and system.model == self.baseline else loss.figures()),
             "accuracy": found["accuracy"],
+            "accuracy_interval": None if self.labels is None else list(proportion_interval(correct, count)),
             "agreement": found["agreement"],
-            "samples": len(predictions),
+            "agreement_interval": list(proportion_interval(int((predictions == expected).sum()), count)),
+            "samples": count,
             "mean_exit_layer": None if layers is None else float(layers.mean()),
             "flops_share": None if layers is None else self._flops(system.model, found["exit_shares"]),
             "histogram": None if layers is None else self._histogram(layers),

@@ -12,9 +12,11 @@ import numpy as np
 
 from ...data.texts import chat_prompts, read_texts
 from ...directory.config import DynExecConfig
+from ...utils.intervals import proportion_interval
+from ...utils.losses import NOTHING, UNKNOWN
 from ..decoding import new_loop, timed_generate
 from ..generation import Generation, count_equal, generation_figures
-from ..perplexity import LEAST_TOKENS, Perplexity, perplexity
+from ..perplexity import LEAST_TOKENS, Perplexity, perplexity, perplexity_rise
 from ..prompts import read_prompts
 from ..records import Key, Records
 from ..systems import System
@@ -49,13 +51,22 @@ class DecoderBenchmark(BenchmarkTask):
         histogram="Draft tokens accepted at a time",
         histogram_axis="accepted tokens of a draft",
         dynamic="speculation",
+        gain="perplexity {:.2f}% lower",
+        loss_unit="tokens",
     )
     columns = (
         Column("decode_tokens_per_second", "decode tokens/s", "{:.1f}", "without the prompt and the first token"),
         Column("first_token_ms", "first token ms", "{:.0f}", "mean time until the first token"),
         Column("mean_accepted_length", "tokens per pass", "{:.2f}", "1 is plain decoding"),
         Column("acceptance_rate", "accepted", "{:.0%}", "share of draft tokens"),
-        Column("equal_share", "= own plain", "{:.0%}", "answers that are equal token for token to plain decoding"),
+        Column(
+            "equal_share",
+            "= own plain",
+            "{:.0%}",
+            "answers that are equal token for token to plain decoding",
+            "equal_interval",
+        ),
+        Column("requests", "prompts", "{:d}", "that were answered"),
         Column("perplexity", "perplexity", "{:.3f}", "of the model on held-out text; less is better"),
     )
 
@@ -163,7 +174,7 @@ class DecoderBenchmark(BenchmarkTask):
             "speed": found.tokens_per_second,
             "latency_ms": float(latency.mean()),
             "latency_p99_ms": float(np.percentile(latency, 99)),
-            "loss": self._loss(system, records) if lossless else None,
+            **(self._loss(system, records) if lossless else UNKNOWN),
             "loss_missing": self._loss_missing(system, records),
             "perplexity": self._perplexity(system, records) if lossless else None,
             "tokens": found.tokens,
@@ -174,6 +185,7 @@ class DecoderBenchmark(BenchmarkTask):
             "requests": len(items),
             "equal": equal,
             "equal_share": equal / len(items),
+            "equal_interval": list(proportion_interval(equal, len(items))),
             "histogram": _histogram([runs[0] for runs in answers]),
             "exit_histogram": _exit_histogram([runs[0] for runs in answers]),
             "warnings": warnings,
@@ -185,19 +197,21 @@ class DecoderBenchmark(BenchmarkTask):
         found = records.runs(system.model, PERPLEXITY)
         if not found or not math.isfinite(found[0]["negative_log_likelihood"]):
             return None
-        return Perplexity(found[0]["negative_log_likelihood"], found[0]["tokens"]).value
+        return Perplexity(**found[0]).value
 
     def _loss_missing(self, system: System, records: Records[dict[str, Any]]) -> str | None:
         if _exits(system):
             return LEAVES_EARLY
         measured = all(records.runs(model, PERPLEXITY) for model in (system.model, self.baseline))
-        return NOT_FINITE if measured and self._loss(system, records) is None else None
+        return NOT_FINITE if measured and self._loss(system, records)["loss"] is None else None
 
-    def _loss(self, system: System, records: Records[dict[str, Any]]) -> float | None:
+    def _loss(self, system: System, records: Records[dict[str, Any]]) -> dict[str, Any]:
         if system.model == self.baseline:
-            return 0.0
-        own, base = (self._perplexity(of, records) for of in (system, System(self.baseline, "off")))
-        return None if own is None or base is None else own / base - 1
+            return NOTHING
+        if None in (self._perplexity(of, records) for of in (system, System(self.baseline, "off"))):
+            return UNKNOWN
+        own, base = (Perplexity(**records.runs(name, PERPLEXITY)[0]) for name in (system.model, self.baseline))
+        return perplexity_rise(own, base).figures()
 
 
 def _options(system: System) -> dict[str, Any]:

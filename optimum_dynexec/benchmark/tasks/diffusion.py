@@ -10,6 +10,8 @@ import numpy as np
 
 from ...diffusion.step_saver.similarity import ssim
 from ...precision import with_precision
+from ...utils.intervals import mean_interval
+from ...utils.losses import NOTHING, mean_loss
 from ..drawing import from_png, timed_picture, to_png
 from ..prompts import read_prompts
 from ..records import Records
@@ -25,6 +27,11 @@ SHEET_SIDE = 128
 WARM_UP_STEPS = 3
 
 
+def _interval(similarities: np.ndarray) -> list[float] | None:
+    found = mean_interval(similarities)
+    return None if found is None else list(found)
+
+
 class DiffusionBenchmark(BenchmarkTask):
     """One picture a call, of the same prompts from the same noise."""
 
@@ -36,6 +43,7 @@ class DiffusionBenchmark(BenchmarkTask):
         histogram="Steps that the network ran",
         histogram_axis="denoising steps",
         dynamic="adaptive denoising",
+        loss_unit="pictures",
     )
     columns = (
         Column("latency_ms", "mean ms", "{:.0f}", "of a picture"),
@@ -43,9 +51,22 @@ class DiffusionBenchmark(BenchmarkTask):
         Column("mean_steps", "steps", "{:.1f}", "for which the network ran"),
         Column("network_calls", "network calls", "{:.1f}", "per picture"),
         Column("network_rows", "network rows", "{:.1f}", "of their batches: what the work is proportional to"),
-        Column("similarity", "SSIM to own plain", "{:.3f}", "1 is the same picture as without dynamic execution"),
+        Column("pictures", "pictures", "{:d}", "that were drawn"),
+        Column(
+            "similarity",
+            "SSIM to own plain",
+            "{:.3f}",
+            "1 is the same picture as without dynamic execution",
+            "similarity_interval",
+        ),
         Column("worst_similarity", "worst tenth", "{:.3f}", "mean of it over the pictures that differ most"),
-        Column("baseline_similarity", "SSIM to baseline", "{:.3f}", "1 is the picture of the first model run plainly"),
+        Column(
+            "baseline_similarity",
+            "SSIM to baseline",
+            "{:.3f}",
+            "1 is the picture of the first model run plainly",
+            "baseline_similarity_interval",
+        ),
     )
 
     def __init__(self, models: Any, data: Any, arguments: Any):
@@ -106,11 +127,14 @@ class DiffusionBenchmark(BenchmarkTask):
             "speed": float(1e3 * len(items) / latency.sum()),
             "latency_ms": float(latency.mean()),
             "latency_p99_ms": float(np.percentile(latency, 99)),
-            "loss": float(1 - to_baseline.mean()),
+            **(NOTHING if system.plain and system.model == self.baseline else mean_loss(1 - to_baseline).figures()),
+            "pictures": len(items),
             "mean_steps": float(np.mean([run["steps"] for run in first])),
             "network_calls": float(np.mean([run["calls"] for run in first])),
             "network_rows": float(np.mean([run["rows"] for run in first])),
             "similarity": float(to_own.mean()),
+            "similarity_interval": None if system.plain else _interval(to_own),
+            "baseline_similarity_interval": _interval(to_baseline),
             "worst_similarity": float(np.sort(to_own)[: max(1, len(to_own) // 10)].mean()),
             "baseline_similarity": float(to_baseline.mean()),
             "histogram": {str(count): steps[count] for count in sorted(steps)},

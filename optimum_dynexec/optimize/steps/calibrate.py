@@ -3,6 +3,7 @@
 from typing import Any
 
 from ...calibration.errors import NoThresholdError
+from ...utils.intervals import interval_text
 from ..context import Context
 
 
@@ -26,5 +27,6 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     if found is None:
         return {"calibrated": False}, ["calibrate: no exits"]
     return {"calibrated": True, "guarantee": found.guarantee, "mean_layers": found.mean_layers}, [
-        f"calibrate: {found.guarantee}; {found.mean_layers:.1f} of {found.num_layers} layers"
+        f"calibrate: {found.guarantee}; measured {found.measured_risk:.4f}"
+        f" ({interval_text(found.risk_interval, '{:.4f}')}); {found.mean_layers:.1f} of {found.num_layers} layers"
     ]

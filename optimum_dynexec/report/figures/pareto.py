@@ -40,6 +40,9 @@ def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
         axes.plot(*zip(*front, strict=True), color="#888888", linewidth=1, zorder=1)
         for row in rows:
             marker = MARKERS[modes.index(row["mode"]) % len(MARKERS)]
+            if row.get("loss_interval"):
+                low, high = (100 * edge for edge in row["loss_interval"])
+                axes.plot([row["speedup"]] * 2, [low, high], color=colours[row["model"]], linewidth=1, zorder=1)
             axes.scatter(
                 row["speedup"],
                 100 * row["loss"],
@@ -57,4 +60,5 @@ def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
         figure.legend(loc="outside right upper", frameon=False)
 
     caption = "To the right is faster, up is better. The line joins what nothing else beats in both."
+    caption += " Bars are 95% intervals."
     return [Drawing("Speed against quality", caption, (7.5, 3.8), on)]

@@ -24,5 +24,5 @@ def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
 
     caption = f"{result['texts']['speed']} against the first row."
     if any(not row["within_limit"] for row in rows):
-        caption += " Pale: beyond the quality limit, or of unknown loss."
+        caption += " Pale: beyond the quality limit, undecided, or of unknown loss."
     return [Drawing("Speed-up", caption, (7.5, 0.6 + 0.36 * len(rows)), on)]
