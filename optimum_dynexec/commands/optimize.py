@@ -96,8 +96,9 @@ class OptimizeCommand(BaseOptimumCLICommand):
         group.add_argument(
             "--benchmark-samples",
             type=int,
-            default=20,
-            help="That the report is about; 0: no report. Default: %(default)s.",
+            default=None,
+            help="Inputs that the report is about; 0: no report. Default: 20 prompts, or as many samples as it takes"
+            " to show that a loss is within --max-loss, if there are so many.",
         )
         group.add_argument(
             "--delta",

@@ -22,10 +22,12 @@ changes what it writes (precision `fast` as far as rounding goes). `generate` st
 from it where a call says nothing about speculation.
 
 For a classifier: when samples leave early, batch size, precision and threads. What
-loses more than --max-loss, on samples that it was not chosen by too, is not chosen.
-`early_exit="tuned"` leaves by it.
+is not shown to lose at most --max-loss on samples that it was not chosen by is not
+chosen. `early_exit="tuned"` leaves by it.
 
-All are run side by side; the slower half leaves each round (successive halving)."""
+All are run side by side; the slower half leaves each round (successive halving). The
+leader is chosen only if a last comparison shows that it is faster than running the
+model untuned: on a machine that is too noisy to tell, the model stays untuned."""
 
 
 class TuneCommand(BaseOptimumCLICommand):
@@ -61,7 +63,8 @@ class TuneCommand(BaseOptimumCLICommand):
             type=float,
             default=600.0,
             metavar="SECONDS",
-            help="Of the measurements; what leads then is chosen. Default: %(default)s.",
+            help="Time for the measurements. What is not shown to be faster by then is not chosen. Default:"
+            " %(default)s.",
         )
         group.add_argument(
             "--precision",
@@ -82,8 +85,9 @@ class TuneCommand(BaseOptimumCLICommand):
         group.add_argument(
             "--max-samples",
             type=int,
-            default=32,
-            help="Prompts to use at most, or 16 times as many samples; drawn. Default: %(default)s.",
+            default=None,
+            help="Prompts to use at most, or 16 times as many samples; drawn. Default: 32 prompts, or as many samples"
+            " as it takes to show that a loss is within --max-loss.",
         )
         group.add_argument(
             "--max-new-tokens", type=int, default=64, help="Length of an answer at most. Default: %(default)s."
@@ -107,7 +111,7 @@ class TuneCommand(BaseOptimumCLICommand):
             columns=Columns(**read_columns(self.args)),
         )
         found = tune(self.args.model, data=self.args.data, arguments=arguments)
-        return {**found.to_dict(), "speedup": found.speedup}, tuning_lines(found, self.args.model)
+        return found.to_dict(), tuning_lines(found, self.args.model)
 
 
 def tuning_lines(found: Any, directory: str) -> list[str]:
@@ -118,19 +122,44 @@ def tuning_lines(found: Any, directory: str) -> list[str]:
         found ([`~directory.tuning.Tuning`]): to explain.
         directory (`str`): where it is written.
     """
+    from ..utils.intervals import interval_text
+
     width = max(len(row["name"]) for row in found.table)
     with_loss = found.loss is not None
-    head = f"{'tried':<{width}}  {'ms':>9}  {'speed':>7}  {'runs':>6}  "
+    head = f"{'tried':<{width}}  {'ms':>9}  {'speed':>7}  {'95% interval':>14}  {'runs':>6}  "
     lines = [head + ("   loss  " if with_loss else "") + "outcome"]
     for row in found.table:
-        cells = f"{row['name']:<{width}}  {1e3 * row['seconds']:>9.3f}  {row['speedup']:>6.2f}x  {row['runs']:>6}  "
+        spread = "" if row["interval"] is None else "{:.2f} to {:.2f}".format(*row["interval"])
+        cells = f"{row['name']:<{width}}  {1e3 * row['seconds']:>9.3f}  {row['speedup']:>6.2f}x  {spread:>14}"
+        cells += f"  {row['runs']:>6}  "
         lines.append(cells + (f"{row['loss']:>7.2%}  " if with_loss else "") + row["outcome"])
     threads = found.ov_config.get("INFERENCE_NUM_THREADS", "default")
     lines += [
         f"Chosen: {found.best['name']} ({found.options}, precision {found.precision}, {threads} threads)",
-        f"Because it takes {1e3 * found.best['seconds']:.3f} ms per token or sample, and plain execution"
-        f" {1e3 * found.baseline['seconds']:.3f}: {found.speedup:.2f} times as fast, on {found.samples} inputs",
+        f"Because {found.decision}",
+        speed_line(found),
     ]
-    if found.loss is not None:
-        lines.append(f"Loss on samples that it was not chosen by: {found.loss:.2%}, allowed are {found.max_loss:.2%}")
+    if found.loss_samples:
+        lines.append(
+            f"Loss on samples that it was not chosen by: {found.loss:.2%}"
+            f" ({interval_text(found.loss_interval)}, {found.loss_samples} samples), allowed are {found.max_loss:.2%}"
+        )
     return [*lines, f"Written to {directory}/dynexec_config.json"]
+
+
+def speed_line(found: Any) -> str:
+    """
+    How fast a tuned model is against plain execution.
+
+    Args:
+        found ([`~directory.tuning.Tuning`]): to explain.
+    """
+    inputs = "1 input" if found.samples == 1 else f"{found.samples} inputs"
+    spent = f"{1e3 * found.best['seconds']:.3f} ms per token or sample"
+    if found.speedup_interval is None:
+        return f"Speed: {spent}, which is plain execution, on {inputs}"
+    low, high = found.speedup_interval
+    return (
+        f"Speed: {spent}, plain execution {1e3 * found.baseline['seconds']:.3f} ms: {found.speedup:.2f} times as fast"
+        f" (95% interval {low:.2f} to {high:.2f}, {found.rounds} rounds) on {inputs}"
+    )

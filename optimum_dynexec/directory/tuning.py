@@ -33,6 +33,12 @@ class Tuning:
         date (`str`): in UTC, ISO 8601.
         data (`list[str]`): that was measured on.
         seconds (`float`): that tuning took.
+        speedup (`float`): of what was chosen, over running the model plainly, in the typical round.
+        speedup_interval (`list[float]`, *optional*): the 95% interval of `speedup`; `None` where `best` is `baseline`.
+        rounds (`int`): in which both were compared at last.
+        decision (`str`): why `best` was chosen, in a sentence.
+        loss_interval (`list[float]`, *optional*): the 95% interval of `loss`.
+        loss_samples (`int`): that `loss` was measured on.
     """
 
     objective: str
@@ -52,6 +58,12 @@ class Tuning:
     date: str = ""
     data: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    speedup: float = 1.0
+    speedup_interval: list[float] | None = None
+    rounds: int = 0
+    decision: str = ""
+    loss_interval: list[float] | None = None
+    loss_samples: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold."""
@@ -71,11 +83,6 @@ class Tuning:
             return cls(**values)
         except TypeError as error:
             raise TuningError(f"the tuning is incomplete: {error}") from error
-
-    @property
-    def speedup(self) -> float:
-        """Of what was chosen, over running the model plainly."""
-        return self.baseline["seconds"] / self.best["seconds"]
 
 
 def this_machine(device: str = "CPU") -> dict[str, Any]:

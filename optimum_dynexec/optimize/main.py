@@ -79,7 +79,7 @@ def optimize(
     sources = [str(source) for source in data]
     if not sources:
         raise OptimizeError(NO_DATA)
-    missing = [name for name in REPORT_PACKAGES if args.benchmark_samples and find_spec(name) is None]
+    missing = [name for name in REPORT_PACKAGES if args.benchmark_samples != 0 and find_spec(name) is None]
     if missing:
         # Now, and not when all else is done.
         raise OptimizeError(

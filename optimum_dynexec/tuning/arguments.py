@@ -25,10 +25,13 @@ class TuningArguments:
         max_loss (`float`, *optional*, defaults to 0.01):
             Of classifiers: accuracy that may be lost against the full model, or without labels the share of other
             answers. What is tried of decoders does not change their output.
-        max_samples (`int`, *optional*, defaults to 32): prompts, or 16 times as many samples of a classifier; drawn.
+        max_samples (`int`, *optional*):
+            Prompts, or 16 times as many samples of a classifier; drawn. Unset: 32 prompts; of a classifier's samples
+            as many as it takes to show that a loss is within `max_loss`.
         max_new_tokens (`int`, *optional*, defaults to 64): of a decoder's answers.
         max_length (`int`, *optional*, defaults to 128): of a classifier's texts, in tokens.
-        time_limit (`float`, *optional*, defaults to 600): in seconds, of the measurements. What leads then is chosen.
+        time_limit (`float`, *optional*, defaults to 600):
+            In seconds, of the measurements. What is not shown to be faster by then is not chosen.
         batch_size (`int`, *optional*, defaults to 8): prompts at once of a decoder, for throughput.
         precisions (`tuple[str, ...]`, *optional*, defaults to `("fast", "exact")`): to try.
         threads (`tuple[int, ...]`, *optional*): to try. Unset: what the machine suggests.
@@ -42,7 +45,7 @@ class TuningArguments:
 
     objective: str = "latency"
     max_loss: float = 0.01
-    max_samples: int = 32
+    max_samples: int | None = None
     max_new_tokens: int = 64
     max_length: int = 128
     time_limit: float = 600.0
@@ -62,8 +65,9 @@ class TuningArguments:
         if unknown or not self.precisions:
             raise TuningError(f"`precisions` must be some of {sorted(PRECISIONS)}, but they are {self.precisions!r}")
         for name in ("max_samples", "max_new_tokens", "max_length", "batch_size"):
-            if getattr(self, name) < 1:
-                raise TuningError(f"`{name}` must be at least 1, but it is {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise TuningError(f"`{name}` must be at least 1, but it is {value!r}")
         if self.threads is not None:
             object.__setattr__(self, "threads", tuple(self.threads))
             if min(self.threads, default=1) < 1:

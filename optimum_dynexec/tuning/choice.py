@@ -1,62 +1,146 @@
 """What of the measurements is chosen, and written."""
 
+import random
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from ..directory.config import DynExecConfig
 from ..directory.tuning import Tuning, head_hashes, this_machine
+from ..utils.intervals import CONFIDENCE
 from ..version import __version__
 from .arguments import TuningArguments
-from .halving import Trial
+from .halving import Run, Trial, by_speed, speed_ratio
 
 
-# The defaults stay unless something is faster by more than measurements vary.
+Row = dict[str, Any]
+
+
+# What is tuned shall be worth it.
 MARGIN = 0.02
+# Of the last comparison. Each runs everything that is left once.
+ROUNDS = 24
 CHOSEN = "chosen"
 
 
-def choose(finished: Sequence[Trial], default: Trial) -> Trial:
+@dataclass(frozen=True)
+class Decision:
     """
-    The fastest, or the default if it is about as fast.
+    What the last comparison says.
 
     Args:
-        finished (`Sequence[Trial]`): fastest first.
-        default ([`Trial`]): what would run without tuning; it may have been given up.
+        chosen ([`Trial`]): to run with.
+        sentence (`str`): why.
+        trials (`list[Trial]`): what was compared, as measured in it; the default first.
+        outcomes (`list[str]`): of each, for the table.
     """
-    best = finished[0]
-    if default in finished and default.cost <= best.cost * (1 + MARGIN):
-        return default
-    return best
+
+    chosen: Trial
+    sentence: str
+    trials: list[Trial]
+    outcomes: list[str]
 
 
-def rows(trials: Sequence[Trial], baseline: Trial, best: Trial, with_loss: bool) -> list[dict[str, Any]]:
-    """The table of what was tried, in its order."""
-    table = []
+def decide(
+    default: Trial,
+    challengers: Sequence[Trial],
+    items: Sequence[Any],
+    run: Run,
+    *,
+    deadline: float,
+    seed: int = 0,
+    progress: bool = True,
+) -> Decision:
+    """
+    Measures what leads once more beside the default, in turns, and takes it only if it is shown to be faster: a leader
+    of many may lead by luck, and what it was found by cannot show that. Each round is a pair, so that what else the
+    machine does meets both. Where it does too much to tell, the default stays.
+
+    Args:
+        default ([`Trial`]): what runs without tuning.
+        challengers (`Sequence[Trial]`): what may be faster.
+        items (`Sequence`): to run on, in turn.
+        run (`Callable`): runs one on an item.
+        deadline (`float`): on `time.monotonic`; what is not shown by then is not shown.
+        seed (`int`, *optional*, defaults to 0): of the order.
+        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+    """
+    order = random.Random(f"{seed} last")
+    base, *others = trials = [default.again(), *(challenger.again() for challenger in challengers)]
     for trial in trials:
+        run(trial, items[0])
+    for index in tqdm(range(ROUNDS), desc="tuning: last comparison", unit="round", disable=not progress):
+        for trial in order.sample(trials, len(trials)):
+            trial.add(run(trial, items[index % len(items)]), judge=index < len(items))
+        if time.monotonic() > deadline:
+            break
+    # Of several challengers, one may seem faster by chance: all intervals hold together with the confidence of one.
+    confidence = 1 - (1 - CONFIDENCE) / max(len(others), 1)
+    verdicts = [_verdict(trial, base, confidence) for trial in others]
+    faster = [trial for trial, (shown, _) in zip(others, verdicts, strict=True) if shown]
+    outcomes = [sentence for _, sentence in verdicts]
+    if faster:
+        best = by_speed(faster, base)[0]
+        place = others.index(best)
+        sentence = f"{best.name} is {outcomes[place]}"
+        outcomes[place] = CHOSEN
+        return Decision(best, sentence, trials, ["slower", *outcomes])
+    reasons = [f"{trial.name} is {outcome}" for trial, outcome in zip(others, outcomes, strict=True)]
+    sentence = "; ".join([f"{base.name} stays", *reasons]) if others else f"nothing was faster than {base.name}"
+    return Decision(base, sentence, trials, [CHOSEN, *outcomes])
+
+
+def _verdict(trial: Trial, base: Trial, confidence: float) -> tuple[bool, str]:
+    """Whether a trial is shown to be faster, and what is said of it."""
+    ratio, interval = speed_ratio(trial, base, confidence)
+    runs = f"{len(trial.seconds)} round{'' if len(trial.seconds) == 1 else 's'}"
+    if interval is None:
+        return False, f"undecided: {runs} in the time there was"
+    measured = f"{ratio:.2f}x (interval {interval.low:.2f} to {interval.high:.2f}, {runs})"
+    if interval.low > 1 and ratio >= 1 + MARGIN:
+        return True, f"faster than {base.name}: {measured}"
+    if interval.low <= 1 and interval.high > 1 + MARGIN:
+        return False, f"undecided, as the machine is too noisy for {runs}: {measured}"
+    return False, f"not faster by {MARGIN:.0%}: {measured}"
+
+
+def rows(trials: Sequence[Trial], baseline: Trial, outcomes: Sequence[str] | None, with_loss: bool) -> list[Row]:
+    """
+    The table of what was tried, in its order.
+
+    Args:
+        trials (`Sequence[Trial]`): those that were not run are left out.
+        baseline ([`Trial`]): that speed-ups are over.
+        outcomes (`Sequence[str]`, *optional*): of each. Unset: of a search, whose leader is yet to be shown faster.
+        with_loss (`bool`): whether there is a loss.
+    """
+    leader = by_speed([trial for trial in trials if trial.seconds and not trial.fate], baseline)[0]
+    table = []
+    for index, trial in enumerate(trials):
         if not trial.seconds:
             continue
-        row = {"name": trial.name, "seconds": trial.cost, "runs": len(trial.seconds)}
-        shared = len(trial.seconds)
-        # Against the baseline on the same inputs.
-        plain = sum(baseline.seconds[:shared]) / max(sum(baseline.units[:shared]), 1)
-        row["speedup"] = plain / trial.cost
+        ratio, interval = speed_ratio(trial, baseline)
+        row = {
+            "name": trial.name if outcomes is None else f"again: {trial.name}",
+            "seconds": trial.cost,
+            "runs": len(trial.seconds),
+            "speedup": ratio,
+            "interval": None if interval is None else list(interval),
+        }
         if with_loss:
             row["loss"] = trial.loss
-        slower = "slower" if trial.cost >= best.cost else f"less than {MARGIN:.0%} faster"
-        row["outcome"] = CHOSEN if trial is best else trial.fate or slower
+        if outcomes is None:
+            row["outcome"] = trial.fate or ("leads" if trial is leader else "slower")
+        else:
+            row["outcome"] = outcomes[index]
         table.append(row)
     return table
-
-
-def take_back(table: Sequence[dict[str, Any]]) -> None:
-    """Says of what a table has as chosen that it was not faster when it was measured beside the baseline again."""
-    for row in table:
-        if row["outcome"] == CHOSEN:
-            row["outcome"] = "not faster, measured again"
 
 
 def make_tuning(
@@ -91,6 +175,25 @@ def make_tuning(
     )
 
 
-def named(trial: Trial) -> dict[str, Any]:
-    """Name and cost, as a [`Tuning`] has them."""
+def compared(found: Decision, reference: Trial) -> dict[str, Any]:
+    """
+    What a [`Tuning`] has of the last comparison.
+
+    Args:
+        found ([`Decision`]): of it.
+        reference ([`Trial`]): plain execution, as measured in it.
+    """
+    chosen = found.chosen
+    ratio, interval = (1.0, None) if chosen is reference else speed_ratio(chosen, reference)
+    return {
+        "baseline": _named(reference),
+        "best": _named(chosen),
+        "speedup": ratio,
+        "speedup_interval": None if interval is None else list(interval),
+        "rounds": len(chosen.seconds),
+        "decision": found.sentence,
+    }
+
+
+def _named(trial: Trial) -> dict[str, Any]:
     return {"name": trial.name, "seconds": trial.cost}

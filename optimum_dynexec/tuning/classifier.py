@@ -14,9 +14,10 @@ from ..directory.freshness import load_calibration
 from ..directory.tuning import Tuning
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.criteria import criterion_class
+from ..utils.intervals import needed_samples, planned_samples, within_limit
 from .arguments import TuningArguments
-from .choice import choose, make_tuning, named, rows, take_back
-from .halving import Trial, successive_halving
+from .choice import compared, decide, make_tuning, rows
+from .halving import Measurement, Trial, loss_text, successive_halving
 from .loading import Loads
 from .threads import thread_config, thread_counts
 
@@ -24,6 +25,8 @@ from .threads import thread_config, thread_counts
 OFF, CALIBRATED = "off", "calibrated"
 # Samples of a measurement: enough for batches to fill.
 CHUNK = 16
+# Samples to choose by at most, where nothing else is asked for.
+CHOSEN_ON = 16 * CHUNK
 # A chunk to choose by, and one to check the choice on.
 LEAST_SAMPLES = 2 * CHUNK
 BATCH_SIZES = {"latency": (1,), "throughput": (1, 4, 16)}
@@ -35,8 +38,9 @@ def tune_classifier(
     directory: Path, data: Sequence[str | Path], args: TuningArguments, progress: bool = True
 ) -> Tuning:
     """
-    Tries exits and batch sizes first, on half of the samples; what loses too much on them leaves. Of what is left, the
-    fastest is taken that is within the limit on the other half too. Then precisions and numbers of threads.
+    Tries exits and batch sizes first, on a part of the samples; what loses too much on them leaves. Of what is left,
+    the fastest goes on that is shown to be within the limit on the other samples. Then precisions and numbers of
+    threads. What leads at last is taken if a last comparison shows that it is faster than running the model plainly.
 
     Args:
         directory (`Path`): of an exported classifier.
@@ -50,7 +54,6 @@ def tune_classifier(
     """
     started = time.monotonic()
     bench = Bench(directory, data, args)
-    chosen_on, checked_on = bench.chunks[::2], bench.chunks[1::2]
     load = {"precision": args.precisions[0], "threads": None}
     sizes = BATCH_SIZES[args.objective]
     trials = [
@@ -63,17 +66,17 @@ def tune_classifier(
     safe = next((trial for trial in trials if trial.options["exit"] == CALIBRATED), None)
     finished = successive_halving(
         trials,
-        chosen_on,
+        bench.chosen_on,
         bench.run,
         baseline=plain,
         safe=safe,
-        deadline=started + args.time_limit * 2 / 3,
+        deadline=started + args.time_limit / 2,
         max_loss=args.max_loss,
         seed=args.seed,
         progress=progress,
     )
-    best, loss = confirmed(finished, plain, 0.0, bench, checked_on)
-    table = rows(trials, plain, best, True)
+    best = confirmed(finished, plain, bench)
+    table = rows(trials, plain, None, True)
 
     how = [
         Trial(
@@ -83,26 +86,32 @@ def tune_classifier(
         for precision in args.precisions
         for threads in [None, *thread_counts(args)]
     ]
-    first = how[0]
-    reference = Trial(plain.name, plain.options)
+    reference = plain.again()
     finished = successive_halving(
         [reference, *how],
-        chosen_on,
+        bench.chosen_on,
         bench.run,
         baseline=reference,
-        deadline=started + args.time_limit,
+        deadline=started + args.time_limit * 3 / 4,
         max_loss=args.max_loss,
         seed=args.seed,
         progress=progress,
     )
-    # Another precision may lose more.
-    last, loss = confirmed([trial for trial in finished if trial is not reference], first, loss, bench, checked_on)
-    # What has a fate was given up, and is left over if nothing else was within the limit.
-    if last.fate or reference.cost <= last.cost:
-        last, loss = reference, 0.0
-        if best is not plain:
-            take_back(table)
-    table += rows([reference, *how], reference, last, True)
+    leader = confirmed(finished, reference, bench)
+    table += rows([reference, *how], reference, None, True)
+    ways = [] if leader.options == plain.options else [leader]
+    found = decide(
+        plain,
+        ways,
+        bench.chosen_on,
+        bench.run,
+        deadline=started + args.time_limit,
+        seed=args.seed,
+        progress=progress,
+    )
+    reference, last = found.trials[0], found.chosen
+    table += rows(found.trials, reference, found.outcomes, True)
+    checked = None if last is reference else bench.check(last)
     return make_tuning(
         directory,
         args,
@@ -111,37 +120,48 @@ def tune_classifier(
         options={"early_exit": _written(last.options["exit"]), "batch_size": last.options["batch"]},
         precision=last.options["load"]["precision"],
         ov_config=thread_config(last.options["load"]["threads"]),
-        baseline=named(reference),
-        best=named(last),
-        loss=loss,
-        samples=sum(last.units),
+        loss=0.0 if checked is None else checked.loss,
+        loss_interval=None if checked is None else list(checked.loss_interval or ()),
+        loss_samples=0 if checked is None else checked.judged,
+        samples=CHUNK * min(len(bench.chosen_on), len(last.seconds)),
         table=table,
+        **compared(found, reference),
     )
 
 
-def confirmed(
-    finished: list[Trial], default: Trial, loss: float, bench: "Bench", chunks: list[list[int]]
-) -> tuple[Trial, float]:
+def confirmed(finished: Sequence[Trial], default: Trial, bench: "Bench") -> Trial:
     """
-    The fastest that is within the limit on other samples too; what is not, leaves.
+    The fastest that is within the limit on other samples too; what is not, leaves. Thresholds that nothing guarantees
+    anything of must be shown to be; of what is calibrated, and of another precision, more must not be shown.
 
     Args:
-        finished (`list[Trial]`): fastest first.
-        default ([`Trial`]): what is taken if it is about as fast, or nothing else is within the limit.
-        loss (`float`): of the default, which is within it.
+        finished (`Sequence[Trial]`): fastest first.
+        default ([`Trial`]): what is taken if it is the fastest, or nothing else is within the limit.
         bench ([`Bench`]): measures them.
-        chunks (`Sequence[list[int]]`): samples that nothing was chosen by.
-
-    Returns:
-        `tuple[Trial, float]`: it, and its loss on these samples.
     """
-    while (best := choose(finished or [default], default)) is not default:
-        found = bench.loss(best, chunks)
-        if found <= bench.args.max_loss:
-            return best, found
-        best.fate = f"loses {found:.2%} on samples it was not chosen by, more than {bench.args.max_loss:.2%}"
-        finished.remove(best)
-    return default, loss
+    limit = bench.args.max_loss
+    for trial in finished:
+        if trial is default:
+            break
+        checked = bench.check(trial)
+        within = within_limit(checked.loss_interval, limit)
+        if within or (within is None and not isinstance(trial.options["exit"], EarlyExitConfig)):
+            return trial
+        said = f"{loss_text(checked)} on samples it was not chosen by"
+        trial.fate = f"loses {said}, more than {limit:.2%}" if within is False else _undecided(checked, limit, said)
+    return default
+
+
+def _undecided(checked: Trial, limit: float, said: str) -> str:
+    variance = (checked.lost + checked.gained) / checked.judged - checked.loss**2
+    needed = needed_samples(limit, checked.loss, variance)
+    enough = "no number of samples can decide" if needed is None else f"about {needed} samples would decide"
+    return f"undecided: loses {said}, the limit is {limit:.2%}; {enough}"
+
+
+def checked_on(max_loss: float) -> int:
+    """How many samples show that a loss is within a limit; of a limit of 0, which none can show, as many as of 1%."""
+    return planned_samples(max_loss or 0.01)
 
 
 def exits(directory: Path, has_exits: bool) -> dict[str, EarlyExitConfig | str | None]:
@@ -189,7 +209,9 @@ class Bench:
                 f"{directory} is for the task {config.task!r}, but what can be tuned is {list(CLASSIFIER_TASKS)}"
             )
         self.args = args
-        samples = draw(read_samples(data, args.columns, split="validation"), CHUNK * args.max_samples, args.seed)
+        # Half to choose by, which must not take more than speed needs; the limit is checked on the others.
+        most = CHOSEN_ON + checked_on(args.max_loss) if args.max_samples is None else CHUNK * args.max_samples
+        samples = draw(read_samples(data, args.columns, split="validation"), most, args.seed)
         if len(samples) < LEAST_SAMPLES:
             raise TuningError(f"tuning takes at least {LEAST_SAMPLES} samples, but there are {len(samples)}")
         self.make, _ = load_inputs(directory, config.task)
@@ -197,6 +219,9 @@ class Bench:
         self.loads = Loads(directory, config.task, args.device)
         self.inputs: dict[tuple[int, int], list[dict[str, np.ndarray]]] = {}
         self.chunks = [list(range(at, at + CHUNK)) for at in range(0, len(samples) - CHUNK + 1, CHUNK)]
+        half = min(len(self.chunks) // 2, CHOSEN_ON // CHUNK)
+        self.chosen_on, self.checked_on = self.chunks[:half], self.chunks[half:]
+        self._checked: dict[str, Trial] = {}
         model = self.loads.get({"precision": args.precisions[0], "threads": None})
         self.has_exits = bool(model.exit_layers)
         self.labels = samples.label_ids(AutoConfig.from_pretrained(directory).label2id)
@@ -216,16 +241,22 @@ class Bench:
         found = [model(**inputs, early_exit=exit_).logits.argmax(-1) for inputs in self.batches(chunk, size)]
         return np.concatenate([np.asarray(part) for part in found])
 
-    def run(self, trial: Trial, chunk: list[int]) -> tuple[float, int, float]:
+    def run(self, trial: Trial, chunk: list[int]) -> Measurement:
         model, size = self.loads.get(trial.options["load"]), trial.options["batch"]
         self.batches(chunk, size)
         start = time.perf_counter()
         said = self.answers(model, chunk, size, trial.options["exit"])
         seconds = time.perf_counter() - start
-        full, right = self.full[chunk], self.right[chunk]
         # Accuracy lost; an exit that is right where the full model is not makes up for one that is wrong.
-        return seconds, len(chunk), float((full == right).sum() - (said == right).sum())
+        full, own = self.full[chunk] == self.right[chunk], said == self.right[chunk]
+        return Measurement(seconds, len(chunk), int((full & ~own).sum()), int((own & ~full).sum()))
 
-    def loss(self, trial: Trial, chunks: list[list[int]]) -> float:
-        """On samples that it has not been measured on."""
-        return sum(self.run(trial, chunk)[2] for chunk in chunks) / (CHUNK * len(chunks))
+    def check(self, trial: Trial) -> Trial:
+        """The answers of a trial on the samples that nothing is chosen by; measured once."""
+        # Numbers of threads do not change what is computed.
+        key = repr([trial.options["exit"], trial.options["batch"], trial.options["load"]["precision"]])
+        if key not in self._checked:
+            checked = self._checked[key] = trial.again()
+            for chunk in self.checked_on:
+                checked.judge(self.run(trial, chunk))
+        return self._checked[key]

@@ -12,8 +12,8 @@ from ..directory.config import DECODER_TASK, DynExecConfig
 from ..directory.errors import TuningError
 from ..directory.tuning import Tuning
 from .arguments import TuningArguments
-from .choice import choose, make_tuning, named, rows, take_back
-from .halving import Trial, successive_halving
+from .choice import compared, decide, make_tuning, rows
+from .halving import Measurement, Trial, successive_halving
 from .loading import Loads
 from .threads import thread_config, thread_counts
 
@@ -22,11 +22,14 @@ OFF, AUTO = "off", "auto"
 # Lengths of drafts that are tried beside measured ones.
 LOOKUP_LENGTHS = (4, 10)
 DRAFT_LENGTHS = (3, 6)
+# Batches of prompts, where nothing else is asked for.
+MAX_PROMPTS = 32
 
 
 def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArguments, progress: bool = True) -> Tuning:
     """
-    Tries proposers and their constants first, then precisions and numbers of threads with the best of them.
+    Tries proposers and their constants first, then precisions and numbers of threads with the leader. What leads at
+    last is taken if it is shown to be faster than what runs without tuning, in a last comparison of both.
 
     Args:
         directory (`Path`): of an exported decoder.
@@ -52,52 +55,60 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
     ]
     by_name = {trial.name: trial for trial in trials}
     deadline = started + args.time_limit
-    # Two thirds of the time for what differs most.
+    # Half of the time for what differs most, and a quarter for the last comparison.
     finished = successive_halving(
         trials,
         items,
         models.run,
         baseline=by_name[OFF],
-        deadline=started + args.time_limit * 2 / 3,
+        deadline=started + args.time_limit / 2,
         seed=args.seed,
         progress=progress,
     )
-    best = choose(finished, by_name[AUTO])
-    table = rows(trials, by_name[OFF], best, False)
+    best = finished[0]
+    table = rows(trials, by_name[OFF], None, False)
 
     call, load = best.options["call"], best.options["load"]
-    models.keep_only(load)
     how = [
         Trial(f"{best.name}, {precision}, {threads or 'default'} threads", {"call": call, "load": made})
         for precision in args.precisions
         for threads in [None, *thread_counts(args)]
         for made in [{**load, "precision": precision, "threads": threads}]
     ]
-    plain = Trial(OFF, {"call": {"speculation": OFF}, "load": default})
+    plain = Trial(OFF, by_name[OFF].options)
+    # At most one model that is loaded for its exits alone: there is memory for the precisions and threads to try.
+    models.keep_only(default, load)
     finished = successive_halving(
-        [plain, *how], items, models.run, baseline=plain, deadline=deadline, seed=args.seed, progress=progress
+        [plain, *how],
+        items,
+        models.run,
+        baseline=plain,
+        deadline=started + args.time_limit * 3 / 4,
+        seed=args.seed,
+        progress=progress,
     )
-    last = choose([trial for trial in finished if trial is not plain] or [how[0]], how[0])
-    # Once more against nothing at all: on what both were measured on.
-    if plain.cost <= last.cost:
-        last, call = plain, {"speculation": OFF}
-        if best is not by_name[OFF]:
-            take_back(table)
-    table += rows([plain, *how], plain, last, False)
-    load = last.options["load"]
+    table += rows([plain, *how], plain, None, False)
+
+    untuned = by_name[AUTO]
+    leader = next((trial for trial in finished if trial is not plain), how[0])
+    models.keep_only(default, leader.options["load"])
+    ways = [trial for trial in (leader, plain) if trial.options != untuned.options]
+    found = decide(untuned, ways, items, models.run, deadline=deadline, seed=args.seed, progress=progress)
+    reference = next((trial for trial in found.trials if trial.options == plain.options), found.trials[0])
+    table += rows(found.trials, reference, found.outcomes, False)
+    load = found.chosen.options["load"]
     return make_tuning(
         directory,
         args,
         data,
         started,
-        options=call,
+        options=found.chosen.options["call"],
         precision=load["precision"],
         ov_config=thread_config(load["threads"]),
-        baseline=named(plain),
-        best=named(last),
         loss=None,
-        samples=sum(map(len, items[: len(last.seconds)])),
+        samples=sum(map(len, items[: len(reference.seconds)])),
         table=table,
+        **compared(found, reference),
     )
 
 
@@ -142,12 +153,13 @@ class Models:
         # Else as the model is loaded by default: whole beside a draft head.
         return self.loads.get(load, **({"exit_layers": self.exit_layers} if load["cut"] else {}))
 
-    def keep_only(self, load: dict[str, Any]) -> None:
+    def keep_only(self, *loads: dict[str, Any]) -> None:
         """Frees the memory of all others."""
-        self._loops.clear()
-        self.loads.keep_only(load)
+        kept = {tuple(sorted(load.items())) for load in loads}
+        self._loops = {key: loop for key, loop in self._loops.items() if key[1:] in kept}
+        self.loads.keep_only(*loads)
 
-    def run(self, trial: Trial, ids: list[list[int]]) -> tuple[float, int, float]:
+    def run(self, trial: Trial, ids: list[list[int]]) -> Measurement:
         model = self(trial.options["load"])
         key = (trial.name, *sorted(trial.options["load"].items()))
         if key not in self._loops:
@@ -169,7 +181,7 @@ class Models:
             pad_token_id=0,
             **trial.options["call"],
         )
-        return time.perf_counter() - start, max(model.last_stats.tokens, 1), 0.0
+        return Measurement(time.perf_counter() - start, max(model.last_stats.tokens, 1))
 
 
 def read_prompts(directory: Path, data: Sequence[str | Path], args: TuningArguments) -> list[list[list[int]]]:
@@ -183,7 +195,7 @@ def read_prompts(directory: Path, data: Sequence[str | Path], args: TuningArgume
     texts = [text for source in data for text in read_texts(source)]
     random.Random(args.seed).shuffle(texts)
     size = args.batch_size if args.objective == "throughput" else 1
-    texts = texts[: args.max_samples * size]
+    texts = texts[: (args.max_samples or MAX_PROMPTS) * size]
     prompts = chat_prompts(texts, AutoTokenizer.from_pretrained(directory))
     prompts = [prompt for prompt in prompts if prompt]
     if not prompts:

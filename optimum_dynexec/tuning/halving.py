@@ -5,9 +5,31 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
+
+from ..utils.intervals import CONFIDENCE, Interval, interval_text, paired_loss_interval, typical_ratio
+
+
+# A machine is noisy: nothing is given up on fewer runs.
+LEAST_RUNS = 5
+
+
+class Measurement(NamedTuple):
+    """
+    One run.
+
+    Args:
+        seconds (`float`): it took.
+        units (`int`): tokens or samples of it.
+        lost, gained (`int`): of classifiers, samples on which the full model alone is right, and this trial alone.
+    """
+
+    seconds: float
+    units: int
+    lost: int = 0
+    gained: int = 0
 
 
 @dataclass(eq=False)  # two that were measured alike are still two
@@ -20,7 +42,7 @@ class Trial:
         options (`dict[str, Any]`): what is tried.
         seconds (`list[float]`): of each run.
         units (`list[int]`): tokens or samples of each run.
-        wrong (`float`): of classifiers, the sum of the losses of its samples.
+        lost, gained, judged (`int`): of classifiers, see [`Measurement`]; of so many different samples.
         fate (`str`): why it is no longer tried.
     """
 
@@ -28,7 +50,9 @@ class Trial:
     options: dict[str, Any]
     seconds: list[float] = field(default_factory=list)
     units: list[int] = field(default_factory=list)
-    wrong: float = 0.0
+    lost: int = 0
+    gained: int = 0
+    judged: int = 0
     fate: str = ""
 
     @property
@@ -39,12 +63,46 @@ class Trial:
 
     @property
     def loss(self) -> float:
-        """Mean loss of a unit so far."""
-        return self.wrong / max(sum(self.units), 1)
+        """Mean loss of a sample so far."""
+        return (self.lost - self.gained) / max(self.judged, 1)
+
+    @property
+    def loss_interval(self) -> Interval | None:
+        """Of the loss; `None` before anything was judged."""
+        return paired_loss_interval(self.lost, self.gained, self.judged) if self.judged else None
+
+    def add(self, measured: Measurement, judge: bool = True) -> None:
+        """Takes a run in; its answers too, unless those on the same samples are in already."""
+        self.seconds.append(measured.seconds)
+        self.units.append(measured.units)
+        if judge:
+            self.judge(measured)
+
+    def judge(self, measured: Measurement) -> None:
+        """Takes in the answers of a run, and not its time."""
+        self.lost += measured.lost
+        self.gained += measured.gained
+        self.judged += measured.units
+
+    def again(self) -> "Trial":
+        """The same way of running, with nothing measured."""
+        return Trial(self.name, self.options)
 
 
-# (trial, item) -> seconds, units, sum of losses
-Run = Callable[[Trial, Any], tuple[float, int, float]]
+def speed_ratio(trial: Trial, other: Trial, confidence: float = CONFIDENCE) -> tuple[float, Interval | None]:
+    """
+    How many times as fast a trial is as another in the rounds that both were measured in, and an interval of it.
+    """
+    rounds = min(len(trial.seconds), len(other.seconds))
+    theirs = other.seconds[:rounds]
+    # Seconds for the same work, should one have answered at greater length.
+    runs = zip(trial.seconds, trial.units, other.units, strict=False)
+    own = [seconds * work / units for seconds, units, work in runs][:rounds]
+    return typical_ratio(theirs, own, confidence)
+
+
+# (trial, item) -> what was measured
+Run = Callable[[Trial, Any], Measurement]
 
 
 def successive_halving(
@@ -62,6 +120,9 @@ def successive_halving(
     """
     Measures all on a few items, the faster half on as many again, and so on. Runs on the same item follow each other
     directly, in random order, so that what else the machine does meets them alike. A first run of each is not counted.
+    Where there are few items, they are run again, so that nothing is given up on fewer than five runs.
+
+    This is a search: its leader may lead by luck, which [`~tuning.choice.decide`] finds out.
 
     Args:
         trials (`Sequence[Trial]`): what is tried.
@@ -82,34 +143,33 @@ def successive_halving(
     order = random.Random(seed)
     alive = list(trials)
     rounds = max(1, math.ceil(math.log2(max(len(alive), 2))))
-    share = max(1, len(items) // rounds)
+    runs = max(len(items), rounds * LEAST_RUNS)
+    share = runs // rounds
     for trial in alive:
         run(trial, items[0])
         if time.monotonic() > deadline:
             break
-    with tqdm(total=len(items), desc="tuning", unit="input", disable=not progress) as bar:
+    with tqdm(total=runs, desc="tuning", unit="run", disable=not progress) as bar:
         for number in range(rounds):
             last = number == rounds - 1
-            part = items[number * share :] if last else items[number * share : (number + 1) * share]
-            for item in part:
+            for index in range(number * share, runs if last else (number + 1) * share):
                 for trial in order.sample(alive, len(alive)):
-                    seconds, units, wrong = run(trial, item)
-                    trial.seconds.append(seconds)
-                    trial.units.append(units)
-                    trial.wrong += wrong
+                    trial.add(run(trial, items[index % len(items)]), judge=index < len(items))
                 bar.update()
-                bar.set_postfix_str(min(alive, key=_cost).name)
+                if progress:
+                    bar.set_postfix_str(by_speed(alive, baseline)[0].name)
                 # Between items, all that are left have been measured on the same.
                 if time.monotonic() > deadline:
                     return _ended(alive, baseline, max_loss)
             alive = _within(alive, baseline, max_loss)
             if not last and len(alive) > 2:
-                alive = _faster_half(alive, [trial for trial in alive if trial in (baseline, safe)])
+                alive = _faster_half(alive, baseline, safe)
     return _ended(alive, baseline, max_loss)
 
 
-def _cost(trial: Trial) -> float:
-    return trial.cost
+def by_speed(trials: Sequence[Trial], baseline: Trial) -> list[Trial]:
+    """The fastest first, by their typical rounds: one that was disturbed does not decide."""
+    return sorted(trials, key=lambda trial: -speed_ratio(trial, baseline)[0])
 
 
 def _within(alive: list[Trial], baseline: Trial, max_loss: float | None) -> list[Trial]:
@@ -117,12 +177,18 @@ def _within(alive: list[Trial], baseline: Trial, max_loss: float | None) -> list
         return alive
     for trial in alive:
         if trial is not baseline and trial.loss > max_loss:
-            trial.fate = f"loses {trial.loss:.2%}, more than {max_loss:.2%}"
+            trial.fate = f"loses {loss_text(trial)}, more than {max_loss:.2%}"
     return [trial for trial in alive if not trial.fate]
 
 
-def _faster_half(alive: list[Trial], kept: list[Trial]) -> list[Trial]:
-    others = sorted((trial for trial in alive if trial not in kept), key=_cost)
+def loss_text(trial: Trial) -> str:
+    """`1.25% (95% interval 0.22% to 6.75%, 80 samples)`"""
+    return f"{trial.loss:.2%} ({interval_text(trial.loss_interval)}, {trial.judged} samples)"
+
+
+def _faster_half(alive: list[Trial], baseline: Trial, safe: Trial | None) -> list[Trial]:
+    kept = [trial for trial in alive if trial in (baseline, safe)]
+    others = by_speed([trial for trial in alive if trial not in kept], baseline)
     keep = max(1, math.ceil(len(others) / 2))
     for trial in others[keep:]:
         trial.fate = f"slower than others after {len(trial.seconds)} runs"
@@ -130,4 +196,4 @@ def _faster_half(alive: list[Trial], kept: list[Trial]) -> list[Trial]:
 
 
 def _ended(alive: list[Trial], baseline: Trial, max_loss: float | None) -> list[Trial]:
-    return sorted(_within(alive, baseline, max_loss), key=_cost)
+    return by_speed(_within(alive, baseline, max_loss), baseline)

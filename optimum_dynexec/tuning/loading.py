@@ -44,10 +44,10 @@ class Loads:
             )
         return self._loaded[key]
 
-    def keep_only(self, load: Mapping[str, Any]) -> None:
+    def keep_only(self, *loads: Mapping[str, Any]) -> None:
         """Frees the memory of all others."""
-        key = _key(load)
-        self._loaded = {key: self._loaded[key]} if key in self._loaded else {}
+        kept = {_key(load) for load in loads}
+        self._loaded = {key: model for key, model in self._loaded.items() if key in kept}
 
 
 def _key(load: Mapping[str, Any]) -> tuple:

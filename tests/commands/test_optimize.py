@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from optimum_dynexec import DynExecConfig
+from optimum_dynexec.commands import tune
 from optimum_dynexec.commands.quantize import quantization_options
-from optimum_dynexec.directory.tuning import load_tuning
+from optimum_dynexec.directory.tuning import Tuning, load_tuning
 from tests.tiny_models import TEXT
 
 
@@ -38,16 +39,55 @@ def test_quantizes_and_tunes(run, tiny_export, prompts, tmp_path):
     written = json.loads((output / "openvino_config.json").read_text())["quantization_config"]
     assert (written["bits"], written["group_size"], written["ratio"]) == (4, 16, 0.5)
 
-    quick = ["--max-samples", 1, "--max-new-tokens", 4, "--threads", "1", "--precision", "fast"]
+    quick = ["--time-limit", 10, "--max-samples", 1, "--max-new-tokens", 4, "--threads", "1", "--precision", "fast"]
     status, printed, _ = run("tune", output, "--data", prompts, *quick)
     assert status == 0
     found = load_tuning(output)
     lines = printed.splitlines()
-    assert lines[0].split() == ["tried", "ms", "speed", "runs", "outcome"]
+    assert lines[0].split() == ["tried", "ms", "speed", "95%", "interval", "runs", "outcome"]
     assert any(line.startswith("prompt_lookup 4 ") for line in lines)
-    assert lines[-3].startswith(f"Chosen: {found.best['name']} ")
-    assert f"{found.speedup:.2f} times as fast" in lines[-2]
+    assert any(line.startswith("again: auto ") for line in lines)
+    assert lines[-4].startswith(f"Chosen: {found.best['name']} ")
+    assert lines[-3] == f"Because {found.decision}"
+    assert lines[-2].startswith("Speed: ")
+    assert lines[-2].endswith(" on 1 input")
     assert found.versions["openvino"]
+
+
+def test_what_is_said_of_a_tuning():
+    values = {"name": "max_prob 0.9", "seconds": 0.001}
+    row = {**values, "runs": 24, "speedup": 2.0, "interval": [1.9, 2.1], "loss": 0.0, "outcome": "chosen"}
+    found = Tuning(
+        objective="latency",
+        options={"early_exit": None, "batch_size": 1},
+        precision="fast",
+        ov_config={},
+        baseline={"name": "off", "seconds": 0.002},
+        best=values,
+        loss=0.002,
+        max_loss=0.01,
+        samples=256,
+        table=[row],
+        model_hash=None,
+        head_hashes={},
+        machine={},
+        speedup=2.0,
+        speedup_interval=[1.9, 2.1],
+        rounds=24,
+        decision="max_prob 0.9 is faster than off: 2.00x (interval 1.90 to 2.10, 24 rounds)",
+        loss_interval=[-0.004, 0.009],
+        loss_samples=800,
+    )
+    lines = tune.tuning_lines(found, "DIR")
+    assert "2.00x    1.90 to 2.10" in lines[1]
+    assert lines[3:] == [
+        f"Because {found.decision}",
+        "Speed: 1.000 ms per token or sample, plain execution 2.000 ms: 2.00 times as fast (95% interval 1.90 to 2.10,"
+        " 24 rounds) on 256 inputs",
+        "Loss on samples that it was not chosen by: 0.20% (95% interval -0.40% to 0.90%, 800 samples), allowed are"
+        " 1.00%",
+        "Written to DIR/dynexec_config.json",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from optimum_dynexec.optimize.kinds import kind_for
 from optimum_dynexec.optimize.recipes import RECIPES
 from optimum_dynexec.optimize.steps import benchmark, heads, quantize
 from optimum_dynexec.tuning.classifier import LEAST_SAMPLES
+from optimum_dynexec.tuning.halving import Measurement
+from optimum_dynexec.utils.losses import accuracy_loss
 
 
 THRESHOLDS = {"criterion": "max_prob", "thresholds": {"1": 0.5}}
@@ -100,23 +102,58 @@ def test_heads_of_another_export_are_said_to_be(tmp_path, monkeypatch, trained_o
     assert any("draft_head trained on another export" in line for line in lines) == said
 
 
-def test_formats_are_compared_on_the_same_inputs(tmp_path):
-    """The one that leaves first has seen easy inputs alone, and would look fastest by its own mean."""
-    speedups = {"f32": 1.0, "int8": 2.0, "int4": 1.5}
-
-    def run(trial, item):
-        return item / speedups[trial.name], 1, 0.0
-
-    context = SimpleNamespace(
-        args=OptimizeArguments(),
-        kind=SimpleNamespace(runs=lambda *_: ([1.0, 1.0, 9.0, 9.0], run)),
+def format_context(run, **arguments):
+    return SimpleNamespace(
+        args=OptimizeArguments(**arguments),
+        kind=SimpleNamespace(name="classifier", runs=lambda *_: ([1.0, 1.0, 9.0, 9.0], run)),
         part=lambda name: name,
         progress=False,
         recipe=RECIPES["latency"],
         say=print,
     )
-    costs = quantize._costs(context, dict.fromkeys(speedups, tmp_path))
+
+
+def test_formats_are_compared_side_by_side(tmp_path):
+    speedups = {"f32": 1.0, "int8": 2.0, "int4": 1.5}
+    context = format_context(lambda trial, item: Measurement(item / speedups[trial.name], 1))
+    chosen, costs, why = quantize._fastest(context, dict.fromkeys(speedups, tmp_path))
+    assert chosen == "int8"
     assert costs == pytest.approx({"f32": 5.0, "int8": 2.5, "int4": 5.0 / 1.5})
+    assert why.endswith("run plainly; int8 is faster than f32: 2.00x (interval 2.00 to 2.00, 24 rounds)")
+    # What only seems faster is not chosen.
+    draw = np.random.default_rng(0)
+    context = format_context(lambda trial, item: Measurement(item * float(np.exp(draw.normal(0, 1))), 1))
+    chosen, _, why = quantize._fastest(context, dict.fromkeys(speedups, tmp_path))
+    assert chosen == "f32"
+    assert "int8 is undecided, as the machine is too noisy" in why
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "count", "verdict", "kept", "said"),
+    [
+        (
+            0,
+            0,
+            20,
+            "kept, but undecided",
+            True,
+            "accuracy lost 0.00% (95% interval -16.11% to 16.11%, 20 samples), limit 1.00%; undecided: about 381"
+            " samples would decide",
+        ),
+        (0, 0, 400, "kept", True, "accuracy lost 0.00% (95% interval -0.95% to 0.95%, 400 samples), limit 1.00%"),
+        (60, 0, 400, "refused", False, "accuracy lost 15.00% (95% interval 11.8"),
+        (3, 0, 100, "left out, but undecided", False, "accuracy lost 3.00% (95% interval "),
+        (0, 6, 100, "kept", True, "accuracy 6.00 points higher (95% interval -"),
+    ],
+)
+def test_what_samples_cannot_show_is_undecided(lost, gained, count, verdict, kept, said):
+    full, own = np.ones(count, bool), np.ones(count, bool)
+    own[:lost] = False
+    full[count - gained :] = False
+    loss = accuracy_loss(full, own)
+    kind = SimpleNamespace(loss_name="accuracy lost", gain_name="accuracy {:.2f} points higher", loss_unit="samples")
+    assert quantize._verdict(loss, 0.01) == (verdict, kept)
+    assert quantize._loss_text(SimpleNamespace(kind=kind, args=OptimizeArguments()), loss).startswith(said)
 
 
 def test_a_classifier_with_too_little_to_tune_on_is_refused_at_once(tmp_path):

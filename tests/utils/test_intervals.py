@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import wilcoxon
 
 from optimum_dynexec.utils.intervals import (
     grouped_share_interval,
@@ -11,7 +12,7 @@ from optimum_dynexec.utils.intervals import (
     paired_loss_interval,
     planned_samples,
     proportion_interval,
-    ratio_interval,
+    typical_ratio,
     within_limit,
 )
 
@@ -84,18 +85,33 @@ def test_mean_and_share_of_groups_cover_the_true_ones():
     assert mean_interval([0.5]) is None
 
 
-def test_ratio_is_paired():
+def test_ratio_is_paired_and_outlives_outliers():
     draw = np.random.default_rng(0)
     covered, widths = [], []
     for _ in range(RUNS):
         busy = np.exp(draw.normal(0, 0.5, 20))  # what both of a round meet
         slow = 1.2 * busy * np.exp(draw.normal(0, 0.05, 20))
-        low, high = ratio_interval(slow, busy * np.exp(draw.normal(0, 0.05, 20)))
+        slow[0] *= 10
+        ratio, (low, high) = typical_ratio(slow, busy * np.exp(draw.normal(0, 0.05, 20)))
         covered.append(low <= 1.2 <= high)
         widths.append(high - low)
+        assert low < ratio < high
     assert LEAST < np.mean(covered) < 0.98
     assert np.mean(widths) < 0.12
-    assert ratio_interval([1.0], [1.0]) is None
+
+
+def test_ratio_is_that_of_the_signed_rank_test():
+    draw = np.random.default_rng(1)
+    for rounds in (6, 9, 16, 40):
+        above, below = np.exp(draw.normal(0.1, 0.2, (2, rounds)))
+        _, (low, high) = typical_ratio(above, below)
+        for edge in (low, high):
+            # The test rejects just outside of the interval, and not inside.
+            p_values = [
+                wilcoxon(np.log(above / below / (edge * shift)), method="exact").pvalue for shift in (0.9999, 1.0001)
+            ]
+            assert min(p_values) <= 0.05 < max(p_values)
+    assert typical_ratio([3.0] * 5, [2.0] * 5) == (pytest.approx(1.5), None)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """What the steps ask of a kind of model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ...tuning.halving import Trial
+from ...tuning.halving import Run
+from ...utils.losses import Loss
 from ..arguments import OptimizeArguments
 
 
@@ -16,8 +17,10 @@ class Kind(ABC):
     name: ClassVar[str]
     # Fields of optimum-intel's quantization configuration, by the name of a format.
     formats: ClassVar[Mapping[str, dict[str, Any]]]
-    # What a loss is a loss of.
+    # What a loss is a loss of, what it is called below 0, and what it is measured on.
     loss_name: ClassVar[str]
+    gain_name: ClassVar[str] = ""
+    loss_unit: ClassVar[str]
 
     @abstractmethod
     def split(self, sources: Sequence[str], directory: Path, args: OptimizeArguments) -> tuple[dict[str, str], int]:
@@ -30,13 +33,13 @@ class Kind(ABC):
     @abstractmethod
     def losses(
         self, base: Path, others: Mapping[str, Path], part: str, args: OptimizeArguments, cache: Path
-    ) -> dict[str, float]:
+    ) -> dict[str, Loss]:
         """Loss of quantized models against the one in float32, by name."""
 
     @abstractmethod
     def runs(
         self, directories: Mapping[str, Path], part: str, args: OptimizeArguments, objective: str
-    ) -> tuple[list[Any], Callable[[Trial, Any], tuple[float, int, float]]]:
+    ) -> tuple[list[Any], Run]:
         """Items to measure on, and what runs a trial, whose option `format` names a directory, on one."""
 
     @abstractmethod
@@ -64,6 +67,10 @@ class Kind(ABC):
         the data was; `None`: there is nothing to say.
         """
         return None
+
+    @abstractmethod
+    def benchmark_samples(self, args: OptimizeArguments) -> int:
+        """How many inputs a report is about at most, where nothing is asked for."""
 
     def benchmark_options(self, part: str) -> dict[str, Any]:
         """Further arguments of a benchmark on a part of the data."""

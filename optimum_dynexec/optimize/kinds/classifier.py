@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,7 +10,9 @@ import numpy as np
 import openvino as ov
 
 from ...directory.config import DynExecConfig
-from ...tuning.halving import Trial
+from ...tuning.halving import Measurement, Run, Trial
+from ...utils.intervals import planned_samples
+from ...utils.losses import Loss, accuracy_loss
 from ..arguments import OptimizeArguments
 from ..errors import OptimizeError
 from ..splits import SHARES, parts_of, write_images, write_texts
@@ -26,6 +28,8 @@ class Classifier(Kind):
 
     name = "classifier"
     loss_name = "accuracy lost, or share of other answers"
+    gain_name = "accuracy {:.2f} points higher"
+    loss_unit = "samples"
     formats: ClassVar[Mapping[str, dict[str, Any]]] = {
         "int8-weights": {"bits": 8, "dtype": "int8", "weight_only": True},
         "int8": {"bits": 8, "dtype": "int8", "smooth_quant_alpha": 0.95},
@@ -65,7 +69,7 @@ class Classifier(Kind):
 
     def losses(
         self, base: Path, others: Mapping[str, Path], part: str, args: OptimizeArguments, cache: Path
-    ) -> dict[str, float]:
+    ) -> dict[str, Loss]:
         from transformers import AutoConfig
 
         from ...data.samples import read_samples
@@ -75,7 +79,7 @@ class Classifier(Kind):
         full = self._said(base, samples, args)
         right = full if labels is None else labels
         return {
-            name: float((full == right).mean() - (self._said(directory, samples, args) == right).mean())
+            name: accuracy_loss(full == right, self._said(directory, samples, args) == right)
             for name, directory in others.items()
         }
 
@@ -91,7 +95,7 @@ class Classifier(Kind):
 
     def runs(
         self, directories: Mapping[str, Path], part: str, args: OptimizeArguments, objective: str
-    ) -> tuple[list[Any], Callable[[Trial, Any], tuple[float, int, float]]]:
+    ) -> tuple[list[Any], Run]:
         from ...tuning.arguments import TuningArguments
         from ...tuning.classifier import CHUNK, Bench
 
@@ -105,7 +109,7 @@ class Classifier(Kind):
         benches = {name: Bench(directory, [part], tuning) for name, directory in directories.items()}
         batch = 1 if objective == "latency" else CHUNK
 
-        def run(trial: Trial, item: Any) -> tuple[float, int, float]:
+        def run(trial: Trial, item: Any) -> Measurement:
             trial.options.update(load={"precision": "fast", "threads": None}, exit=None, batch=batch)
             return benches[trial.options["format"]].run(trial, item)
 
@@ -148,6 +152,9 @@ class Classifier(Kind):
             delta=args.delta,
             progress=progress,
         )
+
+    def benchmark_samples(self, args: OptimizeArguments) -> int:
+        return planned_samples(args.max_loss)
 
     def dynamic_options(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
         found = options.get("early_exit")

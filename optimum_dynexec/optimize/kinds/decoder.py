@@ -1,6 +1,6 @@
 """Decoders."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,13 +8,15 @@ import numpy as np
 import openvino as ov
 
 from ...directory.config import DynExecConfig
-from ...tuning.halving import Trial
+from ...tuning.halving import Measurement, Run, Trial
+from ...utils.losses import Loss, disagreement
 from ..arguments import OptimizeArguments
 from ..recipes import RECIPES
 from ..splits import parts_of, write_texts
 from .base import Kind
 
 
+BENCHMARK_PROMPTS = 20
 INT4 = {
     "bits": 4,
     "weight_only": True,
@@ -31,6 +33,7 @@ class Decoder(Kind):
 
     name = "decoder"
     loss_name = "disagreement"
+    loss_unit = "tokens"
     formats: ClassVar[Mapping[str, dict[str, Any]]] = {
         "int8": {"bits": 8, "dtype": "int8", "weight_only": True},
         "int4": {**INT4, "ratio": 1.0},
@@ -52,11 +55,13 @@ class Decoder(Kind):
 
     def losses(
         self, base: Path, others: Mapping[str, Path], part: str, args: OptimizeArguments, cache: Path
-    ) -> dict[str, float]:
+    ) -> dict[str, Loss]:
         texts = self._answers(base, part, args, cache)
         expected = predictions(base, texts)
         return {
-            name: float(np.mean(np.concatenate(predictions(directory, texts)) != np.concatenate(expected)))
+            name: disagreement(
+                [own != base for own, base in zip(predictions(directory, texts), expected, strict=True)]
+            )
             for name, directory in others.items()
         }
 
@@ -74,7 +79,7 @@ class Decoder(Kind):
 
     def runs(
         self, directories: Mapping[str, Path], part: str, args: OptimizeArguments, objective: str
-    ) -> tuple[list[Any], Callable[[Trial, Any], tuple[float, int, float]]]:
+    ) -> tuple[list[Any], Run]:
         from ...tuning.arguments import TuningArguments
         from ...tuning.decoder import Models, read_prompts
 
@@ -82,7 +87,7 @@ class Decoder(Kind):
         models = {name: Models(directory, tuning) for name, directory in directories.items()}
         load = {"precision": "fast", "threads": None, "cut": False}
 
-        def run(trial: Trial, item: Any) -> tuple[float, int, float]:
+        def run(trial: Trial, item: Any) -> Measurement:
             trial.options.update(load=load, call={"speculation": "off"})
             return models[trial.options["format"]].run(trial, item)
 
@@ -123,6 +128,10 @@ class Decoder(Kind):
             delta=args.delta,
             progress=progress,
         )
+
+    def benchmark_samples(self, args: OptimizeArguments) -> int:
+        # They tell the speed. The loss is that of perplexity, on the tokens of all inputs.
+        return BENCHMARK_PROMPTS
 
     def benchmark_options(self, part: str) -> dict[str, Any]:
         # Else nothing says what quantization has cost, and the report judges nothing.

@@ -37,6 +37,6 @@ STEPS = (
     Step("heads", heads.run, ("heads", "train", "layers", "epochs", "vocab_size")),
     Step("calibrate", calibrate.run, ("delta",)),
     Step("tune", tune.run, ("tuning_time",)),
-    Step("benchmark", benchmark.run, ("benchmark_samples",)),
+    Step("benchmark", benchmark.run, ("benchmark_samples", "max_loss")),
     Step("report", report.run, ()),
 )

@@ -27,7 +27,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
         # As the model was tuned; of all alike, so that none gains by it.
         precision=tuning.precision,
         threads=None if threads is None else int(threads),
-        max_samples=args.benchmark_samples,
+        max_samples=args.benchmark_samples or context.kind.benchmark_samples(args),
         max_loss=args.max_loss,
         max_new_tokens=args.max_new_tokens,
         max_length=args.max_length,

@@ -8,8 +8,9 @@ from typing import Any
 from ...quantization import quantize_dynexec
 from ...quantization.configs import as_ov_config, uses_data
 from ...quantization.models import weight_bytes
-from ...tuning.choice import rows
-from ...tuning.halving import Trial, successive_halving
+from ...tuning.choice import decide
+from ...tuning.halving import Trial, speed_ratio
+from ...utils.losses import Loss, loss_phrase
 from ..context import Context
 
 
@@ -35,16 +36,12 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     losses = _losses(context, {name: place for name, place in places.items() if name != F32})
     kept = {F32: context.base}
     for name, loss in losses.items():
-        within = loss <= context.args.max_loss
-        verdict, sign = ("kept", "<=") if within else ("refused", ">")
-        lines.append(
-            f"quantize: {name} {verdict}: {context.kind.loss_name} {loss:.2%} {sign} {context.args.max_loss:.2%}"
-        )
-        if within:
+        verdict, kept_too = _verdict(loss, context.args.max_loss)
+        lines.append(f"quantize: {name} {verdict}: {_loss_text(context, loss)}")
+        if kept_too:
             kept[name] = places[name]
-    costs = _costs(context, kept)
-    chosen = min(kept, key=lambda name: costs[name])
-    lines.append(f"quantize: {chosen} chosen: {_explained(context, costs)}")
+    chosen, costs, why = _fastest(context, kept)
+    lines.append(f"quantize: {chosen} chosen: {why}")
     for name, place in places.items():
         if name not in (F32, chosen):
             shutil.rmtree(place)
@@ -52,7 +49,8 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     return {
         "chosen": chosen,
         "place": result,
-        "losses": losses,
+        "losses": {name: loss.value for name, loss in losses.items()},
+        "loss_intervals": {name: list(loss.interval or ()) for name, loss in losses.items()},
         "failed": failed,
         "costs": costs,
         "places": [f"{result}/openvino_model.xml"],
@@ -66,7 +64,7 @@ def _quantized(context: Context, name: str) -> Path:
     return context.quantized / name
 
 
-def _losses(context: Context, places: dict[str, Path]) -> dict[str, float]:
+def _losses(context: Context, places: dict[str, Path]) -> dict[str, Loss]:
     if not places:
         return {}
     context.say("quantize: measuring the loss")
@@ -74,35 +72,44 @@ def _losses(context: Context, places: dict[str, Path]) -> dict[str, float]:
     return context.kind.losses(context.base, places, context.part("calibrate"), context.args, cache)
 
 
-def _costs(context: Context, places: dict[str, Path]) -> dict[str, float]:
-    """Bytes, or seconds for each token or sample without anything dynamic."""
-    if context.recipe.objective == "memory":
-        return {name: float(weight_bytes(place)) for name, place in places.items()}
+def _verdict(loss: Loss, limit: float) -> tuple[str, bool]:
+    """What is said of a format, and whether it stays in the race: an undecided one as it was measured."""
+    within = loss.within(limit)
+    if within is not None:
+        return ("kept", True) if within else ("refused", False)
+    return ("kept, but undecided", True) if loss.value <= limit else ("left out, but undecided", False)
+
+
+def _loss_text(context: Context, loss: Loss) -> str:
+    kind, limit = context.kind, context.args.max_loss
+    said = loss_phrase(loss.value, kind.loss_name, kind.gain_name)
+    text = f"{said} ({loss.text(kind.loss_unit)}), limit {limit:.2%}"
+    return text if loss.within(limit) is not None else f"{text}; {loss.undecided(limit, kind.loss_unit)}"
+
+
+def _fastest(context: Context, places: dict[str, Path]) -> tuple[str, dict[str, float], str]:
+    """The best of some formats; the cost of each (bytes, or seconds for each token or sample); why it is the best."""
     if len(places) == 1:
-        return dict.fromkeys(places, 0.0)
+        return F32, {F32: 0.0}, "nothing else is within the limit"
+    if context.recipe.objective == "memory":
+        sizes = {name: float(weight_bytes(place)) for name, place in places.items()}
+        why = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in sizes.items())
+        return min(sizes, key=lambda name: sizes[name]), sizes, why
     context.say("quantize: measuring the speed")
     items, run_trial = context.kind.runs(places, context.part("calibrate"), context.args, context.recipe.objective)
-    trials = [Trial(name, {"format": name}) for name in places]
-    finished = successive_halving(
-        trials,
+    base, *others = [Trial(name, {"format": name}) for name in places]
+    found = decide(
+        base,
+        others,
         items,
         run_trial,
-        baseline=trials[0],
         deadline=time.monotonic() + SECONDS,
         seed=context.args.seed,
         progress=context.progress,
     )
-    # Those that left early were measured on fewer inputs, which may be easier ones. What counts is how much faster
-    # than the first they were on the same.
-    return {
-        row["name"]: trials[0].cost / row["speedup"] for row in rows(trials, trials[0], finished[0], with_loss=False)
-    }
-
-
-def _explained(context: Context, costs: dict[str, float]) -> str:
-    if len(costs) == 1:
-        return "nothing else is within the limit"
-    if context.recipe.objective == "memory":
-        return ", ".join(f"{name} {value / 1e6:.0f} MB" for name, value in costs.items())
+    first = found.trials[0]
+    # By the typical round: one that the machine disturbed decides nothing.
+    costs = {trial.name: first.cost / speed_ratio(trial, first)[0] for trial in found.trials}
     unit = UNITS[context.kind.name]
-    return ", ".join(f"{name} {1e3 * value:.2f} ms" for name, value in costs.items()) + f" per {unit}, run plainly"
+    spent = ", ".join(f"{name} {1e3 * value:.2f} ms" for name, value in costs.items())
+    return found.chosen.name, costs, f"{spent} per {unit}, run plainly; {found.sentence}"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ...tuning import TuningArguments, tune
+from ...utils.intervals import interval_text
 from ..context import Context
 from .calibrate import remaining_loss
 
@@ -21,8 +22,15 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     )
     found = tune(context.result, data=[context.part("calibrate")], arguments=arguments, progress=context.progress)
     lines = [f"tune: {row['name']}: {row['speedup']:.2f}x, {row['outcome']}" for row in found.table]
-    lines.append(
-        f"tune: {found.best['name']} chosen: {1e3 * found.best['seconds']:.2f} ms,"
-        f" {1e3 * found.baseline['seconds']:.2f} without ({found.speedup:.2f}x)"
-    )
+    lines.append(f"tune: {found.best['name']} chosen, because {found.decision}")
+    if found.speedup_interval is not None:
+        low, high = found.speedup_interval
+        lines.append(
+            f"tune: {1e3 * found.best['seconds']:.2f} ms, {1e3 * found.baseline['seconds']:.2f} run plainly:"
+            f" {found.speedup:.2f}x (95% interval {low:.2f} to {high:.2f}, {found.rounds} rounds)"
+        )
+    if found.loss_samples:
+        lines.append(
+            f"tune: loss {found.loss:.2%} ({interval_text(found.loss_interval)}, {found.loss_samples} samples)"
+        )
     return {"tuning": {"options": found.options, "speedup": found.speedup}}, lines
