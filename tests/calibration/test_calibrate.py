@@ -7,7 +7,7 @@ import pytest
 from optimum_dynexec.calibration import NoThresholdError, calibrate
 from optimum_dynexec.calibration.methods import METHODS
 from optimum_dynexec.calibration.policy import run_policy
-from optimum_dynexec.calibration.risks import token_disagreement
+from optimum_dynexec.calibration.risks import risk_interval, token_disagreement
 from optimum_dynexec.directory.calibration import Calibration
 from optimum_dynexec.directory.errors import CalibrationError
 from optimum_dynexec.early_exit import EarlyExitConfig, criterion_names
@@ -63,6 +63,17 @@ def test_describes_what_it_measured():
     assert outcome.losses.mean() == pytest.approx(found.measured_risk)
     assert outcome.mean_layers[0] == pytest.approx(found.mean_layers)
     assert found.guarantee == ("token disagreement at most 0.15 with confidence 0.95 (hoeffding_bentkus, 300 texts)")
+    # The risk is named after what is measured, and the accuracy is not what is at most this.
+    assert replace(found, risk="accuracy").guarantee.startswith("accuracy loss at most 0.15 ")
+
+
+def test_the_interval_of_a_risk():
+    # Nothing lost on few texts is not nothing lost.
+    assert risk_interval(np.zeros(20)) == pytest.approx([0, 0.1684], abs=1e-4)
+    assert risk_interval(np.eye(1, 20)[0]) == pytest.approx([0.0013, 0.2487], abs=1e-4)
+    low, high = risk_interval(np.array([0.1, 0.2, 0.3, 0.2]))
+    assert (low, high) == pytest.approx((0.2 - 3.182 * 0.0408, 0.2 + 3.182 * 0.0408), abs=1e-3)
+    assert risk_interval(np.array([0.5])) is None
 
 
 @pytest.mark.parametrize("options", [{"criterion": "classifier"}, {"candidates": "per_exit"}])

@@ -157,7 +157,7 @@ def test_calibrates(trained, prompts, run, tmp_path):
     status, output, _ = run(*arguments, "--cache-dir", tmp_path / "cache", "--json")
     assert status == 0
     printed = json.loads(output)
-    assert printed["guarantee"].startswith("token_disagreement at most 0.95 with confidence 0.8")
+    assert printed["guarantee"].startswith("token disagreement at most 0.95 with confidence 0.8")
     written = DynExecConfig.from_pretrained(directory).calibration
     assert printed == {**written, "guarantee": printed["guarantee"]}
     assert list(written["thresholds"]) == ["1"]
@@ -165,6 +165,7 @@ def test_calibrates(trained, prompts, run, tmp_path):
     status, output, _ = run(*arguments, "--cache-dir", tmp_path / "cache")
     assert status == 0
     assert output.splitlines()[0] == f"Guaranteed: {printed['guarantee']}"
+    assert "(95% interval " in output.splitlines()[1]
     assert "After layer 1: " in output
 
     # The thresholds are those that `generate` leaves by.
