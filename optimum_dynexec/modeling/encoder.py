@@ -23,6 +23,7 @@ from ..precision import check_precision, precision_of, with_precision
 from ..runtime.encoder_engine import PATIENCE_OF_STREAMS, EncoderEngine
 from ..runtime.encoder_exits import EncoderExits
 from .early_exit import CalibratedOnce, encoder_exit_params
+from .input_checks import InputChecks
 from .own_export import keep_own_export
 from .tuned import TUNED, start_from_tuning, tuned_exit
 
@@ -69,6 +70,7 @@ class DynExecEncoderMixin(CalibratedOnce):
     early_exit: EarlyExitConfig | str | None = None
     _engine: EncoderEngine | None = None
     _exits_model: EncoderExits | None = None
+    _input_checks: InputChecks | None = None
     _heads: Mapping[str, HeadModel] = MappingProxyType({})
     tuning: Tuning | None = None
 
@@ -236,6 +238,13 @@ class DynExecEncoderMixin(CalibratedOnce):
         return self.__dict__.setdefault("_lock_of_this", threading.RLock())
 
     @property
+    def _checks(self) -> InputChecks:
+        with self._lock:
+            if self._input_checks is None:
+                self._input_checks = InputChecks(self.model, self.config)
+            return self._input_checks
+
+    @property
     def _embeddings(self) -> bool:
         return self.export_feature == "feature-extraction"
 
@@ -259,11 +268,13 @@ class DynExecEncoderMixin(CalibratedOnce):
         super().clear_requests()  # type: ignore[misc]
         self._engine = None
         self._exits_model = None
+        self._input_checks = None
 
     def reshape(self, *args: Any, **kwargs: Any) -> Any:
         model = super().reshape(*args, **kwargs)  # type: ignore[misc]
         self._engine = None
         self._exits_model = None
+        self._input_checks = None
         return model
 
     # ---- calls -------------------------------------------------------------------------------------------------
@@ -311,6 +322,8 @@ class DynExecEncoderMixin(CalibratedOnce):
         if len(main) == 0:
             values = self._empty(main)
             return self._output(values, None if params is None else [], [], as_numpy)
+        if not self._compile_only:
+            self._checks.check(inputs, padding_dropped=params is not None)
         if params is None:
             return self.output_class(**plain())
         engine = self.engine
@@ -388,7 +401,8 @@ class DynExecEncoderMixin(CalibratedOnce):
             What `forward` returns, for one sample: the dimension of the batch is 1.
 
         Raises:
-            `ValueError`: if there is no early exit to do, or a sample has not the shape that the model takes.
+            `ValueError`: if there is no early exit to do, or a sample has not the shape that the model takes, or more
+                tokens than it has positions. The outputs of all samples before come first.
         """
         early_exit = self.early_exit if early_exit == AS_LOADED else early_exit
         params = self._params(early_exit)
@@ -424,7 +438,15 @@ class DynExecEncoderMixin(CalibratedOnce):
 
         for index, sample in enumerate(inputs):
             as_numpy[index] = not any(isinstance(value, torch.Tensor) for value in sample.values())
-            run.push(engine.tensors(self._arrays(self._one(sample, engine)), copy=True))
+            try:
+                arrays = self._arrays(self._one(sample, engine))
+                self._checks.check(arrays, first=index, padding_dropped=True)
+                tensors = engine.tensors(arrays, copy=True)
+            except ValueError:
+                # What came in before is not lost.
+                yield from collect(True)
+                raise
+            run.push(tensors)
             if (index + 1) % batch_size == 0:
                 yield from collect(False)
         yield from collect(True)
@@ -455,6 +477,7 @@ class DynExecEncoderMixin(CalibratedOnce):
             `dict[int, dict[str, torch.Tensor]]`: for each layer with a head the head's outputs by name, as
             docs/encoder_internals.md has them, and for the model's last layer its own.
         """
+        self._checks.check(inputs)
         outputs, _, said = self._exits(self._arrays(inputs), [])
         said = {**said, len(self._boundaries()) - 1: outputs}
         return {
@@ -473,6 +496,7 @@ class DynExecEncoderMixin(CalibratedOnce):
             `dict[int, torch.Tensor]`: the hidden states after each layer, in the layout of the model.
         """
         layers = list(range(len(self._boundaries()) - 1)) if layers is None else layers
+        self._checks.check(inputs)
         _, hidden, _ = self._exits(self._arrays(inputs), layers)
         return {layer: torch.from_numpy(value) for layer, value in hidden.items()}
 

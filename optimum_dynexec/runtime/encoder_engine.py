@@ -83,10 +83,10 @@ class EncoderEngine:
             cut.outputs_are_sequences,
             ANSWERS[task],
         )
-        # Types and ranks of what it takes.
-        self.inputs = {
-            value.get_any_name(): value for value in model.inputs if value.get_any_name() in self.native.inputs
-        }
+        # Types and shapes of what it takes; the first segment may take images of one size only.
+        ports = {value.get_any_name(): value for part in (model, cut.models[0]) for value in part.inputs}
+        self.inputs = {value.get_any_name(): ports[value.get_any_name()] for value in model.inputs}
+        self.inputs = {name: port for name, port in self.inputs.items() if name in self.native.inputs}
         self.outputs: list[str] = self.native.outputs
 
     def start(self, params: Any) -> Any:

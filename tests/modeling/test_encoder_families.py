@@ -1,5 +1,6 @@
 """Every family of encoders and vision models: exported, cut and run in segments, it says what transformers says."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,12 @@ CLASSES = {
     "audio-classification": (DynExecModelForAudioClassification, OVModelForAudioClassification),
 }
 BATCH = 6
+# Rows of the tables of positions less those before the first token's: RoBERTa numbers from behind its padding token,
+# and MPNet from 2.
+LONGEST = {**dict.fromkeys(TEXT_ENCODERS, 128), "roberta": 127, "mpnet": 126}
+# Of a size that is not the configuration's.
+OTHER_SIZE = (40, 56)
+ANY_SIZE = {"convnext", "resnet", "mobilenet_v2"}
 
 
 @dataclass
@@ -152,3 +159,54 @@ def test_none_leaves(family):
     found = family.model(**family.inputs, early_exit=EarlyExitConfig("patience", 99))
     assert set(found.exit_layer.tolist()) == {max(family.model.exit_logits(**family.inputs))}
     assert_close(found.logits, family.model(**family.inputs).logits)
+
+
+def text_of(length: int, rows: int = 1) -> dict[str, torch.Tensor]:
+    ids = (torch.arange(length) % 300 + 9).repeat(rows, 1)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def test_inputs_beyond_the_models_limit_are_refused_by_their_number(family):
+    model, leave = family.model, {"early_exit": EarlyExitConfig("patience", 99)}
+    if family.name in AUDIO_MODELS:
+        pytest.skip("Wav2Vec2 takes audio of any length")
+    if family.name in TEXT_ENCODERS:
+        limit = LONGEST[family.name]
+        good, bad = text_of(limit), text_of(limit + 1, rows=2)
+        for value in bad.values():
+            value[0, 5:] = 0
+        message = f"has {limit + 1} tokens.* at most {limit}: .*`truncation=True, max_length={limit}`"
+        first = "input 1 .*"
+    else:
+        good, bad = ({"pixel_values": torch.ones(2, 3, *size)} for size in ((IMAGE_SIZE, IMAGE_SIZE), OTHER_SIZE))
+        message, first = r"\[3, 40, 56\] in `pixel_values`.* made for images of 32", "input 0 .*"
+    assert_close(model(**good, **leave).logits, model(**good).logits)
+    if family.name in ANY_SIZE:
+        assert_close(model(**bad, **leave).logits, model(**bad).logits)
+        return
+    for call in (model, model.hidden_states, functools.partial(model, **leave)):
+        with pytest.raises(ValueError, match=first + message):
+            call(**bad)
+    samples = [{name: value[-1:] for name, value in inputs.items()} for inputs in (good, good, bad, good)]
+    stream = model.stream(samples, **leave)
+    # Those before come first.
+    assert [next(stream).logits.shape for _ in range(2)] == [(1, 3)] * 2
+    with pytest.raises(ValueError, match="input 2 .*" + message):
+        next(stream)
+
+
+def test_padding_beyond_the_limit(family):
+    if family.name not in TEXT_ENCODERS:
+        pytest.skip("texts only")
+    limit, model = LONGEST[family.name], family.model
+    inputs = text_of(limit + 1, rows=2)
+    for value in inputs.values():
+        value[:, 5:] = 0
+    expected = model(**text_of(5, rows=2)).logits
+    # Early exit drops padding behind the longest text.
+    assert_close(model(**inputs, early_exit=EarlyExitConfig("patience", 99)).logits, expected)
+    if family.name == "roberta":
+        assert_close(model(**inputs).logits, expected)
+        return
+    with pytest.raises(ValueError, match=f"padded to {limit + 1} tokens.* at most {limit}: .*padding=True"):
+        model(**inputs)
