@@ -3,7 +3,7 @@
 python examples/draw.py --pipeline DIRECTORY --prompt "a red rose" --output pictures
 
 DIRECTORY comes from `optimum-cli export openvino --model ID DIRECTORY`. It takes
-`pip install optimum-dynexec[diffusers]`.
+the extra `diffusers`: `pip install -e ".[diffusers]"` in the project's root.
 """
 
 import argparse

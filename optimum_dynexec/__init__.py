@@ -5,6 +5,7 @@ Importing the package costs next to nothing: torch, transformers and openvino lo
 
 from typing import TYPE_CHECKING
 
+from .utils import quiet
 from .utils.lazy import lazy_exports
 from .version import __version__
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .training import train_encoder_heads, train_heads
 
 
+quiet.silence()
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {

@@ -6,7 +6,7 @@ calibrates thresholds and measures what they save.
     python -m examples.classification --model mpnet --dataset banking77 --data-dir DIR --output OUT
     python -m examples.classification --model vit --dataset fashion_mnist --output OUT
 
-Run it from the project's root, with `pip install "optimum-dynexec[examples]"`. OUT then has the data, the model as it
+Run it from the project's root, after `pip install -e ".[examples]"`. OUT then has the data, the model as it
 was, the trained checkpoint with its heads, the export, `results.json`, `results.md` and the figures. What is there
 is not made again.
 """

@@ -10,7 +10,8 @@ from .running import Outcome, add_common_arguments, describe, run_command
 DESCRIPTION = """\
 Makes a page of what `optimum-cli dynexec benchmark` has measured, on top of which is
 what is fastest within the quality limit: OUT_DIR/report.html, which needs no other
-file, and OUT_DIR/report.md. Needs `pip install optimum-dynexec[report]`."""
+file, and OUT_DIR/report.md. It needs
+jinja2 and matplotlib."""
 
 
 class ReportCommand(BaseOptimumCLICommand):

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..utils.installing import install_hint
+
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -116,7 +118,7 @@ def _from_hub(name: str, split: str) -> list[Any]:
         from datasets import load_dataset
     except ImportError as error:
         raise ValueError(
-            f"{_shown(name)} is no file, and reading it from the Hub needs `pip install optimum-dynexec[train]`"
+            f"{_shown(name)} is no file, and reading it from the Hub needs datasets: {install_hint('train')}"
         ) from error
     repository, _, configuration = name.partition("@")
     try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .policies.adaptive_guidance import AdaptiveGuidanceConfig
     from .policies.convergence import ConvergenceConfig
     from .policies.step_reuse import StepReuseConfig
-    from .statistics import DiffusionStats
+    from .statistics import DiffusionStats, PolicyStats
 
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -34,6 +34,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "policies.adaptive_guidance": ["AdaptiveGuidanceConfig"],
         "policies.convergence": ["ConvergenceConfig"],
         "policies.step_reuse": ["StepReuseConfig"],
-        "statistics": ["DiffusionStats"],
+        "statistics": ["DiffusionStats", "PolicyStats"],
     },
 )

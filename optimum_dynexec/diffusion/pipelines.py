@@ -10,7 +10,9 @@ from typing import Any
 try:
     from diffusers.utils import BaseOutput
 except ImportError as error:
-    raise ImportError("diffusion pipelines need `pip install optimum-dynexec[diffusers]`") from error
+    from ..utils.installing import install_hint
+
+    raise ImportError(f"diffusion pipelines need diffusers: {install_hint('diffusers')}") from error
 from optimum.intel.openvino import modeling_diffusion
 from optimum.intel.openvino.modeling_diffusion import OVDiffusionPipeline, OVPipelineForTask
 

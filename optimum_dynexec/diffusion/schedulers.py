@@ -99,6 +99,33 @@ CLEAN_SAMPLES: dict[str, CleanSample] = {
 }
 
 
+def is_complete(scheduler: Any, timestep: Any, num_steps: int) -> bool:
+    """
+    Whether a pipeline's steps take all noise away. They do not if it is told to stop before (`denoising_end`), nor if
+    it is given noise levels (`sigmas`) that do not end low.
+
+    Args:
+        scheduler (`SchedulerMixin`): of the pipeline, after its first step.
+        timestep (`Any`): of that step.
+        num_steps (`int`): calls of the scheduler that are planned.
+    """
+    timesteps = torch.as_tensor(scheduler.timesteps)
+    if getattr(scheduler, "step_index", None) is not None:
+        starts = [int(scheduler.step_index) - 1]
+    else:
+        # PNDM visits one timestep twice, and may begin with either.
+        starts = torch.nonzero(timesteps == torch.as_tensor(timestep)).flatten().tolist()
+    if len(timesteps) - num_steps not in starts:
+        return False
+    sigmas = getattr(scheduler, "sigmas", None)
+    if sigmas is None:
+        return True
+    alphas = getattr(scheduler, "alphas_cumprod", None)
+    # Schedulers that are set to end with the least noise that the network was trained on count as complete.
+    least = 0.0 if alphas is None else float(((1 - alphas[0]) / alphas[0]) ** 0.5)
+    return float(sigmas[len(timesteps)]) <= 1.001 * least
+
+
 def clean_sample_of(scheduler: Any) -> CleanSample:
     """
     Finds how a scheduler's steps predict the clean sample.

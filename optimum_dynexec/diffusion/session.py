@@ -23,8 +23,8 @@ from .outputs import OutputHistory
 from .policies import POLICIES
 from .policies.base import DenoisingPolicy, Run
 from .rows import batch_of, select_rows
-from .schedulers import clean_sample_of
-from .statistics import DiffusionStats
+from .schedulers import clean_sample_of, is_complete
+from .statistics import DiffusionStats, PolicyStats
 
 
 class DenoisingSession:
@@ -54,7 +54,7 @@ class DenoisingSession:
             )
         reuse = config.step_reuse
         self._history = OutputHistory(reuse.order) if reuse else None
-        self._policies: list[DenoisingPolicy] | None = None
+        self._policies: dict[str, DenoisingPolicy] | None = None
         self._step = 0
         self._call = 0  # of the network, within the step
         self._stack = ExitStack()
@@ -74,6 +74,13 @@ class DenoisingSession:
         self._stack.close()
         self.seconds["total"] = time.perf_counter() - self._started
         self.stats.seconds = self.seconds
+        self.stats.policies = {name: self._outcome(name) for name in self.config.policies}
+
+    def _outcome(self, name: str) -> PolicyStats:
+        if self._policies is None:
+            return PolicyStats([], "the pipeline did not call its network")
+        fired = self._fired[name].tolist()
+        return PolicyStats(fired, None if any(fired) else self._policies[name].why_not())
 
     # What the pipeline calls
 
@@ -113,6 +120,10 @@ class DenoisingSession:
         with self._phase("policies"):
             # Bound anew: `args` may be positional or named, as the pipeline likes.
             inputs = inspect.signature(original).bind(*args, **kwargs).arguments
+            if step == 0:
+                complete = is_complete(self.pipeline.scheduler, inputs["timestep"], self._num_steps)
+                for policy in self._policies.values():
+                    policy.schedule(complete)
             last = step + 1 >= self._num_steps
             if not last:
                 self._ask_finished(step, inputs, result)
@@ -125,7 +136,10 @@ class DenoisingSession:
         self._num_steps = int(getattr(self.pipeline, "_num_timesteps", None) or len(self.pipeline.scheduler.timesteps))
         self.stats.steps_planned = self._num_steps
         run = Run(num_samples, self._num_steps)
-        self._policies = [POLICIES[name](config, run) for name, config in self.config.policies.items()]
+        self._policies = {name: POLICIES[name](config, run) for name, config in self.config.policies.items()}
+        # For each policy the steps in which it left out work, and the samples that it has finished.
+        self._fired = {name: np.zeros(num_samples, dtype=int) for name in self._policies}
+        self._finished_by = {name: np.zeros(num_samples, dtype=bool) for name in self._policies}
         self._finished = np.zeros(num_samples, dtype=bool)
         self._ran = np.zeros(num_samples, dtype=bool)
         self._final: torch.Tensor | None = None
@@ -141,9 +155,11 @@ class DenoisingSession:
         none = np.zeros_like(self._finished)
         reused = none.copy()
         self._unguided = none.copy()
-        for policy in self._policies:
-            reused |= policy.reused(self._step)
-            self._unguided |= policy.unguided(self._step)
+        for name, policy in self._policies.items():
+            own_reused, own_unguided = policy.reused(self._step), policy.unguided(self._step)
+            self._fired[name] += self._finished_by[name] | (~self._finished & (own_reused | own_unguided))
+            reused |= own_reused
+            self._unguided |= own_unguided
         reused &= ~self._finished
         self._reused = reused
         self._runs = ~self._finished & ~reused
@@ -220,7 +236,7 @@ class DenoisingSession:
             return
         index = torch.from_numpy(both)
         conditional = output[n:][index] if halves else self._conditional[index]
-        for policy in self._policies or ():
+        for policy in (self._policies or {}).values():
             policy.observe_guidance(both, conditional, output[:n][index])
 
     def _ask_finished(self, step: int, inputs: dict[str, Any], result: Any) -> None:
@@ -230,19 +246,22 @@ class DenoisingSession:
         def clean() -> torch.Tensor:
             if not found:
                 of = clean_sample_of(scheduler)
-                found.append(of(scheduler, inputs["model_output"], inputs["timestep"], before, result))
+                # In float32, whatever a callback has made of the latents.
+                output, sample = inputs["model_output"].to(torch.float32), before.to(torch.float32)
+                found.append(of(scheduler, output, inputs["timestep"], sample, result).to(torch.float32))
             return found[0]
 
         finished = np.zeros_like(self._finished)
-        for policy in self._policies or ():
-            finished |= policy.finished(self._ran, before, after, clean)
-        finished &= ~self._finished
+        for name, policy in (self._policies or {}).items():
+            own = policy.finished(self._ran, before, after, clean) & ~self._finished
+            self._finished_by[name] |= own
+            finished |= own
         if not finished.any():
             return
         if self._final is None:
-            self._final = torch.zeros_like(after)
+            self._final = torch.zeros_like(after, dtype=torch.float32)
         index = torch.from_numpy(finished)
-        self._final[index] = clean()[index].to(self._final.dtype)
+        self._final[index] = clean()[index]
         self._finished |= finished
         for sample in np.flatnonzero(finished):
             self.stats.stopped_at[sample] = step

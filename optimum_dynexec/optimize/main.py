@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ..directory.config import DYNEXEC_CONFIG_NAME, DynExecConfig
 from ..exporters.tasks import resolve_task
+from ..utils.installing import install_hint
 from .arguments import OptimizeArguments
 from .context import Context
 from .errors import OptimizeError
@@ -83,7 +84,7 @@ def optimize(
     if missing:
         # Now, and not when all else is done.
         raise OptimizeError(
-            f"the report needs {missing[0]}: `pip install optimum-dynexec[report]`, or do without one"
+            f"the report needs {missing[0]}: {install_hint('report')}, or do without one"
             " (`benchmark_samples=0`, --benchmark-samples 0)"
         )
     directory = Path(output)
@@ -94,20 +95,24 @@ def optimize(
         raise OptimizeError(f"there is no format {unknown[0]!r} of a {kind.name}; there are {list(kind.formats)}")
     _prepare(directory)
     lines: list[str] = []
-    with tqdm(total=len(STEPS), disable=not progress, bar_format="{desc}: {n}/{total} {postfix}") as bar:
+    with tqdm(total=len(STEPS), disable=not progress, bar_format="{desc}", leave=False) as bar:
 
         def tell(line: str) -> None:
             (say or bar.write)(line)
 
-        context = Context(str(model), directory, sources, args, task, kind, lambda line: bar.set_postfix_str(line))
+        def show(line: str = "") -> None:
+            bar.set_description_str(f"{heading}: {line}" if line else heading)
+
+        context = Context(str(model), directory, sources, args, task, kind, show)
         context.progress = progress
         state = State.load(directory)
         key = digest([hash_source(str(model)), task, [_source_key(source) for source in sources]])
         values = asdict(args)
         # A path to heads stands for what is there.
         values["heads"] = None if args.heads is None else hash_source(str(args.heads))
-        for step in STEPS:
-            bar.set_description(step.name)
+        for number, step in enumerate(STEPS, 1):
+            heading = f"{step.name} (step {number} of {len(STEPS)})"
+            show()
             key = digest([key, step.name, {name: values[name] for name in step.uses}])
             done = state.done(step.name, key)
             if done is None:

@@ -8,7 +8,7 @@ from ..benchmark.arguments import OFF, ON
 from ..benchmark.tables import cell, columns_of, system_table
 from ..utils.intervals import interval_text
 from ..utils.losses import loss_phrase
-from .errors import NEEDS, ReportError
+from .errors import not_installed
 from .figures import draw_figures
 
 
@@ -26,7 +26,7 @@ def render(results: Sequence[dict[str, Any]], template: str) -> str:
     try:
         import jinja2
     except ImportError as error:
-        raise ReportError(NEEDS.format("jinja2")) from error
+        raise not_installed("jinja2") from error
     html = template.endswith(".html.jinja")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("optimum_dynexec.report"),

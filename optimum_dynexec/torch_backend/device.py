@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 
+from ..utils.installing import install_hint
+
 
 IPEX = "intel-extension-for-pytorch"
 IPEX_HELP = (
-    "its last release is 2.8.0, for torch 2.8: `pip install optimum-dynexec[ipex]` in an environment of its own, or"
-    " leave out `ipex=True` (torch itself has Intel's CPU kernels and `torch.xpu` since 2.7)"
+    f"its last release is 2.8.0, for torch 2.8: {install_hint('ipex')} in an environment of its own, or leave out"
+    " `ipex=True` (torch itself has Intel's CPU kernels and `torch.xpu` since 2.7)"
 )
 # For each type of device, whether it can be used, and what to do if not.
 DEVICES: dict[str, tuple[Callable[[], bool], str]] = {

@@ -178,7 +178,7 @@ def test_says_what_is_missing(decoder_run, tmp_path, monkeypatch, library):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ReportError, match=rf"needs {library}.*pip install optimum-dynexec\[report\]"):
+    with pytest.raises(ReportError, match=rf"needs {library}.*pip install 'jinja2>=3.1' 'matplotlib>=3.8'"):
         write_report([decoder_run.results], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -1,6 +1,7 @@
 """Whole pipelines: equal to optimum-intel's with everything off, and right with each policy on."""
 
 import functools
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import diffusers
@@ -262,6 +263,117 @@ def test_editing(load, name, ours, theirs, editing):
     stopped = call(pipeline, name, 2, 8, dynexec={"convergence": AT_ONCE}, **options)
     assert stopped.dynexec.stopped_at == [1, 1]
     assert np.isfinite(stopped.images).all()
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "options"),
+    [
+        (None, {"denoising_end": 0.5}),
+        ("DDIMScheduler", {"denoising_end": 0.8}),
+        ("PNDMScheduler", {"denoising_end": 0.8}),
+        ("HeunDiscreteScheduler", {"denoising_end": 0.5}),
+        ("DPMSolverMultistepScheduler", {"denoising_end": 0.5}),
+        (None, {"sigmas": [14.6, 9.0, 6.0, 4.0, 3.0, 2.0], "num_inference_steps": None}),
+    ],
+)
+def test_a_schedule_that_ends_in_noise_is_not_ended_early(load, monkeypatch, scheduler, options):
+    """The caller asked for the noise: another model goes on with it."""
+    pipeline = load("stable-diffusion-xl")
+    if scheduler:
+        monkeypatch.setattr(
+            pipeline, "scheduler", getattr(diffusers, scheduler).from_config(pipeline.scheduler.config)
+        )
+    options = {"output_type": "latent", **options}
+    expected = call(pipeline, "stable-diffusion-xl", 2, **{"steps": 10, **options}).images
+    output = call(pipeline, "stable-diffusion-xl", 2, **{"steps": 10, **options}, dynexec={"convergence": AT_ONCE})
+    assert_equal_pictures(output.images, expected, 1e-4)
+    assert output.dynexec.stopped_at == [None, None]
+    assert "ends before all noise is gone" in output.dynexec.policies["convergence"].reason
+
+
+@pytest.mark.parametrize(
+    ("name", "cls", "options"),
+    [
+        ("stable-diffusion-xl", DynExecPipelineForText2Image, {"timesteps": [900, 700, 500, 300, 100]}),
+        ("stable-diffusion-xl", DynExecPipelineForText2Image, {"sigmas": [14.6, 6.0, 2.0, 1.0, 0.5, 0.0]}),
+        ("stable-diffusion-3", DynExecPipelineForText2Image, {"sigmas": [1.0, 0.8, 0.6, 0.4, 0.2]}),
+        ("stable-diffusion-xl", DynExecPipelineForImage2Image, {"denoising_start": 0.5}),
+        ("stable-diffusion-xl", DynExecPipelineForImage2Image, {"strength": 0.5}),
+    ],
+)
+def test_a_schedule_that_begins_late_or_is_given_is_ended_early(load, name, cls, options):
+    """They end without noise."""
+    if cls is DynExecPipelineForImage2Image:
+        options = {**options, "image": [pictures_for_editing()["image"]] * 2}
+    steps = None if {"timesteps", "sigmas"} & set(options) else 10
+    output = call(load(name, cls), name, 2, steps, **options, dynexec={"convergence": AT_ONCE})
+    assert output.dynexec.steps_planned == 5
+    assert output.dynexec.stopped_at == [1, 1]
+    assert output.dynexec.policies["convergence"].fired == [3, 3]
+
+
+@pytest.mark.parametrize("name", ["stable-diffusion", "stable-diffusion-xl", "stable-diffusion-3", "flux"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_callbacks_may_return_latents_of_another_type(load, name, dtype):
+    pipeline = load(name)
+
+    def callback(pipe, step, timestep, values):
+        return {"latents": values["latents"].to(dtype)}
+
+    options = {"callback_on_step_end": callback}
+    expected = call(pipeline, name, 2, 6, **options).images
+    found = call(pipeline, name, 2, 6, dynexec=NEVER, **options)
+    assert_equal_pictures(found.images, expected, 1e-3)
+    stopped = call(pipeline, name, 2, 6, dynexec={"convergence": AT_ONCE}, **options)
+    assert stopped.dynexec.stopped_at == [1, 1]
+    # As many steps as were taken, with latents as they are.
+    plain = call(pipeline, name, 2, 6, dynexec={"convergence": AT_ONCE})
+    assert_equal_pictures(stopped.images, plain.images, 0.02 if dtype is torch.float16 else 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "dynexec", "reason"),
+    [
+        ("flux", 4, {"adaptive_guidance": True}, "ran without guidance"),
+        (
+            "stable-diffusion",
+            4,
+            {"adaptive_guidance": {"threshold": 1.0}},
+            r"largest cosine of the two outputs was 0\.?",
+        ),
+        ("stable-diffusion", 1, {"adaptive_guidance": {"threshold": 0.0}}, "in the last step only"),
+        ("stable-diffusion", 5, {"convergence": True}, "schedule has 5 steps.* 6 or more .`min_steps` 5"),
+        ("stable-diffusion", 8, {"convergence": {"tolerance": 0.0}}, r"smallest change .* was \S+, above `tolerance`"),
+        ("stable-diffusion", 3, {"step_reuse": True}, "schedule has 3 steps, of which the first 3 always run"),
+        ("stable-diffusion", 8, {"step_reuse": {"threshold": 0.0}}, r"third-order difference of the latent was \S+"),
+        ("stable-diffusion", 6, {"step_reuse": {"criterion": "interval", "interval": 1}}, "`interval` is 1"),
+    ],
+)
+def test_a_policy_that_never_fired_says_why(load, name, steps, dynexec, reason):
+    output = call(load(name), name, 2, steps, dynexec=dynexec).dynexec
+    (policy,) = dynexec
+    assert list(output.policies) == [policy]
+    assert output.policies[policy].fired == [0, 0]
+    assert re.search(reason, output.policies[policy].reason)
+    assert f"{policy} never fired: " in str(output)
+
+
+def test_policies_say_how_often_they_fired(load):
+    dynexec = {
+        "adaptive_guidance": {"threshold": 0.0},
+        "convergence": {**AT_ONCE, "min_steps": 6},
+        "step_reuse": {"criterion": "interval", "interval": 3, "warmup": 2},
+    }
+    output = call(load("stable-diffusion"), "stable-diffusion", 3, 12, dynexec=dynexec).dynexec
+    stopped = output.stopped_at[0]
+    assert stopped is not None
+    assert output.stopped_at == [stopped] * 3
+    assert output.policies["step_reuse"].fired == output.steps_reused != [0, 0, 0]
+    assert output.policies["convergence"].fired == [11 - stopped] * 3
+    assert output.policies["adaptive_guidance"].fired == [stopped] * 3
+    assert all(policy.reason is None for policy in output.policies.values())
+    assert f"convergence fired in {[11 - stopped] * 3} steps" in str(output)
+    assert call(load("stable-diffusion"), "stable-diffusion").dynexec.policies == {}
 
 
 def test_what_is_not_painted_over_stays_when_denoising_stops(load):

@@ -1,5 +1,6 @@
 """Policies by themselves: which samples they name, and when."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -48,6 +49,20 @@ def test_convergence_waits_for_its_patience():
     assert finished(policy, 1.05, 2.0)[1] is False  # it has begun anew
     assert finished(policy, 1.05, 2.0)[1] is False
     assert finished(policy, 1.05, 2.0)[1] is True
+
+
+def test_convergence_says_for_how_long_a_sample_had_settled():
+    policy = Convergence(ConvergenceConfig(tolerance=0.1, patience=2, min_steps=1), RUN)
+    for first in (1.0, 1.05, 1.5, 1.55, 2.0):
+        assert finished(policy, first, 9 * first) == [False, False]
+    assert re.search("for at most 1 steps in a row, and after the first 1 .* fewer than 2 ", policy.why_not())
+
+
+def test_convergence_ends_nothing_of_a_schedule_that_ends_in_noise():
+    policy = Convergence(ConvergenceConfig(tolerance=0.1, patience=1, min_steps=1), RUN)
+    policy.schedule(complete=False)
+    assert [finished(policy, 1.0, 1.0) for _ in range(4)] == [[False, False]] * 4
+    assert "ends before all noise is gone" in policy.why_not()
 
 
 def test_convergence_waits_for_its_first_steps():

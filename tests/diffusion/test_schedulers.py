@@ -4,7 +4,7 @@ import diffusers
 import pytest
 import torch
 
-from optimum_dynexec.diffusion.schedulers import CLEAN_SAMPLES, clean_sample_of
+from optimum_dynexec.diffusion.schedulers import CLEAN_SAMPLES, clean_sample_of, is_complete
 
 
 STEPS = 10
@@ -104,3 +104,31 @@ def test_subclasses_are_known():
         pass
 
     assert clean_sample_of(Own()) is CLEAN_SAMPLES["DDIMScheduler"]
+
+
+@pytest.mark.parametrize("name", CLEAN_SAMPLES)
+@pytest.mark.parametrize("begin", [0, 2, 4])
+def test_which_schedules_take_all_noise_away(name, begin):
+    """Those that begin late do (image to image); those that stop one step before their end, or half-way, do not."""
+    scheduler = make(name, "flow" if name == "FlowMatchEulerDiscreteScheduler" else "epsilon")
+    scheduler.set_timesteps(STEPS)
+    begin *= scheduler.order
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(begin)
+    t, count = scheduler.timesteps[begin], len(scheduler.timesteps) - begin
+    sample = torch.zeros(1, 4, 8, 8)
+    scheduler.step(sample, t, sample, return_dict=False)
+    assert is_complete(scheduler, t, count)
+    assert not is_complete(scheduler, t, count // 2)
+    # PNDM's second step has the timestep of its third.
+    if (name, begin) != ("PNDMScheduler", 2):
+        assert not is_complete(scheduler, t, count - 1)
+
+
+@pytest.mark.parametrize(("last", "complete"), [(0.0, True), (3.0, False)])
+def test_noise_levels_that_are_given(last, complete):
+    scheduler = make("EulerDiscreteScheduler", "epsilon")
+    scheduler.set_timesteps(sigmas=[14.0, 7.0, last])
+    sample = torch.zeros(1, 4, 8, 8)
+    scheduler.step(sample, scheduler.timesteps[0], sample, return_dict=False)
+    assert is_complete(scheduler, scheduler.timesteps[0], 2) is complete

@@ -14,7 +14,7 @@ from tests.docs.pages import ROOT, Page
 
 OURS = ("optimum-cli dynexec", "optimum-cli export dynexec")
 INLINE = re.compile(r"`(optimum-cli (?:export dynexec|dynexec)[^`]*)`", re.DOTALL)
-EXTRA = re.compile(r"optimum-dynexec\[([\w,]+)\]")
+EXTRA = re.compile(r"(?:optimum-dynexec|[\"' ]\.)\[([\w,]+)\]")
 
 
 def problems(page: Page) -> list[str]:

@@ -45,7 +45,7 @@ MISTAKES = {
     "an option of a module": ("commands", fenced("bash", "python -m benchmarks.llm --nothing 1"), "--nothing"),
     "a script": ("commands", fenced("bash", "python examples/nothing.py"), "examples/nothing.py"),
     "an option of a script": ("commands", fenced("bash", "python examples/draft_model.py --nothing"), "--nothing"),
-    "an extra": ("commands", "`pip install optimum-dynexec[nothing]`", "[nothing]"),
+    "an extra": ("commands", '`pip install ".[nothing]"`', "[nothing]"),
     "syntax": ("snippets", fenced("python", "model.generate("), "line 1"),
     "a name": ("snippets", fenced("python", "from optimum_dynexec import Nothing"), "Nothing"),
     "a package": ("snippets", fenced("python", "from optimum_dynexec.nothing import x"), "nothing"),

@@ -16,7 +16,7 @@ from tests.docs.pages import ROOT
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    pytest.importorskip("mkdocs", reason="pip install optimum-dynexec[docs]")
+    pytest.importorskip("mkdocs", reason="make venv")
     directory = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(directory)]
     result = subprocess.run(

@@ -1,9 +1,11 @@
+import logging
 import subprocess
 import sys
 
 import pytest
 
 import optimum_dynexec
+from optimum_dynexec.utils import quiet
 
 
 def test_unknown_name_is_an_attribute_error():
@@ -28,3 +30,45 @@ def test_import_loads_nothing_heavy():
         "print([m for m in ('torch', 'transformers', 'openvino', 'nncf', 'numpy') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+COMMAND_LINE = """
+import io, sys
+from contextlib import redirect_stderr, redirect_stdout
+from optimum.commands import optimum_cli
+from optimum_dynexec.commands.dynexec import DynExecCommand
+commands = [["export", "dynexec"], *(["dynexec", info.name] for info in DynExecCommand.SUBCOMMANDS)]
+calls = [["dynexec", "--help"], ["dynexec", "nothing"]]
+calls += [[*words, last] for words in commands for last in ("--help", "--no-such-option")]
+ends = []
+for call in calls:
+    sys.argv[1:] = call
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            optimum_cli.main()
+    except SystemExit as ended:
+        ends.append(ended.code or 0)
+assert ends == [0, 2] * (1 + len(commands)), ends
+heavy = ("torch", "transformers", "openvino", "optimum.intel", "nncf", "scipy", "numpy")
+print([name for name in heavy if name in sys.modules])
+"""
+
+
+def test_help_and_wrong_arguments_load_nothing_heavy():
+    """Of all subcommands: what answers within a second does so because nothing of that is imported."""
+    found = subprocess.run([sys.executable, "-c", COMMAND_LINE], capture_output=True, text=True)
+    assert (found.stdout, found.returncode) == ("[]\n", 0), found.stderr
+
+
+def test_of_diffusers_messages_only_the_one_on_the_shared_namespace_is_left_out(caplog, monkeypatch):
+    logger = logging.getLogger(quiet.LOGGER)
+    shared = "Multiple distributions found for package optimum. Picked distribution: optimum-dynexec"
+    with caplog.at_level(logging.WARNING, logger.name):
+        logger.warning(shared)
+        logger.warning("Multiple distributions found for package aiter. Picked distribution: aiter")
+        assert [record.args or record.msg for record in caplog.records] == [
+            "Multiple distributions found for package aiter. Picked distribution: aiter"
+        ]
+        monkeypatch.setattr(quiet, "_has_quanto", lambda: True)
+        logger.warning(shared)
+    assert caplog.messages[-1] == shared

@@ -41,9 +41,22 @@ class AdaptiveGuidance(DenoisingPolicy):
     def __init__(self, config: Any, run: Run):
         super().__init__(config, run)
         self._dropped = self._none()
+        self._largest: float | None = None
 
     def unguided(self, step: int) -> np.ndarray:
         return self._dropped
 
     def observe_guidance(self, samples: np.ndarray, conditional: torch.Tensor, unconditional: torch.Tensor) -> None:
-        self._dropped[samples] |= cosines(conditional, unconditional) >= self.config.threshold
+        found = cosines(conditional, unconditional)
+        self._largest = max(found.max(), -1.0 if self._largest is None else self._largest)
+        self._dropped[samples] |= found >= self.config.threshold
+
+    def why_not(self) -> str:
+        if self._largest is None:
+            return "the pipeline ran without guidance, so there was no unconditional pass to leave out"
+        if self._dropped.any():
+            return f"the cosine of the two outputs reached `threshold` ({self.config.threshold}) in the last step only"
+        return (
+            f"the largest cosine of the two outputs was {self._largest:.4g}, below `threshold`"
+            f" ({self.config.threshold})"
+        )

@@ -107,5 +107,24 @@ class DenoisingPolicy:
         del ran, before, after, clean
         return self._none()
 
+    def schedule(self, complete: bool) -> None:
+        """
+        Told after the first step.
+
+        Args:
+            complete (`bool`): whether the steps that are planned take all noise away. If not, the caller asked for a
+                noisy sample, so that no sample may end early with a clean one.
+        """
+        del complete
+
+    def why_not(self) -> str:
+        """
+        Asked after the last step if the policy never left out work.
+
+        Returns:
+            `str`: why, with the values that decided.
+        """
+        return "it found nothing to leave out"
+
     def _none(self) -> np.ndarray:
         return np.zeros(self.run.num_samples, dtype=bool)

@@ -57,18 +57,52 @@ class Convergence(DenoisingPolicy):
         self._last: torch.Tensor | None = None
         self._settled = np.zeros(run.num_samples, dtype=int)
         self._steps = 0
+        self._complete = True
+        self._smallest: float | None = None  # change
+        self._longest = 0  # steps in a row
+
+    def schedule(self, complete: bool) -> None:
+        self._complete = complete
 
     def finished(
         self, ran: np.ndarray, before: torch.Tensor, after: torch.Tensor, clean: Callable[[], torch.Tensor]
     ) -> np.ndarray:
         self._steps += 1
-        if not ran.any():
+        if not self._complete or not ran.any():
             return self._none()
         now = clean()
         if self._last is None:
             self._last = now.clone()
             return self._none()
-        small = relative_changes(now, self._last) <= self.config.tolerance
+        changes = relative_changes(now, self._last)
+        small = changes <= self.config.tolerance
         self._settled = np.where(ran, np.where(small, self._settled + 1, 0), self._settled)
         self._last[torch.from_numpy(ran)] = now[torch.from_numpy(ran)]
+        self._smallest = min([*changes[ran].tolist(), *([] if self._smallest is None else [self._smallest])])
+        self._longest = max(self._longest, int(self._settled.max()))
         return ran & (self._settled >= self.config.patience) & (self._steps >= self.config.min_steps)
+
+    def why_not(self) -> str:
+        config, needed = self.config, max(self.config.min_steps, self.config.patience + 1) + 1
+        if not self._complete:
+            return (
+                "the schedule ends before all noise is gone (as with `denoising_end`), and a picture that stops early"
+                " has none"
+            )
+        if self.run.num_steps < needed:
+            return (
+                f"the schedule has {self.run.num_steps} steps, and a picture stops before the last one only if there"
+                f" are {needed} or more (`min_steps` {config.min_steps}, `patience` {config.patience})"
+            )
+        if self._smallest is None:
+            return "no two predictions of the network could be compared"
+        if self._smallest > config.tolerance:
+            return (
+                f"the smallest change of the predicted clean sample was {self._smallest:.3g}, above `tolerance`"
+                f" ({config.tolerance})"
+            )
+        return (
+            f"the change of the predicted clean sample was within `tolerance` ({config.tolerance}) for at most"
+            f" {self._longest} steps in a row, and after the first {config.min_steps} steps (`min_steps`) for fewer"
+            f" than {config.patience} (`patience`)"
+        )

@@ -67,8 +67,13 @@ class StepReuse(DenoisingPolicy):
         self._criterion = CRITERIA[config.criterion](run.num_samples, config.threshold, config.interval)
         self._since_run = np.zeros(run.num_samples, dtype=int)
 
+    @property
+    def _first(self) -> int:
+        """The first step that may be left out."""
+        return max(self.config.warmup, self.config.order + 1)
+
     def reused(self, step: int) -> np.ndarray:
-        if step < max(self.config.warmup, self.config.order + 1):
+        if step < self._first:
             return self._none()
         return self._criterion.predictable(self._since_run) & (self._since_run < self.config.max_consecutive)
 
@@ -78,3 +83,11 @@ class StepReuse(DenoisingPolicy):
         self._since_run = np.where(ran, 0, self._since_run + 1)
         self._criterion.observe(mean_absolute_differences(after, before))
         return self._none()
+
+    def why_not(self) -> str:
+        if self.run.num_steps <= self._first:
+            return (
+                f"the schedule has {self.run.num_steps} steps, of which the first {self._first} always run (`warmup`"
+                f" {self.config.warmup}, `order` {self.config.order})"
+            )
+        return self._criterion.why_not()

@@ -39,3 +39,12 @@ class ReuseCriterion(ABC):
                 was done.
         """
         del change
+
+    def why_not(self) -> str:
+        """
+        Asked after the last step if no step was predictable.
+
+        Returns:
+            `str`: why, with the values that decided.
+        """
+        return "no step was predictable"

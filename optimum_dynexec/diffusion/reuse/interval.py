@@ -14,3 +14,6 @@ class Interval(ReuseCriterion):
 
     def predictable(self, since_run: np.ndarray) -> np.ndarray:
         return since_run < self.interval - 1
+
+    def why_not(self) -> str:
+        return f"`interval` is {self.interval}, so that the network runs in every step"

@@ -19,12 +19,25 @@ class ThirdOrder(ReuseCriterion):
     def __init__(self, num_samples: int, threshold: float, interval: int):
         super().__init__(num_samples, threshold, interval)
         self._changes: list[np.ndarray] = []
+        self._smallest: float | None = None  # relative difference
 
     def predictable(self, since_run: np.ndarray) -> np.ndarray:
         if len(self._changes) < 3:
             return np.zeros(self.num_samples, dtype=bool)
         first, second, third = self._changes
-        return np.abs((first + third) / 2 - second) <= self.threshold * second
+        difference = np.abs((first + third) / 2 - second)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = np.where(difference == 0, 0.0, difference / second)
+        self._smallest = min(float(relative.min()), np.inf if self._smallest is None else self._smallest)
+        return difference <= self.threshold * second
 
     def observe(self, change: np.ndarray) -> None:
         self._changes = [*self._changes[-2:], change]
+
+    def why_not(self) -> str:
+        if self._smallest is None:
+            return "fewer than three steps came before the last one, and the latent's change is judged by three"
+        return (
+            f"the smallest relative third-order difference of the latent was {self._smallest:.3g}, above `threshold`"
+            f" ({self.threshold})"
+        )

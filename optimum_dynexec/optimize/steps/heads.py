@@ -51,7 +51,7 @@ def _heads(context: Context) -> tuple[list[str], Any]:
         return ["heads: none, as asked"], None
     if not context.recipe.heads[context.kind.name] and not args.layers:
         return [f"heads: none, as the recipe {args.recipe} has none of a {context.kind.name}"], None
-    context.say("heads: training")
+    context.say("training")
     trained = context.kind.train(context.result, context.heads, context.part("train"), args, context.progress)
     # Those that other arguments asked for before are not this model's.
     for file in context.heads.glob(f"*{SUFFIX}"):

@@ -26,7 +26,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     formats = context.recipe.formats[context.kind.name] if context.args.formats is None else context.args.formats
     lines, failed = [], {}
     for name in formats:
-        context.say(f"quantize: {name}")
+        context.say(name)
         try:
             places[name] = _quantized(context, name)
         except RuntimeError as error:
@@ -67,7 +67,7 @@ def _quantized(context: Context, name: str) -> Path:
 def _losses(context: Context, places: dict[str, Path]) -> dict[str, Loss]:
     if not places:
         return {}
-    context.say("quantize: measuring the loss")
+    context.say("measuring the loss")
     cache = context.output / ".cache"
     return context.kind.losses(context.base, places, context.part("calibrate"), context.args, cache)
 
@@ -95,7 +95,7 @@ def _fastest(context: Context, places: dict[str, Path]) -> tuple[str, dict[str, 
         sizes = {name: float(weight_bytes(place)) for name, place in places.items()}
         why = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in sizes.items())
         return min(sizes, key=lambda name: sizes[name]), sizes, why
-    context.say("quantize: measuring the speed")
+    context.say("measuring the speed")
     items, run_trial = context.kind.runs(places, context.part("calibrate"), context.args, context.recipe.objective)
     base, *others = [Trial(name, {"format": name}) for name in places]
     found = decide(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import NEEDS, ReportError
+from ..errors import not_installed
 from . import histograms, pareto, speedups
 from .drawing import Drawing
 
@@ -47,7 +47,7 @@ def draw_figures(result: dict[str, Any], workload: dict[str, Any], number: int) 
     try:
         import matplotlib
     except ImportError as error:
-        raise ReportError(NEEDS.format("matplotlib")) from error
+        raise not_installed("matplotlib") from error
     drawings = [drawing for draw in FIGURES for drawing in draw(result, workload)]
     return [
         Figure(drawing.title, drawing.caption, drawing.svg(f"{number}-{index}"))
