@@ -147,7 +147,8 @@ def check_arguments(
     for name, given, accepted in (("method", method, list(METHODS)), ("candidates", candidates, list(CANDIDATES))):
         if given not in accepted:
             raise CalibrationError(f"`{name}` must be one of {accepted}, but it is {given!r}")
-    criterion_class(criterion)
+    if criterion_class(criterion).for_embeddings:
+        raise CalibrationError(f"the criterion {criterion!r} judges embeddings, which have no risk to calibrate")
     return find_risk(risk)
 
 

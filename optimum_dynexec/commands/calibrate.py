@@ -5,12 +5,12 @@ from typing import Any
 
 from optimum.commands.base import BaseOptimumCLICommand
 
+from ..early_exit.criteria import criterion_names
 from .columns import add_column_arguments, read_columns
 from .running import STATUS, Outcome, add_common_arguments, describe, run_command
 
 
 # What the registries hold; they are not asked, as that would load numpy.
-CRITERIA = ("max_prob", "margin", "entropy", "patience", "vote", "classifier", "learned")
 METHODS = ("hoeffding_bentkus", "wsr", "binomial", "conformal")
 CANDIDATES = ("shared", "per_exit")
 NO_THRESHOLD = 3
@@ -66,7 +66,7 @@ class CalibrateCommand(BaseOptimumCLICommand):
         )
         group.add_argument(
             "--criterion",
-            choices=CRITERIA,
+            choices=criterion_names(),
             default="max_prob",
             help="What is compared with the threshold. Default: %(default)s.",
         )

@@ -149,6 +149,7 @@ def test_accuracy_needs_labels():
         ({"method": "mean"}, "`method` must be one of .*'wsr'.* but it is 'mean'"),
         ({"candidates": "all"}, "`candidates` must be one of .*'shared'"),
         ({"criterion": "mood"}, "`criterion` must be one of .*'patience'"),
+        ({"criterion": "settled"}, "'settled' judges embeddings"),
     ],
 )
 def test_bad_arguments(options, message):

@@ -1,31 +1,49 @@
 """Criteria: when an input is sure enough to leave. One file each; a new one is one file and one line here."""
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .base import Criterion
-from .classifier import ClassifierCriterion
-from .entropy import EntropyCriterion
-from .learned import LearnedCriterion
-from .margin import MarginCriterion
-from .max_prob import MaxProbCriterion
-from .patience import PatienceCriterion
-from .settled import SettledCriterion
-from .vote import VoteCriterion
+from ...utils.lazy import lazy_exports
 
 
-CRITERIA: dict[str, type[Criterion]] = {
-    criterion.name: criterion
-    for criterion in (
-        MaxProbCriterion,
-        MarginCriterion,
-        EntropyCriterion,
-        PatienceCriterion,
-        VoteCriterion,
-        ClassifierCriterion,
-        LearnedCriterion,
-        SettledCriterion,
-    )
+if TYPE_CHECKING:
+    from .base import Criterion
+
+
+# The class of each criterion, which stands in the file of the criterion's name. Files load when a class is asked for,
+# so that the command line can list the names without numpy.
+_CLASSES = {
+    "max_prob": "MaxProbCriterion",
+    "margin": "MarginCriterion",
+    "entropy": "EntropyCriterion",
+    "patience": "PatienceCriterion",
+    "vote": "VoteCriterion",
+    "classifier": "ClassifierCriterion",
+    "learned": "LearnedCriterion",
+    "settled": "SettledCriterion",
 }
+
+
+class _Criteria(Mapping[str, "type[Criterion]"]):
+    def __getitem__(self, name: str) -> "type[Criterion]":
+        return getattr(import_module(f".{name}", __name__), _CLASSES[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_CLASSES)
+
+    def __len__(self) -> int:
+        return len(_CLASSES)
+
+
+CRITERIA: Mapping[str, "type[Criterion]"] = _Criteria()
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {"base": ["Criterion"]},
+    extra=["CRITERIA", "criterion_class", "criterion_names", "load_criterion"],
+)
 
 
 def criterion_names() -> list[str]:
@@ -33,19 +51,19 @@ def criterion_names() -> list[str]:
     return list(CRITERIA)
 
 
-def criterion_class(name: str) -> type[Criterion]:
+def criterion_class(name: str) -> "type[Criterion]":
     """
     Finds a criterion.
 
     Raises:
         `ValueError`: if there is none of this name.
     """
-    if name not in CRITERIA:
+    if name not in _CLASSES:
         raise ValueError(f"`criterion` must be one of {criterion_names()}, but it is {name!r}")
     return CRITERIA[name]
 
 
-def load_criterion(name: str, directory: str | Path | None = None) -> Criterion:
+def load_criterion(name: str, directory: str | Path | None = None) -> "Criterion":
     """
     Makes a criterion ready to use.
 
