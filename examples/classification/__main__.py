@@ -18,7 +18,12 @@ from typing import Any
 
 from benchmarks import classification as benchmark
 from optimum_dynexec import DynExecConfig, export_dynexec
-from optimum_dynexec.calibration import EncoderRecordingArguments, NoThresholdError, calibrate_encoder
+from optimum_dynexec.calibration import (
+    CalibrationArguments,
+    EncoderRecordingArguments,
+    NoThresholdError,
+    calibrate_encoder,
+)
 from optimum_dynexec.training.encoder import EncoderTrainingArguments, train_encoder_heads
 from optimum_dynexec.training.encoder.scores import score_line
 from optimum_dynexec.training.encoder.shape import HeadOptions
@@ -89,7 +94,8 @@ def calibrate(args: argparse.Namespace, files: dict[str, Path], export: Path) ->
     recording = EncoderRecordingArguments(max_length=args.max_length, precision=args.precision, seed=args.seed)
     options = {"data": [str(files["calibration"])], "recording": recording}
     try:
-        found = calibrate_encoder(export, risk="accuracy", epsilon=args.epsilon, delta=args.delta, **options)
+        guarantee = CalibrationArguments(risk="accuracy", epsilon=args.epsilon, delta=args.delta)
+        found = calibrate_encoder(export, args=guarantee, **options)
     except NoThresholdError as error:
         print(f"{error}\nThresholds for half of the arithmetic are taken instead, without a guarantee.")
         found = calibrate_encoder(export, budget_flops=0.5, **options)

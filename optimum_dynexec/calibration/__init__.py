@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ..directory.calibration import Calibration
     from ..directory.errors import CalibrationError, StaleCalibrationError
     from ..directory.freshness import check_fresh, load_calibration
+    from .arguments import CalibrationArguments
     from .budget import calibrate_budget
     from .conformal import conformal_risk_control
     from .decoder import RecordingArguments, calibrate_decoder, record_decoder
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "arguments": ["CalibrationArguments"],
         "budget": ["calibrate_budget"],
         "..directory.calibration": ["Calibration"],
         "..directory.errors": ["CalibrationError", "StaleCalibrationError"],

@@ -1,9 +1,61 @@
-"""Checks of what calibration is asked to do."""
+"""What calibration is asked to guarantee, and checks of arguments."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..directory.errors import CalibrationError
+from ..early_exit.criteria import criterion_class
+from .candidates import CANDIDATES
+from .methods import METHODS
+from .risks import Risk, find_risk
+
+
+@dataclass(frozen=True)
+class CalibrationArguments:
+    """
+    The risk that thresholds may have, and how they are found.
+
+    Args:
+        risk (`str` or `Callable`, *optional*, defaults to `"disagreement"`):
+            What it costs to leave at an exit; see [`~calibration.risks.find_risk`].
+        epsilon (`float`, *optional*, defaults to 0.05): the largest risk allowed, above 0 and below 1.
+        delta (`float`, *optional*, defaults to 0.05): the probability that the risk is larger, above 0 and below 1.
+        criterion (`str`, *optional*, defaults to `"max_prob"`): one of [`~early_exit.criterion_names`].
+        method (`str`, *optional*, defaults to `"hoeffding_bentkus"`):
+            `"hoeffding_bentkus"`, `"wsr"` or `"binomial"`: Learn then Test with this p-value. `"conformal"`: conformal
+            risk control, which bounds the expected risk and has no delta.
+        candidates (`str`, *optional*, defaults to `"shared"`):
+            `"shared"`: one threshold for all exits; `"per_exit"`: one for each, along a line drawn with tuning data.
+        tuning_share (`float`, *optional*, defaults to 0.3):
+            Share of the texts that teach the criterion or draw the line, if one of the two needs it. The thresholds
+            are not tested on these texts.
+
+    Raises:
+        [`~calibration.CalibrationError`]: if a value is not acceptable; the message names it and what is accepted.
+    """
+
+    risk: str | Risk = "disagreement"
+    epsilon: float = 0.05
+    delta: float = 0.05
+    criterion: str = "max_prob"
+    method: str = "hoeffding_bentkus"
+    candidates: str = "shared"
+    tuning_share: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name in ("epsilon", "delta", "tuning_share"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float | np.floating) or not 0.0 < value < 1.0:
+                raise CalibrationError(f"`{name}` must be between 0 and 1, but it is {value!r}")
+        check_fields(self, choices={"method": METHODS, "candidates": CANDIDATES}, least={})
+        if criterion_class(self.criterion).for_embeddings:
+            raise CalibrationError(
+                f"the criterion {self.criterion!r} judges embeddings, which have no risk to calibrate"
+            )
+        find_risk(self.risk)
 
 
 def check_fields(arguments: Any, *, choices: Mapping[str, Iterable[str]], least: Mapping[str, int]) -> None:

@@ -15,12 +15,11 @@ from ..directory.errors import CalibrationError
 from ..directory.freshness import hash_heads, save_calibration
 from ..directory.hashes import hash_model
 from ..precision import PRECISIONS
-from .arguments import check_fields
+from .arguments import CalibrationArguments, check_fields
 from .decoder_runner import NO_HEADS, DecoderRunner
-from .main import calibrate, check_arguments
+from .main import calibrate
 from .recording import RecordedText, record_texts
 from .records import ExitRecords
-from .risks import Risk
 
 
 @dataclass(frozen=True)
@@ -63,14 +62,8 @@ def calibrate_decoder(
     directory: str | Path,
     *,
     data: list[str],
+    args: CalibrationArguments | None = None,
     recording: RecordingArguments | None = None,
-    risk: str | Risk = "token_disagreement",
-    epsilon: float = 0.05,
-    delta: float = 0.05,
-    criterion: str = "max_prob",
-    method: str = "hoeffding_bentkus",
-    candidates: str = "shared",
-    tuning_share: float = 0.3,
     cache_dir: str | Path | None = None,
     progress: bool = True,
 ) -> Calibration:
@@ -85,7 +78,7 @@ def calibrate_decoder(
             trained on them.
         recording ([`RecordingArguments`], *optional*):
             What is asked. Unset: the model's own answers, or for the risk `"accuracy"` the texts as they stand.
-        risk, epsilon, delta, criterion, method, candidates, tuning_share: see [`~calibration.calibrate`].
+        args ([`CalibrationArguments`], *optional*): the risk allowed and how thresholds are found.
         cache_dir (`str` or `Path`, *optional*): where to keep answers and records for the next call; else nowhere.
         progress (`bool`, *optional*, defaults to `True`): show progress bars.
 
@@ -96,20 +89,10 @@ def calibrate_decoder(
         [`~calibration.NoThresholdError`]: if no threshold holds the guarantee; `dynexec_config.json` stays as it is.
         `ValueError`: for arguments that are not acceptable, or a model without exit heads.
     """
-    check_arguments(risk, epsilon, delta, criterion, method, candidates, tuning_share)
-    recording = recording or RecordingArguments(continuations="text" if risk == "accuracy" else "own")
+    args = args or CalibrationArguments(risk="token_disagreement")
+    recording = recording or RecordingArguments(continuations="text" if args.risk == "accuracy" else "own")
     records = record_decoder(directory, data, recording, cache_dir=cache_dir, progress=progress)
-    found = calibrate(
-        records,
-        risk=risk,
-        epsilon=epsilon,
-        delta=delta,
-        criterion=criterion,
-        method=method,
-        candidates=candidates,
-        tuning_share=tuning_share,
-        seed=recording.seed,
-    )
+    found = calibrate(records, args, seed=recording.seed)
     save_calibration(found.calibration, found.criterion.content(), directory)
     return found.calibration
 

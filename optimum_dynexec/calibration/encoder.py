@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import openvino as ov
@@ -15,14 +15,13 @@ from ..directory.errors import CalibrationError
 from ..directory.freshness import hash_heads, save_calibration
 from ..directory.hashes import hash_model
 from ..precision import PRECISIONS
-from .arguments import check_fields
+from .arguments import CalibrationArguments, check_fields
 from .budget import calibrate_budget
 from .decoder_runner import NO_HEADS
 from .flops import exit_costs
-from .main import calibrate, check_arguments
+from .main import calibrate
 from .recording import exit_statistics
 from .records import ExitRecords
-from .risks import Risk
 
 
 if TYPE_CHECKING:
@@ -104,14 +103,8 @@ def calibrate_encoder(
     directory: str | Path,
     *,
     data: list[str],
+    args: CalibrationArguments | None = None,
     recording: EncoderRecordingArguments | None = None,
-    risk: str | Risk = "disagreement",
-    epsilon: float = 0.05,
-    delta: float = 0.05,
-    criterion: str = "max_prob",
-    method: str = "hoeffding_bentkus",
-    candidates: str = "shared",
-    tuning_share: float = 0.3,
     budget_flops: float | None = None,
     progress: bool = True,
 ) -> Calibration:
@@ -124,7 +117,7 @@ def calibrate_encoder(
         data (`list[str]`):
             As [`~data.samples.read_samples`] takes it. Neither the heads nor the model must have been trained on it.
         recording ([`EncoderRecordingArguments`], *optional*): what is asked.
-        risk, epsilon, delta, criterion, method, candidates, tuning_share: see [`~calibration.calibrate`].
+        args ([`CalibrationArguments`], *optional*): the risk allowed and how thresholds are found.
         budget_flops (`float`, *optional*):
             Instead of a risk, the mean share of the full model's arithmetic; see
             [`~calibration.budget.calibrate_budget`].
@@ -137,18 +130,22 @@ def calibrate_encoder(
         [`~calibration.NoThresholdError`]: if no threshold holds the guarantee; `dynexec_config.json` stays as it is.
         `ValueError`: for arguments that are not acceptable, or a model without exit heads.
     """
-    check_arguments(risk, epsilon, delta, criterion, method, candidates, tuning_share)
+    args = args or CalibrationArguments()
     if budget_flops is not None:
         _check_budget_task(directory)
     recording = recording or EncoderRecordingArguments()
     found = record_encoder(directory, data, recording, progress=progress)
-    options: dict[str, Any] = {"criterion": criterion, "tuning_share": tuning_share, "seed": recording.seed}
     if budget_flops is not None:
-        made = calibrate_budget(found.records, found.costs, budget_flops, **options)
-    else:
-        made = calibrate(
-            found.records, risk=risk, epsilon=epsilon, delta=delta, method=method, candidates=candidates, **options
+        made = calibrate_budget(
+            found.records,
+            found.costs,
+            budget_flops,
+            criterion=args.criterion,
+            tuning_share=args.tuning_share,
+            seed=recording.seed,
         )
+    else:
+        made = calibrate(found.records, args, seed=recording.seed)
     shares = [made.calibration.exit_shares[layer] for layer in sorted(made.calibration.exit_shares)]
     calibration = replace(made.calibration, mean_flops=float(np.array(shares) @ found.costs))
     save_calibration(calibration, made.criterion.content(), directory)

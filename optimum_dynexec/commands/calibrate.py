@@ -16,8 +16,8 @@ CANDIDATES = ("shared", "per_exit")
 NO_THRESHOLD = 3
 # Texts that are asked about, of a decoder, if nothing is said.
 MAX_TEXTS = 500
-# Options that calibration of decoders and of classifiers both have.
-OF_BOTH = ("data", "epsilon", "delta", "criterion", "method", "candidates")
+# Options that are fields of CalibrationArguments.
+GUARANTEE = ("epsilon", "delta", "criterion", "method", "candidates")
 DESCRIPTION = """\
 Finds thresholds for early exit whose risk is at most epsilon, with confidence
 1 - delta, and writes them into dynexec_config.json, from where
@@ -149,30 +149,34 @@ class CalibrateCommand(BaseOptimumCLICommand):
 
 
 def _calibrate_decoder(args: Namespace) -> Any:
-    from ..calibration import RecordingArguments, calibrate_decoder
+    from ..calibration import CalibrationArguments, RecordingArguments, calibrate_decoder
 
     if args.budget_flops is not None:
         raise ValueError("--budget-flops is for classifiers, but this model is a decoder")
     options = read_options(args)
-    recording = RecordingArguments(**options.pop("recording"))
-    return calibrate_decoder(args.model, recording=recording, **options)
+    return calibrate_decoder(
+        args.model,
+        data=args.data,
+        args=CalibrationArguments(**options["guarantee"]),
+        recording=RecordingArguments(**options["recording"]),
+        cache_dir=args.cache_dir,
+    )
 
 
 def _calibrate_encoder(args: Namespace) -> Any:
-    from ..calibration import EncoderRecordingArguments, calibrate_encoder
+    from ..calibration import CalibrationArguments, EncoderRecordingArguments, calibrate_encoder
     from ..data.samples import Columns
 
     recording = EncoderRecordingArguments(
         columns=Columns(**read_columns(args)),
         **{name: getattr(args, name) for name in ("max_samples", "max_length", "precision", "device", "seed")},
     )
-    options = {name: getattr(args, name) for name in OF_BOTH}
     return calibrate_encoder(
         args.model,
+        data=args.data,
+        args=CalibrationArguments(args.risk or "disagreement", **{name: getattr(args, name) for name in GUARANTEE}),
         recording=recording,
-        risk=args.risk or "disagreement",
         budget_flops=args.budget_flops,
-        **options,
     )
 
 
@@ -183,7 +187,8 @@ def _exit_line(found: Any, layer: int, unit: str) -> str:
 
 def read_options(arguments: Namespace) -> dict[str, Any]:
     """
-    The command line as arguments of [`~calibration.calibrate_decoder`]; `recording` as a dictionary.
+    The command line as fields of `CalibrationArguments`, under `guarantee`, and of `RecordingArguments`, under
+    `recording`.
     """
     asked = ("continuations", "max_samples", "max_new_tokens", "precision", "device", "seed")
     recording = {name: getattr(arguments, name) for name in asked}
@@ -192,7 +197,9 @@ def read_options(arguments: Namespace) -> dict[str, Any]:
     if recording["max_samples"] is None:
         recording["max_samples"] = MAX_TEXTS
     return {
-        **{name: getattr(arguments, name) for name in (*OF_BOTH, "cache_dir")},
-        "risk": arguments.risk or "token_disagreement",
+        "guarantee": {
+            "risk": arguments.risk or "token_disagreement",
+            **{name: getattr(arguments, name) for name in GUARANTEE},
+        },
         "recording": recording,
     }

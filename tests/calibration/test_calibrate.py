@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from optimum_dynexec.calibration import NoThresholdError, calibrate
+from optimum_dynexec.calibration import CalibrationArguments, NoThresholdError, calibrate
 from optimum_dynexec.calibration.methods import METHODS
 from optimum_dynexec.calibration.policy import run_policy
 from optimum_dynexec.calibration.risks import risk_interval, token_disagreement
@@ -20,7 +20,7 @@ RECORDS = synthetic_records(300, seed=1)
 
 @pytest.mark.parametrize("criterion", [name for name in criterion_names() if not CRITERIA[name].needs_certainty])
 def test_every_criterion(criterion):
-    found = calibrate(RECORDS, criterion=criterion, epsilon=0.15).calibration
+    found = calibrate(RECORDS, CalibrationArguments(criterion=criterion, epsilon=0.15)).calibration
     assert found.criterion == criterion
     assert found.measured_risk < found.upper_bound <= 0.15 + 1e-6
     assert found.risk_interval[0] < found.measured_risk < found.risk_interval[1]
@@ -39,7 +39,7 @@ def test_every_criterion(criterion):
 @pytest.mark.parametrize("method", list(METHODS))
 def test_every_method(method):
     records = synthetic_records(400, seed=2, tokens=(1, 1)) if method == "binomial" else RECORDS
-    found = calibrate(records, method=method, epsilon=0.15).calibration
+    found = calibrate(records, CalibrationArguments(method=method, epsilon=0.15)).calibration
     assert found.method == method
     assert found.delta == (None if method == "conformal" else 0.05)
     assert ("expected" in found.guarantee) == (method == "conformal")
@@ -48,7 +48,7 @@ def test_every_method(method):
 
 def test_describes_what_it_measured():
     records = replace(RECORDS, model_hash="sha256:" + "a" * 64, head_hashes={3: "x", 7: "y"}, source={"data": ["d"]})
-    calibrated = calibrate(records, epsilon=0.15)
+    calibrated = calibrate(records, CalibrationArguments(epsilon=0.15))
     found = calibrated.calibration
     assert (found.num_texts, found.num_tuning_texts, found.num_samples) == (300, 0, records.num_samples)
     assert found.data_hash == records.data_hash
@@ -78,20 +78,20 @@ def test_the_interval_of_a_risk():
 
 @pytest.mark.parametrize("options", [{"criterion": "classifier"}, {"candidates": "per_exit"}])
 def test_tuning_texts_are_not_tested_on(options):
-    found = calibrate(RECORDS, epsilon=0.15, tuning_share=0.4, **options).calibration
+    found = calibrate(RECORDS, CalibrationArguments(epsilon=0.15, tuning_share=0.4, **options)).calibration
     assert (found.num_tuning_texts, found.num_texts) == (120, 180)
     assert found.data_hash == RECORDS.data_hash
 
 
 def test_same_seed_same_thresholds():
     options = {"epsilon": 0.15, "criterion": "classifier", "method": "wsr"}
-    first = calibrate(RECORDS, seed=3, **options).calibration
-    assert first == calibrate(RECORDS, seed=3, **options).calibration
-    assert first != calibrate(RECORDS, seed=4, **options).calibration
+    first = calibrate(RECORDS, CalibrationArguments(**options), seed=3).calibration
+    assert first == calibrate(RECORDS, CalibrationArguments(**options), seed=3).calibration
+    assert first != calibrate(RECORDS, CalibrationArguments(**options), seed=4).calibration
 
 
 def test_json_round_trip():
-    found = calibrate(RECORDS, epsilon=0.15).calibration
+    found = calibrate(RECORDS, CalibrationArguments(epsilon=0.15)).calibration
     assert Calibration.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False))) == found
 
 
@@ -102,7 +102,7 @@ def test_bad_calibration_is_refused(values):
 
 
 def test_layers_of_a_calibration_are_checked():
-    values = calibrate(RECORDS, epsilon=0.15).calibration.to_dict()
+    values = calibrate(RECORDS, CalibrationArguments(epsilon=0.15)).calibration.to_dict()
     with pytest.raises(ValueError, match="`thresholds` must have layers as keys"):
         Calibration.from_dict({**values, "thresholds": {"first": 0.5}})
 
@@ -112,9 +112,11 @@ def half_wrong(predictions, labels):
 
 
 def test_own_risk():
-    found = calibrate(RECORDS, risk=half_wrong, epsilon=0.075, criterion="margin").calibration
+    found = calibrate(RECORDS, CalibrationArguments(risk=half_wrong, epsilon=0.075, criterion="margin")).calibration
     assert found.risk == "half_wrong"
-    named = calibrate(RECORDS, risk=f"{__name__}:half_wrong", epsilon=0.075, criterion="margin").calibration
+    named = calibrate(
+        RECORDS, CalibrationArguments(risk=f"{__name__}:half_wrong", epsilon=0.075, criterion="margin")
+    ).calibration
     assert replace(named, risk="half_wrong") == found
 
 
@@ -131,12 +133,12 @@ def test_own_risk():
 )
 def test_bad_risks(risk, message):
     with pytest.raises(CalibrationError, match=message):
-        calibrate(RECORDS, risk=risk)
+        calibrate(RECORDS, CalibrationArguments(risk=risk))
 
 
 def test_accuracy_needs_labels():
     with pytest.raises(CalibrationError, match="needs labels"):
-        calibrate(replace(RECORDS, labels=None), risk="accuracy")
+        calibrate(replace(RECORDS, labels=None), CalibrationArguments(risk="accuracy"))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ def test_accuracy_needs_labels():
 )
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
-        calibrate(RECORDS, **options)
+        calibrate(RECORDS, CalibrationArguments(**options))
 
 
 def test_too_few_texts_says_how_many():
@@ -162,16 +164,16 @@ def test_too_few_texts_says_how_many():
     with pytest.raises(
         NoThresholdError, match=r"no threshold .* epsilon = 0.05 .* 40 texts .* about n=59 texts"
     ) as raised:
-        calibrate(few, epsilon=0.05)
+        calibrate(few, CalibrationArguments(epsilon=0.05))
     assert raised.value.needed == 59
     with pytest.raises(NoThresholdError, match="about n=19 texts"):
-        calibrate(few.select(np.arange(18)), epsilon=0.05, method="conformal")
+        calibrate(few.select(np.arange(18)), CalibrationArguments(epsilon=0.05, method="conformal"))
 
 
 def test_hopeless_heads_say_so():
     wrong = replace(RECORDS, full_prediction=RECORDS.full_prediction + 1000)
     with pytest.raises(NoThresholdError, match="texts will not help.*better heads") as raised:
-        calibrate(wrong, criterion="patience", epsilon=0.05)
+        calibrate(wrong, CalibrationArguments(criterion="patience", epsilon=0.05))
     assert raised.value.needed is None
 
 
@@ -182,7 +184,7 @@ def test_nothing_ever_leaves():
     )
     records = replace(RECORDS, statistics=replace(statistics, prediction=changing))
     with pytest.raises(NoThresholdError, match="no input is sure enough by 'patience'"):
-        calibrate(records, criterion="patience")
+        calibrate(records, CalibrationArguments(criterion="patience"))
 
 
 def test_patience_needs_two_exits():
@@ -190,8 +192,8 @@ def test_patience_needs_two_exits():
     one = {name: getattr(statistics, name)[:, :1] for name in ("prediction", "max_prob", "margin", "entropy")}
     records = replace(RECORDS, layers=(3,), statistics=type(statistics)(**one))
     with pytest.raises(ValueError, match="at least 2"):
-        calibrate(records, criterion="patience")
-    assert calibrate(records, epsilon=0.2).calibration.thresholds.keys() == {3}
+        calibrate(records, CalibrationArguments(criterion="patience"))
+    assert calibrate(records, CalibrationArguments(epsilon=0.2)).calibration.thresholds.keys() == {3}
 
 
 def test_one_text_is_too_few():

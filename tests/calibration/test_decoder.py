@@ -14,7 +14,13 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM
-from optimum_dynexec.calibration import NoThresholdError, RecordingArguments, calibrate_decoder, record_decoder
+from optimum_dynexec.calibration import (
+    CalibrationArguments,
+    NoThresholdError,
+    RecordingArguments,
+    calibrate_decoder,
+    record_decoder,
+)
 from optimum_dynexec.calibration.decoder_runner import DecoderRunner
 from optimum_dynexec.calibration.recording import ExitLogits, RecordedText, record_texts
 from optimum_dynexec.calibration.risks import token_disagreement
@@ -191,7 +197,9 @@ RISK = {"criterion": "classifier", "risk": half_wrong, "epsilon": 0.8, "delta": 
 def calibrated_once(tiny_export, heads_of_tiny_llama, prompts, tmp_path_factory):
     directory = shutil.copytree(tiny_export("llama"), tmp_path_factory.mktemp("calibrated") / "model")
     attach_heads(directory, heads_of_tiny_llama[1], weight_format="fp32")
-    calibrate_decoder(directory, data=[str(prompts)], recording=RECORDING, progress=False, **RISK)
+    calibrate_decoder(
+        directory, data=[str(prompts)], recording=RECORDING, progress=False, args=CalibrationArguments(**RISK)
+    )
     return directory
 
 
@@ -223,13 +231,19 @@ def test_another_precision_is_said(calibrated, caplog):
 def test_bad_arguments_fail_before_the_work(exported, prompts, monkeypatch):
     monkeypatch.setattr("optimum_dynexec.calibration.decoder.record_decoder", None)
     with pytest.raises(ValueError, match="`epsilon`"):
-        calibrate_decoder(exported, data=[str(prompts)], epsilon=5)
+        calibrate_decoder(exported, data=[str(prompts)], args=CalibrationArguments(epsilon=5))
 
 
 def test_a_failed_calibration_changes_nothing(calibrated, prompts):
     before = {path.name: path.read_bytes() for path in calibrated.iterdir()}
     with pytest.raises(NoThresholdError):
-        calibrate_decoder(calibrated, data=[str(prompts)], recording=RECORDING, epsilon=0.01, progress=False)
+        calibrate_decoder(
+            calibrated,
+            data=[str(prompts)],
+            recording=RECORDING,
+            progress=False,
+            args=CalibrationArguments(epsilon=0.01),
+        )
     assert {path.name: path.read_bytes() for path in calibrated.iterdir()} == before
 
 
@@ -258,7 +272,9 @@ def test_a_killed_calibration_is_never_used(calibrated, prompts):
     assert result.returncode == -signal.SIGKILL, result.stderr
     with pytest.raises(StaleCalibrationError, match="is not the one of the calibration"):
         load_calibration(calibrated)
-    calibrate_decoder(calibrated, data=[str(prompts)], recording=RECORDING, progress=False, **RISK)
+    calibrate_decoder(
+        calibrated, data=[str(prompts)], recording=RECORDING, progress=False, args=CalibrationArguments(**RISK)
+    )
     assert load_calibration(calibrated).thresholds == before.thresholds
 
 

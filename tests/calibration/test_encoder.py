@@ -12,6 +12,7 @@ from scipy.stats import binom
 
 from optimum_dynexec import DynExecConfig, DynExecModelForSequenceClassification
 from optimum_dynexec.calibration import (
+    CalibrationArguments,
     EncoderRecordingArguments,
     NoThresholdError,
     calibrate,
@@ -123,7 +124,8 @@ def test_the_guarantee_holds_by_repetition(recorded, epsilon, criterion):
         drawn = np.random.default_rng(seed).integers(0, everything.num_groups, DRAWN)
         try:
             found = calibrate(
-                everything.select(drawn), risk="disagreement", epsilon=epsilon, delta=DELTA, criterion=criterion
+                everything.select(drawn),
+                CalibrationArguments(risk="disagreement", epsilon=epsilon, delta=DELTA, criterion=criterion),
             ).calibration
         except NoThresholdError:
             layers.append(everything.num_layers)
@@ -146,7 +148,9 @@ def test_mutant_that_trusts_the_measured_risk_breaks_it(recorded, epsilon, monke
     above = 0
     for seed in range(60):
         drawn = np.random.default_rng(seed).integers(0, everything.num_groups, DRAWN)
-        found = calibrate(everything.select(drawn), risk="disagreement", epsilon=epsilon, delta=DELTA).calibration
+        found = calibrate(
+            everything.select(drawn), CalibrationArguments(risk="disagreement", epsilon=epsilon, delta=DELTA)
+        ).calibration
         thresholds = np.array([[found.thresholds.get(layer, np.inf) for layer in everything.layers]])
         above += (
             float(run_policy(everything, criterion_class("max_prob").load(None), thresholds, losses).losses.mean())
@@ -162,8 +166,8 @@ def test_calibrated_thresholds_are_used(classifier, data, tmp_path):
         directory,
         data=[str(data)],
         recording=EncoderRecordingArguments(precision="exact"),
-        epsilon=0.3,
         progress=False,
+        args=CalibrationArguments(epsilon=0.3),
     )
     assert found.measured_risk < 0.3
     assert 0 < found.mean_flops < 1.1
@@ -188,9 +192,8 @@ def test_labels_that_calibration_has_not_seen(recorded, classifier, data, tmp_pa
         tmp_path / "model",
         data=[str(tmp_path / "data.jsonl")],
         recording=EncoderRecordingArguments(precision="exact"),
-        risk="accuracy",
-        epsilon=0.3,
         progress=False,
+        args=CalibrationArguments(risk="accuracy", epsilon=0.3),
     )
     assert found.num_texts == sum(row["label"] != f"class_{unseen}" for row in rows)
     model = DynExecModelForSequenceClassification.from_pretrained(tmp_path / "model", precision="exact")
@@ -205,7 +208,9 @@ def test_labels_that_calibration_has_not_seen(recorded, classifier, data, tmp_pa
 def test_stricter_is_slower(recorded):
     layers = []
     for epsilon in (0.15, 0.25, 0.35):
-        found = calibrate(recorded.records, risk="disagreement", epsilon=epsilon, delta=0.1).calibration
+        found = calibrate(
+            recorded.records, CalibrationArguments(risk="disagreement", epsilon=epsilon, delta=0.1)
+        ).calibration
         assert found.measured_risk <= epsilon
         layers.append(found.mean_layers)
     assert layers == sorted(layers, reverse=True)
@@ -290,9 +295,11 @@ def test_errors(tiny_encoder, classifier, data, tmp_path):
     with pytest.raises(CalibrationError, match="no exit heads"):
         calibrate_encoder(directory, data=[str(data)])
     with pytest.raises(CalibrationError, match="needs labels"):
-        calibrate_encoder(classifier, data=[_unlabelled(data, tmp_path)], risk="accuracy", progress=False)
+        calibrate_encoder(
+            classifier, data=[_unlabelled(data, tmp_path)], progress=False, args=CalibrationArguments(risk="accuracy")
+        )
     with pytest.raises(NoThresholdError):
-        calibrate_encoder(classifier, data=[str(data)], epsilon=0.001, progress=False)
+        calibrate_encoder(classifier, data=[str(data)], progress=False, args=CalibrationArguments(epsilon=0.001))
 
 
 def _unlabelled(data, directory) -> str:

@@ -15,7 +15,13 @@ from optimum_dynexec import (
     DynExecModelForTokenClassification,
     EarlyExitConfig,
 )
-from optimum_dynexec.calibration import EncoderRecordingArguments, ExitRecords, calibrate_encoder, record_encoder
+from optimum_dynexec.calibration import (
+    CalibrationArguments,
+    EncoderRecordingArguments,
+    ExitRecords,
+    calibrate_encoder,
+    record_encoder,
+)
 from optimum_dynexec.calibration.policy import run_policy
 from optimum_dynexec.calibration.risks import RISKS
 from optimum_dynexec.data.inputs import load_inputs
@@ -98,7 +104,11 @@ def test_calibrated(recorded, data, tmp_path):
     shutil.copytree(directory, tmp_path / "model")
     kind, arguments = TASKS[task][1:]
     found = calibrate_encoder(
-        tmp_path / "model", data=[file_of(task, data)], recording=arguments, epsilon=0.9, delta=0.3, progress=False
+        tmp_path / "model",
+        data=[file_of(task, data)],
+        recording=arguments,
+        progress=False,
+        args=CalibrationArguments(epsilon=0.9, delta=0.3),
     )
     assert found.num_texts == COUNT
     assert 0 < found.mean_flops < 1.3
@@ -116,7 +126,7 @@ def test_what_has_no_labels_and_no_budget(recorded, data, monkeypatch):
     if task == "audio-classification":
         pytest.skip("it has both")
     with pytest.raises(CalibrationError, match="needs labels"):
-        calibrate_encoder(directory, risk="accuracy", **options)
+        calibrate_encoder(directory, **options, args=CalibrationArguments(risk="accuracy"))
     # Known without asking the model anything.
     monkeypatch.setattr("optimum_dynexec.calibration.encoder.record_encoder", None)
     with pytest.raises(CalibrationError, match="one label"):

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from optimum_dynexec.calibration import NoThresholdError, calibrate, conformal_risk_control, learn_then_test
+from optimum_dynexec.calibration import (
+    CalibrationArguments,
+    NoThresholdError,
+    calibrate,
+    conformal_risk_control,
+    learn_then_test,
+)
 from optimum_dynexec.calibration.ltt import CORRECTIONS
 from optimum_dynexec.calibration.p_values import P_VALUES
 from optimum_dynexec.calibration.policy import run_policy
@@ -51,7 +57,7 @@ def repeat(
     for seed in range(repetitions):
         records = change(draw(texts, seed, tokens))
         try:
-            outcomes.append(truth(calibrate(records, epsilon=EPSILON, delta=DELTA, **options)))
+            outcomes.append(truth(calibrate(records, CalibrationArguments(epsilon=EPSILON, delta=DELTA, **options))))
         except NoThresholdError:
             outcomes.append((0.0, float(records.num_layers)))
     risks, layers = zip(*outcomes, strict=True)

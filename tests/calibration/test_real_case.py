@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from optimum_dynexec.calibration import ExitRecords, NoThresholdError, calibrate
+from optimum_dynexec.calibration import CalibrationArguments, ExitRecords, NoThresholdError, calibrate
 from optimum_dynexec.calibration.policy import run_policy
 from optimum_dynexec.calibration.risks import token_disagreement
 
@@ -46,7 +46,9 @@ def test_holds(everything, criterion, method):
         drawn = np.random.default_rng(seed).integers(0, everything.num_groups, TEXTS)
         options = {"criterion": criterion, "method": method, "epsilon": EPSILON, "delta": DELTA}
         try:
-            risk, run = risk_and_layers(calibrate(everything.select(drawn), **options), everything)
+            risk, run = risk_and_layers(
+                calibrate(everything.select(drawn), CalibrationArguments(**options)), everything
+            )
         except NoThresholdError:
             risk, run = 0.0, everything.num_layers
         risks.append(risk)
@@ -63,7 +65,9 @@ def test_halves(everything):
     risks, errors = [], []
     for seed in range(REPETITIONS):
         first, second = everything.split(0.5, seed)
-        risk, _ = risk_and_layers(calibrate(first, method="wsr", epsilon=EPSILON, delta=DELTA), second)
+        risk, _ = risk_and_layers(
+            calibrate(first, CalibrationArguments(method="wsr", epsilon=EPSILON, delta=DELTA)), second
+        )
         risks.append(risk)
         errors.append(risk > EPSILON)
     assert sum(errors) <= binom.ppf(0.999, REPETITIONS, DELTA)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from optimum_dynexec import DynExecModelForSequenceClassification, EarlyExitConfig
-from optimum_dynexec.calibration import ExitRecords, calibrate
+from optimum_dynexec.calibration import CalibrationArguments, ExitRecords, calibrate
 from optimum_dynexec.directory.errors import StaleCalibrationError
 from optimum_dynexec.directory.freshness import hash_heads, save_calibration
 from optimum_dynexec.early_exit.statistics import reference_statistics
@@ -45,7 +45,7 @@ def records(directory) -> ExitRecords:
 
 @pytest.mark.parametrize("criterion", ["max_prob", "vote", "classifier"])
 def test_calibrated_calls(directory, records, criterion, tmp_path):
-    found = calibrate(records, criterion=criterion, epsilon=EPSILON, method="binomial")
+    found = calibrate(records, CalibrationArguments(criterion=criterion, epsilon=EPSILON, method="binomial"))
     copy = tmp_path / "model"
     shutil.copytree(directory, copy)
     save_calibration(found.calibration, found.criterion.content(), copy)
@@ -70,7 +70,9 @@ def test_calibrated_calls(directory, records, criterion, tmp_path):
 
 
 def test_another_precision_is_said(directory, records, tmp_path, caplog):
-    found = calibrate(replace(records, source={"precision": "exact"}), epsilon=EPSILON, method="binomial")
+    found = calibrate(
+        replace(records, source={"precision": "exact"}), CalibrationArguments(epsilon=EPSILON, method="binomial")
+    )
     copy = shutil.copytree(directory, tmp_path / "model")
     save_calibration(found.calibration, None, copy)
     DynExecModelForSequenceClassification.from_pretrained(copy, precision="exact", early_exit="calibrated")
@@ -85,7 +87,7 @@ def test_records_keep_what_exits_say_of_themselves(records, tmp_path):
     said.save(tmp_path / "records.safetensors")
     again = ExitRecords.load(tmp_path / "records.safetensors")
     np.testing.assert_array_equal(again.statistics.certainty, certainty)
-    found = calibrate(again, criterion="learned", epsilon=EPSILON, method="binomial").calibration
+    found = calibrate(again, CalibrationArguments(criterion="learned", epsilon=EPSILON, method="binomial")).calibration
     assert found.criterion == "learned"
     with pytest.raises(ValueError, match="say how certain"):
-        calibrate(records, criterion="learned", epsilon=EPSILON)
+        calibrate(records, CalibrationArguments(criterion="learned", epsilon=EPSILON))

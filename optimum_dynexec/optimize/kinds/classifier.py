@@ -135,21 +135,20 @@ class Classifier(Kind):
         return {head.path: score_line(head.name, head.scores) for head in trained.exits}
 
     def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
-        from ...calibration import EncoderRecordingArguments, calibrate_encoder
+        from ...calibration import CalibrationArguments, EncoderRecordingArguments, calibrate_encoder
         from ...data.samples import read_samples
 
         if not DynExecConfig.from_pretrained(directory).heads:
             return None
         labels = read_samples([part], self.columns(args)).labels
+        risk = "disagreement" if labels is None else "accuracy"
         return calibrate_encoder(
             directory,
             data=[part],
             recording=EncoderRecordingArguments(
                 columns=self.columns(args), max_length=args.max_length, seed=args.seed
             ),
-            risk="disagreement" if labels is None else "accuracy",
-            epsilon=epsilon,
-            delta=args.delta,
+            args=CalibrationArguments(risk, epsilon=epsilon, delta=args.delta),
             progress=progress,
         )
 

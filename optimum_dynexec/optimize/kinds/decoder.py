@@ -116,7 +116,7 @@ class Decoder(Kind):
         return {head.path: f"{head.name}: {head.agreement}" for head in trained}
 
     def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
-        from ...calibration import RecordingArguments, calibrate_decoder
+        from ...calibration import CalibrationArguments, RecordingArguments, calibrate_decoder
 
         if not any(head.layer is not None for head in DynExecConfig.from_pretrained(directory).heads.values()):
             return None
@@ -124,8 +124,7 @@ class Decoder(Kind):
             directory,
             data=[part],
             recording=RecordingArguments(max_new_tokens=args.max_new_tokens, seed=args.seed),
-            epsilon=epsilon,
-            delta=args.delta,
+            args=CalibrationArguments(risk="token_disagreement", epsilon=epsilon, delta=args.delta),
             progress=progress,
         )
 
