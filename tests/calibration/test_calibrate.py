@@ -62,7 +62,7 @@ def test_describes_what_it_measured():
     outcome = run_policy(records, calibrated.criterion, thresholds, losses)
     assert outcome.losses.mean() == pytest.approx(found.measured_risk)
     assert outcome.mean_layers[0] == pytest.approx(found.mean_layers)
-    assert found.guarantee == ("token disagreement at most 0.15 with confidence 0.95 (hoeffding_bentkus, 300 texts)")
+    assert found.guarantee == ("disagreement at most 0.15 with confidence 0.95 (hoeffding_bentkus, 300 texts)")
     # The risk is named after what is measured, and the accuracy is not what is at most this.
     assert replace(found, risk="accuracy").guarantee.startswith("accuracy loss at most 0.15 ")
 

@@ -250,7 +250,7 @@ def test_a_failed_calibration_changes_nothing(calibrated, prompts):
 KILLED = """
 import os, signal, sys
 from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM
-from optimum_dynexec.calibration import RecordingArguments, calibrate_decoder
+from optimum_dynexec.calibration import CalibrationArguments, RecordingArguments, calibrate_decoder
 from optimum_dynexec.calibration.risks import token_disagreement
 from tests.calibration.test_decoder import RISK
 
@@ -260,7 +260,8 @@ def lightly_wrong(predictions, labels):  # so that the classifier becomes anothe
 DynExecConfig.save_pretrained = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
 recording = RecordingArguments(max_new_tokens=9, precision="exact")
 RISK["risk"] = lightly_wrong
-calibrate_decoder(sys.argv[1], data=[sys.argv[2]], recording=recording, progress=False, **RISK)
+args = CalibrationArguments(**RISK)
+calibrate_decoder(sys.argv[1], data=[sys.argv[2]], args=args, recording=recording, progress=False)
 """
 
 
