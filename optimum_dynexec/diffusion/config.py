@@ -1,13 +1,13 @@
 """What a call of a pipeline saves work with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from .policies import POLICIES
-from .policies.adaptive_guidance import AdaptiveGuidanceConfig
-from .policies.convergence import ConvergenceConfig
-from .policies.step_reuse import StepReuseConfig
+from .policies.adaptive_guidance import AdaptiveGuidance, AdaptiveGuidanceConfig
+from .policies.base import DenoisingPolicy
+from .policies.convergence import Convergence, ConvergenceConfig
+from .policies.step_reuse import StepReuse, StepReuseConfig
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class DynExecDiffusionConfig:
         ```
     """
 
-    adaptive_guidance: AdaptiveGuidanceConfig | None = None
-    convergence: ConvergenceConfig | None = None
-    step_reuse: StepReuseConfig | None = None
+    # The fields are the registry of policies.
+    adaptive_guidance: AdaptiveGuidanceConfig | None = field(default=None, metadata={"policy": AdaptiveGuidance})
+    convergence: ConvergenceConfig | None = field(default=None, metadata={"policy": Convergence})
+    step_reuse: StepReuseConfig | None = field(default=None, metadata={"policy": StepReuse})
 
     def __post_init__(self) -> None:
         for name, policy in POLICIES.items():
@@ -62,6 +63,11 @@ class DynExecDiffusionConfig:
             _check_names("dynexec", value, cls)
             return cls(**value)
         raise ValueError(f"`dynexec` must be a DynExecDiffusionConfig or a dictionary of its fields, got {value!r}")
+
+
+POLICIES: dict[str, type[DenoisingPolicy]] = {
+    policy.name: policy.metadata["policy"] for policy in fields(DynExecDiffusionConfig)
+}
 
 
 def _policy_config(name: str, config_class: type, value: Any) -> Any:

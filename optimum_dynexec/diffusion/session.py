@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from transformers.modeling_outputs import ModelOutput
 
-from .config import DynExecDiffusionConfig
+from .config import POLICIES, DynExecDiffusionConfig
 from .errors import NonFiniteOutputError
 from .hooks import replaced
 from .outputs import OutputHistory
-from .policies import POLICIES
 from .policies.base import DenoisingPolicy, Run
 from .rows import batch_of, select_rows
 from .schedulers import clean_sample_of, is_complete

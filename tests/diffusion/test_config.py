@@ -4,8 +4,8 @@ import pytest
 
 from optimum_dynexec import DynExecDiffusionConfig
 from optimum_dynexec.diffusion import AdaptiveGuidanceConfig, ConvergenceConfig, StepReuseConfig
+from optimum_dynexec.diffusion.config import POLICIES
 from optimum_dynexec.diffusion.extrapolation import extrapolation_weights
-from optimum_dynexec.diffusion.policies import POLICIES
 
 
 def test_everything_is_off_by_default():

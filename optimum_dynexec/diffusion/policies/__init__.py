@@ -1,11 +1,1 @@
-"""What saves work while denoising: one policy a file."""
-
-from .adaptive_guidance import AdaptiveGuidance
-from .base import DenoisingPolicy, Run
-from .convergence import Convergence
-from .step_reuse import StepReuse
-
-
-POLICIES: dict[str, type[DenoisingPolicy]] = {
-    policy.name: policy for policy in (AdaptiveGuidance, Convergence, StepReuse)
-}
+"""What saves work while denoising: one policy a file. A new one is also a field of `DynExecDiffusionConfig`."""

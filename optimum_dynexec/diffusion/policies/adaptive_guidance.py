@@ -35,7 +35,6 @@ class AdaptiveGuidance(DenoisingPolicy):
     half of the work, is left out for the rest of the steps. Guided and conditional output are then taken to be equal.
     """
 
-    name: ClassVar[str] = "adaptive_guidance"
     config_class: ClassVar[type] = AdaptiveGuidanceConfig
 
     def __init__(self, config: Any, run: Run):

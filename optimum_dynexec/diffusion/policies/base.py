@@ -32,7 +32,6 @@ class DenoisingPolicy:
         run (`Run`): the denoising that begins.
     """
 
-    name: ClassVar[str]
     config_class: ClassVar[type]
 
     @classmethod

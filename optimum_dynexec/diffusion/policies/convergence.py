@@ -45,7 +45,6 @@ class Convergence(DenoisingPolicy):
     without the network say nothing of it: their prediction is made from the earlier ones.
     """
 
-    name: ClassVar[str] = "convergence"
     config_class: ClassVar[type] = ConvergenceConfig
 
     @classmethod

@@ -59,7 +59,6 @@ class StepReuse(DenoisingPolicy):
     (arXiv 2503.06923; of the network's output, so that it works on any network as it is).
     """
 
-    name: ClassVar[str] = "step_reuse"
     config_class: ClassVar[type] = StepReuseConfig
 
     def __init__(self, config: Any, run: Run):
