@@ -4,7 +4,9 @@
 # make test        C++ tests, plain and sanitized, then pytest
 # make lint        formatting, linting and types
 # make docs        the site, in build/site
+# make wheel       wheels in dist/, one for each interpreter of WHEEL_PYTHONS, each tried in a clean environment
 PYTHON ?= python3.11
+WHEEL_PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 PIP_INSTALL_ARGS ?=
 # Two processes, a file of tests in one of them: fixtures of modules are then made once.
 PYTEST_ARGS ?= -n 2 --dist loadfile --durations 15
@@ -24,7 +26,7 @@ CPP_FORMATTED := $(CPP_SOURCES) $(CPP_HEADERS) $(wildcard csrc/tests/*.cpp csrc/
 export PATH := $(BIN):$(PATH)
 export CMAKE_GENERATOR := Ninja
 
-.PHONY: venv ext quickstart test test-cpp test-python lint format docs clean
+.PHONY: venv ext quickstart test test-cpp test-python lint format docs wheel clean
 
 venv: $(PACKAGE)
 
@@ -75,6 +77,23 @@ format: $(DEPENDENCIES)
 
 docs: venv
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# Interpreters that are not there are skipped, and said to be. The clean environment has the wheel and what the extension
+# links, and no compiler is asked: what is installed is the wheel.
+wheel:
+	@for python in $(WHEEL_PYTHONS); do \
+	    if ! $$python -c "" 2>/dev/null; then echo "$$python is not installed: skipped"; continue; fi; \
+	    tag=$$($$python -c "import sys; print('cp%d%d' % sys.version_info[:2])"); \
+	    $$python -m pip wheel --disable-pip-version-check -q $(PIP_INSTALL_ARGS) --no-deps -w dist . || exit 1; \
+	    rm -rf build/wheel-$$tag && $$python -m venv build/wheel-$$tag || exit 1; \
+	    wheel=$$(ls -t dist/optimum_dynexec-*-$$tag-*.whl | head -n 1); \
+	    build/wheel-$$tag/bin/pip install --disable-pip-version-check -q $(PIP_INSTALL_ARGS) --only-binary :all: \
+	            "$$(sed -n 's/^    "\(openvino==[^"]*\)",/\1/p' pyproject.toml | head -n 1)" \
+	        && CC=false CXX=false build/wheel-$$tag/bin/pip install --disable-pip-version-check -q --no-deps --no-index $$wheel \
+	        || exit 1; \
+	    (cd build/wheel-$$tag && bin/python -c "from optimum_dynexec.native import _C; print(_C.__file__)") || exit 1; \
+	    echo "$$wheel: installed and loaded"; \
+	done
 
 clean:
 	rm -rf build dist *.egg-info optimum_dynexec/_C*.so
