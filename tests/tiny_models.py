@@ -149,6 +149,7 @@ TINY_MIXTURES: dict[str, Callable[..., tuple[PreTrainedModel, PretrainedConfig]]
     "qwen3_moe": partial(_decoder, "Qwen3Moe", head_dim=16, **_llama_like, **_many_experts),
     "gpt_oss": partial(_decoder, "GptOss", head_dim=16, sliding_window=SLIDING_WINDOW, **_llama_like, **_experts),
     "granitemoe": partial(_decoder, "GraniteMoe", **_llama_like, **_experts),
+    "phimoe": partial(_decoder, "Phimoe", **_llama_like, **_experts),
 }
 # Other factors for the positions of a text from this length on.
 ROPE_BORDER = 32

@@ -231,10 +231,15 @@ void PagedModel::grow_cache(size_t in_use) {
             auto shape = port.get_partial_shape();
             shape[0] = static_cast<int64_t>(capacity);
             ov::Tensor grown(port.get_element_type(), shape.to_shape());
+            size_t kept = 0;
             if (pool_.capacity() > 0) {
                 const ov::Tensor old = segment.request.get_tensor(port);
-                std::memcpy(grown.data(), old.data(), old.get_byte_size());
+                kept = old.get_byte_size();
+                std::memcpy(grown.data(), old.data(), kept);
             }
+            // A pass that is timed attends to blocks that nothing was written to. What it makes of them must be
+            // numbers: where PhiMoE's experts are chosen by NaN, OpenVINO writes out of bounds.
+            std::memset(static_cast<char*>(grown.data()) + kept, 0, grown.get_byte_size() - kept);
             segment.request.set_tensor(port, grown);
         }
         share_caches(i);
