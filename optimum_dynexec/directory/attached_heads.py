@@ -1,7 +1,6 @@
 """Heads put beside an exported model, and read from there."""
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,12 +17,13 @@ from ..heads.ir import WEIGHT_FORMATS, build_head_ir, head_config
 from ..heads.storage import SUFFIX, load_head
 from ..heads.weight_formats import check_weight_format, with_weight_format
 from .config import DECODER_TASK, AttachedHead, DynExecConfig
+from .consistency import check_model_files
 from .encoder_fit import check_fits_encoder
 from .hashes import hash_model
+from .staging import staged_directory
 
 
 BACKBONE = "openvino_model"
-STAGING_PREFIX = ".attaching-"
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ def attach_heads(
     Puts trained heads beside an exported model: one small OpenVINO model each, and entries in `dynexec_config.json`.
     The model's own files stay as they are. Heads of the same name are replaced, others stay.
 
+    Whatever ends the process, the directory has the heads from before or all the new ones.
+
     The layers of exit heads are added to `exit_layers`, so that the model is cut there when it is loaded.
 
     Args:
@@ -77,23 +79,21 @@ def attach_heads(
         [`DynExecConfig`]: the configuration written.
 
     Raises:
-        `ValueError`: if there is no head, one is damaged or does not fit the model, or two have the same name.
+        `ValueError`: if there is no head, one is damaged or does not fit the model, two have the same name, or
+            `dynexec_config.json` is not one of this model.
         `FileNotFoundError`: if `model_directory` is no such export.
     """
     directory = Path(model_directory)
     config = DynExecConfig.from_pretrained(directory)
+    check_model_files(directory, config)
     backbone = ov.Core().read_model(directory / f"{BACKBONE}.xml")
     made = make_heads(backbone, config, heads, weight_format=weight_format, draft_weight_format=draft_weight_format)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=STAGING_PREFIX) as staging:
-        written = write_heads(staging, made, config.model_hash)
-        # Whatever ends the process in between: no head has an entry whose two files may not belong together.
-        others = {name: head for name, head in config.heads.items() if name not in written}
-        if len(others) < len(config.heads):
-            replace(config, heads=others).save_pretrained(directory)
-        for file in Path(staging).iterdir():
-            file.replace(directory / file.name)
-        config = replace(config, heads={**others, **written}, exit_layers=config.exit_layers + layers_of(made))
-        config.save_pretrained(directory)
+    with staged_directory(directory, keep_others=True) as staging:
+        # Read once more: another process may have written to it.
+        config = DynExecConfig.from_pretrained(directory)
+        heads = {**config.heads, **write_heads(staging, made, config.model_hash)}
+        config = replace(config, heads=heads, exit_layers=config.exit_layers + layers_of(made))
+        config.save_pretrained(staging)
     return config
 
 

@@ -1,7 +1,6 @@
 """What a model's directory holds for dynamic execution: read when it is loaded, written when it is saved."""
 
 import logging
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,8 @@ import openvino as ov
 from ..graph.errors import NotSegmentableError
 from .attached_heads import HeadModel, layers_of, make_heads, read_heads, write_heads
 from .config import DYNEXEC_CONFIG_NAME, DynExecConfig
-from .hashes import hash_model
+from .consistency import check_model_files
+from .hashes import fingerprint_model, hash_model
 from .marking import mark_boundaries
 
 
@@ -37,9 +37,13 @@ def load_dynexec_config(
         find_boundaries (`Callable`): finds the layers of a model.
         exit_layers (`list[int]`, *optional*): in place of those of the directory.
         defaults: fields of a [`DynExecConfig`] that is made.
+
+    Raises:
+        `ValueError`: if the configuration is not acceptable, or not one of this model.
     """
     if (directory / DYNEXEC_CONFIG_NAME).is_file():
         config = DynExecConfig.from_pretrained(directory)
+        check_model_files(directory, config)
     else:
         try:
             names = find_boundaries(model)
@@ -75,33 +79,27 @@ def load_heads(
     return {**found, **given}, config
 
 
-def save_with_dynexec(
-    save_directory: str | Path,
+def add_dynexec(
+    directory: str | Path,
     xml_name: str,
     config: DynExecConfig | None,
     heads: Mapping[str, HeadModel],
-    save: Callable[[str], None],
     **changes: Any,
 ) -> None:
     """
-    Saves a model with what it has for dynamic execution.
+    Puts what a model has for dynamic execution beside it.
 
     Args:
-        save_directory (`str` or `Path`): where to.
+        directory (`str` or `Path`): where the model has been saved, which nobody reads yet.
         xml_name (`str`): of the model's file.
-        config ([`DynExecConfig`], *optional*): without one, the model is all that is saved.
+        config ([`DynExecConfig`], *optional*): without one there is nothing.
         heads (`Mapping[str, HeadModel]`): by name.
-        save (`Callable`): saves the model itself in a directory.
         changes: of fields of the configuration.
     """
-    # The weights may be mapped from the very file that is written: it has to be replaced, not written over.
-    with tempfile.TemporaryDirectory(dir=save_directory, prefix=".saving-") as staging:
-        save(staging)
-        if config is not None:
-            path = Path(staging) / xml_name
-            mark_boundaries(path, list(config.hidden_state_names.values()))
-            model_hash = hash_model(path.parent, path.stem)
-            written = write_heads(staging, heads, model_hash)
-            replace(config, model_hash=model_hash, heads=written, **changes).save_pretrained(staging)
-        for file in Path(staging).iterdir():
-            file.replace(Path(save_directory) / file.name)
+    if config is None:
+        return
+    path = Path(directory) / xml_name
+    mark_boundaries(path, list(config.hidden_state_names.values()))
+    model_hash = hash_model(path.parent, path.stem)
+    changes |= {"model_hash": model_hash, "model_fingerprint": fingerprint_model(path.parent, path.stem)}
+    replace(config, heads=write_heads(directory, heads, model_hash), **changes).save_pretrained(directory)

@@ -1,6 +1,5 @@
 """The whole early-exit network as one OpenVINO model with `If` operators, for runtimes without this library."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +10,8 @@ from openvino import Model, Node
 
 from ..directory.attached_heads import exit_heads, read_heads
 from ..directory.config import DynExecConfig
+from ..directory.consistency import check_model_files
+from ..directory.staging import staged_directory
 from ..early_exit.config import EarlyExitConfig
 from ..graph.encoder_segments import cut_encoder
 from ..heads.encoder_ir import ATTENTION_MASK, HIDDEN_STATES
@@ -43,6 +44,7 @@ def export_single_ir(directory: str | Path, early_exit: EarlyExitConfig | str = 
 
     directory = Path(directory)
     config = DynExecConfig.from_pretrained(directory)
+    check_model_files(directory, config)
     if not config.task.endswith("classification") or config.task == "token-classification":
         raise ValueError(f"a single IR is for classifiers of whole inputs, not for the task {config.task!r}")
     early_exit = resolve_early_exit(early_exit, directory)
@@ -56,10 +58,8 @@ def export_single_ir(directory: str | Path, early_exit: EarlyExitConfig | str = 
     thresholds = {layer: threshold for layer, threshold in given.items() if np.isfinite(threshold)}
     model = ov.Core().read_model(directory / "openvino_model.xml")
     single = build_single_ir(model, config.hidden_state_names, heads, thresholds, image_size_of(directory))
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".single-ir-") as staging:
-        ov.save_model(single, Path(staging) / f"{SINGLE_IR}.xml", compress_to_fp16=False)
-        for file in Path(staging).iterdir():
-            file.replace(directory / file.name)
+    with staged_directory(directory, keep_others=True) as staging:
+        ov.save_model(single, staging / f"{SINGLE_IR}.xml", compress_to_fp16=False)
     return directory / f"{SINGLE_IR}.xml"
 
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM, export_dynexec
-from optimum_dynexec.directory import attached_heads as attach
 from optimum_dynexec.directory.attached_heads import attach_heads
 from optimum_dynexec.directory.hashes import hash_model
 from optimum_dynexec.heads.storage import save_head
@@ -139,39 +138,6 @@ def test_a_head_with_an_unembedding_of_its_own(exported, tmp_path):
     directory = exported("llama")
     attach_heads(directory, tmp_path / "heads")
     assert load(directory).engine.draft_head.paged_model.vocab_size == 50
-
-
-@pytest.mark.parametrize("killed_at", range(1, 6))
-def test_an_attachment_that_ends_in_between(killed_at, exported, heads, monkeypatch):
-    """Wherever it ends, what is loaded then belongs together."""
-    directory = exported("llama")
-    attach_heads(directory, heads)
-    save(heads, "draft", seed=7)
-    save(heads, "block", layer=1, seed=7)
-    calls = []
-
-    class Killed(BaseException):
-        pass
-
-    def counted(method):
-        def call(*arguments, **options):
-            calls.append(method)
-            if len(calls) == killed_at:
-                raise Killed
-            return method(*arguments, **options)
-
-        return call
-
-    # Every step that changes the directory.
-    monkeypatch.setattr(DynExecConfig, "save_pretrained", counted(DynExecConfig.save_pretrained))
-    monkeypatch.setattr(attach.Path, "replace", counted(attach.Path.replace))
-    with pytest.raises(Killed):
-        attach_heads(directory, heads)
-    monkeypatch.undo()
-    model = load(directory)
-    assert sorted(model.dynexec_config.heads) == ([] if killed_at > 1 else ["draft_head", "exit_head_1"])
-    attach_heads(directory, heads)
-    assert load(directory).engine.draft_head is not None
 
 
 def cut_short(directory):

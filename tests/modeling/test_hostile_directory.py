@@ -163,7 +163,40 @@ def test_a_boundary_at_any_other_node_is_refused_or_does_no_harm(kind, directory
         assert any(word in message for word in ("node", "cut", "boundar"))
 
 
-def test_another_file_than_the_one_that_was_hashed_still_loads(directory):
-    """The hash says which export a calibration belongs to; it is no lock."""
-    write_config(directory, {"model_hash": "sha256:" + "0" * 64})
+def other_weights(directory, tiny_export):
+    shutil.copy(tiny_export("llama", seed=1) / "openvino_model.bin", directory)
+
+
+def exported_again(directory, tiny_export):
+    """By plain optimum-intel, which marks no boundaries, over ours."""
+    from optimum_dynexec.directory.marking import mark_boundaries
+
+    mark_boundaries(directory / "openvino_model.xml", [])
+
+
+def without_fingerprint(directory, tiny_export):
+    """As earlier versions wrote it: the hash of the whole decides."""
+    write_config(directory, {"model_fingerprint": None, "model_hash": "sha256:" + "0" * 64})
+
+
+@pytest.mark.parametrize("change", [other_weights, exported_again, without_fingerprint])
+def test_files_that_the_configuration_was_not_written_for(change, directory, tiny_export, tmp_path, tiny_model):
+    from optimum_dynexec import export_dynexec
+    from optimum_dynexec.directory import attach_heads
+
+    change(directory, tiny_export)
+    message = "openvino_model.xml or its .bin file is not the one .* optimum-cli export dynexec --model .* remove dyn"
+    with pytest.raises(ValueError, match=message):
+        DynExecModelForCausalLM.from_pretrained(directory, precision="exact")
+    with pytest.raises(ValueError, match=message):
+        attach_heads(directory, tmp_path)
+    # The two things that the message says help.
+    export_dynexec(directory, tmp_path / "again")
+    assert DynExecModelForCausalLM.from_pretrained(tmp_path / "again", precision="exact").engine is not None
+    (directory / "dynexec_config.json").unlink()
+    assert DynExecModelForCausalLM.from_pretrained(directory, precision="exact").engine is not None
+
+
+def test_a_configuration_without_hashes_is_one_of_any_model(directory):
+    write_config(directory, {"model_fingerprint": None, "model_hash": None})
     assert DynExecModelForCausalLM.from_pretrained(directory, precision="exact").engine is not None
