@@ -11,9 +11,10 @@ import openvino as ov
 from ..graph.errors import NotSegmentableError
 from .attached_heads import HeadModel, layers_of, make_heads, read_heads, write_heads
 from .config import DYNEXEC_CONFIG_NAME, DynExecConfig
-from .consistency import check_model_files
+from .consistency import check_model
 from .hashes import fingerprint_model, hash_model
 from .marking import mark_boundaries
+from .staging import EXPORT_MARK
 
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def load_dynexec_config(
     """
     if (directory / DYNEXEC_CONFIG_NAME).is_file():
         config = DynExecConfig.from_pretrained(directory)
-        check_model_files(directory, config)
+        check_model(directory, model, config)
     else:
         try:
             names = find_boundaries(model)
@@ -52,6 +53,26 @@ def load_dynexec_config(
             names = []
         config = DynExecConfig(hidden_state_names=dict(enumerate(names)), **defaults)
     return config if exit_layers is None else replace(config, exit_layers=list(exit_layers))
+
+
+def read_export(directory: str | Path) -> tuple[ov.Model, DynExecConfig, dict[str, HeadModel]]:
+    """
+    Reads a model with its configuration and heads, as they stand on disk.
+
+    Args:
+        directory (`str` or `Path`): an export.
+
+    Returns:
+        `tuple`: the model, its configuration, and its heads by name.
+
+    Raises:
+        `FileNotFoundError`: if there is no configuration.
+        `ValueError`: if they do not belong together; the message says what to do.
+    """
+    config = DynExecConfig.from_pretrained(directory)
+    model = ov.Core().read_model(Path(directory) / EXPORT_MARK)
+    check_model(Path(directory), model, config)
+    return model, config, read_heads(directory, config, model)
 
 
 def load_heads(
@@ -70,7 +91,7 @@ def load_heads(
     Returns:
         `tuple`: the heads by name, and the configuration with the layers it is to be cut after.
     """
-    found = read_heads(directory, config)
+    found = read_heads(directory, config, model)
     if heads is None:
         return found, config
     given = make_heads(model, config, heads)
