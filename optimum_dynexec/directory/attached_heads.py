@@ -92,8 +92,8 @@ def attach_heads(
     with staged_directory(directory, keep_others=True) as staging:
         # Read once more: another process may have written to it.
         config = DynExecConfig.from_pretrained(directory)
-        heads = {**config.heads, **write_heads(staging, made, config.model_hash)}
-        config = replace(config, heads=heads, exit_layers=config.exit_layers + layers_of(made))
+        entries = {**config.heads, **write_heads(staging, made, config.model_hash)}
+        config = replace(config, heads=entries, exit_layers=config.exit_layers + layers_of(made))
         config.save_pretrained(staging)
     return config
 
