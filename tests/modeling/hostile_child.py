@@ -5,7 +5,6 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from optimum_dynexec import DynExecModelForCausalLM, DynExecModelForSequenceClassification, EarlyExitConfig
@@ -37,11 +36,11 @@ def use_encoder(directory: Path) -> list[list[int]]:
     modes = [None]
     if model.exit_layers:
         model(**inputs, early_exit=EarlyExitConfig(threshold=0.1))
-        modes.append(EarlyExitConfig(threshold=1.1))
+        modes.append(EarlyExitConfig(threshold=1.0))
         model.exit_logits(**inputs)
     if model.dynexec_config.calibration is not None:
         model(**inputs, early_exit="calibrated")
-    return [np.asarray(model(**inputs, early_exit=mode).logits.round(decimals=3)).tolist() for mode in modes]
+    return [model(**inputs, early_exit=mode).logits.argmax(-1).tolist() for mode in modes]
 
 
 USES = {"decoder": use_decoder, "encoder": use_encoder}
