@@ -281,7 +281,7 @@ def for_one_token(model):
         ("draft_head", lambda: as_int32(of_kind("draft")), "int64, but it is of type int32"),
         ("draft_head", lambda: for_one_token(of_kind("draft")), "of type f32 and shape"),
         ("exit_head_1", lambda: of_kind("block", layer=0), "it is called 'exit_head_1'|kind"),
-        ("exit_head_1", lambda: edited(of_kind("norm", layer=1), kind="block"), "head_dim|num_attention_heads"),
+        ("exit_head_1", lambda: edited(of_kind("norm", layer=1), kind="block"), "must have the inputs"),
         ("exit_head_1", lambda: of_kind("block", layer=1, hidden_size=32), "hidden states of 32"),
         ("exit_head_1", lambda: ov.Model([], [], "x"), "is no head|cannot be used"),
     ],
