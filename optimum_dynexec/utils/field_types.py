@@ -3,7 +3,12 @@
 import types
 from collections.abc import Mapping
 from dataclasses import fields
+from numbers import Integral, Real
 from typing import Any, Union, get_args, get_origin
+
+
+# Of numpy too.
+NUMBERS = {int: Integral, float: Real}
 
 
 def check_field_types(instance: Any) -> None:
@@ -31,10 +36,8 @@ def _is_of(value: Any, declared: Any) -> bool:
     if origin in (types.UnionType, Union):
         return any(_is_of(value, one) for one in inner)
     if origin is None:
-        if declared in (int, float) and isinstance(value, bool):
-            return False
-        # A whole number is a number.
-        return isinstance(value, int | float if declared is float else declared)
+        # A whole number is a number, but no truth value is one.
+        return isinstance(value, NUMBERS.get(declared, declared)) and (declared is bool or not isinstance(value, bool))
     if origin is tuple and len(inner) == 2 and inner[1] is Ellipsis:
         return isinstance(value, tuple | list) and all(_is_of(one, inner[0]) for one in value)
     if not isinstance(value, origin):
