@@ -7,9 +7,9 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-from ..directory.attached_heads import exit_heads, read_heads
-from ..directory.config import DynExecConfig
+from ..directory.attached_heads import exit_heads
 from ..directory.errors import CalibrationError
+from ..directory.loading import read_export
 from ..graph.backbone import unembedding_product
 from ..graph.walks import nodes_by_name
 from ..heads.ir import HIDDEN_STATES, TOKEN_IDS
@@ -46,14 +46,13 @@ class DecoderRunner:
         ov_config: Mapping[str, str] | None = None,
         head_ov_config: Mapping[str, str] | None = None,
     ):
-        config = DynExecConfig.from_pretrained(directory)
-        heads = exit_heads(read_heads(directory, config))
+        backbone, config, found = read_export(directory)
+        heads = exit_heads(found)
         if not heads:
             raise CalibrationError(NO_HEADS.format(directory))
         self.layers: tuple[int, ...] = tuple(heads)
         self.num_layers = len(config.hidden_state_names)
         core = ov.Core()
-        backbone = core.read_model(Path(directory) / "openvino_model.xml")
         backbone = _with_hidden_states(backbone, [config.hidden_state_names[layer] for layer in heads])
         self._backbone = core.compile_model(backbone, device, dict(ov_config or {})).create_infer_request()
         self._heads: list[ov.InferRequest] = []

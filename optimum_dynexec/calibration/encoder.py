@@ -226,7 +226,8 @@ def load_exits(directory: Path) -> tuple[ov.Model, DynExecConfig, dict[int, ov.M
     Raises:
         [`~directory.errors.CalibrationError`]: if it is no classifier, or has no exit heads.
     """
-    from ..directory.attached_heads import exit_heads, read_heads
+    from ..directory.attached_heads import exit_heads
+    from ..directory.loading import read_export
 
     config = DynExecConfig.from_pretrained(directory)
     if config.task not in DISTRIBUTIONS:
@@ -234,10 +235,11 @@ def load_exits(directory: Path) -> tuple[ov.Model, DynExecConfig, dict[int, ov.M
             f"{directory} was exported for the task {config.task!r}, but calibration of encoders is for"
             f" {list(DISTRIBUTIONS)}"
         )
-    heads = exit_heads(read_heads(directory, config))
+    model, config, found = read_export(directory)
+    heads = exit_heads(found)
     if not heads:
         raise CalibrationError(NO_HEADS.format(directory))
-    return ov.Core().read_model(directory / "openvino_model.xml"), config, heads
+    return model, config, heads
 
 
 def _ask(

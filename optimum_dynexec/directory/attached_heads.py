@@ -1,7 +1,6 @@
 """Heads put beside an exported model, and read from there."""
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,15 +14,17 @@ from safetensors import safe_open
 from ..graph.backbone import embeddings, last_hidden_states, unembedding
 from ..heads.config import DecoderHeadConfig, EncoderHeadConfig, HeadConfig
 from ..heads.ir import WEIGHT_FORMATS, build_head_ir, head_config
+from ..heads.model_checks import check_head_model
 from ..heads.storage import SUFFIX, load_head
 from ..heads.weight_formats import check_weight_format, with_weight_format
 from .config import DECODER_TASK, AttachedHead, DynExecConfig
+from .consistency import check_model_files
 from .encoder_fit import check_fits_encoder
 from .hashes import hash_model
+from .staging import staged_directory
 
 
 BACKBONE = "openvino_model"
-STAGING_PREFIX = ".attaching-"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ def attach_heads(
     Puts trained heads beside an exported model: one small OpenVINO model each, and entries in `dynexec_config.json`.
     The model's own files stay as they are. Heads of the same name are replaced, others stay.
 
+    Whatever ends the process, the directory has the heads from before or all the new ones.
+
     The layers of exit heads are added to `exit_layers`, so that the model is cut there when it is loaded.
 
     Args:
@@ -77,23 +80,21 @@ def attach_heads(
         [`DynExecConfig`]: the configuration written.
 
     Raises:
-        `ValueError`: if there is no head, one is damaged or does not fit the model, or two have the same name.
+        `ValueError`: if there is no head, one is damaged or does not fit the model, two have the same name, or
+            `dynexec_config.json` is not one of this model.
         `FileNotFoundError`: if `model_directory` is no such export.
     """
     directory = Path(model_directory)
     config = DynExecConfig.from_pretrained(directory)
+    check_model_files(directory, config)
     backbone = ov.Core().read_model(directory / f"{BACKBONE}.xml")
     made = make_heads(backbone, config, heads, weight_format=weight_format, draft_weight_format=draft_weight_format)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=STAGING_PREFIX) as staging:
-        written = write_heads(staging, made, config.model_hash)
-        # Whatever ends the process in between: no head has an entry whose two files may not belong together.
-        others = {name: head for name, head in config.heads.items() if name not in written}
-        if len(others) < len(config.heads):
-            replace(config, heads=others).save_pretrained(directory)
-        for file in Path(staging).iterdir():
-            file.replace(directory / file.name)
-        config = replace(config, heads={**others, **written}, exit_layers=config.exit_layers + layers_of(made))
-        config.save_pretrained(directory)
+    with staged_directory(directory, keep_others=True) as staging:
+        # Read once more: another process may have written to it.
+        config = DynExecConfig.from_pretrained(directory)
+        entries = {**config.heads, **write_heads(staging, made, config.model_hash)}
+        config = replace(config, heads=entries, exit_layers=config.exit_layers + layers_of(made))
+        config.save_pretrained(staging)
     return config
 
 
@@ -137,14 +138,9 @@ def make_heads(
         if shape.name in made:
             raise ValueError(f"{path} has two heads that are called {shape.name}")
         try:
-            if decoder and isinstance(shape, DecoderHeadConfig):
-                _check_fits(shape, backbone, config)
-                if shape.shares_unembedding and matrix is None:
-                    matrix = unembedding(backbone)
-            elif not decoder and isinstance(shape, EncoderHeadConfig):
-                check_fits_encoder(shape, backbone, config)
-            else:
-                raise ValueError(f"it is of kind {shape.kind!r}, which a model for the task {config.task!r} has not")
+            _check_fits(shape, backbone, config)
+            if isinstance(shape, DecoderHeadConfig) and shape.shares_unembedding and matrix is None:
+                matrix = unembedding(backbone)
             form = (draft_weight_format if shape.kind == "draft" else None) or weight_format or default
             model = _build(shape, tensors, matrix, form)
         except ValueError as error:
@@ -204,19 +200,21 @@ def write_heads(
     return entries
 
 
-def read_heads(directory: str | Path, config: DynExecConfig) -> dict[str, HeadModel]:
+def read_heads(directory: str | Path, config: DynExecConfig, backbone: ov.Model) -> dict[str, HeadModel]:
     """
-    Reads the heads that stand beside a model.
+    Reads the heads that stand beside a model, and checks that they are what was attached, in themselves and for it.
 
     Args:
         directory (`str` or `Path`): where the model stands.
         config ([`DynExecConfig`]): of the model.
+        backbone (`openvino.Model`): the whole model.
 
     Returns:
         `dict[str, HeadModel]`: the heads by name.
 
     Raises:
-        `ValueError`: if a head is missing or not the one that was attached; the message says what to do.
+        `ValueError`: if a head is missing, not the one that was attached, no head at all or none of this model; the
+            message says what to do.
     """
     heads = {}
     for name, entry in config.heads.items():
@@ -226,14 +224,29 @@ def read_heads(directory: str | Path, config: DynExecConfig) -> dict[str, HeadMo
             raise ValueError(f"the head {path} or its .bin file is missing: {again}")
         if hash_model(directory, path.stem) != entry.hash:
             raise ValueError(f"the head {path} or its .bin file is not the one that was attached: {again}")
-        head = HeadModel(ov.Core().read_model(path), entry.trained_on, dict(entry.metrics))
-        if (head.config.kind, head.config.layer) != (entry.kind, entry.layer):
-            raise ValueError(f"the head {path} is called {name!r}, but it is of kind {head.config.kind!r}: {again}")
+        try:
+            head = HeadModel(ov.Core().read_model(path), entry.trained_on, dict(entry.metrics))
+            if (head.config.kind, head.config.layer) != (entry.kind, entry.layer):
+                raise ValueError(f"it is called {name!r}, but it is of kind {head.config.kind!r}")
+            check_head_model(head.model, head.config)
+            _check_fits(head.config, backbone, config)
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"the head {path} cannot be used: {' '.join(str(error).split())}; {again}") from error
         heads[name] = head
     return heads
 
 
-def _check_fits(head: DecoderHeadConfig, backbone: ov.Model, config: DynExecConfig) -> None:
+def _check_fits(head: HeadConfig, backbone: ov.Model, config: DynExecConfig) -> None:
+    decoder = config.task == DECODER_TASK
+    if decoder and isinstance(head, DecoderHeadConfig):
+        _check_fits_decoder(head, backbone, config)
+    elif not decoder and isinstance(head, EncoderHeadConfig):
+        check_fits_encoder(head, backbone, config)
+    else:
+        raise ValueError(f"it is of kind {head.kind!r}, which a model for the task {config.task!r} has not")
+
+
+def _check_fits_decoder(head: DecoderHeadConfig, backbone: ov.Model, config: DynExecConfig) -> None:
     vocab_size = backbone.output("logits").get_partial_shape()[-1].get_length()
     hidden_size = last_hidden_states(backbone).get_partial_shape()[-1].get_length()
     if (head.vocab_size, head.hidden_size) != (vocab_size, hidden_size):

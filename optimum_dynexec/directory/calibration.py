@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from ..utils.field_types import check_field_types
+
 
 if TYPE_CHECKING:
     from ..early_exit import EarlyExitConfig
@@ -100,15 +102,17 @@ class Calibration:
         Reads what [`~Calibration.to_dict`] gave.
 
         Raises:
-            `ValueError`: if a field is missing or unknown; the message names it.
+            `ValueError`: if a field is missing, unknown or of a wrong type; the message names it.
         """
         known = {f.name for f in fields(cls)}
         if not isinstance(values, dict) or not set(values) <= known:
             raise ValueError(f"a calibration must be an object with the fields {sorted(known)}, but it is {values!r}")
         try:
-            return cls(**values)
+            calibration = cls(**values)
         except TypeError as error:
             raise ValueError(f"the calibration is incomplete: {error}") from error
+        check_field_types(calibration)
+        return calibration
 
     def early_exit(self, **options: Any) -> "EarlyExitConfig":
         """

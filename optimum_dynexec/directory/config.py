@@ -110,6 +110,9 @@ class DynExecConfig:
             Versions of the packages that the export was made with.
         model_hash (`str`, *optional*):
             SHA-256 over the whole of the model's `.xml` and `.bin`, as [`~directory.hashes.hash_model`] gives it.
+        model_fingerprint (`str`, *optional*):
+            Of the same files, as [`~directory.hashes.fingerprint_model`] gives it. Other files are not loaded with
+            what stands here. Without a fingerprint, `model_hash` decides.
         heads (`dict[str, AttachedHead]`, *optional*, defaults to none):
             Heads in the directory by name: `draft_head`, or `exit_head_` and the layer.
         calibration (`dict[str, Any]`, *optional*):
@@ -131,6 +134,7 @@ class DynExecConfig:
     pageable_reason: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     model_hash: str | None = None
+    model_fingerprint: str | None = None
     heads: dict[str, AttachedHead] = field(default_factory=dict)
     calibration: dict[str, Any] | None = None
     tuning: dict[str, Any] | None = None
@@ -313,10 +317,10 @@ _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: isinstance(value, dict) and all(map(_is_name, [*value, *value.values()])),
         "a version for each package name",
     ),
-    "model_hash": (
-        lambda value: value is None or _is_hash(value),
-        "'sha256:' and 64 hexadecimal digits, or null",
-    ),
+    **{
+        name: (lambda value: value is None or _is_hash(value), "'sha256:' and 64 hexadecimal digits, or null")
+        for name in ("model_hash", "model_fingerprint")
+    },
     "heads": (
         lambda value: (
             isinstance(value, dict)

@@ -1,14 +1,15 @@
 """Whether a calibration is still that of the model beside it."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from ..early_exit.criteria import criterion_class
-from ..utils.atomic import write_atomically
 from .calibration import Calibration
 from .config import DynExecConfig
 from .errors import CalibrationError, StaleCalibrationError
 from .hashes import hash_content, hash_model
+from .staging import staged_directory
 
 
 logger = logging.getLogger(__name__)
@@ -120,17 +121,16 @@ def load_calibration(directory: str | Path, precision: str | None = None) -> Cal
 
 def save_calibration(calibration: Calibration, content: bytes | None, directory: str | Path) -> None:
     """
-    Writes a calibration into `dynexec_config.json`.
+    Writes a calibration into `dynexec_config.json`, and the criterion's weights with it or not at all.
 
     Args:
         calibration ([`Calibration`]): to write.
         content (`bytes`, *optional*): of the file of the criterion's learned weights, if it has one.
         directory (`str` or `Path`): of the model.
     """
-    config = DynExecConfig.from_pretrained(directory)
     name = criterion_class(calibration.criterion).file_name
-    if name is not None and content is not None:
-        # First, so that a crash in between leaves a calibration that is known to be stale.
-        write_atomically(Path(directory) / name, content)
-    config.calibration = calibration.to_dict()
-    config.save_pretrained(directory)
+    with staged_directory(Path(directory), keep_others=True) as staging:
+        config = DynExecConfig.from_pretrained(directory)
+        if name is not None and content is not None:
+            (staging / name).write_bytes(content)
+        replace(config, calibration=calibration.to_dict()).save_pretrained(staging)

@@ -1,7 +1,6 @@
 """What a model's directory holds for dynamic execution: read when it is loaded, written when it is saved."""
 
 import logging
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,10 @@ import openvino as ov
 from ..graph.errors import NotSegmentableError
 from .attached_heads import HeadModel, layers_of, make_heads, read_heads, write_heads
 from .config import DYNEXEC_CONFIG_NAME, DynExecConfig
-from .hashes import hash_model
+from .consistency import check_model
+from .hashes import fingerprint_model, hash_model
 from .marking import mark_boundaries
+from .staging import EXPORT_MARK
 
 
 logger = logging.getLogger(__name__)
@@ -37,9 +38,13 @@ def load_dynexec_config(
         find_boundaries (`Callable`): finds the layers of a model.
         exit_layers (`list[int]`, *optional*): in place of those of the directory.
         defaults: fields of a [`DynExecConfig`] that is made.
+
+    Raises:
+        `ValueError`: if the configuration is not acceptable, or not one of this model.
     """
     if (directory / DYNEXEC_CONFIG_NAME).is_file():
         config = DynExecConfig.from_pretrained(directory)
+        check_model(directory, model, config)
     else:
         try:
             names = find_boundaries(model)
@@ -48,6 +53,26 @@ def load_dynexec_config(
             names = []
         config = DynExecConfig(hidden_state_names=dict(enumerate(names)), **defaults)
     return config if exit_layers is None else replace(config, exit_layers=list(exit_layers))
+
+
+def read_export(directory: str | Path) -> tuple[ov.Model, DynExecConfig, dict[str, HeadModel]]:
+    """
+    Reads a model with its configuration and heads, as they stand on disk.
+
+    Args:
+        directory (`str` or `Path`): an export.
+
+    Returns:
+        `tuple`: the model, its configuration, and its heads by name.
+
+    Raises:
+        `FileNotFoundError`: if there is no configuration.
+        `ValueError`: if they do not belong together; the message says what to do.
+    """
+    config = DynExecConfig.from_pretrained(directory)
+    model = ov.Core().read_model(Path(directory) / EXPORT_MARK)
+    check_model(Path(directory), model, config)
+    return model, config, read_heads(directory, config, model)
 
 
 def load_heads(
@@ -66,7 +91,7 @@ def load_heads(
     Returns:
         `tuple`: the heads by name, and the configuration with the layers it is to be cut after.
     """
-    found = read_heads(directory, config)
+    found = read_heads(directory, config, model)
     if heads is None:
         return found, config
     given = make_heads(model, config, heads)
@@ -75,33 +100,27 @@ def load_heads(
     return {**found, **given}, config
 
 
-def save_with_dynexec(
-    save_directory: str | Path,
+def add_dynexec(
+    directory: str | Path,
     xml_name: str,
     config: DynExecConfig | None,
     heads: Mapping[str, HeadModel],
-    save: Callable[[str], None],
     **changes: Any,
 ) -> None:
     """
-    Saves a model with what it has for dynamic execution.
+    Puts what a model has for dynamic execution beside it.
 
     Args:
-        save_directory (`str` or `Path`): where to.
+        directory (`str` or `Path`): where the model has been saved, which nobody reads yet.
         xml_name (`str`): of the model's file.
-        config ([`DynExecConfig`], *optional*): without one, the model is all that is saved.
+        config ([`DynExecConfig`], *optional*): without one there is nothing.
         heads (`Mapping[str, HeadModel]`): by name.
-        save (`Callable`): saves the model itself in a directory.
         changes: of fields of the configuration.
     """
-    # The weights may be mapped from the very file that is written: it has to be replaced, not written over.
-    with tempfile.TemporaryDirectory(dir=save_directory, prefix=".saving-") as staging:
-        save(staging)
-        if config is not None:
-            path = Path(staging) / xml_name
-            mark_boundaries(path, list(config.hidden_state_names.values()))
-            model_hash = hash_model(path.parent, path.stem)
-            written = write_heads(staging, heads, model_hash)
-            replace(config, model_hash=model_hash, heads=written, **changes).save_pretrained(staging)
-        for file in Path(staging).iterdir():
-            file.replace(Path(save_directory) / file.name)
+    if config is None:
+        return
+    path = Path(directory) / xml_name
+    mark_boundaries(path, list(config.hidden_state_names.values()))
+    model_hash = hash_model(path.parent, path.stem)
+    changes |= {"model_hash": model_hash, "model_fingerprint": fingerprint_model(path.parent, path.stem)}
+    replace(config, heads=write_heads(directory, heads, model_hash), **changes).save_pretrained(directory)

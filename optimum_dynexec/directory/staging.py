@@ -1,12 +1,22 @@
-"""A directory that is replaced whole: written beside its place, and moved there when it is complete."""
+"""A directory that is replaced whole: written beside its place, and moved there when it is complete.
 
+One step commits it: the complete directory and the earlier one change places (`renameat2` with `RENAME_EXCHANGE`).
+docs/architecture.md says why, and what happens where a system has no such step.
+"""
+
+import contextlib
+import errno
 import fcntl
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..utils.atomic import NO_EXCHANGE, exchange, sync
+from .config import DYNEXEC_CONFIG_NAME, DynExecConfig
 from .errors import ExportError
 
 
@@ -14,6 +24,11 @@ from .errors import ExportError
 EXPORT_MARK = "openvino_model.xml"
 # What exports consist of. In the directory of an earlier export, all else is the user's.
 EXPORT_SUFFIXES = {".xml", ".bin", ".json", ".jinja", ".txt", ".model", ".tiktoken", ".py"}
+# Where earlier versions of this library wrote, in the directory itself, and left what they wrote if they were killed.
+ABANDONED = re.compile(r"\.(saving|attaching|single-ir)-[a-z0-9_]{8}|\.dynexec-new")
+ABANDONED_SECONDS = 3600.0
+# In the directory that holds a lock: what is being written, and an earlier directory that makes way.
+NEW, OLD = "new", "old"
 
 
 @contextmanager
@@ -21,14 +36,16 @@ def staged_directory(output: Path, *, keep_others: bool = False) -> Iterator[Pat
     """
     Gives an empty directory to write to, which takes the place of `output` if the block ends without an exception.
 
-    Whatever ends the process in between, `output` is then as it was, and the next call cleans up. An earlier export at
-    `output` is replaced whole; files in it that no export writes (a README, a `.git`) are kept.
+    Whatever ends the process in between, `output` is then as it was or as it is to be, and the next call cleans up. An
+    earlier export at `output` is replaced whole; files in it that no export writes (a README, a `.git`) are kept.
 
     Args:
         output (`Path`):
             The directory to make: absent, empty or an earlier export.
         keep_others (`bool`, *optional*, defaults to `False`):
-            Take any directory, and keep all that is in it, but for the files and folders that are written anew.
+            Take any directory, and keep all that is in it, but for the files and folders that are written anew, and
+            the heads that a new `dynexec_config.json` does not list any more. Files that stay are linked, not copied.
+            Processes that do this to the same directory wait for each other.
 
     Yields:
         `Path`: the directory to write to.
@@ -36,25 +53,26 @@ def staged_directory(output: Path, *, keep_others: bool = False) -> Iterator[Pat
     Raises:
         [`ExportError`]: if `output` is something else, or if another process is at the same.
     """
-    output = Path(os.path.abspath(output))
+    output = Path(os.path.realpath(output))
     output.parent.mkdir(parents=True, exist_ok=True)
-    staging = output.parent / f".{output.name}.dynexec-new"
-    replaced = output.parent / f".{output.name}.dynexec-old"
-    with _locked_directory(staging, output):
+    place = _workplace(output, keep_others)
+    new, old = place / NEW, place / OLD
+    with _locked_directory(place, output, wait=keep_others):
+        _recover(place, output)
         try:
-            _remove_content(staging)
-            _recover(replaced, output, keep_others)
             _check_replaceable(output, keep_others)
-            yield staging
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-        if output.exists():
-            output.rename(replaced)
-        staging.rename(output)
-        _retire(replaced, output, keep_others)
+            new.mkdir()
+            _unseen.add(str(new))
+            yield new
+            _commit(new, old, output, keep_others)
+        finally:
+            _unseen.discard(str(new))
+            _recover(place, output)
+            place.rmdir()
 
 
+# Directories that this process is writing, and nobody reads yet: what is written into them needs no care.
+_unseen: set[str] = set()
 # A lock goes with the last process that has it open. A forked child must not be that process: it may outlive an export
 # that was killed.
 _locked: set[int] = set()
@@ -69,8 +87,15 @@ def _forget_locks() -> None:
 os.register_at_fork(after_in_child=_forget_locks)
 
 
+def _workplace(output: Path, keep_others: bool) -> Path:
+    """Beside the directory; in it, where it is the root of a file system or its parent cannot be written to."""
+    if keep_others and output.is_dir() and (os.path.ismount(output) or not os.access(output.parent, os.W_OK)):
+        return output / ".dynexec-new"
+    return output.parent / f".{output.name}.dynexec-new"
+
+
 @contextmanager
-def _locked_directory(directory: Path, output: Path) -> Iterator[None]:
+def _locked_directory(directory: Path, output: Path, *, wait: bool) -> Iterator[None]:
     """Makes the directory and locks it. The lock goes with the process, however that ends."""
     while True:
         directory.mkdir(exist_ok=True)
@@ -81,10 +106,10 @@ def _locked_directory(directory: Path, output: Path) -> Iterator[None]:
         _locked.add(descriptor)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise ExportError(f"another process is exporting to {output}") from error
-            # A process that has just finished may have moved the directory away before it could be locked.
+            # A process that has just finished may have removed the directory before it could be locked.
             if directory.exists() and os.path.samestat(os.fstat(descriptor), os.stat(directory)):
                 yield
                 return
@@ -96,35 +121,146 @@ def _locked_directory(directory: Path, output: Path) -> Iterator[None]:
 def _check_replaceable(output: Path, keep_others: bool) -> None:
     if output.exists() and not output.is_dir():
         raise ExportError(f"the output {output} is a file; give a directory")
-    if os.path.ismount(output):
-        raise ExportError(f"the output {output} is a mount point, which cannot be replaced; give a directory in it")
     if keep_others:
         return
+    if os.path.ismount(output):
+        raise ExportError(f"the output {output} is a mount point, which cannot be replaced; give a directory in it")
     if output.is_dir() and any(output.iterdir()) and not (output / EXPORT_MARK).is_file():
         raise ExportError(f"the output directory {output} holds other files; give an empty or a new one")
 
 
-def _recover(replaced: Path, output: Path, keep_others: bool) -> None:
-    """Ends the exchange of directories that a killed process left half done."""
-    if replaced.is_dir() and output.exists():
-        _retire(replaced, output, keep_others)
-    elif replaced.is_dir():
-        replaced.rename(output)
+def _recover(place: Path, output: Path) -> None:
+    """Ends what a killed process left half done."""
+    if (place / OLD).is_dir() and not output.exists():
+        (place / OLD).rename(output)
+    for entry in place.iterdir():
+        _remove(entry)
 
 
-def _retire(replaced: Path, output: Path, keep_others: bool) -> None:
-    if not replaced.is_dir():
-        return
-    for entry in replaced.iterdir():
-        of_the_export = entry.is_file() and entry.suffix in EXPORT_SUFFIXES and not entry.name.startswith(".")
-        if (keep_others or not of_the_export) and not (output / entry.name).exists():
+# ---- the commit ----------------------------------------------------------------------------------------------------
+
+
+def _commit(new: Path, old: Path, output: Path, keep_others: bool) -> None:
+    unseen = str(output) in _unseen
+    written = set(os.listdir(new))
+    others = set(os.listdir(output)) - written if output.is_dir() else set()
+    gone = others & _outdated(output, new) if keep_others else {name for name in others if _exported(output / name)}
+    # One file that is replaced, or added, is a step by itself.
+    in_place = unseen or output in new.parents or (len(written) == 1 and not gone)
+    if not unseen:
+        _sync(new)
+    if not output.exists():
+        new.rename(output)
+    elif in_place or not _complete(new, output, others - gone) or not _take_place(new, old, output, others):
+        _replace_files(new, output, written, gone)
+    if not unseen:
+        sync(output.parent if output not in new.parents else output)
+
+
+def _exported(entry: Path) -> bool:
+    return entry.is_file() and entry.suffix in EXPORT_SUFFIXES and not entry.name.startswith(".")
+
+
+def _outdated(output: Path, new: Path) -> set[str]:
+    """What earlier versions have left, and files of heads that the configuration lists and the new one does not."""
+    now = time.time()
+    names = {
+        entry.name
+        for entry in (output.iterdir() if output.is_dir() else ())
+        # An earlier version may still be at it.
+        if ABANDONED.fullmatch(entry.name) and now - entry.lstat().st_mtime > ABANDONED_SECONDS
+    }
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        listed, stay = (
+            {Path(head.file).stem for head in DynExecConfig.from_pretrained(directory).heads.values()}
+            for directory in (output, new)
+        )
+        names |= {f"{stem}{suffix}" for stem in listed - stay for suffix in (".xml", ".bin")}
+    return names
+
+
+def _complete(new: Path, output: Path, names: set[str]) -> bool:
+    """Adds what stays to the new directory. False if that cannot be linked: it may be too large to be copied."""
+    try:
+        _link([output / name for name in names], new)
+        _copy_attributes(output, new)
+    except OSError:
+        return False
+    return True
+
+
+def _take_place(new: Path, old: Path, output: Path, known: set[str]) -> bool:
+    """Puts the new directory in place of the other. False if that is none that can be renamed (a mount point, say)."""
+    here = _position_in(output)
+    known = known | set(os.listdir(new))
+    try:
+        exchange(new, output)
+        earlier = new
+    except OSError as error:
+        if error.errno not in NO_EXCHANGE:
+            return False
+        output.rename(old)
+        new.rename(output)
+        earlier = old
+    if here is not None:
+        os.chdir(here)
+    # What came in while the rest was linked.
+    for entry in earlier.iterdir():
+        if entry.name not in known:
             entry.rename(output / entry.name)
-    shutil.rmtree(replaced)
+    return True
 
 
-def _remove_content(directory: Path) -> None:
-    for entry in directory.iterdir():
+def _replace_files(new: Path, output: Path, written: set[str], gone: set[str]) -> None:
+    """File by file, the configuration last: what is loaded in between is refused for the hashes in it."""
+    for name in sorted(written, key=lambda name: name == DYNEXEC_CONFIG_NAME):
+        if (output / name).is_dir():
+            _remove(output / name)
+        os.replace(new / name, output / name)
+    for name in gone:
+        _remove(output / name)
+
+
+def _link(entries: list[Path], target: Path) -> None:
+    """Puts the same files into another directory, and those of folders into folders of the same names."""
+    for entry in entries:
         if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
+            if os.path.ismount(entry):
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(entry))
+            (target / entry.name).mkdir()
+            _link(list(entry.iterdir()), target / entry.name)
+            _copy_attributes(entry, target / entry.name)
         else:
-            entry.unlink()
+            os.link(entry, target / entry.name, follow_symlinks=False)
+
+
+def _copy_attributes(source: Path, target: Path) -> None:
+    shutil.copystat(source, target)
+    status = source.stat()
+    if (status.st_uid, status.st_gid) != (target.stat().st_uid, target.stat().st_gid):
+        with contextlib.suppress(PermissionError):
+            os.chown(target, status.st_uid, status.st_gid)
+
+
+def _sync(directory: Path) -> None:
+    for root, _, names in os.walk(directory):
+        for name in names:
+            if not os.path.islink(os.path.join(root, name)):
+                sync(Path(root, name))
+        sync(Path(root))
+
+
+def _position_in(directory: Path) -> str | None:
+    """The working directory, if it is that directory or one in it."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        return None
+    return here if Path(here).is_relative_to(directory) else None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.cpus import usable_cpus
+from ..utils.field_types import check_field_types
 from .config import DynExecConfig
 from .errors import TuningError
 
@@ -73,16 +74,21 @@ class Tuning:
     def from_dict(cls, values: dict[str, Any]) -> "Tuning":
         """
         Raises:
-            [`TuningError`]: if a field is unknown or missing.
+            [`TuningError`]: if a field is unknown, missing or of a wrong type.
         """
         known = [entry.name for entry in fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise TuningError(f"unknown key {unknown[0]!r} in `tuning`; accepted are {known}")
         try:
-            return cls(**values)
+            tuning = cls(**values)
         except TypeError as error:
             raise TuningError(f"the tuning is incomplete: {error}") from error
+        try:
+            check_field_types(tuning)
+        except ValueError as error:
+            raise TuningError(f"the tuning cannot be used: {error}") from error
+        return tuning
 
 
 def this_machine(device: str = "CPU") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..directory.config import DECODER_TASK, DynExecConfig, check_exit_layers
 from ..directory.errors import ExportError
-from ..directory.hashes import hash_model
+from ..directory.hashes import fingerprint_model, hash_model
 from ..directory.marking import mark_boundaries
 from ..directory.staging import EXPORT_MARK
 from ..graph.boundaries import find_layer_boundaries
@@ -91,6 +91,7 @@ def annotate_export(
         pageable_reason=reason,
         versions={"optimum-dynexec": __version__, **{package: version(package) for package in RECORDED_PACKAGES}},
         model_hash=hash_model(directory),
+        model_fingerprint=fingerprint_model(directory),
     )
     config.save_pretrained(directory)
     return config

@@ -1,6 +1,5 @@
 """The whole early-exit network as one OpenVINO model with `If` operators, for runtimes without this library."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,8 +8,10 @@ import openvino as ov
 import openvino.opset13 as ops
 from openvino import Model, Node
 
-from ..directory.attached_heads import exit_heads, read_heads
+from ..directory.attached_heads import exit_heads
 from ..directory.config import DynExecConfig
+from ..directory.loading import read_export
+from ..directory.staging import staged_directory
 from ..early_exit.config import EarlyExitConfig
 from ..graph.encoder_segments import cut_encoder
 from ..heads.encoder_ir import ATTENTION_MASK, HIDDEN_STATES
@@ -50,16 +51,14 @@ def export_single_ir(directory: str | Path, early_exit: EarlyExitConfig | str = 
         raise ValueError("a single IR has no clock: leave out `deadline_ms`")
     if early_exit.criterion != "max_prob":
         raise ValueError(f"a single IR leaves by the criterion 'max_prob', not {early_exit.criterion!r}")
-    heads = exit_heads(read_heads(directory, config))
+    model, config, found = read_export(directory)
+    heads = exit_heads(found)
     layers = list(heads)
     given = dict(zip(layers, early_exit.thresholds_for(layers), strict=True))
     thresholds = {layer: threshold for layer, threshold in given.items() if np.isfinite(threshold)}
-    model = ov.Core().read_model(directory / "openvino_model.xml")
     single = build_single_ir(model, config.hidden_state_names, heads, thresholds, image_size_of(directory))
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".single-ir-") as staging:
-        ov.save_model(single, Path(staging) / f"{SINGLE_IR}.xml", compress_to_fp16=False)
-        for file in Path(staging).iterdir():
-            file.replace(directory / file.name)
+    with staged_directory(directory, keep_others=True) as staging:
+        ov.save_model(single, staging / f"{SINGLE_IR}.xml", compress_to_fp16=False)
     return directory / f"{SINGLE_IR}.xml"
 
 

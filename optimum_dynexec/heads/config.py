@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
+from ..utils.field_types import check_field_types
+
 
 DECODER_KINDS = ("norm", "adapter", "block", "draft")
 ENCODER_KINDS = ("pooled", "token", "span", "features")
@@ -46,6 +48,7 @@ class HeadConfig(ABC):
     format_version: int = field(default=FORMAT_VERSION, kw_only=True)
 
     def __post_init__(self) -> None:
+        check_field_types(self)
         if self.kind not in self.kinds:
             raise ValueError(f"`kind` must be one of {list(self.kinds)}, but it is {self.kind!r}")
         if (self.layer is None) != (self.kind == "draft"):

@@ -23,7 +23,8 @@ from transformers.generation.streamers import BaseStreamer
 
 from ..directory.attached_heads import HeadModel, exit_heads
 from ..directory.config import DynExecConfig
-from ..directory.loading import load_dynexec_config, load_heads, save_with_dynexec
+from ..directory.loading import add_dynexec, load_dynexec_config, load_heads
+from ..directory.staging import staged_directory
 from ..directory.tuning import Tuning
 from ..early_exit.config import EarlyExitConfig
 from ..graph.boundaries import find_layer_boundaries
@@ -467,14 +468,28 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
         self._other_heads = heads is not None
         self._heads, self.dynexec_config = load_heads(directory, self.model, self.dynexec_config, heads, cut_for_them)
 
+    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> Any:
+        """
+        Saves the model, its configuration and its heads. Other files in the directory stay.
+
+        Whatever ends the process, the directory holds what was there before or all that is saved.
+
+        Args:
+            save_directory (`str` or `Path`): made if absent.
+            push_to_hub (`bool`, *optional*, defaults to `False`): upload it then.
+            kwargs: arguments of `push_to_hub`.
+        """
+        with staged_directory(Path(save_directory), keep_others=True) as staging:
+            super().save_pretrained(staging)
+        return self.push_to_hub(save_directory, **kwargs) if push_to_hub else None
+
     def _save_pretrained(self, save_directory: str | Path) -> None:
         changes = {}
         if self.dynexec_config is not None:
             reason = self._why_not_pageable()
             changes = {"pageable": reason is None, "pageable_reason": reason}
-        save = super()._save_pretrained
-        xml_name = self._ov_model_paths["model"]
-        save_with_dynexec(save_directory, xml_name, self.dynexec_config, self._heads, save, **changes)
+        super()._save_pretrained(save_directory)
+        add_dynexec(save_directory, self._ov_model_paths["model"], self.dynexec_config, self._heads, **changes)
 
     def _why_not_pageable(self) -> str | None:
         if self._engine is None and self._not_pageable is None:

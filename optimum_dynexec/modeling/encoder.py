@@ -13,7 +13,8 @@ from transformers.modeling_outputs import ModelOutput
 
 from ..directory.attached_heads import HeadModel, exit_heads
 from ..directory.config import DynExecConfig
-from ..directory.loading import load_dynexec_config, load_heads, save_with_dynexec
+from ..directory.loading import add_dynexec, load_dynexec_config, load_heads
+from ..directory.staging import staged_directory
 from ..directory.tuning import Tuning
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.encoder_stats import EncoderStats
@@ -516,6 +517,21 @@ class DynExecEncoderMixin(CalibratedOnce):
 
     # ---- saving ------------------------------------------------------------------------------------------------
 
+    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> Any:
+        """
+        Saves the model, its configuration and its heads. Other files in the directory stay.
+
+        Whatever ends the process, the directory holds what was there before or all that is saved.
+
+        Args:
+            save_directory (`str` or `Path`): made if absent.
+            push_to_hub (`bool`, *optional*, defaults to `False`): upload it then.
+            kwargs: arguments of `push_to_hub`.
+        """
+        with staged_directory(Path(save_directory), keep_others=True) as staging:
+            super().save_pretrained(staging)  # type: ignore[misc]
+        return self.push_to_hub(save_directory, **kwargs) if push_to_hub else None  # type: ignore[attr-defined]
+
     def _save_pretrained(self, save_directory: str | Path) -> None:
-        save = super()._save_pretrained  # type: ignore[misc]
-        save_with_dynexec(save_directory, self._ov_model_paths["model"], self.dynexec_config, self._heads, save)
+        super()._save_pretrained(save_directory)  # type: ignore[misc]
+        add_dynexec(save_directory, self._ov_model_paths["model"], self.dynexec_config, self._heads)

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ..directory.attached_heads import read_heads, write_heads
+from ..directory.attached_heads import write_heads
 from ..directory.config import DynExecConfig
+from ..directory.loading import read_export
 from ..heads.weight_formats import check_weight_format, with_weight_format
 
 
@@ -33,7 +34,7 @@ def carry_heads(
     Raises:
         `ValueError`: if a head is damaged.
     """
-    heads = read_heads(source, earlier)
+    heads = read_export(source)[2] if earlier.heads else {}
     for name, head in heads.items():
         drafts = head.config.layer is None
         wanted = (draft_weight_format or head_weight_format) if drafts else head_weight_format

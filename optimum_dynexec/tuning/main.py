@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..directory.config import CLASSIFIER_TASKS, DECODER_TASK, DynExecConfig
 from ..directory.errors import TuningError
+from ..directory.staging import staged_directory
 from ..directory.tuning import Tuning
 from .arguments import TuningArguments
 
@@ -41,7 +42,8 @@ def tune(
         raise TuningError("give inputs like those that the model will see as `data` (--data)")
     config = DynExecConfig.from_pretrained(directory)
     found = _tuner(config.task)(directory, data, arguments or TuningArguments(), progress)
-    replace(DynExecConfig.from_pretrained(directory), tuning=found.to_dict()).save_pretrained(directory)
+    with staged_directory(directory, keep_others=True) as staging:
+        replace(DynExecConfig.from_pretrained(directory), tuning=found.to_dict()).save_pretrained(staging)
     return found
 
 

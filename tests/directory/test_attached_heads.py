@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import openvino as ov
@@ -9,10 +10,11 @@ import pytest
 import torch
 
 from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM, export_dynexec
-from optimum_dynexec.directory import attached_heads as attach
 from optimum_dynexec.directory.attached_heads import attach_heads
 from optimum_dynexec.directory.hashes import hash_model
+from optimum_dynexec.heads.ir import build_head_ir
 from optimum_dynexec.heads.storage import save_head
+from optimum_dynexec.heads.tensors import tensor_shapes
 from tests.heads.reference import random_head
 from tests.tiny_models import TEXT, build_tokenizer
 
@@ -141,39 +143,6 @@ def test_a_head_with_an_unembedding_of_its_own(exported, tmp_path):
     assert load(directory).engine.draft_head.paged_model.vocab_size == 50
 
 
-@pytest.mark.parametrize("killed_at", range(1, 6))
-def test_an_attachment_that_ends_in_between(killed_at, exported, heads, monkeypatch):
-    """Wherever it ends, what is loaded then belongs together."""
-    directory = exported("llama")
-    attach_heads(directory, heads)
-    save(heads, "draft", seed=7)
-    save(heads, "block", layer=1, seed=7)
-    calls = []
-
-    class Killed(BaseException):
-        pass
-
-    def counted(method):
-        def call(*arguments, **options):
-            calls.append(method)
-            if len(calls) == killed_at:
-                raise Killed
-            return method(*arguments, **options)
-
-        return call
-
-    # Every step that changes the directory.
-    monkeypatch.setattr(DynExecConfig, "save_pretrained", counted(DynExecConfig.save_pretrained))
-    monkeypatch.setattr(attach.Path, "replace", counted(attach.Path.replace))
-    with pytest.raises(Killed):
-        attach_heads(directory, heads)
-    monkeypatch.undo()
-    model = load(directory)
-    assert sorted(model.dynexec_config.heads) == ([] if killed_at > 1 else ["draft_head", "exit_head_1"])
-    attach_heads(directory, heads)
-    assert load(directory).engine.draft_head is not None
-
-
 def cut_short(directory):
     path = directory / "openvino_draft_head.bin"
     path.write_bytes(path.read_bytes()[:-4])
@@ -209,6 +178,155 @@ def test_damaged_heads_are_not_loaded(damage, message, exported, heads):
     damage(directory)
     with pytest.raises(ValueError, match=message):
         load(directory)
+
+
+def put(directory, name, model):
+    """A head's model in place of what is there, with its hash, as an attacker would do it."""
+    ov.save_model(model, directory / f"openvino_{name}.xml", compress_to_fp16=False)
+    write_hash(directory, name)
+
+
+def write_hash(directory, name):
+    path = directory / "dynexec_config.json"
+    values = json.loads(path.read_text())
+    values["heads"][name]["hash"] = hash_model(directory, f"openvino_{name}")
+    path.write_text(json.dumps(values))
+
+
+def changed_bytes(directory, name, before: bytes, after: bytes):
+    """Other weights in the file of a head, with its hash."""
+    path = directory / f"openvino_{name}.bin"
+    content = path.read_bytes()
+    assert content.count(before) == 1
+    path.write_bytes(content.replace(before, after))
+    write_hash(directory, name)
+
+
+@pytest.mark.parametrize("name", ["draft_head", "exit_head_1"])
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        (140737488355478, "from 0 to .*, but they are from .* to 140737488355478"),
+        (-1, "from 0 to"),
+        ("twice", "49 diff"),
+    ],
+)
+def test_words_that_are_no_tokens(name, token, message, exported, heads):
+    directory = exported("llama")
+    attach_heads(directory, heads)
+    model = ov.Core().read_model(directory / f"openvino_{name}.xml")
+    words = np.array(model.output("dynexec.token_ids").get_node().input_value(0).get_node().data)
+    del model
+    other = words.copy()
+    other[3] = words[0] if token == "twice" else token
+    changed_bytes(directory, name, words.tobytes(), other.tobytes())
+    with pytest.raises(ValueError, match=f"openvino_{name}.xml cannot be used: .*{message}.*attach the heads"):
+        load(directory, compile=False)
+
+
+def of_kind(kind, **options):
+    """The model of a random head."""
+    config, tensors, unembedding = random_head(kind, **{"words": 50, **BACKBONE, **options})
+    return build_head_ir(config, tensors, unembedding)
+
+
+def edited(model, **fields):
+    """A head that says something else of itself."""
+    said = json.loads(model.get_rt_info(["dynexec", "head"]).astype(str))
+    model.set_rt_info(json.dumps({**said, **fields}), ["dynexec", "head"])
+    return model
+
+
+def without_output(model, name):
+    model.remove_result(model.output(name).get_node())
+    return model
+
+
+def as_int32(model):
+    """Words in another type."""
+    result = model.output("dynexec.token_ids").get_node()
+    words = np.array(result.input_value(0).get_node().data, np.int32)
+    result.input(0).replace_source_output(ov.opset13.constant(words).output(0))
+    result.output(0).set_names({"dynexec.token_ids"})
+    model.validate_nodes_and_infer_types()
+    return model
+
+
+def for_one_token(model):
+    model.reshape(
+        {
+            value: [1, 1, *list(value.get_partial_shape())[2:]]
+            for value in model.inputs
+            if value.get_partial_shape().rank.get_length() == 3
+        }
+    )
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("draft_head", lambda: of_kind("draft", vocab_size=9999), "vocabulary of 9999"),
+        ("draft_head", lambda: of_kind("draft", hidden_size=32), "hidden states of 32"),
+        ("draft_head", lambda: of_kind("draft", feature_layers=(0, 2)), "reads layers"),
+        ("draft_head", lambda: edited(of_kind("draft"), feature_layers=[0]), "`dynexec.hidden_states` must be"),
+        ("draft_head", lambda: edited(of_kind("draft"), hidden_size="64"), "`hidden_size` must be of type int"),
+        ("draft_head", lambda: edited(of_kind("draft"), vocab_size=2), "from 0 to 1"),
+        (
+            "draft_head",
+            lambda: without_output(of_kind("draft"), "dynexec.last_hidden_states"),
+            "must have the outputs",
+        ),
+        ("draft_head", lambda: without_output(of_kind("draft"), "dynexec.token_ids"), "no constant output"),
+        ("draft_head", lambda: as_int32(of_kind("draft")), "int64, but it is of type int32"),
+        ("draft_head", lambda: for_one_token(of_kind("draft")), "of type f32 and shape"),
+        ("exit_head_1", lambda: of_kind("block", layer=0), "it is called 'exit_head_1'|kind"),
+        ("exit_head_1", lambda: edited(of_kind("norm", layer=1), kind="block"), "must have the inputs"),
+        ("exit_head_1", lambda: of_kind("block", layer=1, hidden_size=32), "hidden states of 32"),
+        ("exit_head_1", lambda: ov.Model([], [], "x"), "is no head|cannot be used"),
+    ],
+)
+def test_heads_that_are_not_what_they_say(name, make, message, exported, heads):
+    """Whatever the hash says: what goes wrong at the first call is found at load."""
+    directory = exported("llama")
+    attach_heads(directory, heads)
+    put(directory, name, make())
+    with pytest.raises(ValueError, match=message) as error:
+        load(directory, compile=False)
+    assert "attach the heads" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "message"),
+    [
+        (None, {"num_labels": 7}, "`num_labels` is 7"),
+        ("token-classification", {"num_labels": 7}, "`num_labels` is 7"),
+        ("question-answering", {"hidden_size": 8}, "`hidden_size` is 8"),
+        (None, {"wrong": "output"}, "must have the outputs"),
+        (None, {"said": {"num_labels": 5}}, "its output `logits` must be of type f32 and shape"),
+        (None, {"said": {"certainty": True}}, "must have the outputs"),
+        (None, {"said": {"pooling": "mean", "masked": True}}, "must have the inputs"),
+    ],
+)
+def test_heads_of_encoders_that_are_not_what_they_say(task, change, message, tiny_encoder, tmp_path):
+    from optimum_dynexec.directory.loading import read_export
+
+    directory = shutil.copytree(tiny_encoder("bert", task), tmp_path / "model")
+    head = read_export(directory)[2]["exit_head_0"]
+    config, said = head.config, change.pop("said", None)
+    if said is not None:
+        model = edited(head.model, **said)
+    elif change == {"wrong": "output"}:
+        model = head.model
+        model.outputs[0].get_node().output(0).set_names({"answers"})
+        model.outputs[0].get_node().input_value(0).set_names({"answers"})
+    else:
+        config = replace(config, **change)
+        shapes = tensor_shapes(config, 0)
+        model = build_head_ir(config, {name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
+    put(directory, "exit_head_0", model)
+    with pytest.raises(ValueError, match=message):
+        read_export(directory)
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,10 @@ def test_killed_export_leaves_the_earlier_one_and_the_next_cleans_up(tmp_path):
 
 
 def test_killed_between_the_two_renames(tmp_path, monkeypatch):
-    output, replaced = tmp_path / "output", tmp_path / ".output.dynexec-old"
-    make_export(replaced, **{"README.md": "mine"})
+    """As it goes on a system that cannot exchange directories."""
+    output, place = tmp_path / "output", tmp_path / ".output.dynexec-new"
+    place.mkdir()
+    make_export(place / "old", **{"README.md": "mine"})
     with pytest.raises(ValueError, match="stop"), staged_directory(output):
         assert content_of(output) == {EXPORT_MARK: "model", "README.md": "mine"}
         raise ValueError("stop")
@@ -104,9 +106,11 @@ def test_killed_between_the_two_renames(tmp_path, monkeypatch):
 
 
 def test_killed_before_the_replaced_export_was_gone(tmp_path):
-    output, replaced = tmp_path / "output", tmp_path / ".output.dynexec-old"
-    make_export(output)
-    make_export(replaced, **{"README.md": "mine", "stale.bin": "stale"})
+    output, place = tmp_path / "output", tmp_path / ".output.dynexec-new"
+    make_export(output, **{"README.md": "mine"})
+    place.mkdir()
+    for name in ("old", "new"):
+        make_export(place / name, **{"README.md": "mine", "stale.bin": "stale"})
     with pytest.raises(ValueError, match="stop"), staged_directory(output):
         raise ValueError("stop")
     assert content_of(output) == {EXPORT_MARK: "model", "README.md": "mine"}
