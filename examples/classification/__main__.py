@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks import classification as benchmark
 from optimum_dynexec import DynExecConfig, export_dynexec
 from optimum_dynexec.calibration import EncoderRecordingArguments, NoThresholdError, calibrate_encoder
-from optimum_dynexec.training.encoder import EncoderTrainingArguments, train_encoder_heads
+from optimum_dynexec.training import EncoderTrainingArguments, train_encoder_heads
 from optimum_dynexec.training.encoder.scores import score_line
 from optimum_dynexec.training.encoder.shape import HeadOptions
 

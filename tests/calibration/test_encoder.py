@@ -30,7 +30,7 @@ from optimum_dynexec.directory import attach_heads
 from optimum_dynexec.directory.errors import CalibrationError
 from optimum_dynexec.directory.freshness import load_calibration
 from optimum_dynexec.early_exit.criteria import criterion_class
-from optimum_dynexec.training.encoder import EncoderTrainingArguments, train_encoder_heads
+from optimum_dynexec.training import EncoderTrainingArguments, train_encoder_heads
 from optimum_dynexec.training.encoder.shape import HeadOptions
 from tests.calibration.synthetic import synthetic_records
 from tests.tiny_models import TEXT
