@@ -75,7 +75,8 @@ def test_help(run):
         ["tune", "model", "--data", "x", "--threads", "1,many"],
         ["tune", "model", "--data", "x", "--objective", "beauty"],
         ["optimize", "model"],
-        ["optimize", "model", "out", "--recipe", "speed"],
+        ["optimize", "model", "out"],
+        ["optimize", "model", "out", "--data", "x", "--recipe", "speed"],
         ["nothing"],
     ],
 )

@@ -101,7 +101,6 @@ def test_what_is_said_of_a_tuning():
         (["quantize", "MODEL", "OUT", "--weight-format", "int8", "--validation-data", "x"], "for --accuracy-control"),
         (["tune", "MODEL", "--data", "nothing.txt"], "nothing.txt does not exist"),
         (["tune", "OUT", "--data", "nothing.txt"], "has no dynexec_config.json"),
-        (["optimize", "MODEL", "OUT"], "give inputs like those that the model will see"),
         (["optimize", "MODEL", "OUT", "--data", "nothing.txt"], "nothing.txt does not exist"),
         (["optimize", "MODEL", "OUT", "--data", "PROMPTS"], "takes 10 inputs; there are 4"),
         (["optimize", "MODEL", "OUT", "--data", "PROMPTS", "--max-loss", "2"], "`max_loss` must be between 0 and 1"),

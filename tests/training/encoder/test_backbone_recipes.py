@@ -111,7 +111,8 @@ def test_alternating_trains_heads_in_every_other_step(tiny_encoder_hf, labelled_
     for recipe in ("alternating", "joint"):
         args = EncoderTrainingArguments(recipe=recipe)
         heads = {
-            layer: finetune.EncoderHead(HeadOptions().head_config(layer, finetune_shape(), True)) for layer in (0, 2)
+            layer: finetune.EncoderHeadModule(HeadOptions().head_config(layer, finetune_shape(), True))
+            for layer in (0, 2)
         }
         tuner = finetune.FineTuner(model, heads, inputs, 32, args, tmp_path / "c.safetensors", {}, False)
         for step in (0, 1):
@@ -222,7 +223,9 @@ def test_weights_of_exits_by_depth(tiny_encoder_hf, labelled_texts, tmp_path):
     samples = read_samples([labelled_texts], COLUMNS).select(range(8))
     labels = torch.from_numpy(samples.label_ids(model.config.label2id))
     inputs, _ = load_inputs(tiny_encoder_hf("bert"), "text-classification")
-    heads = {layer: finetune.EncoderHead(HeadOptions().head_config(layer, finetune_shape(), True)) for layer in (0, 2)}
+    heads = {
+        layer: finetune.EncoderHeadModule(HeadOptions().head_config(layer, finetune_shape(), True)) for layer in (0, 2)
+    }
     losses = {}
     for weights in ("uniform", "depth"):
         args = EncoderTrainingArguments(recipe="joint", exit_weights=weights)
