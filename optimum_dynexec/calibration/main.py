@@ -11,7 +11,7 @@ from ..early_exit.criteria import Criterion, criterion_class
 from .candidates import CANDIDATES, NEED_TUNING
 from .errors import NoThresholdError
 from .methods import METHODS, Method
-from .policy import PolicyOutcome, run_policy
+from .policy import PolicyOutcome, accuracies, run_policy
 from .records import ExitRecords
 from .risks import Risk, find_risk, losses_of, risk_interval
 
@@ -124,6 +124,7 @@ def calibrate(
             head_hashes=dict(records.head_hashes),
             criterion_hash=None if content is None else hash_content(content),
             source=dict(records.source),
+            **accuracies(records, ready, thresholds[index]),
         ),
         ready,
     )
