@@ -321,16 +321,16 @@ def test_what_a_risk_lacks_is_said_before_the_model_runs(classifier, data, tmp_p
 
 def test_accuracies_of_the_full_model_and_of_the_one_that_leaves():
     """Counted by hand, in a loop over samples."""
-    records = synthetic_records(np.random.default_rng(0), 300)
-    labels = np.random.default_rng(1).integers(0, 3, records.num_samples)
-    found = calibrate(replace(records, labels=labels), epsilon=0.9, delta=0.5).calibration
+    records = synthetic_records(300, 0)
+    labels = records.labels
+    found = calibrate(records, epsilon=0.3, delta=0.5).calibration
     scores = records.scores(criterion_class("max_prob").load(None))
     right = []
     for sample in range(records.num_samples):
         passing = [scores[sample, k] > found.thresholds.get(layer, np.inf) for k, layer in enumerate(records.layers)]
         exit_ = passing.index(True) if any(passing) else len(passing)
         right.append(records.predictions[sample, exit_] == labels[sample])
-    assert found.accuracy == pytest.approx(float(records.group_means(np.array(right)).mean()), abs=0.01)
+    assert found.accuracy == pytest.approx(float(records.group_means(np.array(right)).mean()), abs=1e-3)
     full = records.group_means(records.full_prediction == labels)
     assert found.full_accuracy == pytest.approx(float(full.mean()))
-    assert calibrate(records, epsilon=0.9, delta=0.5).calibration.accuracy is None
+    assert calibrate(replace(records, labels=None), epsilon=0.3, delta=0.5).calibration.accuracy is None
