@@ -28,7 +28,8 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
         return {"calibrated": False}, ["calibrate: no exits"]
     return {"calibrated": True, "guarantee": found.guarantee, "mean_layers": found.mean_layers}, [
         f"calibrate: {found.guarantee}; measured {found.measured_risk:.4f}"
-        f" ({interval_text(found.risk_interval, '{:.4f}')}); {found.mean_layers:.1f} of {found.num_layers} layers{_accuracy(found)}"
+        f" ({interval_text(found.risk_interval, '{:.4f}')}); {found.mean_layers:.1f} of {found.num_layers} layers"
+        + _accuracy(found)
     ]
 
 
