@@ -100,6 +100,7 @@ def test_what_is_said_of_a_tuning():
         (["quantize", "OUT", "OUT2", "--weight-format", "int8"], "is no exported model"),
         (["quantize", "MODEL", "OUT", "--weight-format", "int8", "--validation-data", "x"], "for --accuracy-control"),
         (["tune", "MODEL", "--data", "nothing.txt"], "nothing.txt does not exist"),
+        (["quantize", "MODEL", "OUT", "--weight-format", "int4", "--data", "no.txt"], "no.txt does not exist"),
         (["tune", "OUT", "--data", "nothing.txt"], "has no dynexec_config.json"),
         (["optimize", "MODEL", "OUT", "--data", "nothing.txt"], "nothing.txt does not exist"),
         (["optimize", "MODEL", "OUT", "--data", "PROMPTS"], "takes 10 inputs; there are 4"),
