@@ -244,12 +244,11 @@ def test_a_bare_encoder_is_fine_tuned_or_refused(tiny_encoder_hf, labelled, tmp_
 
 def test_a_random_classifier_is_refused(tiny_encoder_hf, labelled, tmp_path, monkeypatch):
     """All its weights are in the checkpoint, so that only labels can show it."""
-    data = tmp_path / "texts.csv"
+    data = tmp_path / "texts.jsonl"
     data.write_text(
         labelled.read_text().replace("calm", "class_0").replace("glad", "class_1").replace("wild", "class_2")
     )
     model, output = tiny_encoder_hf("bert"), tmp_path / "out"
-    # Words may keep a random model from being evenly wrong: what is said first is random as well.
     with pytest.raises(OptimizeError, match=r"always answering the most frequent label .* --no-accuracy-check"):
         _to_the_baseline(model, data, output, monkeypatch)
     assert not (output / "quantized").exists()
