@@ -12,7 +12,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     Raises:
         [`~optimize.OptimizeError`]: if nothing shows that the model is trained for the data.
     """
-    context.say("baseline: measuring")
+    context.say("measuring the accuracy")
     found = context.kind.baseline(context.base, context.part("calibrate"), context.args)
     if found is None:
         return {}, []

@@ -9,7 +9,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     """Trains the model on the part to learn from."""
     if not context.args.fine_tune:
         return {}, []
-    context.say("fine-tune: training")
+    context.say("training")
     output = context.fine_tuned
     lines = context.kind.fine_tune(context.model, output, context.part("train"), context)
     place = str(output.relative_to(context.output))
