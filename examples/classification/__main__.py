@@ -24,7 +24,7 @@ from optimum_dynexec.calibration import (
     NoThresholdError,
     calibrate_encoder,
 )
-from optimum_dynexec.training.encoder import EncoderTrainingArguments, train_encoder_heads
+from optimum_dynexec.training import EncoderTrainingArguments, train_encoder_heads
 from optimum_dynexec.training.encoder.scores import score_line
 from optimum_dynexec.training.encoder.shape import HeadOptions
 

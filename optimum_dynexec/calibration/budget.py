@@ -7,7 +7,7 @@ from ..directory.errors import CalibrationError
 from ..directory.hashes import hash_content
 from ..early_exit.criteria import Criterion, criterion_class
 from .main import Calibrated
-from .policy import run_policy
+from .policy import accuracies, run_policy
 from .records import ExitRecords
 from .risks import RISKS, losses_of, risk_interval
 
@@ -108,6 +108,7 @@ def calibrate_budget(
             source=dict(records.source),
             budget_flops=float(budget),
             mean_flops=cost,
+            **accuracies(records, ready, thresholds),
         ),
         ready,
     )

@@ -14,6 +14,7 @@ from ..directory.config import DynExecConfig
 from ..directory.errors import CalibrationError
 from ..directory.freshness import hash_heads, save_calibration
 from ..directory.hashes import hash_model
+from ..directory.one_label import check_one_label
 from ..precision import PRECISIONS
 from .arguments import CalibrationArguments, check_fields
 from .budget import calibrate_budget
@@ -22,6 +23,7 @@ from .flops import exit_costs
 from .main import calibrate
 from .recording import exit_statistics
 from .records import ExitRecords
+from .risks import Risk, check_risk, find_risk
 
 
 if TYPE_CHECKING:
@@ -134,7 +136,8 @@ def calibrate_encoder(
     if budget_flops is not None:
         _check_budget_task(directory)
     recording = recording or EncoderRecordingArguments()
-    found = record_encoder(directory, data, recording, progress=progress)
+    asked = find_risk(args.risk)[1] if budget_flops is None else None
+    found = record_encoder(directory, data, recording, risk=asked, progress=progress)
     if budget_flops is not None:
         made = calibrate_budget(
             found.records,
@@ -163,7 +166,12 @@ def _check_budget_task(directory: str | Path) -> None:
 
 
 def record_encoder(
-    directory: str | Path, data: list[str], args: EncoderRecordingArguments, *, progress: bool = True
+    directory: str | Path,
+    data: list[str],
+    args: EncoderRecordingArguments,
+    *,
+    risk: Risk | None = None,
+    progress: bool = True,
 ) -> EncoderRecords:
     """
     Asks a classifier and its exit heads about samples.
@@ -172,6 +180,7 @@ def record_encoder(
         directory (`str` or `Path`): an export with exit heads.
         data (`list[str]`): as [`~data.samples.read_samples`] takes it.
         args ([`EncoderRecordingArguments`]): what is asked.
+        risk (`Callable`, *optional*): what the records are for; checked before the model runs.
         progress (`bool`, *optional*, defaults to `True`): show a progress bar.
 
     Raises:
@@ -189,7 +198,13 @@ def record_encoder(
     samples = draw(read_samples(data, args.columns, split="validation"), args.max_samples, args.seed)
     # There is one for a sample, and not for each of several answers.
     single = DISTRIBUTIONS[config.task] is _of_label
-    labels = samples.label_ids(AutoConfig.from_pretrained(directory).label2id) if single else None
+    labels = None
+    if single:
+        model_config = AutoConfig.from_pretrained(directory)
+        check_one_label(model_config)
+        labels = samples.label_ids(model_config.label2id)
+    if risk is not None:
+        check_risk(risk, labels, len(heads))
     inputs, _ = load_inputs(directory, config.task)
     boundaries = {layer: config.hidden_state_names[layer] for layer in heads}
     runner = EncoderExits(model, args.device, PRECISIONS[args.precision], boundaries, heads)

@@ -11,7 +11,7 @@ from .arguments import CalibrationArguments
 from .candidates import CANDIDATES, NEED_TUNING
 from .errors import NoThresholdError
 from .methods import METHODS
-from .policy import PolicyOutcome, run_policy
+from .policy import PolicyOutcome, accuracies, run_policy
 from .records import ExitRecords
 from .risks import find_risk, losses_of, risk_interval
 
@@ -101,6 +101,7 @@ def calibrate(records: ExitRecords, args: CalibrationArguments | None = None, *,
             head_hashes=dict(records.head_hashes),
             criterion_hash=None if content is None else hash_content(content),
             source=dict(records.source),
+            **accuracies(records, ready, thresholds[index]),
         ),
         ready,
     )

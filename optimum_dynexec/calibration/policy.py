@@ -69,6 +69,26 @@ def run_policy(
     return PolicyOutcome(np.clip(sums / records.group_sizes[:, None], 0.0, 1.0).T, shares, shares @ depth)
 
 
+def accuracies(records: ExitRecords, criterion: Criterion, thresholds: np.ndarray) -> dict[str, float]:
+    """
+    How often the full model is right, and the one that leaves.
+
+    Args:
+        records ([`~calibration.ExitRecords`]): of what the exits and the full model say.
+        criterion ([`~early_exit.Criterion`]): gives the scores.
+        thresholds (`np.ndarray` float64 `[exits]`): by which samples leave.
+
+    Returns:
+        `dict[str, float]`: `full_accuracy` and `accuracy`, means over texts; empty without labels.
+    """
+    if records.labels is None:
+        return {}
+    wrong = (records.predictions != records.labels[:, None]).astype(np.float64)
+    leaving = run_policy(records, criterion, thresholds[None], wrong)
+    full = records.group_means(wrong[:, -1])
+    return {"full_accuracy": 1.0 - float(full.mean()), "accuracy": 1.0 - float(leaving.losses[0].mean())}
+
+
 def first_passing(criterion: Criterion, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """
     Args:

@@ -23,7 +23,10 @@ def accuracy(predictions: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
     """1 where the full model is right and leaving would be wrong. The accuracy lost is at most this risk: what
     the full model gets wrong and an exit right is not set off against it."""
     if labels is None:
-        raise CalibrationError("the risk 'accuracy' needs labels, which these records lack")
+        raise CalibrationError(
+            "the risk 'accuracy' needs labels, which the data lacks: name their column (--label-column,"
+            " `Columns(label=...)`), or take the risk 'disagreement'"
+        )
     right = predictions == labels[:, None]
     return (right[:, -1:] & ~right).astype(np.float64)
 
@@ -93,3 +96,19 @@ def risk_interval(losses: np.ndarray) -> list[float] | None:
         return list(proportion_interval(int(losses.sum()), len(losses)))
     interval = mean_interval(losses)
     return None if interval is None else [max(interval.low, 0.0), min(interval.high, 1.0)]
+
+
+def check_risk(risk: Risk, labels: np.ndarray | None, exits: int) -> None:
+    """
+    Calls a risk on made-up answers, so that one that cannot be computed is found before a model runs for hours.
+
+    Args:
+        risk (`Callable`): with the signature of [`Risk`].
+        labels (`np.ndarray` int64 `[samples]`, *optional*): of the data.
+        exits (`int`): number of the exits.
+
+    Raises:
+        [`~directory.errors.CalibrationError`]: if it needs labels that there are not, or gives no losses.
+    """
+    few = None if labels is None else labels[:2]
+    losses_of(risk, np.zeros((2 if few is None else len(few), exits + 1), np.int64), few)

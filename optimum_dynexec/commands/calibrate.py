@@ -142,6 +142,7 @@ class CalibrateCommand(BaseOptimumCLICommand):
             f" {found.num_samples} {unit} of {found.num_texts} texts",
             f"Layers per {unit[:-1]}: {found.mean_layers:.1f} of {found.num_layers}",
             *([] if found.mean_flops is None else [f"Arithmetic: {found.mean_flops:.1%} of the full model's"]),
+            *accuracy_lines(found),
             *(_exit_line(found, layer, unit) for layer in found.thresholds),
             f"Written to {self.args.model}/dynexec_config.json",
         ]
@@ -178,6 +179,25 @@ def _calibrate_encoder(args: Namespace) -> Any:
         recording=recording,
         budget_flops=args.budget_flops,
     )
+
+
+def accuracy_lines(found: Any) -> list[str]:
+    """
+    How often the full model is right, and the one that leaves early; nothing without labels.
+
+    Args:
+        found ([`Calibration`]): to explain.
+    """
+    if found.full_accuracy is None or found.accuracy is None:
+        return []
+    texts = f"{found.num_texts} texts"
+    # Of tokens, texts differ more than single answers would: no simple interval holds.
+    if found.num_samples == found.num_texts:
+        from ..utils.intervals import interval_text, proportion_interval
+
+        interval = proportion_interval(round(found.full_accuracy * found.num_texts), found.num_texts)
+        texts = f"{interval_text(interval)}, {texts}"
+    return [f"Accuracy: {found.accuracy:.2%} with early exit, {found.full_accuracy:.2%} of the full model ({texts})"]
 
 
 def _exit_line(found: Any, layer: int, unit: str) -> str:

@@ -37,9 +37,9 @@ class OptimizeCommand(BaseOptimumCLICommand):
         parser.add_argument(
             "--data",
             action="append",
-            default=[],
+            required=True,
             metavar="FILE[:COLUMN]",
-            help="Inputs like those to come; needed. Of a decoder, prompts: a .jsonl, .csv or .txt file, or the id of"
+            help="Inputs like those to come. Of a decoder, prompts: a .jsonl, .csv or .txt file, or the id of"
             " a data set on the Hub. Of a classifier, FILE without a column: also a directory with a folder of images"
             " for each label, or an .npz file. Repeatable.",
         )
@@ -66,6 +66,22 @@ class OptimizeCommand(BaseOptimumCLICommand):
             metavar="NAME",
             help="Quantization to try, in place of the recipe's; repeatable. Decoders: int8, int4, int4-mixed."
             " Classifiers: int8-weights, int8. none: no quantization.",
+        )
+        group = parser.add_argument_group("Training of a classifier")
+        group.add_argument(
+            "--fine-tune",
+            action="store_true",
+            help="Train the model on the labels of the data first, together with exits (the recipe `joint` of"
+            " train-heads). A bare encoder gets a classifier for these labels.",
+        )
+        group.add_argument(
+            "--fine-tune-epochs", type=float, default=None, help="Passes over the data for that. Default: 3."
+        )
+        group.add_argument(
+            "--no-accuracy-check",
+            dest="accuracy_check",
+            action="store_false",
+            help="Accept a model that is not shown to be right more often than the most frequent label of the data.",
         )
         group = parser.add_argument_group("Heads")
         group.add_argument("--heads", default=None, metavar="PATH", help="Trained heads to use. Default: train some.")
@@ -119,6 +135,7 @@ class OptimizeCommand(BaseOptimumCLICommand):
         from ..optimize import OptimizeArguments, optimize
 
         names = ["recipe", "max_loss", "task", "heads", "train", "layers", "epochs", "vocab_size", "max_samples"]
+        names += ["fine_tune", "fine_tune_epochs", "accuracy_check"]
         names += ["max_new_tokens", "quantization_samples", "max_length", "delta", "tuning_time"]
         formats = self.args.format
         arguments = OptimizeArguments(

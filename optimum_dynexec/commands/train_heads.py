@@ -1,5 +1,6 @@
 """Defines the command line for `optimum-cli dynexec train-heads`. It is loaded at every call of `optimum-cli`."""
 
+import os
 import tempfile
 from argparse import ArgumentParser
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from optimum.commands.base import BaseOptimumCLICommand
 
 from .running import Outcome, add_common_arguments, describe, run_command
 from .train_heads_arguments import BACKBONE_RECIPES, add_training_arguments
-from .train_heads_tasks import train_encoder_with_heads, train_heads_of_decoder, train_heads_of_encoder
+from .train_heads_tasks import prepare_decoder, prepare_encoder, train_encoder_with_heads
 
 
 CONFIG_NAME = "dynexec_config.json"
@@ -45,17 +46,18 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
         # Loads torch, transformers and openvino, which other commands must not wait for.
         from ..directory.config import DECODER_TASK, ENCODER_TASKS, DynExecConfig
 
-        trainers = {
-            DECODER_TASK: train_heads_of_decoder,
-            **dict.fromkeys(ENCODER_TASKS, train_heads_of_encoder),
-        }
-        directory, heads, attach = self._places()
-        train = trainers[DynExecConfig.from_pretrained(directory).task]
+        prepared = {DECODER_TASK: prepare_decoder, **dict.fromkeys(ENCODER_TASKS, prepare_encoder)}
+        model = Path(self.args.model)
+        exported = (model / CONFIG_NAME).is_file()
+        task = DynExecConfig.from_pretrained(model).task if exported else self._task_of_checkpoint()
+        # Whatever can be found wrong is found before minutes go into an export.
+        train = prepared[task](self.args, task, exported)
+        directory, heads, attach = self._places(exported)
         with ExitStack() as stack:
             if not self.args.resume:
                 heads.mkdir(parents=True, exist_ok=True)
                 self.args.cache_dir = stack.enter_context(tempfile.TemporaryDirectory(dir=heads, prefix=".cache-"))
-            values, lines = train(self.args, directory, heads)
+            values, lines = train(directory, heads, self.args.cache_dir)
         if attach:
             from ..directory.attached_heads import attach_heads
 
@@ -67,16 +69,27 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
         )
         return {"model": str(directory), "attached": attach, **values}, lines
 
-    def _places(self) -> tuple[Path, Path, bool]:
-        """The exported model, the directory for its heads, and whether they are to be attached."""
-        model, output = Path(self.args.model), self.args.output
-        if (model / CONFIG_NAME).is_file():
-            return model, (model / "heads" if output is None else Path(output)), output is None
-        if output is None:
+    def _task_of_checkpoint(self) -> str:
+        """Of a model that is not exported yet."""
+        from ..directory.config import what_it_is_instead
+        from ..exporters.tasks import resolve_task
+
+        model = self.args.model
+        is_checkpoint = not os.path.isdir(model) or os.path.isfile(os.path.join(model, "config.json"))
+        if not is_checkpoint:
+            raise ValueError(f"{model} cannot be trained for: {what_it_is_instead(model)}")
+        if self.args.output is None:
             raise ValueError(
-                f"{self.args.model} is not exported yet: say with --output where to, or export it first with"
+                f"{model} is not exported yet: say with --output where to, or export it first with"
                 " `optimum-cli export dynexec`"
             )
+        return resolve_task(model, self.args.task)
+
+    def _places(self, exported: bool) -> tuple[Path, Path, bool]:
+        """The exported model, the directory for its heads, and whether they are to be attached."""
+        model, output = Path(self.args.model), self.args.output
+        if exported:
+            return model, (model / "heads" if output is None else Path(output)), output is None
         directory = Path(output)
         if not (self.args.resume and (directory / CONFIG_NAME).is_file()):
             from ..exporters import export_dynexec

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +142,11 @@ def read_samples(sources: Sequence[str | Path], columns: Columns | None = None, 
         None if first.pairs is None else [value for part in parts for value in part.pairs or []],
         None if first.labels is None else [value for part in parts for value in part.labels or []],
     )
+
+
+def most_frequent_share(labels: Sequence[str] | None) -> float | None:
+    """The share of the most frequent label, which is the accuracy of always answering it; `None` without labels."""
+    return max(Counter(labels).values()) / len(labels) if labels else None
 
 
 def draw(samples: Samples, limit: int | None, seed: int) -> Samples:

@@ -51,6 +51,9 @@ class Calibration:
         budget_flops (`float`, *optional*):
             With the method `"budget"`, the mean share of the full model's arithmetic asked for.
         mean_flops (`float`, *optional*): that share as measured; of encoders only.
+        full_accuracy (`float`, *optional*):
+            How often the full model is right on the texts tested; `None` without labels.
+        accuracy (`float`, *optional*): how often the model that leaves by these thresholds is.
 
     Raises:
         `ValueError`: if the layers are not whole numbers.
@@ -80,6 +83,8 @@ class Calibration:
     budget_flops: float | None = None
     mean_flops: float | None = None
     risk_interval: list[float] | None = None
+    full_accuracy: float | None = None
+    accuracy: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("thresholds", "exit_shares", "head_hashes"):

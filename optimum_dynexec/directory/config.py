@@ -1,6 +1,7 @@
 """What an exported directory says about dynamic execution: `dynexec_config.json`."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
@@ -208,9 +209,7 @@ class DynExecConfig:
         """
         path = Path(directory) / DYNEXEC_CONFIG_NAME
         if not path.is_file():
-            raise FileNotFoundError(
-                f"{directory} has no {DYNEXEC_CONFIG_NAME}: export the model with `optimum-cli export dynexec`"
-            )
+            raise FileNotFoundError(f"{directory} has no {DYNEXEC_CONFIG_NAME}: {what_it_is_instead(directory)}")
         try:
             return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, RecursionError) as error:
@@ -227,6 +226,27 @@ class DynExecConfig:
         Path(directory).mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_dict(), indent=2, sort_keys=False) + "\n"
         write_atomically(Path(directory) / DYNEXEC_CONFIG_NAME, text.encode())
+
+
+def what_it_is_instead(directory: str | Path) -> str:
+    """
+    Says of a directory that is no export of ours what it is, and what to do.
+
+    Args:
+        directory (`str` or `Path`): which may not exist.
+    """
+    # Unlike pathlib's, these functions answer for names that are too long for a file, too.
+    if not os.path.isdir(directory):
+        return "there is no such directory. Export the model with `optimum-cli export dynexec`, and give its output"
+    files = {*os.listdir(directory)}
+    if "openvino_model.xml" in files:
+        return (
+            "it was exported without its layers being marked. Mark them with `optimum-cli export dynexec --model"
+            f" {directory} OUTPUT`"
+        )
+    if "config.json" in files:
+        return f"it is not exported yet. Export it with `optimum-cli export dynexec --model {directory} OUTPUT`"
+    return "it holds no model, neither config.json nor openvino_model.xml"
 
 
 def head_name(layer: int | None) -> str:

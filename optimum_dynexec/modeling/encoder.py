@@ -14,6 +14,7 @@ from transformers.modeling_outputs import ModelOutput
 from ..directory.attached_heads import HeadModel, exit_heads
 from ..directory.config import DynExecConfig
 from ..directory.loading import add_dynexec, load_dynexec_config, load_heads
+from ..directory.one_label import check_one_label
 from ..directory.staging import staged_directory
 from ..directory.tuning import Tuning
 from ..early_exit.config import EarlyExitConfig
@@ -31,27 +32,6 @@ from .tuned import TUNED, start_from_tuning, tuned_exit
 
 # The default of `early_exit` in a call: what the model was loaded with.
 AS_LOADED = "as_loaded"
-# transformers' name of the problem that classifiers solve if nothing else is said.
-CLASSES = "single_label_classification"
-
-
-def check_one_label(config: Any) -> None:
-    """
-    Checks that a model chooses one label of several, which is what exit heads of classifiers do.
-
-    Args:
-        config (`PretrainedConfig`): of the model.
-
-    Raises:
-        `ValueError`: if it does not.
-    """
-    labels = getattr(config, "num_labels", 2)
-    problem = getattr(config, "problem_type", None)
-    if labels == 1 or problem not in (None, CLASSES):
-        raise ValueError(
-            f"early exit is for one label of several, but this model is for {problem or 'regression'} with {labels}"
-            f" label{'s' if labels > 1 else ''}"
-        )
 
 
 class DynExecEncoderMixin(CalibratedOnce):

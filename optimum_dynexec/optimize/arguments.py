@@ -25,6 +25,11 @@ class OptimizeArguments:
             model would go on differently, given the same text. Of classifiers: accuracy, or without labels the share
             of other answers.
         task (`str`, *optional*, defaults to `"auto"`): of the model.
+        fine_tune (`bool`, *optional*, defaults to `False`):
+            Train a classifier on the labels of the data first; a bare encoder gets a classifier for them.
+        fine_tune_epochs (`float`, *optional*): passes over the data for that. Unset: as the recipe `joint` has it.
+        accuracy_check (`bool`, *optional*, defaults to `True`):
+            Refuse a classifier that is not shown to be right more often than the most frequent label of the data.
         formats (`tuple[str, ...]`, *optional*): quantizations to try, in place of the recipe's; none: `()`.
         heads (`str` or `Path`, *optional*): trained heads to use; they are then not trained.
         train (`bool`, *optional*, defaults to `True`): whether heads are trained, if the recipe has any.
@@ -51,6 +56,9 @@ class OptimizeArguments:
     recipe: str = "latency"
     max_loss: float = 0.01
     task: str = "auto"
+    fine_tune: bool = False
+    fine_tune_epochs: float | None = None
+    accuracy_check: bool = True
     formats: tuple[str, ...] | None = None
     heads: str | Path | None = None
     train: bool = True
@@ -73,7 +81,14 @@ class OptimizeArguments:
         for name in ("max_loss", "delta"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise OptimizeError(f"`{name}` must be between 0 and 1, but it is {getattr(self, name)!r}")
-        for name in ("max_samples", "max_new_tokens", "quantization_samples", "max_length", "tuning_time"):
+        for name in (
+            "fine_tune_epochs",
+            "max_samples",
+            "max_new_tokens",
+            "quantization_samples",
+            "max_length",
+            "tuning_time",
+        ):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise OptimizeError(f"`{name}` must be positive, but it is {value!r}")

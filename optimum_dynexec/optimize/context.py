@@ -46,6 +46,16 @@ class Context:
         return RECIPES[self.args.recipe]
 
     @property
+    def fine_tuned(self) -> Path:
+        """The transformers model that was fine-tuned, if that was asked for."""
+        return self.output / "fine-tuned"
+
+    @property
+    def source(self) -> str:
+        """The model that is exported."""
+        return str(self.fine_tuned) if self.found["fine-tune"].get("place") else self.model
+
+    @property
     def base(self) -> Path:
         """The export in float32."""
         return self.output / "base"

@@ -73,15 +73,13 @@ def quantize_with_accuracy_control(
         control ([`AccuracyControl`]): the limit, and what it is measured on.
 
     Raises:
-        [`QuantizationError`]: if the model is no classifier, the configuration has options that NNCF's accuracy
+        [`QuantizationError`]: if the configuration has options that NNCF's accuracy
             control does not know, or the limit cannot be held.
     """
     import nncf
 
     from .data import encoder_inputs
 
-    if task not in CLASSIFIER_TASKS:
-        raise QuantizationError(f"accuracy control is for the tasks {list(CLASSIFIER_TASKS)}, not for {task!r}")
     if not isinstance(config, OVQuantizationConfig):
         raise QuantizationError("accuracy control is for full quantization: give an OVQuantizationConfig")
     options = config.to_nncf_dict()
@@ -119,6 +117,24 @@ def quantize_with_accuracy_control(
             " weights alone (--weight-format), or calibrate on more data"
         )
     return quantized
+
+
+def check_control(directory: Path, task: str, control: AccuracyControl) -> None:
+    """
+    Checks that accuracy can be controlled, before a model is loaded.
+
+    Args:
+        directory (`Path`): of the model.
+        task (`str`): of the model.
+        control ([`AccuracyControl`]): the limit, and what it is measured on.
+
+    Raises:
+        [`QuantizationError`]: if the model is no classifier.
+        `ValueError`: if the samples cannot be read, or have labels that the model does not know.
+    """
+    if task not in CLASSIFIER_TASKS:
+        raise QuantizationError(f"accuracy control is for the tasks {list(CLASSIFIER_TASKS)}, not for {task!r}")
+    _validation(directory, control)
 
 
 def said(model: Any, feeds: Sequence[dict[str, np.ndarray]]) -> np.ndarray:

@@ -83,6 +83,29 @@ def calibration_dataset(model: Any, directory: Path, task: str, data: Calibratio
     return DATASETS[task](model, directory, task, data)
 
 
+def check_sources(task: str, data: CalibrationData) -> None:
+    """
+    Reads calibration data, to find out whether it can be read.
+
+    Args:
+        task (`str`): of the model.
+        data ([`CalibrationData`]): what to show.
+
+    Raises:
+        `ValueError`: if it cannot.
+    """
+    if task == DECODER_TASK:
+        from ..data.texts import read_texts
+
+        for source in data.sources:
+            if source != SELF:
+                read_texts(source)
+    else:
+        from ..data.samples import read_samples
+
+        read_samples(data.sources, data.columns)
+
+
 def _texts(model: Any, directory: Path, task: str, data: CalibrationData) -> "nncf.Dataset":
     import nncf
     import numpy as np

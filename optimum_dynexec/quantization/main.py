@@ -12,9 +12,9 @@ from ..directory.config import DYNEXEC_CONFIG_NAME, DynExecConfig
 from ..directory.staging import EXPORT_MARK, staged_directory
 from ..exporters.annotate import annotate_export
 from ..exporters.tasks import resolve_task
-from .accuracy import AccuracyControl, quantize_with_accuracy_control
+from .accuracy import AccuracyControl, check_control, quantize_with_accuracy_control
 from .configs import as_ov_config, needs_data, num_samples, parts, uses_data
-from .data import DEFAULT_SAMPLES, CalibrationData, calibration_dataset
+from .data import DEFAULT_SAMPLES, CalibrationData, calibration_dataset, check_sources
 from .errors import QuantizationError
 from .heads import carry_heads, check_formats
 from .models import check_source, is_pipeline, load_model
@@ -100,6 +100,11 @@ def quantize_dynexec(
 
     earlier = _earlier(source)
     check_formats(earlier, head_weight_format, draft_weight_format)
+    # Before the model is loaded, which takes longer.
+    if isinstance(data, CalibrationData):
+        check_sources(earlier.task, data)
+    if accuracy_control is not None:
+        check_control(source, earlier.task, accuracy_control)
     with staged_directory(Path(output)) as staging:
         model = load_model(source, earlier.task)
         if isinstance(data, CalibrationData):

@@ -15,9 +15,10 @@ from transformers import (
 )
 from transformers.modeling_outputs import ModelOutput
 
+from ..directory.one_label import check_one_label
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.encoder_stats import EncoderStats
-from ..modeling.encoder import AS_LOADED, check_one_label
+from ..modeling.encoder import AS_LOADED
 from ..modeling.encoder_outputs import (
     DynExecImageClassifierOutput,
     DynExecQuestionAnsweringOutput,

@@ -11,6 +11,7 @@ import numpy as np
 from ..directory.config import CLASSIFIER_TASKS, DynExecConfig
 from ..directory.errors import CalibrationError, TuningError
 from ..directory.freshness import load_calibration
+from ..directory.one_label import check_one_label
 from ..directory.tuning import Tuning
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.criteria import criterion_class
@@ -214,6 +215,9 @@ class Bench:
         samples = draw(read_samples(data, args.columns, split="validation"), most, args.seed)
         if len(samples) < LEAST_SAMPLES:
             raise TuningError(f"tuning takes at least {LEAST_SAMPLES} samples, but there are {len(samples)}")
+        model_config = AutoConfig.from_pretrained(directory)
+        check_one_label(model_config)
+        self.labels = samples.label_ids(model_config.label2id)
         self.make, _ = load_inputs(directory, config.task)
         self.samples = samples
         self.loads = Loads(directory, config.task, args.device)
@@ -224,7 +228,6 @@ class Bench:
         self._checked: dict[str, Trial] = {}
         model = self.loads.get({"precision": args.precisions[0], "threads": None})
         self.has_exits = bool(model.exit_layers)
-        self.labels = samples.label_ids(AutoConfig.from_pretrained(directory).label2id)
         every = [index for chunk in self.chunks for index in chunk]
         self.full = np.concatenate([self.answers(model, chunk, CHUNK, None) for chunk in self.chunks])
         self.right = self.full if self.labels is None else self.labels[every]

@@ -31,7 +31,7 @@ from optimum_dynexec.directory import attach_heads
 from optimum_dynexec.directory.errors import CalibrationError
 from optimum_dynexec.directory.freshness import load_calibration
 from optimum_dynexec.early_exit.criteria import criterion_class
-from optimum_dynexec.training.encoder import EncoderTrainingArguments, train_encoder_heads
+from optimum_dynexec.training import EncoderTrainingArguments, train_encoder_heads
 from optimum_dynexec.training.encoder.shape import HeadOptions
 from tests.calibration.synthetic import synthetic_records
 from tests.tiny_models import TEXT
@@ -306,3 +306,38 @@ def _unlabelled(data, directory) -> str:
     path = directory / "texts.txt"
     path.write_text("\n".join(read_samples([data]).inputs[:50]))
     return str(path)
+
+
+def test_what_a_risk_lacks_is_said_before_the_model_runs(classifier, data, tmp_path, monkeypatch):
+    def ran(*_, **__):
+        raise AssertionError("the model ran before the labels were looked for")
+
+    monkeypatch.setattr("optimum_dynexec.runtime.encoder_exits.EncoderExits", ran)
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(json.loads(line)["text"] for line in data.read_text().splitlines()))
+    with pytest.raises(CalibrationError, match="the risk 'accuracy' needs labels.*--label-column"):
+        calibrate_encoder(classifier, data=[texts], risk="accuracy", progress=False)
+    with pytest.raises(CalibrationError, match=r"losses of the shape \(2,\)"):
+        calibrate_encoder(classifier, data=[texts], risk=lambda said, labels: said[:, 0], progress=False)
+    model = shutil.copytree(classifier, tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "problem_type": "multi_label_classification"}))
+    with pytest.raises(ValueError, match="this model is for multi_label_classification"):
+        calibrate_encoder(model, data=[texts], progress=False)
+
+
+def test_accuracies_of_the_full_model_and_of_the_one_that_leaves():
+    """Counted by hand, in a loop over samples."""
+    records = synthetic_records(300, 0)
+    labels = records.labels
+    found = calibrate(records, epsilon=0.3, delta=0.5).calibration
+    scores = records.scores(criterion_class("max_prob").load(None))
+    right = []
+    for sample in range(records.num_samples):
+        passing = [scores[sample, k] > found.thresholds.get(layer, np.inf) for k, layer in enumerate(records.layers)]
+        exit_ = passing.index(True) if any(passing) else len(passing)
+        right.append(records.predictions[sample, exit_] == labels[sample])
+    assert found.accuracy == pytest.approx(float(records.group_means(np.array(right)).mean()), abs=1e-3)
+    full = records.group_means(records.full_prediction == labels)
+    assert found.full_accuracy == pytest.approx(float(full.mean()))
+    assert calibrate(replace(records, labels=None), epsilon=0.3, delta=0.5).calibration.accuracy is None

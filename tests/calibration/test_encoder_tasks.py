@@ -28,7 +28,7 @@ from optimum_dynexec.data.inputs import load_inputs
 from optimum_dynexec.data.samples import Columns, read_samples
 from optimum_dynexec.directory.errors import CalibrationError
 from optimum_dynexec.early_exit.criteria import criterion_class
-from optimum_dynexec.training.encoder import EncoderTrainingArguments, train_encoder_heads
+from optimum_dynexec.training import EncoderTrainingArguments, train_encoder_heads
 from tests.calibration.synthetic import synthetic_records
 from tests.tiny_encoders import SAMPLES
 from tests.tiny_models import TEXT

@@ -22,6 +22,7 @@ from optimum_dynexec.training.decoder.trainer import TrainingArguments
 from tests.tiny_models import TEXT
 
 
+TEXT_TASK = "text-classification"
 TRAIN_HEADS = inspect.signature(train.train_heads)
 
 
@@ -74,7 +75,8 @@ def test_help(run):
         ["tune", "model", "--data", "x", "--threads", "1,many"],
         ["tune", "model", "--data", "x", "--objective", "beauty"],
         ["optimize", "model"],
-        ["optimize", "model", "out", "--recipe", "speed"],
+        ["optimize", "model", "out"],
+        ["optimize", "model", "out", "--data", "x", "--recipe", "speed"],
         ["nothing"],
     ],
 )
@@ -348,6 +350,20 @@ def test_calibration_options(run, monkeypatch, tiny_export):
     ("arguments", "message"),
     [
         (["train-heads", "/nowhere", "--data", "x"], "is not exported yet"),
+        (["train-heads", "EMPTY", "--data", "x", "--output", "OUT"], "it holds no model"),
+        (["calibrate", "EMPTY", "--data", "x"], "it holds no model"),
+        (["tune", "HF", "--data", "x"], "it is not exported yet. Export it with"),
+        # Before an export that takes minutes.
+        (["train-heads", "HF", "--data", "/nowhere.txt", "--output", "OUT"], "/nowhere.txt does not exist"),
+        (["train-heads", "HF", "--data", "DATA", "--output", "OUT", "--epochs", "0"], "`epochs` must be"),
+        (["train-heads", "HF", "--data", "DATA", "--output", "OUT", "--start-from", "/no"], "no heads at /no"),
+        (["train-heads", "BERT", "--data", "/nowhere.csv", "--output", "OUT"], "/nowhere.csv does not exist"),
+        (["train-heads", "BERT", "--data", "DATA", "--output", "OUT"], "the label 'mood', but the model's labels"),
+        (["train-heads", "BERT", "--data", "DATA", "--output", "OUT", "--epochs", "0"], "`epochs` must be"),
+        (
+            ["train-heads", "BARE", "--data", "TEXTS", *["--task", "text-classification", "--output", "OUT"]],
+            "not trained",
+        ),
         (["train-heads", "MODEL", "--data", "/nowhere.txt"], "/nowhere.txt does not exist"),
         (["attach-heads", "/nowhere", "x"], "has no dynexec_config.json"),
         (["attach-heads", "MODEL", "/nowhere"], "/nowhere"),
@@ -356,14 +372,31 @@ def test_calibration_options(run, monkeypatch, tiny_export):
         (["calibrate", "MODEL", "--data", "x", "--epsilon", "2"], "`epsilon` must be between 0 and 1"),
     ],
 )
-def test_errors_are_one_line(run, tiny_export, arguments, message):
-    arguments = [tiny_export("llama") if argument == "MODEL" else argument for argument in arguments]
+def test_errors_are_one_line(run, tiny_hf, tiny_encoder_hf, tiny_export, tmp_path, monkeypatch, arguments, message):
+    def too_late(*_, **__):
+        raise AssertionError("exported before the arguments were checked")
+
+    monkeypatch.setattr("optimum_dynexec.exporters.export_dynexec", too_late)
+    places = {name: tmp_path / name for name in ("EMPTY", "OUT", "DATA", "TEXTS")}
+    places["EMPTY"].mkdir()
+    places["DATA"] = tmp_path / "data.csv"
+    places["DATA"].write_text("text,label\none,mood\ntwo,mood\n")
+    places["TEXTS"] = tmp_path / "texts.txt"
+    places["TEXTS"].write_text("one\ntwo\n")
+    models = {
+        "MODEL": lambda: tiny_export("llama"),
+        "HF": lambda: tiny_hf("llama"),
+        "BERT": lambda: tiny_encoder_hf("bert"),
+        "BARE": lambda: tiny_encoder_hf("bert", "feature-extraction"),
+    }
+    arguments = [models[word]() if word in models else places.get(word, word) for word in arguments]
     status, output, error = run(*arguments, "--json")
     assert status == 1
     assert output == ""
     assert error.splitlines()[-1].startswith(f"optimum-cli dynexec {arguments[0]}: error: ")
     assert message in error.splitlines()[-1]
     assert "Traceback" not in error
+    assert not places["OUT"].exists()
 
 
 def test_verbose_raises(run):

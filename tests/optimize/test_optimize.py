@@ -14,6 +14,7 @@ from optimum_dynexec.optimize import main as optimize_main
 from optimum_dynexec.optimize.splits import parts_of
 from optimum_dynexec.optimize.steps import Step
 from optimum_dynexec.optimize.steps import tune as tune_step
+from optimum_dynexec.training.encoder.arguments import DEFAULTS
 from tests.tiny_models import TEXT
 
 
@@ -60,7 +61,7 @@ def run(tiny_hf, prompts, tmp_path_factory):
 
 def test_goes_on_where_it_was(run):
     output, _, before, said = run
-    assert list(before) == ["data", "export", "quantize"]
+    assert list(before) == ["data", "fine-tune", "export", "baseline", "quantize"]
     after = json.loads((output / "optimize.json").read_text())["steps"]
     assert list(after) == [step.name for step in optimize_main.STEPS]
     # What was done is neither done again nor asked again.
@@ -109,7 +110,8 @@ def test_other_arguments_do_again_what_depends_on_them(run, tiny_hf, prompts):
     said: list[str] = []
     arguments = replace(QUICK, max_loss=1e-9, train=False, benchmark_samples=0)
     again = optimize(tiny_hf("llama"), output, data=[prompts], arguments=arguments, progress=False, say=said.append)
-    assert [line for line in said if line.endswith("done before")] == ["data: done before", "export: done before"]
+    before = [f"{name}: done before" for name in ("data", "fine-tune", "export", "baseline")]
+    assert [line for line in said if line.endswith("done before")] == before
     assert again.steps["quantize"]["chosen"] == "f32"
     loss = again.steps["quantize"]["losses"]["int8"]
     assert loss == found.steps["quantize"]["losses"]["int8"]
@@ -176,7 +178,8 @@ def test_classifier_of_pairs(tiny_encoder_hf, tmp_path, monkeypatch):
     path.write_text("\n".join(["text,other,label", *rows]))
     # A tiny share of the data is right by chance, so that a large limit is needed for anything to leave.
     arguments = replace(QUICK, formats=("int8",), task="text-classification", delta=0.4, quantization_samples=16)
-    arguments = replace(arguments, columns=Columns(text_pair="other"))
+    # A random model, whose answers have nothing to do with the labels.
+    arguments = replace(arguments, columns=Columns(text_pair="other"), accuracy_check=False)
     tuned_on, tune = [], tune_step.tune
 
     def tuned(*given, **options):
@@ -201,6 +204,78 @@ def test_classifier_of_pairs(tiny_encoder_hf, tmp_path, monkeypatch):
     assert f"benchmark: {results['answer']['sentence']}" in found.lines
 
 
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """240 texts whose first words tell their label."""
+    path, names = tmp_path_factory.mktemp("labelled") / "texts.jsonl", ("calm", "glad", "wild")
+    texts = [" ".join([WORDS[i % 3]] * 3 + WORDS[i % 50 : i % 50 + 1 + i % 7]) for i in range(240)]
+    rows = [{"text": text, "mood": names[i % 3]} for i, text in enumerate(texts)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def _to_the_baseline(model, data, output, monkeypatch, **changes):
+    """The steps before anything is quantized: no more."""
+    steps = [step for step in optimize_main.STEPS if step.name in ("data", "fine-tune", "export", "baseline")]
+    monkeypatch.setattr(optimize_main, "STEPS", (*steps, Step("report", lambda context: ({}, []), ())))
+    arguments = OptimizeArguments(
+        task="text-classification", columns=Columns(label="mood"), benchmark_samples=0, **changes
+    )
+    return optimize(model, output, data=[data], arguments=arguments, progress=False, say=lambda line: None)
+
+
+def test_a_bare_encoder_is_fine_tuned_or_refused(tiny_encoder_hf, labelled, tmp_path, monkeypatch):
+    """Its classifier would be random: a small loss of it would say nothing."""
+    bare, output = tiny_encoder_hf("bert", "feature-extraction"), tmp_path / "out"
+    with pytest.raises(OptimizeError, match=r"is not trained for the task.*'classifier.weight'.*--fine-tune"):
+        _to_the_baseline(bare, labelled, output, monkeypatch)
+    assert not (output / "base").exists()
+    # A random encoder has more to learn than one that is pretrained.
+    monkeypatch.setitem(DEFAULTS, "joint", (6.0, 2e-3, 16))
+    found = _to_the_baseline(bare, labelled, output, monkeypatch, fine_tune=True)
+    assert json.loads((output / "base" / "config.json").read_text())["label2id"] == {"calm": 0, "glad": 1, "wild": 2}
+    measured = found.steps["baseline"]
+    assert measured["samples"] == 48
+    assert measured["interval"][0] > measured["most_frequent"]
+    text = "\n".join(found.lines)
+    assert "fine-tune: full model: accuracy " in text
+    assert "baseline: the model in fp32 has an accuracy of " in text
+
+
+def test_a_random_classifier_is_refused(tiny_encoder_hf, labelled, tmp_path, monkeypatch):
+    """All its weights are in the checkpoint, so that only labels can show it."""
+    data = tmp_path / "texts.jsonl"
+    data.write_text(
+        labelled.read_text().replace("calm", "class_0").replace("glad", "class_1").replace("wild", "class_2")
+    )
+    model, output = tiny_encoder_hf("bert"), tmp_path / "out"
+    with pytest.raises(OptimizeError, match=r"always answering the most frequent label .* --no-accuracy-check"):
+        _to_the_baseline(model, data, output, monkeypatch)
+    assert not (output / "quantized").exists()
+    found = _to_the_baseline(model, data, output, monkeypatch, accuracy_check=False)
+    assert found.steps["baseline"]["interval"][0] <= found.steps["baseline"]["most_frequent"]
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (("bert", None), {}, "the label 'calm', but the model's labels are"),
+        (("bert", None), {"columns": Columns(label="text_pair")}, "does not have the column 'text_pair'"),
+        (("bert", None), {"columns": Columns(), "fine_tune": True}, "fine-tuning takes labels"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_the_export(
+    tiny_encoder_hf, labelled, tmp_path, monkeypatch, model, options, message
+):
+    def exported(*_, **__):
+        raise AssertionError("exported before the data was checked")
+
+    monkeypatch.setattr("optimum_dynexec.optimize.steps.export.export_dynexec", exported)
+    arguments = OptimizeArguments(**{"columns": Columns(label="mood"), **options})
+    with pytest.raises(ValueError, match=message):
+        optimize(tiny_encoder_hf(*model), tmp_path / "out", data=[labelled], arguments=arguments, progress=False)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -209,6 +284,7 @@ def test_classifier_of_pairs(tiny_encoder_hf, tmp_path, monkeypatch):
         ({"arguments": {"max_loss": 0.0}}, "`max_loss` must be between 0 and 1"),
         ({"arguments": {"formats": ("int8", "int9")}}, "there is no format 'int9' of a decoder; there are"),
         ({"arguments": {"task": "feature-extraction"}}, "can be optimized, not for 'feature-extraction'"),
+        ({"arguments": {"fine_tune": True}}, "for classifiers, but this model is a decoder"),
         ({"output": "full"}, "holds other files"),
     ],
 )

@@ -3,11 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...tuning.halving import Run
 from ...utils.losses import Loss
 from ..arguments import OptimizeArguments
+from ..errors import OptimizeError
+
+
+if TYPE_CHECKING:
+    from ..context import Context
 
 
 class Kind(ABC):
@@ -45,8 +50,11 @@ class Kind(ABC):
     @abstractmethod
     def train(
         self, directory: Path, heads: Path, part: str, args: OptimizeArguments, progress: bool
-    ) -> dict[Path, str]:
-        """Trains heads for a model; gives a line that says how good it is for the file of each."""
+    ) -> tuple[dict[Path, str], list[str]]:
+        """
+        Trains heads for a model; gives a line that says how good it is for the file of each, and further lines, of the
+        full model say.
+        """
 
     @abstractmethod
     def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
@@ -60,6 +68,30 @@ class Kind(ABC):
     @abstractmethod
     def dynamic_options(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
         """What a benchmark is given for the options of a tuning; `None`: there is nothing dynamic."""
+
+    def check(self, model: str, task: str, parts: Sequence[str], args: OptimizeArguments) -> None:
+        """
+        Checks the model against the data, in files for each part, before anything is exported.
+
+        Raises:
+            `ValueError`: if they do not fit, or the model cannot be optimized as asked.
+        """
+        if args.fine_tune:
+            raise OptimizeError(f"`fine_tune` (--fine-tune) is for classifiers, but this model is a {self.name}")
+
+    def fine_tune(self, model: str, output: Path, part: str, context: "Context") -> list[str]:
+        """Trains a transformers model on labels; gives lines that say how good it is."""
+        raise OptimizeError(f"a {self.name} cannot be fine-tuned")
+
+    def baseline(self, directory: Path, part: str, args: OptimizeArguments) -> Mapping[str, Any] | None:
+        """
+        How good the model in float32 is: values that JSON can hold, and a `line` for people. `None` where only
+        differences from it can be measured.
+
+        Raises:
+            [`OptimizeError`]: if nothing shows that the model is trained for the data.
+        """
+        return None
 
     def columns(self, args: OptimizeArguments) -> Any:
         """

@@ -17,10 +17,12 @@ from ..arguments import OptimizeArguments
 from ..errors import OptimizeError
 from ..splits import SHARES, parts_of, write_images, write_texts
 from .base import Kind
+from .training_state import check_model, fine_tune, judge_baseline
 
 
 if TYPE_CHECKING:
     from ...data.samples import Samples
+    from ..context import Context
 
 
 class Classifier(Kind):
@@ -49,6 +51,26 @@ class Classifier(Kind):
     @abstractmethod
     def write(self, directory: Path, samples: "Samples", parts: dict[str, list[int]]) -> dict[str, str]:
         """Writes samples in parts; gives their file names by part."""
+
+    def check(self, model: str, task: str, parts: Sequence[str], args: OptimizeArguments) -> None:
+        from ...data.samples import read_samples
+
+        check_model(model, task, [read_samples([part], self.columns(args)) for part in parts], args)
+
+    def fine_tune(self, model: str, output: Path, part: str, context: "Context") -> list[str]:
+        columns = self.columns(context.args)
+        return fine_tune(model, context.task, output, part, columns, context.args, context.progress)
+
+    def baseline(self, directory: Path, part: str, args: OptimizeArguments) -> Mapping[str, Any] | None:
+        from transformers import AutoConfig
+
+        from ...data.samples import read_samples
+
+        samples = read_samples([part], self.columns(args), split="validation")
+        labels = samples.label_ids(AutoConfig.from_pretrained(directory).label2id)
+        if labels is None:
+            return None
+        return judge_baseline((self._said(directory, samples, args) == labels).tolist(), labels.tolist(), args)
 
     def columns(self, args: OptimizeArguments) -> Any:
         from ...data.samples import Columns
@@ -117,7 +139,7 @@ class Classifier(Kind):
 
     def train(
         self, directory: Path, heads: Path, part: str, args: OptimizeArguments, progress: bool
-    ) -> dict[Path, str]:
+    ) -> tuple[dict[Path, str], list[str]]:
         from ...training import EncoderTrainingArguments, train_encoder_heads
         from ...training.encoder.scores import score_line
 
@@ -132,7 +154,8 @@ class Classifier(Kind):
             max_length=args.max_length,
             progress=progress,
         )
-        return {head.path: score_line(head.name, head.scores) for head in trained.exits}
+        lines = [score_line("full model", trained.full), *(f"warning: {line}" for line in trained.warnings)]
+        return {head.path: score_line(head.name, head.scores) for head in trained.exits}, lines
 
     def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
         from ...calibration import CalibrationArguments, EncoderRecordingArguments, calibrate_encoder

@@ -95,7 +95,7 @@ class Decoder(Kind):
 
     def train(
         self, directory: Path, heads: Path, part: str, args: OptimizeArguments, progress: bool
-    ) -> dict[Path, str]:
+    ) -> tuple[dict[Path, str], list[str]]:
         from ...data.continuations import ContinuationArguments
         from ...training.decoder.train import train_heads
         from ...training.decoder.trainer import TrainingArguments
@@ -113,7 +113,7 @@ class Decoder(Kind):
             vocab_size=args.vocab_size,
             progress=progress,
         )
-        return {head.path: f"{head.name}: {head.agreement}" for head in trained}
+        return {head.path: f"{head.name}: {head.agreement}" for head in trained}, []
 
     def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
         from ...calibration import CalibrationArguments, RecordingArguments, calibrate_decoder

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..context import Context
-from . import benchmark, calibrate, data, export, heads, quantize, report, tune
+from . import baseline, benchmark, calibrate, data, export, fine_tune, heads, quantize, report, tune
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,10 @@ class Step:
 
 
 STEPS = (
-    Step("data", data.run, ("max_samples", "columns", "seed")),
+    Step("data", data.run, ("max_samples", "columns", "seed", "fine_tune")),
+    Step("fine-tune", fine_tune.run, ("fine_tune_epochs", "max_length")),
     Step("export", export.run, ()),
+    Step("baseline", baseline.run, ("accuracy_check",)),
     Step(
         "quantize",
         quantize.run,

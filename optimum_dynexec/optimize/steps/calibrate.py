@@ -29,4 +29,11 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     return {"calibrated": True, "guarantee": found.guarantee, "mean_layers": found.mean_layers}, [
         f"calibrate: {found.guarantee}; measured {found.measured_risk:.4f}"
         f" ({interval_text(found.risk_interval, '{:.4f}')}); {found.mean_layers:.1f} of {found.num_layers} layers"
+        + _accuracy(found)
     ]
+
+
+def _accuracy(found: Any) -> str:
+    if found.full_accuracy is None:
+        return ""
+    return f"; accuracy {found.accuracy:.2%}, {found.full_accuracy:.2%} of the full model ({found.num_texts} samples)"

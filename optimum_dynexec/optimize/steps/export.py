@@ -19,10 +19,10 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     """
     import openvino as ov
 
-    source = Path(context.model)
+    source = Path(context.source)
     exported = (source / "openvino_model.xml").is_file()
     options: dict[str, Any] = {} if exported else {"weight_format": "fp32"}
-    config = export_dynexec(context.model, context.base, task=context.task, **options)
+    config = export_dynexec(context.source, context.base, task=context.task, **options)
     check_not_quantized(ov.Core().read_model(context.base / "openvino_model.xml"), context.model)
     if not config.hidden_state_names and not config.pageable:
         raise OptimizeError(f"{context.model} can neither be cut between layers nor paged ({config.pageable_reason})")

@@ -52,9 +52,9 @@ def _heads(context: Context) -> tuple[list[str], Any]:
     if not context.recipe.heads[context.kind.name] and not args.layers:
         return [f"heads: none, as the recipe {args.recipe} has none of a {context.kind.name}"], None
     context.say("training")
-    trained = context.kind.train(context.result, context.heads, context.part("train"), args, context.progress)
+    trained, further = context.kind.train(context.result, context.heads, context.part("train"), args, context.progress)
     # Those that other arguments asked for before are not this model's.
     for file in context.heads.glob(f"*{SUFFIX}"):
         if file not in trained:
             file.unlink()
-    return [f"heads: {line}" for line in trained.values()], context.heads
+    return [f"heads: {line}" for line in [*trained.values(), *further]], context.heads

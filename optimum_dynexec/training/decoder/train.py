@@ -139,6 +139,7 @@ def train_heads(
     output = Path(output)
     cache = Path(cache_dir) if cache_dir is not None else output / ".cache"
     config = DynExecConfig.from_pretrained(directory)
+    raw = [text for source in data for text in read_texts(source)][:max_samples]
     backbone = ov.Core().read_model(directory / "openvino_model.xml")
     boundaries = find_layer_boundaries(backbone)
     read = _draft_layers(draft_layers, start_from, len(boundaries)) if draft_head else []
@@ -149,7 +150,7 @@ def train_heads(
     needed = sorted({*layers, *read})
     matrix = unembedding(backbone)
 
-    texts = _texts(directory, data, max_samples, continuations, continuation_arguments, cache, progress)
+    texts = _texts(directory, raw, continuations, continuation_arguments, cache, progress)
     features_key = _digest([config.model_hash, needed, [[t.tokens, t.first] for t in texts]])
     features = compute_features(
         backbone,
@@ -236,15 +237,13 @@ def _train(
 
 def _texts(
     directory: Path,
-    data: list[str],
-    max_samples: int | None,
+    raw: list[str],
     continuations: str,
     arguments: ContinuationArguments | None,
     cache: Path,
     progress: bool,
 ) -> list[Text]:
     tokenizer = AutoTokenizer.from_pretrained(directory)
-    raw = [text for source in data for text in read_texts(source)][:max_samples]
     arguments = arguments or ContinuationArguments()
     if continuations == "text":
         limit = arguments.max_prompt_tokens

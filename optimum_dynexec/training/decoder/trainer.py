@@ -43,6 +43,9 @@ class TrainingArguments:
         patience (`int`, *optional*, defaults to 4): evaluations without a better result after which training ends.
         seed (`int`, *optional*, defaults to 0): of the initial weights, the held-out texts and the order.
         device (`str`, *optional*, defaults to `"cpu"`): torch device.
+
+    Raises:
+        `ValueError`: if a value is not acceptable; the message names it and what is accepted.
     """
 
     epochs: float = 7.0
@@ -58,6 +61,13 @@ class TrainingArguments:
     patience: int = 4
     seed: int = 0
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "learning_rate", "batch_rows", "draft_steps", "max_grad_norm", "evals_per_epoch"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"`{name}` must be positive, but it is {getattr(self, name)!r}")
+        if not 0 < self.eval_ratio < 1:
+            raise ValueError(f"`eval_ratio` must be between 0 and 1, but it is {self.eval_ratio!r}")
 
 
 class HeadTrainer:

@@ -30,15 +30,16 @@ class EncoderTrainingArguments:
             Passes over the data, peak of a cosine schedule (AdamW) and samples per step. Unset: as the recipe has it,
             see [`DEFAULTS`]. Of the recipes that train the backbone, the learning rate is the backbone's.
         head_learning_rate (`float`, *optional*, defaults to 1e-3):
-            Of heads and classifier in the recipes that train the backbone.
+            Of heads, and of a classifier that is new, in the recipes that train the backbone.
         label_weight (`float`, *optional*):
             From 0 to 1: how much of a head's loss is the cross entropy with the labels; the rest is the
             Kullback-Leibler divergence from what the full model says. Unset: 0 for `"frozen"` without labels, 0.5 with
             them, and 1 for the other recipes.
         temperature (`float`, *optional*, defaults to 1): of that divergence, as in Hinton et al. (arXiv 1503.02531).
         exit_weights (`str`, *optional*, defaults to `"uniform"`):
-            Weights of the exits in the recipes `"joint"` and `"alternating"`: `"uniform"`, or `"depth"`, proportional
-            to the number of layers run (PABEE, arXiv 2006.04152).
+            Weights of the exits among each other in the recipes `"joint"` and `"alternating"`: `"uniform"`, or
+            `"depth"`, proportional to the number of layers run (PABEE, arXiv 2006.04152). The full model has as much
+            weight as all exits together.
         trainable_layers (`int`, *optional*):
             How many of the last layers those recipes train; the ones below and the embeddings stay as they are. Unset:
             all.
@@ -47,8 +48,9 @@ class EncoderTrainingArguments:
         dropout (`float`, *optional*, defaults to 0.1): of what a head reads, while it learns.
         max_grad_norm (`float`, *optional*, defaults to 1): gradients are scaled down to it.
         eval_ratio (`float`, *optional*, defaults to 0.1): share of the samples that are held out.
-        patience (`int`, *optional*, defaults to 8): epochs without a better result after which the recipe `"frozen"`
-            ends.
+        patience (`int`, *optional*, defaults to 8): epochs without a better result after which a training ends. It
+            keeps the weights of its best epoch: by accuracy on the held-out samples, in which the full model, if it
+            is trained too, counts as much as all exits together.
         seed (`int`, *optional*, defaults to 0): of the initial weights, the held-out samples and the order.
         device (`str`, *optional*, defaults to `"cpu"`): torch device.
         bf16 (`bool`, *optional*, defaults to `True`):

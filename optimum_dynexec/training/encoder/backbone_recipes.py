@@ -9,12 +9,15 @@ from typing import Any
 import torch
 
 from ...data.inputs import load_inputs
+from ...data.samples import most_frequent_share
 from ...directory.config import CLASSIFIER_TASKS, MODEL_CLASSES
 from ...directory.encoder_fit import ExitShape
+from ...directory.one_label import check_one_label
 from ...directory.staging import staged_directory
 from ...heads.modules.encoder import EncoderHeadModule
 from ...heads.storage import SUFFIX, save_head
 from .checkpoints import Checkpoint
+from .checks import new_weights
 from .finetune import FineTuner, num_hidden_layers
 from .request import Request, TrainedExit, TrainedExits
 
@@ -47,7 +50,11 @@ def train_with_backbone(request: Request) -> TrainedExits:
 
 def _train(request: Request, place: Path) -> tuple[TrainedExits, Checkpoint]:
     """Trains, and writes all to an empty directory. The checkpoint is still there."""
-    model, label2id = load_classifier(request.model, request.task, request.training.label_names)
+    model, label2id, new = load_classifier(request.model, request.task, request.training.label_names)
+    labels, held_out_labels = request.training.label_ids(label2id), request.held_out.label_ids(label2id)
+    assert labels is not None
+    if held_out_labels is None:
+        raise ValueError("training the backbone takes held-out samples with labels, but the evaluation data has none")
     torch.manual_seed(request.args.seed)
     inputs, processor = load_inputs(request.model, request.task)
     shape = ExitShape("pooled", model.config.hidden_size, "tokens", len(label2id))
@@ -58,6 +65,8 @@ def _train(request: Request, place: Path) -> tuple[TrainedExits, Checkpoint]:
         for layer in layers
     }
     identity = {
+        # Of what a checkpoint holds.
+        "format": 2,
         "card": request.card,
         "arguments": asdict(request.args),
         "head": asdict(request.head),
@@ -72,12 +81,10 @@ def _train(request: Request, place: Path) -> tuple[TrainedExits, Checkpoint]:
         request.cache / f"checkpoint-{request.args.recipe}{SUFFIX}",
         identity,
         request.progress,
+        new,
     )
     _check_hidden_states(tuner, request)
     start = time.perf_counter()
-    labels, held_out_labels = request.training.label_ids(label2id), request.held_out.label_ids(label2id)
-    assert labels is not None
-    assert held_out_labels is not None
     history = tuner.train(request.training, labels, request.held_out, held_out_labels)
     seconds = time.perf_counter() - start
     scores = tuner.evaluate(request.held_out, held_out_labels)
@@ -98,20 +105,29 @@ def _train(request: Request, place: Path) -> tuple[TrainedExits, Checkpoint]:
         parameters = sum(p.numel() for p in head.parameters())
         path = request.output / HEADS_FOLDER / name
         exits.append(TrainedExit(head.config.name, layer, path, scores[layer], parameters))
-    return TrainedExits(exits, full, request.output, seconds), tuner.checkpoint
+    share = most_frequent_share(request.held_out.labels)
+    return TrainedExits(exits, full, request.output, seconds, share), tuner.checkpoint
 
 
-def load_classifier(model: str | Path, task: str, label_names: list[str]) -> tuple[Any, dict[str, int]]:
+def load_classifier(
+    model: str | Path, task: str, label_names: list[str]
+) -> tuple[Any, dict[str, int], frozenset[str]]:
     """
     Loads a classifier, or a bare encoder with a new one.
 
     Args:
         model (`str` or `Path`): directory or id on the Hub of a transformers model.
         task (`str`): one of [`~directory.config.CLASSIFIER_TASKS`].
-        label_names (`list[str]`): of the data; a bare encoder is given these.
+        label_names (`list[str]`):
+            Of the data. A bare encoder is given these, and so is a classifier whose labels have no names
+            (`LABEL_0`, ...) where the data has some.
 
     Returns:
-        `tuple`: the model, in float32, and the numbers of its labels by their names.
+        `tuple`: the model, in float32; the numbers of its labels by their names; and the names of the weights that are
+        new, with random values.
+
+    Raises:
+        `ValueError`: for another task, without labels, or for a model of several labels or a number.
     """
     import transformers
 
@@ -125,15 +141,28 @@ def load_classifier(model: str | Path, task: str, label_names: list[str]) -> tup
     config = transformers.AutoConfig.from_pretrained(model)
     architecture = (getattr(config, "architectures", None) or [""])[0]
     options: dict[str, Any] = {}
-    if not architecture.endswith("Classification"):
+    if not architecture.endswith("Classification") or _has_other_labels(config, label_names):
         options = {
             "num_labels": len(label_names),
             "id2label": dict(enumerate(label_names)),
             "label2id": {name: index for index, name in enumerate(label_names)},
+            # A classifier of another number of labels is replaced by a new one.
+            "ignore_mismatched_sizes": True,
         }
-    loaded = getattr(transformers, f"Auto{MODEL_CLASSES[task]}").from_pretrained(model, dtype=torch.float32, **options)
+    else:
+        check_one_label(config)
+    loaded, found = getattr(transformers, f"Auto{MODEL_CLASSES[task]}").from_pretrained(
+        model, dtype=torch.float32, output_loading_info=True, **options
+    )
     loaded.train()
-    return loaded, {str(name): int(index) for name, index in loaded.config.label2id.items()}
+    label2id = {str(name): int(index) for name, index in loaded.config.label2id.items()}
+    return loaded, label2id, frozenset(new_weights(found))
+
+
+def _has_other_labels(config: Any, label_names: list[str]) -> bool:
+    """Whether a classifier's labels have no names, while those of the data do, or are more than it has."""
+    unnamed = all(name == f"LABEL_{index}" for name, index in config.label2id.items())
+    return unnamed and not {*label_names} <= {*config.label2id, *map(str, config.label2id.values())}
 
 
 def _check_hidden_states(tuner: FineTuner, request: Request) -> None:

@@ -1,5 +1,6 @@
 """Recipes that train the backbone together with its exit heads: `joint` and `alternating`."""
 
+import copy
 import logging
 import math
 from collections.abc import Mapping
@@ -35,10 +36,14 @@ class FineTuner:
 
     The loss of a batch is, with exits k of weight w_k and the full model N,
 
-        L = (L_N + sum_k w_k L_k) / (1 + sum_k w_k)
+        L = (L_N + sum_k w_k L_k / sum_k w_k) / 2
 
-    BranchyNet's and MSDNet's weighted sum; L_N is the cross entropy with the labels, L_k that and the divergence from
-    the full model, as `label_weight` has it. The recipe `"alternating"` takes L_N alone in every other step (BERxiT).
+    BranchyNet's and MSDNet's weighted sum, in which the full model counts as much as all exits together, so that it
+    does not fall behind them; L_N is the cross entropy with the labels, L_k that and the divergence from the full
+    model, as `label_weight` has it. The recipe `"alternating"` takes L_N alone in every other step (BERxiT).
+
+    At the end the model and the heads have the weights of the epoch with the best accuracy on held-out samples,
+    weighted in the same way.
 
     Args:
         model (`transformers.PreTrainedModel`): a classifier that gives its hidden states; trained in place.
@@ -49,6 +54,8 @@ class FineTuner:
         checkpoint (`Path`): file for the state of an interrupted training; removed at the end.
         identity (`dict[str, Any]`): what the training depends on, beside the arguments.
         progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+        new (`frozenset[str]`, *optional*, defaults to none):
+            Names of the model's weights that start from random values.
     """
 
     def __init__(
@@ -61,6 +68,7 @@ class FineTuner:
         checkpoint: Path,
         identity: dict[str, Any],
         progress: bool = True,
+        new: frozenset[str] = frozenset(),
     ):
         self.model = model.to(args.device)
         self.heads = {layer: heads[layer].to(args.device) for layer in sorted(heads)}
@@ -70,25 +78,27 @@ class FineTuner:
         self.progress = progress
         if args.trainable_layers is not None:
             _freeze_below(model, args.trainable_layers)
-        own = {id(p) for p in model.base_model.parameters()} if model.base_model is not model else set()
         modules: list[nn.Module] = [model, *self.heads.values()]
         trained = [p for module in modules for p in module.parameters() if p.requires_grad]
+        slow = _pretrained(model, new)
         groups: list[dict[str, Any]] = [
-            {"params": [p for p in trained if id(p) in own], "lr": args.learning_rate},
-            {"params": [p for p in trained if id(p) not in own], "lr": args.head_learning_rate},
+            {"params": [p for p in trained if id(p) in slow], "lr": args.learning_rate},
+            {"params": [p for p in trained if id(p) not in slow], "lr": args.head_learning_rate},
         ]
         self.optimizer = torch.optim.AdamW(
             [group for group in groups if group["params"]], weight_decay=args.weight_decay, fused=True
         )
         self.parameters = trained
-        names = {"model": model, **{f"head_{layer}": head for layer, head in self.heads.items()}}
+        self.trained = nn.ModuleList(modules)
+        self.best = copy.deepcopy(self.trained)
+        names = {"trained": self.trained, "best": self.best}
         self.checkpoint = Checkpoint(checkpoint, names, self.optimizer, identity)
 
     def train(
         self, training: Samples, labels: np.ndarray, held_out: Samples, held_out_labels: np.ndarray
     ) -> list[dict[str, Any]]:
         """
-        Trains until the epochs are over.
+        Trains until the epochs are over, or `patience` of them were no better; then takes the best weights.
 
         Args:
             training ([`~data.samples.Samples`]): to learn from.
@@ -106,8 +116,8 @@ class FineTuner:
         plan = [shuffled_batches(lengths, args.batch_size, [args.seed, epoch]) for epoch in range(whole)]
         per_epoch = len(plan[0])
         total = max(1, round(per_epoch * args.epochs))
-        state = self.checkpoint.resume() or {"done": 0, "history": []}
-        done, history = state["done"], state["history"]
+        state = self.checkpoint.resume() or {"done": 0, "history": [], "best": None}
+        done, history, best = state["done"], state["history"], state["best"]
         schedule = cosine_schedule(self.optimizer, total, args.warmup_ratio, done)
         losses: list[float] = []
         torch.manual_seed(args.seed + done)
@@ -125,19 +135,42 @@ class FineTuner:
                 bar.set_postfix(loss=f"{np.mean(losses[-20:]):.3f}")
                 if done % per_epoch and done < total:
                     if done % SAVE_EVERY == 0:
-                        self.checkpoint.save({"done": done, "history": history})
+                        self.checkpoint.save({"done": done, "history": history, "best": best})
                     continue
                 scores = self.evaluate(held_out, held_out_labels)
                 loss_mean = float(np.mean(losses[-per_epoch:]))
+                value = self.value(scores)
                 history.append(
-                    {"step": done, "loss": loss_mean, "accuracy": {k: s.accuracy for k, s in scores.items()}}
+                    {
+                        "step": done,
+                        "loss": loss_mean,
+                        "accuracy": {k: s.accuracy for k, s in scores.items()},
+                        "value": value,
+                    }
                 )
+                if best is None or value > history[best]["value"]:
+                    best = len(history) - 1
+                    self.best.load_state_dict(self.trained.state_dict())
                 found = ", ".join(f"{layer}: {score.accuracy:.1%}" for layer, score in scores.items())
                 bar.write(f"step {done}/{total}: loss {loss_mean:.3f}, held-out accuracy after layer {found}")
+                if len(history) - 1 - best >= args.patience:
+                    break
                 if done < total:
-                    self.checkpoint.save({"done": done, "history": history})
+                    self.checkpoint.save({"done": done, "history": history, "best": best})
+        self.trained.load_state_dict(self.best.state_dict())
         self.model.eval()
         return history
+
+    def value(self, scores: Mapping[int, ExitScores]) -> float:
+        """
+        What the best epoch is chosen by: accuracy, in which the full model counts as much as all exits together.
+
+        Args:
+            scores (`Mapping[int, ExitScores]`): as [`evaluate`] gives them.
+        """
+        last = self.num_layers() - 1
+        inner = [found.value for layer, found in scores.items() if layer != last]
+        return (scores[last].value + float(np.mean(inner or [scores[last].value]))) / 2
 
     def evaluate(self, samples: Samples, labels: np.ndarray) -> dict[int, ExitScores]:
         """
@@ -192,18 +225,17 @@ class FineTuner:
             return loss
         share = args.share_of_labels(True)
         weights = {layer: float(layer + 1) if args.exit_weights == "depth" else 1.0 for layer in self.heads}
-        own_weight = float(self.num_layers()) if args.exit_weights == "depth" else 1.0
-        total = own_weight * loss
+        total = loss
         certainties = []
         for layer, head in self.heads.items():
             logits = head(pooled[layer]).float()
             part = share * F.cross_entropy(logits, labels)
             if share < 1.0:
                 part = part + (1.0 - share) * kl_divergence(logits, full.detach().float(), args.temperature)
-            total = total + weights[layer] * part
+            total = total + weights[layer] / sum(weights.values()) * part
             if head.certainty is not None:
                 certainties.append(certainty_loss(head.certainty_logit(pooled[layer]).float(), logits, labels))
-        total = total / (own_weight + sum(weights.values()))
+        total = total / 2 if self.heads else total
         return total + sum(certainties) if certainties else total
 
     def _forward(self, samples: Samples) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
@@ -262,10 +294,28 @@ def _freeze_below(model: Any, trainable: int) -> None:
             f"`trainable_layers` needs a model with a list of its layers, which {type(model).__name__} lacks"
         )
     kept = list(stacks[0])[max(0, layers - trainable) :]
-    # What comes behind the layers, such as a pooler or a last norm, stands behind them in the model.
-    children = list(model.base_model.children())
-    holding = [any(module is stacks[0] for module in child.modules()) for child in children]
-    behind = children[holding.index(True) + 1 :] if any(holding) else []
     model.base_model.requires_grad_(False)
-    for module in [*kept, *behind]:
+    for module in [*kept, *_after_layers(model)]:
         module.requires_grad_(True)
+
+
+def _pretrained(model: Any, new: frozenset[str]) -> set[int]:
+    """
+    The parameters, by their `id`, that learn as slowly as weights do that are trained already. With a new classifier,
+    what stands between the layers and it, such as a pooler, has not been trained for it either.
+    """
+    quick = {id(parameter) for name, parameter in model.named_parameters() if name in new}
+    if any(not name.startswith(f"{model.base_model_prefix}.") for name in new):
+        quick |= {id(parameter) for module in _after_layers(model) for parameter in module.parameters()}
+    return {id(parameter) for parameter in model.parameters()} - quick
+
+
+def _after_layers(model: Any) -> list[nn.Module]:
+    """What comes after the layers in the encoder, such as a pooler or a last norm, stands after them in the module."""
+    layers = num_hidden_layers(model)
+    children = list(model.base_model.children())
+    holding = [
+        any(isinstance(module, nn.ModuleList) and len(module) == layers for module in child.modules())
+        for child in children
+    ]
+    return children[holding.index(True) + 1 :] if any(holding) else []

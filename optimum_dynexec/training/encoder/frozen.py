@@ -15,8 +15,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ...data.inputs import load_inputs
+from ...data.samples import most_frequent_share
 from ...directory.config import DynExecConfig
 from ...directory.encoder_fit import exit_shape
+from ...directory.one_label import check_one_label
 from ...heads.modules.encoder import EncoderHeadModule
 from ...heads.storage import SUFFIX, save_head
 from ...runtime.encoder_exits import EncoderExits
@@ -94,7 +96,8 @@ def train_frozen(request: Request) -> TrainedExits:
         trainer.checkpoint.remove()
         parameters = sum(p.numel() for p in head.parameters())
         exits.append(TrainedExit(head.config.name, layer, path, scores, parameters))
-    return TrainedExits(exits, full, None, time.perf_counter() - start)
+    share = None if labels is None else most_frequent_share(request.held_out.labels)
+    return TrainedExits(exits, full, None, time.perf_counter() - start, share)
 
 
 # What is read, what the full model says, the rows of each sample, and labels if there are any.
@@ -238,9 +241,10 @@ def _labels(request: Request, directory: Path, kind: str) -> tuple[torch.Tensor 
         return None, None
     from transformers import AutoConfig
 
-    label2id = AutoConfig.from_pretrained(directory).label2id
+    config = AutoConfig.from_pretrained(directory)
+    check_one_label(config)
     found = []
     for samples in (request.training, request.held_out):
-        ids = samples.label_ids(label2id)
+        ids = samples.label_ids(config.label2id)
         found.append(None if ids is None else torch.from_numpy(ids))
     return found[0], found[1]

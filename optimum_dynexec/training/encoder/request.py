@@ -6,7 +6,7 @@ from typing import Any
 
 from ...data.samples import Samples
 from .arguments import EncoderTrainingArguments
-from .scores import ExitScores
+from .scores import ExitScores, score_warnings
 from .shape import HeadOptions
 
 
@@ -40,12 +40,20 @@ class TrainedExits:
         full (`ExitScores`): of the full model on the same samples.
         checkpoint (`Path`, *optional*): directory with the backbone, if it was trained too, to be exported.
         seconds (`float`): the training took, without the making of its data.
+        most_frequent (`float`, *optional*): share of the held-out samples that have the most frequent label; `None`
+            without labels.
     """
 
     exits: list[TrainedExit]
     full: ExitScores
     checkpoint: Path | None = None
     seconds: float = 0.0
+    most_frequent: float | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong with the full model, as far as the scores show it; a sentence for each."""
+        return score_warnings({head.name: head.scores for head in self.exits}, self.full, self.most_frequent)
 
 
 @dataclass(frozen=True)

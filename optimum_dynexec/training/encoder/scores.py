@@ -1,6 +1,9 @@
 """How good exits are on held-out samples."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from ...utils.intervals import Interval, interval_text, proportion_interval
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,50 @@ class ExitScores:
         found = self.accuracy if self.accuracy is not None else self.agreement
         return 0.0 if found is None else found
 
+    @property
+    def accuracy_interval(self) -> Interval | None:
+        """The 95% confidence interval of the accuracy; `None` without labels."""
+        if self.accuracy is None:
+            return None
+        return proportion_interval(round(self.accuracy * self.samples), self.samples)
+
 
 def score_line(name: str, scores: ExitScores) -> str:
     """One line for people."""
     parts = []
     if scores.accuracy is not None:
-        parts.append(f"accuracy {scores.accuracy:.1%}")
+        parts.append(f"accuracy {scores.accuracy:.1%} ({interval_text(scores.accuracy_interval, '{:.1%}')})")
     if scores.agreement is not None:
         parts.append(f"agrees with the full model on {scores.agreement:.1%}")
     return f"{name}: {', '.join(parts)} ({scores.samples} held-out samples)"
+
+
+def score_warnings(exits: Mapping[str, ExitScores], full: ExitScores, most_frequent: float | None) -> list[str]:
+    """
+    What is wrong with a full model, as far as scores show it.
+
+    Args:
+        exits (`Mapping[str, ExitScores]`): by the name of the head.
+        full ([`ExitScores`]): of the full model on the same samples.
+        most_frequent (`float`, *optional*): share of these samples that have the most frequent label.
+
+    Returns:
+        `list[str]`: a sentence for each; none without labels.
+    """
+    interval = full.accuracy_interval
+    if interval is None or full.accuracy is None:
+        return []
+    found, measured = [], f"{full.accuracy:.1%} ({interval_text(interval, '{:.1%}')})"
+    if most_frequent is not None and interval.low <= most_frequent:
+        found.append(
+            f"the full model's accuracy, {measured}, is not shown to be above that of always answering the most"
+            f" frequent label, {most_frequent:.1%}: the model may not be trained for these labels"
+        )
+    better = {name: scores.accuracy for name, scores in exits.items() if (scores.accuracy or 0.0) > interval.high}
+    if better:
+        name = max(better, key=lambda key: better[key] or 0.0)
+        found.append(
+            f"{name} is right more often ({better[name]:.1%}) than the full model, {measured}: the model is trained"
+            " too little for this data. Train it on, or use the model up to that exit as a model of its own"
+        )
+    return found

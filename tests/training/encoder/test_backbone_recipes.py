@@ -1,7 +1,9 @@
 """The recipes that train the model too."""
 
 import json
+import shutil
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,8 @@ from optimum_dynexec import DynExecModelForSequenceClassification, export_dynexe
 from optimum_dynexec.data.batches import hold_out
 from optimum_dynexec.data.inputs import load_inputs
 from optimum_dynexec.data.samples import Columns, read_samples
-from optimum_dynexec.training.encoder import EncoderTrainingArguments, finetune, train_encoder_heads
+from optimum_dynexec.training import EncoderTrainingArguments, train_encoder_heads
+from optimum_dynexec.training.encoder import finetune
 from optimum_dynexec.training.encoder.backbone_recipes import load_classifier
 from optimum_dynexec.training.encoder.shape import HeadOptions
 
@@ -100,7 +103,7 @@ def test_the_export_says_what_was_trained(joint, labelled_texts, tmp_path):
 
 def test_alternating_trains_heads_in_every_other_step(tiny_encoder_hf, labelled_texts, tmp_path):
     """The first step is the full model's alone: no head moves. In the second, all do."""
-    model, _ = load_classifier(tiny_encoder_hf("bert"), "text-classification", ["class_0"])
+    model, *_ = load_classifier(tiny_encoder_hf("bert"), "text-classification", ["class_0"])
     samples = read_samples([labelled_texts], COLUMNS)
     labels = torch.from_numpy(samples.label_ids(model.config.label2id))
     inputs, _ = load_inputs(tiny_encoder_hf("bert"), "text-classification")
@@ -108,7 +111,8 @@ def test_alternating_trains_heads_in_every_other_step(tiny_encoder_hf, labelled_
     for recipe in ("alternating", "joint"):
         args = EncoderTrainingArguments(recipe=recipe)
         heads = {
-            layer: finetune.EncoderHead(HeadOptions().head_config(layer, finetune_shape(), True)) for layer in (0, 2)
+            layer: finetune.EncoderHeadModule(HeadOptions().head_config(layer, finetune_shape(), True))
+            for layer in (0, 2)
         }
         tuner = finetune.FineTuner(model, heads, inputs, 32, args, tmp_path / "c.safetensors", {}, False)
         for step in (0, 1):
@@ -214,12 +218,14 @@ def test_killed_while_it_is_written(dies_at, tiny_encoder_hf, labelled_texts, tm
 
 def test_weights_of_exits_by_depth(tiny_encoder_hf, labelled_texts, tmp_path):
     """Against the formula, with heads that say fixed things."""
-    model, _ = load_classifier(tiny_encoder_hf("bert"), "text-classification", ["class_0"])
+    model, *_ = load_classifier(tiny_encoder_hf("bert"), "text-classification", ["class_0"])
     model.eval()
     samples = read_samples([labelled_texts], COLUMNS).select(range(8))
     labels = torch.from_numpy(samples.label_ids(model.config.label2id))
     inputs, _ = load_inputs(tiny_encoder_hf("bert"), "text-classification")
-    heads = {layer: finetune.EncoderHead(HeadOptions().head_config(layer, finetune_shape(), True)) for layer in (0, 2)}
+    heads = {
+        layer: finetune.EncoderHeadModule(HeadOptions().head_config(layer, finetune_shape(), True)) for layer in (0, 2)
+    }
     losses = {}
     for weights in ("uniform", "depth"):
         args = EncoderTrainingArguments(recipe="joint", exit_weights=weights)
@@ -229,8 +235,57 @@ def test_weights_of_exits_by_depth(tiny_encoder_hf, labelled_texts, tmp_path):
             full, pooled = tuner._forward(samples)
             parts = {layer: torch.nn.functional.cross_entropy(heads[layer](pooled[layer]), labels) for layer in heads}
             own = torch.nn.functional.cross_entropy(full, labels)
-    assert losses["uniform"] == pytest.approx(float(parts[0] + parts[2] + own) / 3, rel=1e-3)
-    assert losses["depth"] == pytest.approx(float(parts[0] + 3 * parts[2] + 4 * own) / 8, rel=1e-3)
+    # The full model counts as much as all exits together.
+    assert losses["uniform"] == pytest.approx(float((parts[0] + parts[2]) / 2 + own) / 2, rel=1e-3)
+    assert losses["depth"] == pytest.approx(float((parts[0] + 3 * parts[2]) / 4 + own) / 2, rel=1e-3)
+
+
+def test_the_best_epoch_is_kept(tiny_encoder_hf, labelled_texts, tmp_path, monkeypatch):
+    """By the full model as much as by all exits. A training that gets no better ends, what it learned last goes."""
+    accuracies = iter([(0.5, 0.5, 0.5), (0.6, 0.6, 0.6), (0.9, 0.9, 0.5), (0.1, 0.1, 0.9), (0.2, 0.2, 0.2)])
+    evaluate, weights = finetune.FineTuner.evaluate, []
+
+    def scored(self, *args):
+        found = evaluate(self, *args)
+        given = next(accuracies, None)
+        if given is None:
+            return found
+        weights.append(self.model.classifier.weight.detach().clone())
+        return {layer: replace(found[layer], accuracy=value) for layer, value in zip((0, 2, 3), given, strict=True)}
+
+    monkeypatch.setattr(finetune.FineTuner, "evaluate", scored)
+    trained = _train(tiny_encoder_hf("bert"), tmp_path / "out", labelled_texts, "joint", layers=[0, 2], patience=2)
+    # Values 0.5, 0.6, 0.7, 0.5, 0.2: the third is the best, and two more are tried.
+    assert len(weights) == 5
+    after = AutoModelForSequenceClassification.from_pretrained(trained.checkpoint)
+    np.testing.assert_array_equal(after.classifier.weight.detach(), weights[2])
+    assert not torch.equal(weights[2], weights[4])
+
+
+@pytest.mark.parametrize(("task", "quick"), [("feature-extraction", True), ("text-classification", False)])
+def test_weights_that_are_new_learn_as_quickly_as_heads(tiny_encoder_hf, tmp_path, task, quick):
+    """A new classifier, and the pooler in front of it; not those of a model that is fine-tuned already."""
+    model, _, new = load_classifier(tiny_encoder_hf("bert", task), "text-classification", ["class_0", "class_1"])
+    args = EncoderTrainingArguments(recipe="joint", learning_rate=1e-5, head_learning_rate=1e-3)
+    tuner = finetune.FineTuner(model, {}, None, 32, args, tmp_path / "c.safetensors", {}, False, new)
+    rates = {id(p): group["lr"] for group in tuner.optimizer.param_groups for p in group["params"]}
+    assert rates[id(model.classifier.weight)] == (1e-3 if quick else 1e-5)
+    assert rates[id(model.bert.pooler.dense.weight)] == (1e-3 if quick else 1e-5)
+    assert rates[id(model.bert.encoder.layer[3].output.dense.weight)] == 1e-5
+
+
+def test_labels_with_names_for_a_classifier_that_has_none(tiny_encoder_hf, tmp_path):
+    source = tmp_path / "model"
+    shutil.copytree(tiny_encoder_hf("bert"), source)
+    config = json.loads((source / "config.json").read_text())
+    config.update(id2label={str(i): f"LABEL_{i}" for i in range(3)}, label2id={f"LABEL_{i}": i for i in range(3)})
+    (source / "config.json").write_text(json.dumps(config))
+    model, label2id, new = load_classifier(source, "text-classification", ["calm", "glad", "sad", "wild"])
+    assert label2id == {"calm": 0, "glad": 1, "sad": 2, "wild": 3}
+    assert model.classifier.weight.shape[0] == 4
+    assert new == {"classifier.weight", "classifier.bias"}
+    # Numbers are labels that it has.
+    assert load_classifier(source, "text-classification", ["0", "1"])[1] == {f"LABEL_{i}": i for i in range(3)}
 
 
 def test_errors(tiny_encoder_hf, labelled_texts, tmp_path):

@@ -14,7 +14,8 @@ from optimum_dynexec.data.inputs import load_inputs
 from optimum_dynexec.data.samples import Columns, read_samples
 from optimum_dynexec.directory import attach_heads
 from optimum_dynexec.heads import load_head
-from optimum_dynexec.training.encoder import EncoderTrainingArguments, frozen, train_encoder_heads
+from optimum_dynexec.training import EncoderTrainingArguments, train_encoder_heads
+from optimum_dynexec.training.encoder import frozen
 from optimum_dynexec.training.encoder.shape import HeadOptions
 from optimum_dynexec.training.encoder.states import BATCH_SIZE
 

@@ -1,0 +1,16 @@
+"""Fine-tuning of the model on the data, if that is asked for."""
+
+from typing import Any
+
+from ..context import Context
+
+
+def run(context: Context) -> tuple[dict[str, Any], list[str]]:
+    """Trains the model on the part to learn from."""
+    if not context.args.fine_tune:
+        return {}, []
+    context.say("training")
+    output = context.fine_tuned
+    lines = context.kind.fine_tune(context.model, output, context.part("train"), context)
+    place = str(output.relative_to(context.output))
+    return {"place": place, "places": [f"{place}/config.json"]}, [f"fine-tune: {line}" for line in lines]
