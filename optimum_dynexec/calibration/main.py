@@ -8,6 +8,7 @@ from ..directory.calibration import Calibration
 from ..directory.errors import CalibrationError
 from ..directory.hashes import hash_content
 from ..early_exit.criteria import Criterion, criterion_class
+from ..utils.numbers import is_finite
 from .candidates import CANDIDATES, NEED_TUNING
 from .errors import NoThresholdError
 from .methods import METHODS, Method
@@ -142,7 +143,7 @@ def check_arguments(
         `ValueError`: for an argument that is not acceptable; the message names it, its value and what is accepted.
     """
     for name, value in (("epsilon", epsilon), ("delta", delta), ("tuning_share", tuning_share)):
-        if not isinstance(value, int | float) or not 0.0 < value < 1.0:
+        if not is_finite(value) or not 0.0 < value < 1.0:
             raise CalibrationError(f"`{name}` must be between 0 and 1, but it is {value!r}")
     for name, given, accepted in (("method", method, list(METHODS)), ("candidates", candidates, list(CANDIDATES))):
         if given not in accepted:
