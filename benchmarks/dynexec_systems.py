@@ -80,8 +80,8 @@ DYNEXEC_SYSTEMS: dict[str, Callable[[str], System]] = {
     "dynexec-head-disco": partial(
         DynExecSystem, speculation="draft_head", head="draft_head", num_assistant_tokens_schedule="disco"
     ),
-    "dynexec-exit-10": partial(DynExecSystem, speculation="early_exit", head="exit_head_9", assistant_early_exit=10),
-    "dynexec-exit-20": partial(DynExecSystem, speculation="early_exit", head="exit_head_19", assistant_early_exit=20),
+    "dynexec-exit-10": partial(DynExecSystem, speculation="exit_heads", head="exit_head_9", assistant_early_exit=10),
+    "dynexec-exit-20": partial(DynExecSystem, speculation="exit_heads", head="exit_head_19", assistant_early_exit=20),
     "dynexec-auto": partial(DynExecSystem, speculation="auto"),
     "dynexec-auto+draft": partial(DynExecSystem, speculation="auto", assistant=True),
 }

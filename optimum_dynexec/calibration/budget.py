@@ -6,6 +6,7 @@ from ..directory.calibration import Calibration
 from ..directory.errors import CalibrationError
 from ..directory.hashes import hash_content
 from ..early_exit.criteria import Criterion, criterion_class
+from ..utils.numbers import is_finite
 from .main import Calibrated
 from .policy import accuracies, run_policy
 from .records import ExitRecords
@@ -44,7 +45,7 @@ def calibrate_budget(
     Raises:
         [`~directory.errors.CalibrationError`]: if no thresholds of this criterion are within the budget.
     """
-    if not isinstance(budget, int | float) or not costs[0] < budget < costs[-1]:
+    if not is_finite(budget) or not costs[0] < budget < costs[-1]:
         raise CalibrationError(
             f"`budget_flops` must be between {costs[0]:.3f}, what the first exit costs, and {costs[-1]:.3f}, what"
             f" going through all of them costs, but it is {budget!r}"

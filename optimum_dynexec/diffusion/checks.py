@@ -3,14 +3,15 @@
 import math
 from typing import Any
 
+from ..utils.numbers import is_finite, is_whole
+
 
 def check_number(name: str, value: Any, low: float, high: float = math.inf) -> None:
     """
     Raises:
         `ValueError`: if the value is not a finite number from `low` to `high`.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:
+    if not is_finite(value) or not low <= value <= high:
         bounds = f"at least {low}" if high == math.inf else f"from {low} to {high}"
         raise ValueError(f"`{name}` must be a number {bounds}, but it is {value!r}")
 
@@ -20,7 +21,6 @@ def check_whole(name: str, value: Any, low: int, high: int | None = None) -> Non
     Raises:
         `ValueError`: if the value is not a whole number from `low` to `high`.
     """
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < low or (high is not None and value > high):
+    if not is_whole(value) or value < low or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"from {low} to {high}"
         raise ValueError(f"`{name}` must be a whole number {bounds}, but it is {value!r}")

@@ -1,10 +1,10 @@
 """How a call leaves the model early."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..utils.numbers import is_finite, is_whole
 from .criteria import criterion_class
 
 
@@ -99,8 +99,7 @@ class EarlyExitConfig:
 
 
 def _milliseconds(value: Any) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0:
+    if not is_finite(value) or value < 0:
         raise ValueError(f"`deadline_ms` must be a number of milliseconds from 0, but it is {value!r}")
     return float(value)
 
@@ -109,6 +108,6 @@ def _checked(thresholds: Any, check: Any) -> dict[int, float]:
     if not isinstance(thresholds, Mapping) or not thresholds:
         raise ValueError(f"`thresholds` must have a threshold for each layer to leave after, but is {thresholds!r}")
     for layer in thresholds:
-        if not isinstance(layer, int) or isinstance(layer, bool) or layer < 0:
+        if not is_whole(layer) or layer < 0:
             raise ValueError(f"`thresholds` must have layers from 0 as keys, but one is {layer!r}")
-    return {layer: check(threshold) for layer, threshold in sorted(thresholds.items())}
+    return {int(layer): check(threshold) for layer, threshold in sorted(thresholds.items())}

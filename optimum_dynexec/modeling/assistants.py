@@ -1,21 +1,22 @@
 """Models that draft for others."""
 
 from pathlib import Path
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from optimum.intel import OVModelForCausalLM
 
 from ..runtime import Engine
-from .generate_request import position_limit
+from .positions import position_limit
 from .tokenizers import check_same_tokenizer
 
 
 # Engines of assistants that are plain OVModelForCausalLM, for as long as those live.
-_ENGINES: WeakKeyDictionary[Any, Engine] = WeakKeyDictionary()
+_ENGINES: WeakKeyDictionary[OVModelForCausalLM, Engine] = WeakKeyDictionary()
 
 
-def draft_engine(assistant_model: Any, max_length: int, target: Engine, directory: str | Path) -> Engine:
+def draft_engine(
+    assistant_model: OVModelForCausalLM, max_length: int, target: Engine, directory: str | Path
+) -> Engine:
     """
     The engine of a model that drafts for another.
 
@@ -48,7 +49,7 @@ def draft_engine(assistant_model: Any, max_length: int, target: Engine, director
     return engine
 
 
-def _engine_of(assistant_model: Any) -> Engine:
+def _engine_of(assistant_model: OVModelForCausalLM) -> Engine:
     # Only classes of this package have an engine of their own. Naming them here would import in a circle.
     if hasattr(type(assistant_model), "engine"):
         if assistant_model.engine is None:

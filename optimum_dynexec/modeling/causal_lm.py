@@ -1,18 +1,16 @@
 """`DynExecModelForCausalLM`: `OVModelForCausalLM` whose `generate` spends compute where the text needs it."""
 
 import logging
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import openvino as ov
 import torch
 from optimum.intel import OVModelForCausalLM
 from optimum.intel.openvino.modeling_decoder import OVPhi3ForCausalLM
-from transformers import PretrainedConfig
+from transformers import AutoModelForCausalLM, PretrainedConfig
 from transformers.generation import GenerateDecoderOnlyOutput, GenerationConfig
 from transformers.generation.logits_process import (
     LogitsProcessorList,
@@ -21,34 +19,29 @@ from transformers.generation.logits_process import (
 from transformers.generation.stopping_criteria import StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
-from ..directory.attached_heads import HeadModel, exit_heads
-from ..directory.config import DynExecConfig
-from ..directory.loading import add_dynexec, load_dynexec_config, load_heads
-from ..directory.staging import staged_directory
-from ..directory.tuning import Tuning
+from ..directory.attached_heads import exit_heads
 from ..early_exit.config import EarlyExitConfig
 from ..graph.boundaries import find_layer_boundaries
 from ..graph.errors import NotPageableError
 from ..graph.paged import prepare
-from ..precision import check_precision, precision_of, with_precision
+from ..native import _C
+from ..precision import check_precision, precision_of
 from ..runtime import Engine
+from ..speculative.arguments import SpeculationArguments
 from ..speculative.config import SpeculationConfig
 from ..speculative.stats import GenerationStats
-from .assistants import draft_engine, weights_path
-from .early_exit import CalibratedOnce, early_exit_params
+from ..utils.numbers import whole_number
+from .assistants import weights_path
+from .base import DynExecModelMixin
+from .early_exit import early_exit_params
 from .generate_call import GenerateCall, why_plain
 from .generate_request import make_job
 from .guidance import UnconditionalBranch
-from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
-from .own_export import keep_own_export
-from .speculation_arguments import SPECULATION_ARGUMENTS, given_arguments, without_speculation
-from .tuned import start_from_tuning
+from .pipelines import known_to_pipelines
+from .speculation_arguments import without_speculation
 
 
 logger = logging.getLogger(__name__)
-
-# Arguments of `generate` that are not part of a GenerationConfig.
-CALL_ARGUMENTS = ("tokenizer", "custom_generate", "trust_remote_code", "use_model_defaults")
 
 
 @dataclass
@@ -64,22 +57,22 @@ class DynExecGenerateOutput(GenerateDecoderOnlyOutput):
     dynexec: GenerationStats | None = None
 
 
-class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
+@known_to_pipelines(AutoModelForCausalLM)
+class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
     """
     Drop-in for `OVModelForCausalLM`. `generate` runs on an engine that speculates without changing the output;
     `forward` and what the engine does not cover (beam search, say) run on the plain model, as in optimum-intel.
 
-    `last_stats` holds the [`~speculative.GenerationStats`] of the latest `generate` on the engine, `None` before.
+    `last_stats` holds the [`~speculative.GenerationStats`] of the latest `generate` on the engine, of whichever
+    thread; `None` before. Those of one call are in the output of `generate(..., return_dict_in_generate=True)`.
     """
 
+    _find_boundaries = staticmethod(find_layer_boundaries)
     last_stats: GenerationStats | None = None
-    dynexec_config: DynExecConfig | None = None
     _engine: Engine | None = None
     _not_pageable: str | None = None
     _max_cache_tokens: int | None = None
-    _heads: Mapping[str, HeadModel] = MappingProxyType({})
     _cut: bool = True
-    tuning: Tuning | None = None
 
     @classmethod
     def from_pretrained(
@@ -127,8 +120,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
         """
         if precision is not None:
             check_precision(precision)
-        if max_cache_tokens is not None and max_cache_tokens < 1:
-            raise ValueError(f"`max_cache_tokens` must be at least 1, got {max_cache_tokens}")
+        if max_cache_tokens is not None:
+            max_cache_tokens = whole_number("max_cache_tokens", max_cache_tokens, 1)
         return super().from_pretrained(
             model_id,
             export=export,
@@ -141,36 +134,36 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
         )
 
     @classmethod
-    def _export(cls, *args: Any, **kwargs: Any) -> Any:
-        return keep_own_export(super()._export(*args, **kwargs))
-
-    @classmethod
-    def _from_pretrained(cls, model_id: str | Path, config: PretrainedConfig, **kwargs: Any):
-        asked, tuned = kwargs.pop("precision", None), kwargs.pop("tuned", True)
-        ov_config = with_precision(asked or "fast", kwargs.pop("ov_config", None))
-        exit_layers, heads = kwargs.pop("exit_layers", None), kwargs.pop("heads", None)
-        max_cache_tokens = kwargs.pop("max_cache_tokens", None)
-        compile_only = kwargs.get("compile_only", False)
-        compile_now = kwargs.pop("compile", True)
-        model = super()._from_pretrained(
-            model_id, config, ov_config=ov_config, compile=compile_only and compile_now, **kwargs
-        )
-        if not isinstance(model, cls):
-            # optimum-intel hard-codes the class of some families. Ours goes on top of it.
-            model.__class__ = type(cls.__name__, (cls, type(model)), {"__module__": cls.__module__})
-        if not compile_only:
-            model.dynexec_config = model._load_dynexec_config(exit_layers)
-            model._load_heads(heads, exit_layers is None)
-            # Segments cost a few percent of every pass. Beside a draft head, exits are not what drafts best: the model
-            # is then cut when a call asks for an exit.
-            drafts = any(head.config.kind == "draft" for head in model._heads.values())
-            model._cut = exit_layers is not None or not drafts
-            if tuned:
-                start_from_tuning(model, asked)
+    def _from_pretrained(
+        cls,
+        model_id: str | Path,
+        config: PretrainedConfig,
+        *,
+        max_cache_tokens: int | None = None,
+        compile: bool = True,
+        **kwargs: Any,
+    ) -> "DynExecModelForCausalLM":
+        model = super()._from_pretrained(model_id, config, compile=compile, **kwargs)
         model._max_cache_tokens = max_cache_tokens
-        if compile_now and not compile_only:
+        if compile and not model._compile_only:
             model.compile()
         return model
+
+    @classmethod
+    def _own_class(cls, model: OVModelForCausalLM) -> "DynExecModelForCausalLM":
+        if isinstance(model, cls):
+            return model
+        # Ours goes on top, in a new object with all that the other has.
+        own: Any = object.__new__(type(cls.__name__, (cls, type(model)), {"__module__": cls.__module__}))
+        own.__dict__ = model.__dict__
+        return own
+
+    def _load_dynexec(self, exit_layers: list[int] | None, heads: str | Path | None) -> None:
+        super()._load_dynexec(exit_layers, heads)
+        # Segments cost a few percent of every pass. Beside a draft head, exits are not what drafts best: the model is
+        # then cut when a call asks for an exit.
+        drafts = any(head.config.kind == "draft" for head in self._heads.values())
+        self._cut = exit_layers is not None or not drafts
 
     # ---- engine ------------------------------------------------------------------------------------------------
 
@@ -206,10 +199,6 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
         except NotPageableError as error:
             self._not_pageable = str(error)
 
-    @property
-    def _lock(self) -> threading.RLock:
-        return self.__dict__.setdefault("_lock_of_this", threading.RLock())
-
     def _boundaries(self) -> list[str]:
         config = self.dynexec_config
         return [] if config is None else [config.hidden_state_names[layer] for layer in self._exit_layers()]
@@ -239,10 +228,10 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
     def compile(self) -> None:
         """Compiles the engine. The plain model under `forward` is compiled when it is first called."""
         if self.engine is None:
-            super().compile()
+            self._compile_plain()
 
     def prepare_inputs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        super().compile()
+        self._compile_plain()
         return super().prepare_inputs(*args, **kwargs)
 
     def clear_requests(self) -> None:
@@ -260,7 +249,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
         stopping_criteria: StoppingCriteriaList | None = None,
         prefix_allowed_tokens_fn: Callable[[int, torch.Tensor], list[int]] | None = None,
         synced_gpus: bool | None = None,
-        assistant_model: Any = None,
+        assistant_model: OVModelForCausalLM | None = None,
         streamer: BaseStreamer | None = None,
         negative_prompt_ids: torch.Tensor | None = None,
         negative_prompt_attention_mask: torch.Tensor | None = None,
@@ -283,7 +272,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
                 A smaller model with the same tokenizer that proposes tokens.
             speculation (`str`, *optional*):
                 `"auto"` mixes all there is and chooses draft lengths by measured gain, `"off"` decodes plainly;
-                `"prompt_lookup"`, `"draft_model"`, `"draft_head"` and `"early_exit"` (heads that were trained for this
+                `"prompt_lookup"`, `"draft_model"`, `"draft_head"` and `"exit_heads"` (heads that were trained for this
                 model) use one source. Unset: what transformers' own arguments (`prompt_lookup_num_tokens`,
                 `assistant_model`, `assistant_early_exit`) ask for; without any of them, what the model was tuned to
                 (`optimum-cli dynexec tune`), or else `"auto"`.
@@ -299,9 +288,9 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
                 `assistant_confidence_threshold`.
             seed (`int`, *optional*):
                 For sampling, from 0 to 2**64 - 1. Unset, it is drawn from torch's generator, so
-                `transformers.set_seed` works. Prompt lookup does not change the tokens that a seed gives; an assistant
-                model does, and so do its draft lengths, which are the same every time only with the schedule
-                `"constant"`.
+                `transformers.set_seed` works; what runs on the plain model draws from that generator itself, as in
+                optimum-intel. Prompt lookup does not change the tokens that a seed gives; an assistant model does, and
+                so do its draft lengths, which are the same every time only with the schedule `"constant"`.
             presence_penalty, frequency_penalty (`float`, *optional*, defaults to 0):
                 Subtracted from the logits of generated tokens, once or per occurrence.
 
@@ -311,88 +300,74 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
 
         Raises:
             `ValueError`: for arguments that are not accepted, an empty prompt, or token ids outside the vocabulary.
-            `TypeError`: for an `assistant_model` of another kind.
+            `TypeError`: for an `assistant_model` or `early_exit` of another kind, or inputs that are no tensor.
         """
-        given = given_arguments(kwargs, generation_config, self.generation_config)
-        kwargs = {name: value for name, value in kwargs.items() if name not in SPECULATION_ARGUMENTS}
-        if kwargs.get("assistant_tokenizer") is not None:
-            raise ValueError("An assistant with another tokenizer is not supported: leave out `assistant_tokenizer`")
-        speculation_asked = speculation not in (None, "auto") or any(value is not None for value in given.values())
-        if speculation is None and not speculation_asked and assistant_model is None and early_exit is None:
-            speculation, given = self._tuned_speculation(given)
-        if early_exit is not None or speculation == "early_exit" or given["assistant_early_exit"] is not None:
-            self._cut_for_exits()
-        engine = self.engine
-        if early_exit is not None and (speculation_asked or assistant_model is not None):
-            raise ValueError("`early_exit` and speculation exclude each other: leave out the arguments of one of them")
-        speculation_config = SpeculationConfig.resolve(
-            "off" if early_exit is not None else speculation,
-            assistant_model is not None,
-            given,
-            has_draft_head=engine is not None and engine.draft_head is not None,
-            exit_layers=[] if engine is None else list(engine.exit_heads),
-        )
-
-        if engine is not None and speculation_config.schedule == "disco":
-            self._check_stop_classifiers(speculation_config, engine)
-
-        if presence_penalty != 0.0 or frequency_penalty != 0.0:
-            length = _prompt_length(inputs, kwargs)
-            penalty = PresenceFrequencyPenaltyLogitsProcessor(presence_penalty, frequency_penalty, length)
-            penalties = LogitsProcessorList([penalty])
-        else:
-            penalties = LogitsProcessorList()
-
-        call = GenerateCall(
+        call = GenerateCall.read(
+            defaults=self.generation_config,
             inputs=inputs,
             generation_config=generation_config,
-            logits_processor=LogitsProcessorList(logits_processor or []),
-            stopping_criteria=StoppingCriteriaList(stopping_criteria or []),
+            logits_processor=logits_processor,
+            stopping_criteria=stopping_criteria,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             streamer=streamer,
             negative_prompt_ids=negative_prompt_ids,
             negative_prompt_attention_mask=negative_prompt_attention_mask,
+            assistant_model=assistant_model,
+            speculation=speculation,
+            early_exit=early_exit,
+            seed=seed,
+            presence_penalty=presence_penalty,
+            frequency_penalty=frequency_penalty,
             kwargs=kwargs,
         )
-        config, model_kwargs = self._prepare_generation_config(
-            generation_config, **{name: value for name, value in kwargs.items() if name not in CALL_ARGUMENTS}
-        )
+        # With the lossy mode nothing speculates, so it comes first.
+        if early_exit is not None:
+            self._cut_for_exits()
+            speculation_config = SpeculationConfig()
+        else:
+            speculation_config = self._speculation(call.speculation)
+        config, model_kwargs = self._prepare_generation_config(generation_config, **call.for_config)
+        engine = self.engine
         reason = self._not_pageable if engine is None else why_plain(call, config, model_kwargs, self.config)
-        if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**64):
-            raise ValueError(f"`seed` must be a whole number from 0 to 2**64 - 1, got {seed!r}")
-        seed = int(torch.randint(2**62, (1,))) if seed is None and config.do_sample else seed
-        if reason is not None:
+        if engine is None or reason is not None:
             if early_exit is not None:
                 raise ValueError(f"`early_exit` is not possible here: {reason}")
-            if speculation_config.enabled and speculation_asked:
+            if speculation_config.enabled and call.speculation.asked:
                 logger.warning(f"Generating without speculation: {reason}.")
-            call.logits_processor += penalties
-            return self._generate_plain(call, seed)
+            return self._generate_plain(call)
 
-        job = make_job(self, call, config, model_kwargs, penalties)
-        job.seed = seed or 0
-        job.speculation = speculation_config
-        if early_exit is not None:
-            job.early_exit = self._early_exit_params(early_exit)
-        assert engine is not None  # else there is a reason
-        if speculation_config.draft_model:
-            job.draft_engine = draft_engine(assistant_model, job.max_length, engine, self.model_save_dir)
-        sequences, self.last_stats = job.run(engine)
+        exits = None if early_exit is None else self._early_exit_params(early_exit, engine)
+        job = make_job(self, engine, call, config, model_kwargs, speculation_config, exits)
+        sequences, stats = job.run(engine)
+        self.last_stats = stats
         if config.return_dict_in_generate:
-            return DynExecGenerateOutput(sequences=sequences, dynexec=self.last_stats)
+            # Not `last_stats`, which another thread may have set by now.
+            return DynExecGenerateOutput(sequences=sequences, dynexec=stats)
         return sequences
 
-    def _tuned_speculation(self, given: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
-        """What a call without any word on speculation gets: as tuned, if the model was, and else `"auto"`."""
+    def _speculation(self, asked: SpeculationArguments) -> SpeculationConfig:
+        """How a call speculates by what it says, by what the model was tuned to, and by the heads there are."""
+        if not asked.asked and asked.speculation is None:
+            asked = self._tuned(asked)
+        if asked.mode == "exit_heads" or asked.assistant_early_exit is not None:
+            self._cut_for_exits()
+        engine = self.engine
+        if engine is None:
+            return SpeculationConfig.resolve(asked)
+        found = SpeculationConfig.resolve(asked, engine.draft_head is not None, list(engine.exit_heads))
+        if found.lookahead == "disco":
+            self._check_stop_classifiers(found, engine)
+        return found
+
+    def _tuned(self, asked: SpeculationArguments) -> SpeculationArguments:
+        """What a call without any word on speculation gets: as tuned, if the model was, and else the default."""
         if self.tuning is None or self.dynexec_config is None:
-            return None, given
-        options = dict(self.tuning.options)
-        exit_layer = options.get("assistant_early_exit", 0) - 1
-        layers = () if self.dynexec_config is None else self.dynexec_config.exit_layers
-        if exit_layer >= 0 and exit_layer not in layers:
-            # Loaded with other exits than it was tuned with.
-            return None, given
-        return options.pop("speculation", None), {**given, **options}
+            return asked
+        tuned, layers = asked.tuned(self.tuning.options), self.dynexec_config.exit_layers
+        needed = layers[:1] if tuned.assistant_early_exit is None else [tuned.assistant_early_exit - 1]
+        # Otherwise the model was loaded with other exits than it was tuned with.
+        fits = tuned.mode != "exit_heads" or (needed and needed[0] in layers)
+        return tuned if fits else asked
 
     @staticmethod
     def _check_stop_classifiers(config: SpeculationConfig, engine: Engine) -> None:
@@ -411,9 +386,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
                 " none: train it again with `optimum-cli dynexec train-heads`"
             )
 
-    def _early_exit_params(self, early_exit: EarlyExitConfig | str) -> Any:
-        engine = self.engine
-        assert engine is not None
+    def _early_exit_params(self, early_exit: EarlyExitConfig | str, engine: Engine) -> _C.EarlyExitParams:
         copies = isinstance(early_exit, EarlyExitConfig) and early_exit.kv == "copy"
         if copies and engine.exit_heads and self.dynexec_config is not None:
             engine.add_copiers(list(self.dynexec_config.hidden_state_names.values()))
@@ -423,16 +396,16 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
             engine,
         )
 
-    def _generate_plain(self, call: GenerateCall, seed: int | None) -> torch.Tensor | GenerateDecoderOnlyOutput:
+    def _generate_plain(self, call: GenerateCall) -> torch.Tensor | GenerateDecoderOnlyOutput:
         config = without_speculation(call.generation_config)
-        # The plain model has one state: calls take turns.
-        with self._lock, torch.random.fork_rng(devices=[], enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
+        # The plain model has one state: calls take turns. Without a seed, it draws from torch's generator itself.
+        with self._lock, torch.random.fork_rng(devices=[], enabled=call.seed is not None):
+            if call.seed is not None:
+                torch.manual_seed(call.seed)
             return super().generate(
                 call.inputs,
                 generation_config=config,
-                logits_processor=call.logits_processor,
+                logits_processor=LogitsProcessorList([*call.logits_processor, *call.penalties]),
                 stopping_criteria=call.stopping_criteria,
                 prefix_allowed_tokens_fn=call.prefix_allowed_tokens_fn,
                 streamer=call.streamer,
@@ -458,38 +431,9 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
 
     # ---- saving ------------------------------------------------------------------------------------------------
 
-    def _load_dynexec_config(self, exit_layers: list[int] | None) -> DynExecConfig:
-        directory = Path(str(self.model_save_dir))
-        return load_dynexec_config(directory, self.model, self.config.model_type, find_layer_boundaries, exit_layers)
-
-    def _load_heads(self, heads: str | Path | None, cut_for_them: bool) -> None:
-        assert self.dynexec_config is not None
-        directory = Path(str(self.model_save_dir))
-        self._other_heads = heads is not None
-        self._heads, self.dynexec_config = load_heads(directory, self.model, self.dynexec_config, heads, cut_for_them)
-
-    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> Any:
-        """
-        Saves the model, its configuration and its heads. Other files in the directory stay.
-
-        Whatever ends the process, the directory holds what was there before or all that is saved.
-
-        Args:
-            save_directory (`str` or `Path`): made if absent.
-            push_to_hub (`bool`, *optional*, defaults to `False`): upload it then.
-            kwargs: arguments of `push_to_hub`.
-        """
-        with staged_directory(Path(save_directory), keep_others=True) as staging:
-            super().save_pretrained(staging)
-        return self.push_to_hub(save_directory, **kwargs) if push_to_hub else None
-
-    def _save_pretrained(self, save_directory: str | Path) -> None:
-        changes = {}
-        if self.dynexec_config is not None:
-            reason = self._why_not_pageable()
-            changes = {"pageable": reason is None, "pageable_reason": reason}
-        super()._save_pretrained(save_directory)
-        add_dynexec(save_directory, self._ov_model_paths["model"], self.dynexec_config, self._heads, **changes)
+    def _changes_when_saved(self) -> dict[str, bool | str | None]:
+        reason = self._why_not_pageable()
+        return {"pageable": reason is None, "pageable_reason": reason}
 
     def _why_not_pageable(self) -> str | None:
         if self._engine is None and self._not_pageable is None:
@@ -498,8 +442,3 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
             except NotPageableError as error:
                 return str(error)
         return self._not_pageable
-
-
-def _prompt_length(inputs: torch.Tensor | None, kwargs: Mapping[str, Any]) -> int:
-    tokens = inputs if inputs is not None else kwargs.get("input_ids")
-    return 1 if tokens is None else tokens.shape[1]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..directory.calibrated_exit import resolve_early_exit
 from ..directory.errors import StaleCalibrationError
@@ -13,16 +13,42 @@ from ..native import _C
 from ..runtime import Engine
 
 
+# What the engines of decoders and of encoders take.
+Params = TypeVar("Params", _C.EarlyExitParams, _C.EncoderParams)
+# The value of `early_exit` that stands for what was calibrated.
+CALIBRATED = "calibrated"
+
+
+def check_early_exit(early_exit: Any, *words: str) -> None:
+    """
+    Checks what kind of thing the argument `early_exit` is.
+
+    Args:
+        early_exit: as the caller gave it.
+        words (`str`): that are accepted, such as `"calibrated"`.
+
+    Raises:
+        `TypeError`: if it is neither an [`~early_exit.EarlyExitConfig`], nor one of the words, nor `None`.
+    """
+    if early_exit is None or isinstance(early_exit, EarlyExitConfig):
+        return
+    if not isinstance(early_exit, str) or early_exit not in words:
+        raise TypeError(
+            f"`early_exit` must be an EarlyExitConfig, such as EarlyExitConfig(threshold=0.9),"
+            f" {', '.join(map(repr, words))} or None, got {early_exit!r}"
+        )
+
+
 class CalibratedOnce:
     """Of a model class: keeps what `early_exit="calibrated"` means, as finding out reads the whole model."""
 
     # Whether it was loaded with other heads than those in its directory.
     _other_heads: bool = False
-    _calibrated: tuple[Any, Any] | None = None
+    _calibrated: tuple[Engine | None, Any] | None = None
 
     def _once_if_calibrated(
-        self, early_exit: EarlyExitConfig | str, make: Callable[[], Any], engine: Any = None
-    ) -> Any:
+        self, early_exit: EarlyExitConfig | str, make: Callable[[], Params], engine: Engine | None = None
+    ) -> Params:
         """
         Args:
             early_exit ([`~early_exit.EarlyExitConfig`] or `str`): of a call.
@@ -33,7 +59,7 @@ class CalibratedOnce:
             [`~directory.errors.StaleCalibrationError`]: for `"calibrated"` with other heads than those calibrated.
             Whatever `make` raises.
         """
-        if early_exit != "calibrated":
+        if early_exit != CALIBRATED:
             return make()
         if self._calibrated is None or self._calibrated[0] is not engine:
             if self._other_heads:
@@ -46,7 +72,7 @@ class CalibratedOnce:
 
 def early_exit_params(
     early_exit: EarlyExitConfig | str, engine: Engine, directory: str | Path | None, precision: str | None = None
-) -> Any:
+) -> _C.EarlyExitParams:
     """
     Makes the parameters of the decode loop.
 
@@ -86,7 +112,7 @@ def encoder_exit_params(
     *,
     embeddings: bool,
     precision: str | None = None,
-) -> Any:
+) -> _C.EncoderParams:
     """
     Makes the parameters of an encoder's run.
 
@@ -114,7 +140,9 @@ def encoder_exit_params(
     return params
 
 
-def fill_params(params: Any, early_exit: EarlyExitConfig, layers: Sequence[int], directory: str | Path | None) -> Any:
+def fill_params(
+    params: Params, early_exit: EarlyExitConfig, layers: Sequence[int], directory: str | Path | None
+) -> Params:
     """
     Fills in criterion, thresholds and weights.
 

@@ -1,70 +1,56 @@
 """What all `DynExecModelFor…` of encoders, vision and audio models share: early exit of whole samples."""
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
 from transformers import PretrainedConfig
 from transformers.modeling_outputs import ModelOutput
 
-from ..directory.attached_heads import HeadModel, exit_heads
+from ..directory.attached_heads import exit_heads
 from ..directory.config import DynExecConfig
-from ..directory.loading import add_dynexec, load_dynexec_config, load_heads
 from ..directory.one_label import check_one_label
-from ..directory.staging import staged_directory
-from ..directory.tuning import Tuning
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.encoder_stats import EncoderStats
 from ..graph.encoder_boundaries import find_encoder_boundaries
 from ..graph.paging import ENCODER_REASON
-from ..precision import check_precision, precision_of, with_precision
+from ..native import _C
+from ..precision import check_precision, precision_of
 from ..runtime.encoder_engine import PATIENCE_OF_STREAMS, EncoderEngine
 from ..runtime.encoder_exits import EncoderExits
-from .early_exit import CalibratedOnce, encoder_exit_params
+from ..utils.numbers import whole_number
+from .base import DynExecModelMixin
+from .early_exit import CALIBRATED, check_early_exit, encoder_exit_params
 from .input_checks import InputChecks
-from .own_export import keep_own_export
-from .tuned import TUNED, start_from_tuning, tuned_exit
+from .tuned import TUNED, tuned_exit
 
 
+# What inputs come as, and outputs then too.
+Values: TypeAlias = torch.Tensor | np.ndarray
 # The default of `early_exit` in a call: what the model was loaded with.
 AS_LOADED = "as_loaded"
 
 
-class DynExecEncoderMixin(CalibratedOnce):
+class DynExecEncoderMixin(DynExecModelMixin):
     """
     Goes before an `OVModelFor…` class in the bases of a class. `forward` then lets samples leave after layers with an
     exit head, if `early_exit` says so when the model is loaded or called; otherwise the plain model runs, as in
     optimum-intel.
 
-    `last_stats` holds the [`~early_exit.encoder_stats.EncoderStats`] of the latest call with early exit, `None`
-    before.
+    `last_stats` holds the [`~early_exit.encoder_stats.EncoderStats`] of the latest call with early exit, of whichever
+    thread; `None` before. Those of one call are the attribute `dynexec` of its output.
     """
 
     # What `forward` returns.
     output_class: ClassVar[type[ModelOutput]]
+    _find_boundaries = staticmethod(find_encoder_boundaries)
     last_stats: EncoderStats | None = None
-    dynexec_config: DynExecConfig | None = None
     early_exit: EarlyExitConfig | str | None = None
     _engine: EncoderEngine | None = None
     _exits_model: EncoderExits | None = None
     _input_checks: InputChecks | None = None
-    _heads: Mapping[str, HeadModel] = MappingProxyType({})
-    tuning: Tuning | None = None
-
-    # Of the class that this one goes before.
-    config: Any
-    model: Any
-    model_save_dir: Any
-    export_feature: str
-    _device: str
-    ov_config: dict[str, str]
-    _ov_model_paths: dict[str, str]
-    _compile_only: bool
-    compile: Callable[[], None]
 
     @classmethod
     def from_pretrained(
@@ -111,7 +97,7 @@ class DynExecEncoderMixin(CalibratedOnce):
         """
         if precision is not None:
             check_precision(precision)
-        return super().from_pretrained(  # type: ignore[misc]
+        return super().from_pretrained(
             model_id,
             export=export,
             precision=precision,
@@ -123,58 +109,38 @@ class DynExecEncoderMixin(CalibratedOnce):
         )
 
     @classmethod
-    def _export(cls, *args: Any, **kwargs: Any) -> Any:
-        return keep_own_export(super()._export(*args, **kwargs))  # type: ignore[misc]
-
-    @classmethod
-    def _from_pretrained(cls, model_id: str | Path, config: PretrainedConfig, **kwargs: Any) -> Any:
-        asked, tuned = kwargs.pop("precision", None), kwargs.pop("tuned", True)
-        ov_config = with_precision(asked or "fast", kwargs.pop("ov_config", None))
-        exit_layers, heads = kwargs.pop("exit_layers", None), kwargs.pop("heads", None)
-        early_exit = kwargs.pop("early_exit", None)
-        compile_only, compile_now = kwargs.get("compile_only", False), kwargs.pop("compile", True)
-        # What is not compiled by itself is compiled below, once it is known how.
-        plain_now = compile_now and compile_only
-        model = super()._from_pretrained(  # type: ignore[misc]
-            model_id, config, ov_config=ov_config, compile=plain_now, **kwargs
-        )
-        if not isinstance(model, cls):
-            # optimum-intel has classes of its own for some architectures that are no plain encoders.
-            if compile_now and not compile_only:
-                model.compile()
-            return model
-        if not compile_only:
-            model._load_dynamic(exit_layers, heads)
-            if tuned:
-                start_from_tuning(model, asked)
-        model.early_exit = early_exit
-        params = model._params(early_exit)
-        if compile_now and not compile_only:
+    def _from_pretrained(
+        cls,
+        model_id: str | Path,
+        config: PretrainedConfig,
+        *,
+        early_exit: EarlyExitConfig | str | None = None,
+        compile: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        model = super()._from_pretrained(model_id, config, compile=compile, **kwargs)
+        params = None
+        # optimum-intel has classes of its own for some architectures that are no plain encoders: those stay.
+        if isinstance(model, cls):
+            model.early_exit = early_exit
+            params = model._params(early_exit)
+        if compile and not model._compile_only:
             if params is None:
                 model.compile()
             else:
                 model.engine  # noqa: B018
         return model
 
-    def _load_dynamic(self, exit_layers: list[int] | None, heads: str | Path | None) -> None:
-        directory = Path(str(self.model_save_dir))
-        config = load_dynexec_config(
-            directory,
-            self.model,
-            self.config.model_type,
-            find_encoder_boundaries,
-            exit_layers,
-            task=self.export_feature,
-            pageable=False,
-            pageable_reason=ENCODER_REASON,
+    def _load_dynexec_config(self, exit_layers: list[int] | None, **defaults: bool | str) -> DynExecConfig:
+        config = super()._load_dynexec_config(
+            exit_layers, task=self.export_feature, pageable=False, pageable_reason=ENCODER_REASON, **defaults
         )
         if config.task != self.export_feature:
             raise ValueError(
-                f"{directory} was exported for the task {config.task!r}, but {type(self).__name__} is for"
+                f"{self._directory} was exported for the task {config.task!r}, but {type(self).__name__} is for"
                 f" {self.export_feature!r}"
             )
-        self._other_heads = heads is not None
-        self._heads, self.dynexec_config = load_heads(directory, self.model, config, heads, exit_layers is None)
+        return config
 
     # ---- engine ------------------------------------------------------------------------------------------------
 
@@ -215,10 +181,6 @@ class DynExecEncoderMixin(CalibratedOnce):
             return self._engine
 
     @property
-    def _lock(self) -> threading.RLock:
-        return self.__dict__.setdefault("_lock_of_this", threading.RLock())
-
-    @property
     def _checks(self) -> InputChecks:
         with self._lock:
             if self._input_checks is None:
@@ -246,13 +208,13 @@ class DynExecEncoderMixin(CalibratedOnce):
         return (int(size[0]), int(size[1])) if isinstance(size, list | tuple) and len(size) == 2 else None
 
     def clear_requests(self) -> None:
-        super().clear_requests()  # type: ignore[misc]
+        super().clear_requests()
         self._engine = None
         self._exits_model = None
         self._input_checks = None
 
     def reshape(self, *args: Any, **kwargs: Any) -> Any:
-        model = super().reshape(*args, **kwargs)  # type: ignore[misc]
+        model = super().reshape(*args, **kwargs)
         self._engine = None
         self._exits_model = None
         self._input_checks = None
@@ -260,8 +222,9 @@ class DynExecEncoderMixin(CalibratedOnce):
 
     # ---- calls -------------------------------------------------------------------------------------------------
 
-    def _params(self, early_exit: EarlyExitConfig | str | None) -> Any:
+    def _params(self, early_exit: EarlyExitConfig | str | None) -> _C.EncoderParams | None:
         """What the engine is asked to do; `None` where the plain model runs."""
+        check_early_exit(early_exit, CALIBRATED, TUNED)
         if early_exit == TUNED:
             early_exit = tuned_exit(self.tuning)
         if early_exit is None:
@@ -284,7 +247,7 @@ class DynExecEncoderMixin(CalibratedOnce):
 
     def _call(
         self,
-        inputs: dict[str, Any],
+        inputs: dict[str, Values | None],
         early_exit: EarlyExitConfig | str | None,
         plain: Callable[[], ModelOutput],
     ) -> ModelOutput:
@@ -298,7 +261,12 @@ class DynExecEncoderMixin(CalibratedOnce):
         """
         early_exit = self.early_exit if early_exit == AS_LOADED else early_exit
         params = self._params(early_exit)
-        main = next(iter(inputs.values()))
+        name, main = next(iter(inputs.items()))
+        if not isinstance(main, torch.Tensor | np.ndarray):
+            raise TypeError(
+                f"`{name}` must be a torch.Tensor or np.ndarray, as a tokenizer or processor gives it, got"
+                f" {type(main).__name__}"
+            )
         as_numpy = isinstance(main, np.ndarray)
         if len(main) == 0:
             values = self._empty(main)
@@ -315,12 +283,15 @@ class DynExecEncoderMixin(CalibratedOnce):
         run.push(tensors)
         results = sorted(run.run(len(main), len(main), True), key=lambda result: result.index)
         layers = [*engine.exit_layers, engine.num_layers - 1]
-        self.last_stats = EncoderStats.from_native(run.stats, layers)
+        self.last_stats = stats = EncoderStats.from_native(run.stats, layers)
         rows = [result.outputs for result in results]
         values = {name: np.stack([row[i] for row in rows]) for i, name in enumerate(engine.outputs)}
-        return self._output(
+        output = self._output(
             values, [layers[result.exit] for result in results], [result.confidence for result in results], as_numpy
         )
+        # Not `last_stats`, which another thread may have set by now.
+        output.dynexec = stats
+        return output
 
     def _output(
         self, values: dict[str, np.ndarray], layers: list[int] | None, confidence: list[float], as_numpy: bool
@@ -333,7 +304,7 @@ class DynExecEncoderMixin(CalibratedOnce):
             return self.output_class(**values)
         return self.output_class(**{name: torch.from_numpy(value) for name, value in values.items()})
 
-    def _empty(self, main: Any) -> dict[str, np.ndarray]:
+    def _empty(self, main: Values) -> dict[str, np.ndarray]:
         """What a batch without samples gives."""
         values = {}
         for output in self.model.outputs:
@@ -342,7 +313,7 @@ class DynExecEncoderMixin(CalibratedOnce):
             values[output.get_any_name()] = np.zeros(dims, np.float32)
         return values
 
-    def _arrays(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def _arrays(self, inputs: Mapping[str, Values | None]) -> dict[str, np.ndarray]:
         """Inputs as arrays; what the model takes and is not given is as transformers would have it."""
         arrays = {
             name: value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
@@ -357,7 +328,7 @@ class DynExecEncoderMixin(CalibratedOnce):
 
     def stream(
         self,
-        inputs: Iterable[Mapping[str, Any]],
+        inputs: Iterable[Mapping[str, Values | list | None]],
         batch_size: int = 8,
         *,
         early_exit: EarlyExitConfig | str | None = AS_LOADED,
@@ -389,8 +360,9 @@ class DynExecEncoderMixin(CalibratedOnce):
         params = self._params(early_exit)
         if params is None:
             raise ValueError("`stream` is for early exit: give `early_exit`, here or when the model is loaded")
-        if batch_size < 1:
-            raise ValueError(f"`batch_size` must be at least 1, got {batch_size}")
+        batch_size = whole_number("batch_size", batch_size, 1)
+        patience = PATIENCE_OF_STREAMS * batch_size
+        max_waiting = patience if max_waiting is None else whole_number("max_waiting", max_waiting, 0)
         if isinstance(early_exit, EarlyExitConfig) and early_exit.deadline_ms is not None:
             raise ValueError(
                 "`deadline_ms` is for calls: samples of a stream wait for each other to fill batches, for which a"
@@ -398,7 +370,6 @@ class DynExecEncoderMixin(CalibratedOnce):
             )
         engine = self.engine
         run = engine.start(params)
-        max_waiting = PATIENCE_OF_STREAMS * batch_size if max_waiting is None else max_waiting
         layers = [*engine.exit_layers, engine.num_layers - 1]
         ready: dict[int, ModelOutput] = {}
         # Whether each sample that is not yet given back came as arrays.
@@ -432,7 +403,7 @@ class DynExecEncoderMixin(CalibratedOnce):
                 yield from collect(False)
         yield from collect(True)
 
-    def _one(self, sample: Mapping[str, Any], engine: EncoderEngine) -> dict[str, np.ndarray]:
+    def _one(self, sample: Mapping[str, Values | list | None], engine: EncoderEngine) -> dict[str, np.ndarray]:
         arrays = {}
         for name, value in sample.items():
             if value is None or name not in engine.inputs:
@@ -447,7 +418,7 @@ class DynExecEncoderMixin(CalibratedOnce):
 
     # ---- training and calibration ------------------------------------------------------------------------------
 
-    def exit_logits(self, **inputs: Any) -> dict[int, dict[str, torch.Tensor]]:
+    def exit_logits(self, **inputs: Values) -> dict[int, dict[str, torch.Tensor]]:
         """
         Runs all layers on every sample and asks all exit heads.
 
@@ -465,7 +436,7 @@ class DynExecEncoderMixin(CalibratedOnce):
             layer: {name: torch.from_numpy(value) for name, value in values.items()} for layer, values in said.items()
         }
 
-    def hidden_states(self, layers: list[int] | None = None, **inputs: Any) -> dict[int, torch.Tensor]:
+    def hidden_states(self, layers: list[int] | None = None, **inputs: Values) -> dict[int, torch.Tensor]:
         """
         Runs all layers on every sample and gives what exit heads read.
 
@@ -494,24 +465,3 @@ class DynExecEncoderMixin(CalibratedOnce):
                 boundaries, heads = self._boundaries(), exit_heads(self._heads)
                 self._exits_model = EncoderExits(self.model, self._device, self.ov_config, boundaries, heads)
             return self._exits_model
-
-    # ---- saving ------------------------------------------------------------------------------------------------
-
-    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> Any:
-        """
-        Saves the model, its configuration and its heads. Other files in the directory stay.
-
-        Whatever ends the process, the directory holds what was there before or all that is saved.
-
-        Args:
-            save_directory (`str` or `Path`): made if absent.
-            push_to_hub (`bool`, *optional*, defaults to `False`): upload it then.
-            kwargs: arguments of `push_to_hub`.
-        """
-        with staged_directory(Path(save_directory), keep_others=True) as staging:
-            super().save_pretrained(staging)  # type: ignore[misc]
-        return self.push_to_hub(save_directory, **kwargs) if push_to_hub else None  # type: ignore[attr-defined]
-
-    def _save_pretrained(self, save_directory: str | Path) -> None:
-        super()._save_pretrained(save_directory)  # type: ignore[misc]
-        add_dynexec(save_directory, self._ov_model_paths["model"], self.dynexec_config, self._heads)

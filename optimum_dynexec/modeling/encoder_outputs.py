@@ -12,9 +12,16 @@ from transformers.modeling_outputs import (
     TokenClassifierOutput,
 )
 
+from ..early_exit.encoder_stats import EncoderStats
+
+
+class _EarlyExitOutput:
+    # An attribute, and not a field: pipelines split all fields of an output by samples.
+    dynexec: EncoderStats | None = None
+
 
 @dataclass
-class DynExecSequenceClassifierOutput(SequenceClassifierOutput):
+class DynExecSequenceClassifierOutput(SequenceClassifierOutput, _EarlyExitOutput):
     """
     transformers' fields; with early exit also:
 
@@ -24,6 +31,9 @@ class DynExecSequenceClassifierOutput(SequenceClassifierOutput):
         confidence (`torch.FloatTensor` of shape `(batch_size,)`): the largest probability of its answer; of several,
             for tokens or for start and end, the least; for embeddings the cosine with the exit before. NaN where there
             is none.
+
+    The attribute `dynexec`, which is no field, holds the [`~early_exit.encoder_stats.EncoderStats`] of the call;
+    `None` without early exit, and in the outputs of a stream.
     """
 
     exit_layer: torch.Tensor | np.ndarray | None = None
@@ -31,7 +41,7 @@ class DynExecSequenceClassifierOutput(SequenceClassifierOutput):
 
 
 @dataclass
-class DynExecTokenClassifierOutput(TokenClassifierOutput):
+class DynExecTokenClassifierOutput(TokenClassifierOutput, _EarlyExitOutput):
     """See [`DynExecSequenceClassifierOutput`]. Logits of padding that was dropped on the way are 0."""
 
     exit_layer: torch.Tensor | np.ndarray | None = None
@@ -39,7 +49,7 @@ class DynExecTokenClassifierOutput(TokenClassifierOutput):
 
 
 @dataclass
-class DynExecQuestionAnsweringOutput(QuestionAnsweringModelOutput):
+class DynExecQuestionAnsweringOutput(QuestionAnsweringModelOutput, _EarlyExitOutput):
     """See [`DynExecSequenceClassifierOutput`]. Logits of padding that was dropped on the way are 0."""
 
     exit_layer: torch.Tensor | np.ndarray | None = None
@@ -47,7 +57,7 @@ class DynExecQuestionAnsweringOutput(QuestionAnsweringModelOutput):
 
 
 @dataclass
-class DynExecFeatureExtractionOutput(BaseModelOutput):
+class DynExecFeatureExtractionOutput(BaseModelOutput, _EarlyExitOutput):
     """See [`DynExecSequenceClassifierOutput`]. Hidden states of padding that was dropped on the way are 0."""
 
     exit_layer: torch.Tensor | np.ndarray | None = None
@@ -55,7 +65,7 @@ class DynExecFeatureExtractionOutput(BaseModelOutput):
 
 
 @dataclass
-class DynExecImageClassifierOutput(ImageClassifierOutput):
+class DynExecImageClassifierOutput(ImageClassifierOutput, _EarlyExitOutput):
     """See [`DynExecSequenceClassifierOutput`]."""
 
     exit_layer: torch.Tensor | np.ndarray | None = None

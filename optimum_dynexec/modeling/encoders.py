@@ -10,10 +10,18 @@ from optimum.intel import (
     OVModelForSequenceClassification,
     OVModelForTokenClassification,
 )
+from transformers import (
+    AutoModel,
+    AutoModelForAudioClassification,
+    AutoModelForImageClassification,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 from transformers.modeling_outputs import ModelOutput
 
 from ..early_exit.config import EarlyExitConfig
-from .encoder import AS_LOADED, DynExecEncoderMixin
+from .encoder import AS_LOADED, DynExecEncoderMixin, Values
 from .encoder_outputs import (
     DynExecFeatureExtractionOutput,
     DynExecImageClassifierOutput,
@@ -21,6 +29,7 @@ from .encoder_outputs import (
     DynExecSequenceClassifierOutput,
     DynExecTokenClassifierOutput,
 )
+from .pipelines import known_to_pipelines
 
 
 class _TextMixin(DynExecEncoderMixin):
@@ -28,9 +37,9 @@ class _TextMixin(DynExecEncoderMixin):
 
     def forward(
         self,
-        input_ids: Any,
-        attention_mask: Any = None,
-        token_type_ids: Any = None,
+        input_ids: Values,
+        attention_mask: Values | None = None,
+        token_type_ids: Values | None = None,
         early_exit: EarlyExitConfig | str | None = AS_LOADED,
         **kwargs: Any,
     ) -> ModelOutput:
@@ -52,42 +61,47 @@ class _TextMixin(DynExecEncoderMixin):
 
         def plain() -> ModelOutput:
             mask = attention_mask if attention_mask is not None else input_ids * 0 + 1
-            return super(DynExecEncoderMixin, self).forward(input_ids, mask, token_type_ids, **kwargs)  # type: ignore[misc]
+            return super(DynExecEncoderMixin, self).forward(input_ids, mask, token_type_ids, **kwargs)
 
         return self._call(inputs, early_exit, plain)
 
 
+@known_to_pipelines(AutoModelForSequenceClassification)
 class DynExecModelForSequenceClassification(_TextMixin, OVModelForSequenceClassification):
     """Drop-in for `OVModelForSequenceClassification` with early exit."""
 
     output_class = DynExecSequenceClassifierOutput
 
 
+@known_to_pipelines(AutoModelForTokenClassification)
 class DynExecModelForTokenClassification(_TextMixin, OVModelForTokenClassification):
     """Drop-in for `OVModelForTokenClassification` with early exit: a text leaves when all its tokens are sure."""
 
     output_class = DynExecTokenClassifierOutput
 
 
+@known_to_pipelines(AutoModelForQuestionAnswering)
 class DynExecModelForQuestionAnswering(_TextMixin, OVModelForQuestionAnswering):
     """Drop-in for `OVModelForQuestionAnswering` with early exit: a text leaves when start and end are sure."""
 
     output_class = DynExecQuestionAnsweringOutput
 
 
+@known_to_pipelines(AutoModel)
 class DynExecModelForFeatureExtraction(_TextMixin, OVModelForFeatureExtraction):
     """Drop-in for `OVModelForFeatureExtraction` with early exit: a text leaves when its embedding has settled."""
 
     output_class = DynExecFeatureExtractionOutput
 
 
+@known_to_pipelines(AutoModelForImageClassification)
 class DynExecModelForImageClassification(DynExecEncoderMixin, OVModelForImageClassification):
     """Drop-in for `OVModelForImageClassification` with early exit."""
 
     output_class = DynExecImageClassifierOutput
 
     def forward(
-        self, pixel_values: Any, early_exit: EarlyExitConfig | str | None = AS_LOADED, **kwargs: Any
+        self, pixel_values: Values, early_exit: EarlyExitConfig | str | None = AS_LOADED, **kwargs: Any
     ) -> ModelOutput:
         """
         Runs a batch of images.
@@ -100,6 +114,7 @@ class DynExecModelForImageClassification(DynExecEncoderMixin, OVModelForImageCla
         return self._call({"pixel_values": pixel_values}, early_exit, lambda: plain(pixel_values, **kwargs))
 
 
+@known_to_pipelines(AutoModelForAudioClassification)
 class DynExecModelForAudioClassification(DynExecEncoderMixin, OVModelForAudioClassification):
     """Drop-in for `OVModelForAudioClassification` with early exit."""
 
@@ -107,8 +122,8 @@ class DynExecModelForAudioClassification(DynExecEncoderMixin, OVModelForAudioCla
 
     def forward(
         self,
-        input_values: Any,
-        attention_mask: Any = None,
+        input_values: Values,
+        attention_mask: Values | None = None,
         early_exit: EarlyExitConfig | str | None = AS_LOADED,
         **kwargs: Any,
     ) -> ModelOutput:

@@ -1,24 +1,52 @@
-"""One call of `generate` as it came, and whether the engine can take it."""
+"""The arguments of one `generate`, and whether the engine can take the call."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from optimum.intel import OVModelForCausalLM
 from transformers import PretrainedConfig
 from transformers.generation import GenerationConfig
 from transformers.generation.logits_process import LogitsProcessorList
 from transformers.generation.stopping_criteria import MaxLengthCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
+from ..early_exit.config import EarlyExitConfig
+from ..speculative.arguments import TRANSFORMERS_ARGUMENTS, SpeculationArguments
+from ..utils.numbers import whole_number
+from .early_exit import CALIBRATED, check_early_exit
+from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
 
+
+MAX_SEED = 2**64 - 1
+EXCLUSIVE = "`early_exit` and speculation exclude each other: leave out the arguments of one of them"
+# Arguments of `generate` that are not part of a GenerationConfig.
+CALL_ARGUMENTS = ("tokenizer", "custom_generate", "trust_remote_code", "use_model_defaults")
 # What transformers generates if no length is asked for.
 DEFAULT_NEW_TOKENS = 20
 
 
-@dataclass
+@dataclass(frozen=True)
 class GenerateCall:
-    """The arguments of one `generate` that the engine and the plain path need."""
+    """
+    The arguments of one `generate`, read once.
+
+    Args:
+        inputs (`torch.LongTensor` of shape `(batch_size, prompt_length)`, *optional*): prompts given by position.
+        generation_config (`GenerationConfig`, *optional*): as given.
+        logits_processor (`LogitsProcessorList`): of the caller.
+        stopping_criteria (`StoppingCriteriaList`): of the caller.
+        prefix_allowed_tokens_fn (`Callable`, *optional*): as transformers has it.
+        streamer (`BaseStreamer`, *optional*): is handed the tokens as they come.
+        negative_prompt_ids, negative_prompt_attention_mask (`torch.Tensor`, *optional*): as transformers has them.
+        assistant_model (`OVModelForCausalLM`, *optional*): a model that drafts.
+        speculation ([`~speculative.arguments.SpeculationArguments`]): what is said of speculation.
+        early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*): when tokens leave; excludes speculation.
+        seed (`int`, *optional*): of the random numbers.
+        penalties (`LogitsProcessorList`): presence and frequency penalty, after the caller's processors.
+        kwargs (`dict[str, Any]`): all that is left, for transformers and `forward`.
+    """
 
     inputs: torch.Tensor | None
     generation_config: GenerationConfig | None
@@ -28,7 +56,92 @@ class GenerateCall:
     streamer: BaseStreamer | None
     negative_prompt_ids: torch.Tensor | None
     negative_prompt_attention_mask: torch.Tensor | None
+    assistant_model: OVModelForCausalLM | None
+    speculation: SpeculationArguments
+    early_exit: EarlyExitConfig | str | None
+    seed: int | None
+    penalties: LogitsProcessorList
     kwargs: dict[str, Any]
+
+    @classmethod
+    def read(
+        cls,
+        *,
+        defaults: GenerationConfig,
+        inputs: torch.Tensor | None,
+        generation_config: GenerationConfig | None,
+        logits_processor: LogitsProcessorList | None,
+        stopping_criteria: StoppingCriteriaList | None,
+        assistant_model: OVModelForCausalLM | None,
+        speculation: str | None,
+        early_exit: EarlyExitConfig | str | None,
+        seed: int | None,
+        presence_penalty: float,
+        frequency_penalty: float,
+        kwargs: dict[str, Any],
+        **others: Any,
+    ) -> "GenerateCall":
+        """
+        Reads the arguments as `generate` takes them.
+
+        Args:
+            defaults (`GenerationConfig`): of the model.
+            others: the fields that are taken as they are.
+
+        Raises:
+            `ValueError`, `TypeError`: see `generate`.
+        """
+        check_token_ids(inputs, kwargs.get("input_ids"))
+        check_early_exit(early_exit, CALIBRATED)
+        if kwargs.get("assistant_tokenizer") is not None:
+            raise ValueError("An assistant with another tokenizer is not supported: leave out `assistant_tokenizer`")
+        asked = SpeculationArguments.read(
+            speculation, assistant_model is not None, kwargs, generation_config, defaults
+        )
+        if early_exit is not None and asked.asked:
+            raise ValueError(EXCLUSIVE)
+        prompt = inputs if inputs is not None else kwargs.get("input_ids")
+        penalties = LogitsProcessorList()
+        if presence_penalty != 0.0 or frequency_penalty != 0.0:
+            length = 1 if prompt is None else prompt.shape[1]
+            penalties.append(PresenceFrequencyPenaltyLogitsProcessor(presence_penalty, frequency_penalty, length))
+        return cls(
+            inputs=inputs,
+            generation_config=generation_config,
+            logits_processor=LogitsProcessorList(logits_processor or []),
+            stopping_criteria=StoppingCriteriaList(stopping_criteria or []),
+            assistant_model=assistant_model,
+            speculation=asked,
+            early_exit=early_exit,
+            seed=None if seed is None else whole_number("seed", seed, 0, MAX_SEED),
+            penalties=penalties,
+            kwargs={name: value for name, value in kwargs.items() if name not in TRANSFORMERS_ARGUMENTS},
+            **others,
+        )
+
+    @property
+    def for_config(self) -> dict[str, Any]:
+        """The arguments that a GenerationConfig or `forward` takes."""
+        return {name: value for name, value in self.kwargs.items() if name not in CALL_ARGUMENTS}
+
+
+def check_token_ids(inputs: Any, input_ids: Any) -> None:
+    """
+    Checks that prompts came as tensors.
+
+    Args:
+        inputs, input_ids: as `generate` was given them.
+
+    Raises:
+        `TypeError`: if one of them is neither a tensor nor `None`.
+    """
+    for name, value in (("inputs", inputs), ("input_ids", input_ids)):
+        if value is not None and not isinstance(value, torch.Tensor):
+            raise TypeError(
+                f"`{name}` must be a torch.Tensor of token ids with the shape (batch_size, length), got"
+                f" {type(value).__name__}: have the tokenizer make one,"
+                ' `model.generate(**tokenizer(text, return_tensors="pt"))`'
+            )
 
 
 def why_plain(

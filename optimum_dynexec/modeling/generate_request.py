@@ -1,41 +1,54 @@
 """From the arguments of `generate` to what the engine is asked for."""
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PretrainedConfig
 from transformers.generation import GenerationConfig
 from transformers.generation.logits_process import LogitsProcessorList
 
+from ..native import _C
+from ..runtime import Engine
+from ..speculative.config import SpeculationConfig
+from .assistants import draft_engine
 from .generate_call import GenerateCall
 from .generation import GenerationJob
 from .logits_processors import processors_of_row
+from .positions import limited_length
 from .stopping import read_stopping
+
+
+if TYPE_CHECKING:
+    from .causal_lm import DynExecModelForCausalLM
 
 
 logger = logging.getLogger(__name__)
 
 
 def make_job(
-    model: Any,
+    model: "DynExecModelForCausalLM",
+    engine: Engine,
     call: GenerateCall,
     config: GenerationConfig,
     model_kwargs: dict[str, Any],
-    penalties: LogitsProcessorList,
+    speculation: SpeculationConfig,
+    early_exit: _C.EarlyExitParams | None,
 ) -> GenerationJob:
     """
     Reads the arguments with transformers' own methods, in the order of its `generate`.
 
     Args:
         model ([`DynExecModelForCausalLM`]): whose methods they are.
-        call ([`~modeling.generate_call.GenerateCall`]): as it came.
+        engine ([`~runtime.Engine`]): of the model.
+        call ([`~modeling.generate_call.GenerateCall`]): its arguments.
         config (`GenerationConfig`): that it resolves to; changed.
         model_kwargs (`dict[str, Any]`): its other arguments, for `forward`; changed.
-        penalties (`LogitsProcessorList`): to be added to the processors of the call.
+        speculation ([`~speculative.SpeculationConfig`]): who proposes, how much.
+        early_exit (`_C.EarlyExitParams`, *optional*): when tokens leave early; without speculation.
 
     Raises:
         `ValueError`: for arguments that are not accepted.
+        `TypeError`: for an assistant model of another kind.
     """
     defaults = {
         f"has_default_{name}": call.kwargs.get(name) is None
@@ -78,18 +91,25 @@ def make_job(
         stopping_criteria=call.stopping_criteria,
         tokenizer=call.kwargs.get("tokenizer"),
     )
+    stopping = read_stopping(criteria, call.stopping_criteria, prompt_length)
+    max_length = limited_length(stopping.max_length, prompt_length, model.config)
+    assistant = None
+    if speculation.draft_model and call.assistant_model is not None:
+        assistant = draft_engine(call.assistant_model, max_length, engine, model.model_save_dir)
+    seed = call.seed
+    if seed is None:
+        seed = int(torch.randint(2**62, (1,))) if config.do_sample else 0
     if call.streamer is not None:
         call.streamer.put(input_ids.cpu())
     repeats = config.num_return_sequences
     input_ids = input_ids.cpu().repeat_interleave(repeats, dim=0)
-    callers = LogitsProcessorList([*call.logits_processor, *penalties])
-    stopping = read_stopping(criteria, call.stopping_criteria, prompt_length)
+    callers = LogitsProcessorList([*call.logits_processor, *call.penalties])
     pad = config._pad_token_tensor
     return GenerationJob(
         input_ids=input_ids,
         attention_mask=attention_mask.cpu().repeat_interleave(repeats, dim=0),
         do_sample=bool(config.do_sample),
-        max_length=_limited_length(stopping.max_length, prompt_length, model.config),
+        max_length=max_length,
         eos_token_ids=stopping.eos_token_ids,
         pad_token_id=None if pad is None else int(pad),
         logits_processors=[
@@ -97,23 +117,9 @@ def make_job(
             for prompt in input_ids
         ],
         stopping_criteria=stopping.criteria,
+        seed=seed,
+        speculation=speculation,
+        early_exit=early_exit,
+        draft_engine=assistant,
         streamer=call.streamer,
     )
-
-
-def _limited_length(max_length: int, prompt_length: int, model_config: PretrainedConfig) -> int:
-    """Keeps models with learned position embeddings within their table; there is nothing to look up behind it."""
-    limit = position_limit(model_config)
-    if limit is None or max_length <= limit:
-        return max_length
-    if prompt_length >= limit:
-        raise ValueError(f"The prompt has {prompt_length} tokens, the model has positions for {limit} in all")
-    logger.warning(f"The model has positions for {limit} tokens: generation ends there, not at {max_length}.")
-    return limit
-
-
-def position_limit(config: PretrainedConfig) -> int | None:
-    """Positions that a model with learned position embeddings has; `None` for rotary and ALiBi models."""
-    if getattr(config, "rope_parameters", None) or getattr(config, "alibi", False):
-        return None
-    return getattr(config, "max_position_embeddings", None)

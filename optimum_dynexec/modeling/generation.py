@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +47,7 @@ class GenerationJob:
     stopping_criteria: StoppingCriteriaList
     seed: int = 0
     speculation: SpeculationConfig = field(default_factory=SpeculationConfig)
-    early_exit: Any = None
+    early_exit: _C.EarlyExitParams | None = None
     draft_engine: Engine | None = None
     streamer: BaseStreamer | None = None
 
@@ -80,9 +79,11 @@ class GenerationJob:
         )
         if self.streamer is not None:
             self.streamer.end()
-        return self._padded(result.tokens), GenerationStats.from_engine(result.stats, engine.layers)
+        return self._padded(result.tokens), GenerationStats.from_engine(
+            result.stats, engine.layers, self.speculation.exit_layers
+        )
 
-    def _request(self, row: int, params: Any) -> Any:
+    def _request(self, row: int, params: _C.LogitsParams) -> _C.SequenceRequest:
         request = _C.SequenceRequest()
         request.prompt = self.input_ids[row][self.attention_mask[row].bool()].tolist()
         request.logits = params
@@ -91,7 +92,7 @@ class GenerationJob:
         request.seed = self.seed
         return request
 
-    def _speculation_params(self, engine: Engine) -> Any:
+    def _speculation_params(self, engine: Engine) -> _C.SpeculationParams:
         config = self.speculation
         params = _C.SpeculationParams()
         params.prompt_lookup = config.prompt_lookup
@@ -102,7 +103,7 @@ class GenerationJob:
             params.draft_head = engine.draft_head.native
         params.exits = [engine.exit(layer) for layer in config.exit_layers]
         params.assistant_confidence_threshold = config.assistant_confidence_threshold
-        params.lookahead = config.schedule
+        params.lookahead = config.lookahead
         params.num_assistant_tokens = config.num_assistant_tokens
         return params
 

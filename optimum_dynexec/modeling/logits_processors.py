@@ -9,6 +9,7 @@ from transformers.generation import GenerationConfig, GenerationMixin
 from transformers.generation import logits_process as hf
 
 from ..native import _C
+from ..utils.numbers import finite_number
 
 
 class PresenceFrequencyPenaltyLogitsProcessor(hf.LogitsProcessor):
@@ -25,11 +26,8 @@ class PresenceFrequencyPenaltyLogitsProcessor(hf.LogitsProcessor):
     """
 
     def __init__(self, presence_penalty: float, frequency_penalty: float, prompt_length: int):
-        for name, value in (("presence_penalty", presence_penalty), ("frequency_penalty", frequency_penalty)):
-            if not isinstance(value, int | float) or not -inf < value < inf:
-                raise ValueError(f"`{name}` must be a finite number, got {value!r}")
-        self.presence_penalty = float(presence_penalty)
-        self.frequency_penalty = float(frequency_penalty)
+        self.presence_penalty = finite_number("presence_penalty", presence_penalty)
+        self.frequency_penalty = finite_number("frequency_penalty", frequency_penalty)
         self.prompt_length = prompt_length
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:

@@ -1,12 +1,16 @@
 """What a model was tuned to, applied where the caller says nothing else."""
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..directory.errors import TuningError
 from ..directory.tuning import Tuning, why_stale
 from ..early_exit.config import EarlyExitConfig
 from ..precision import PRECISIONS
+
+
+if TYPE_CHECKING:
+    from .base import DynExecModelMixin
 
 
 logger = logging.getLogger(__name__)
@@ -15,7 +19,7 @@ logger = logging.getLogger(__name__)
 TUNED = "tuned"
 
 
-def start_from_tuning(model: Any, precision: str | None) -> None:
+def start_from_tuning(model: "DynExecModelMixin", precision: str | None) -> None:
     """
     Gives a model that is loaded, and not compiled yet, its `tuning`, if it is one of this model on this machine, and
     the precision and OpenVINO properties of it that the caller has not given. Of a stale one, a warning says so.

@@ -1,27 +1,35 @@
 """From the arguments of `generate` to what the decode loop is asked to do."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from ..native import _C
+from ..utils.numbers import finite_number, whole_number
+from .arguments import SpeculationArguments
 
 
-SPECULATION_MODES = ("auto", "off", "prompt_lookup", "draft_model", "draft_head", "early_exit")
-SCHEDULES = tuple(_C.lookahead_names())
+# What decides the draft length; transformers calls it `num_assistant_tokens_schedule`.
+LOOKAHEADS = tuple(_C.lookahead_names())
 
 # Longest draft that "auto" considers: one less than the longest forward pass that is timed at load.
 AUTO_NUM_TOKENS = 31
 # Longest draft that can be asked for.
 MAX_NUM_TOKENS = 1024
-# Match length at which a longer n-gram says no more about the next token.
+# Draft lengths and threshold that transformers has for prompt lookup and for assistants.
+LOOKUP_NUM_TOKENS = 10
+ASSISTANT_NUM_TOKENS = 20
+ASSISTANT_THRESHOLD = 0.4
+# transformers' longest n-gram, and the match length at which a longer one says no more about the next token.
+LOOKUP_NGRAM_SIZE = 2
 AUTO_NGRAM_SIZE = 8
+# What csrc/kernels/ngram_index.h takes.
+MAX_NGRAM_SIZE = 64
 NO_EXIT_HEADS = (
     "exit heads, and the model has none: train them with `optimum-cli dynexec train-heads --layers ...` and load the"
     " model again"
 )
-# What csrc/kernels/ngram_index.h takes.
-MAX_NGRAM_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -34,10 +42,10 @@ class SpeculationConfig:
         draft_model (`bool`): propose what the assistant model writes.
         draft_head (`bool`): propose what the model's own draft head predicts.
         exit_layers (`tuple[int, ...]`): propose what the model's exit heads after these layers predict.
-        schedule (`str`): who decides the draft length, one of [`SCHEDULES`].
+        lookahead (`str`): what decides the draft length, one of [`LOOKAHEADS`].
         num_assistant_tokens (`int`): the draft length, or the longest one for `"auto"`.
         assistant_confidence_threshold (`float`): a draft of the assistant model or a head ends after a token less
-            probable; with the schedule `"disco"`, one that is less probably accepted.
+            probable; with the lookahead `"disco"`, one that is less probably accepted.
         max_matching_ngram_size (`int`): longest n-gram to look up.
     """
 
@@ -45,7 +53,7 @@ class SpeculationConfig:
     draft_model: bool = False
     draft_head: bool = False
     exit_layers: tuple[int, ...] = ()
-    schedule: str = "auto"
+    lookahead: str = "auto"
     num_assistant_tokens: int = AUTO_NUM_TOKENS
     assistant_confidence_threshold: float = 0.0
     max_matching_ngram_size: int = AUTO_NGRAM_SIZE
@@ -57,26 +65,14 @@ class SpeculationConfig:
 
     @classmethod
     def resolve(
-        cls,
-        speculation: str | None,
-        has_assistant: bool,
-        given: dict[str, Any],
-        has_draft_head: bool = False,
-        exit_layers: Sequence[int] = (),
-    ) -> "SpeculationConfig":
+        cls, arguments: SpeculationArguments, has_draft_head: bool = False, exit_layers: Sequence[int] = ()
+    ) -> SpeculationConfig:
         """
-        Reads transformers' arguments and ours.
+        Decides what a call does.
 
         Args:
-            speculation (`str`, *optional*):
-                One of [`SPECULATION_MODES`]. Unset: what the other arguments ask for, as in transformers, or else
-                `"auto"`.
-            has_assistant (`bool`):
-                Whether an `assistant_model` was given.
-            given (`dict[str, Any]`):
-                Those of transformers' arguments that the user set (not its defaults): `prompt_lookup_num_tokens`,
-                `max_matching_ngram_size`, `num_assistant_tokens`, `num_assistant_tokens_schedule`,
-                `assistant_confidence_threshold`, `assistant_early_exit`.
+            arguments ([`SpeculationArguments`]):
+                What it says.
             has_draft_head (`bool`, *optional*, defaults to `False`):
                 Whether the model was loaded with a draft head.
             exit_layers (`Sequence[int]`, *optional*, defaults to none):
@@ -85,81 +81,96 @@ class SpeculationConfig:
         Raises:
             `ValueError`: for a value that is not accepted, or arguments that contradict each other.
         """
-        lookup_tokens = given.get("prompt_lookup_num_tokens")
-        early_exit = given.get("assistant_early_exit")
-        if speculation is None:
-            if early_exit is not None:
-                speculation = "early_exit"
-            elif has_assistant:
-                speculation = "draft_model"
-            elif lookup_tokens is not None:
-                speculation = "prompt_lookup"
-            else:
-                speculation = "auto"
-        if speculation not in SPECULATION_MODES:
-            raise ValueError(f"`speculation` must be one of {list(SPECULATION_MODES)}, got {speculation!r}")
-        if speculation == "off":
+        mode = arguments.mode
+        if mode == "off":
             return cls()
-        if speculation == "draft_model" and not has_assistant:
-            raise ValueError("`speculation='draft_model'` needs an `assistant_model`")
-
-        if speculation == "draft_head" and not has_draft_head:
-            raise ValueError(
-                "`speculation='draft_head'` needs a draft head, and the model has none: train one with"
-                " `optimum-cli dynexec train-heads` and load the model again"
-            )
-
-        exits = tuple(exit_layers) if early_exit is None else (_exit_layer(early_exit, exit_layers),)
-        if speculation == "early_exit" and not exits:
-            raise ValueError(f"`speculation='early_exit'` needs {NO_EXIT_HEADS}")
-
-        prompt_lookup = speculation in ("auto", "prompt_lookup") or lookup_tokens is not None
-        draft_model = has_assistant and speculation in ("auto", "draft_model")
-        draft_head = has_draft_head and speculation in ("auto", "draft_head")
-        if speculation not in ("auto", "early_exit"):
-            if early_exit is not None:
-                raise ValueError(
-                    f"`assistant_early_exit` was given with `speculation='{speculation}'`; use 'early_exit' or 'auto'"
-                )
-            exits = ()
-        if has_assistant and not draft_model:
-            raise ValueError(f"`assistant_model` was given with `speculation='{speculation}'`; use 'auto' for both")
-
-        # transformers' fixed lengths where its arguments ask for a mode, measured ones in "auto". The modes of heads
-        # are ours, so their length is fixed only if one is asked for.
-        heads = speculation in ("draft_head", "early_exit") and early_exit is None
-        measured = speculation == "auto" or (heads and given.get("num_assistant_tokens") is None)
-        schedule = _choice("num_assistant_tokens_schedule", given, "auto" if measured else "constant")
-        lengths = [given.get("num_assistant_tokens"), lookup_tokens]
-        assistant = draft_model or early_exit is not None
-        fixed = 20 if assistant else 10
-        default_length = AUTO_NUM_TOKENS if schedule == "auto" else fixed
-        drafts = draft_model or speculation in ("draft_head", "early_exit")
-        length = next((n for n in (lengths if drafts else lengths[::-1]) if n is not None), default_length)
-        threshold = given.get("assistant_confidence_threshold")
-        if threshold is None:
-            threshold = 0.4 if assistant or schedule == "disco" else 0.0
-        if not isinstance(threshold, int | float) or not 0.0 <= threshold <= 1.0:
-            raise ValueError(f"`assistant_confidence_threshold` must be between 0 and 1, got {threshold!r}")
-        ngram_size = given.get("max_matching_ngram_size")
-        if ngram_size is None:
-            ngram_size = 2 if speculation == "prompt_lookup" and schedule != "auto" else AUTO_NGRAM_SIZE
-        return cls(
-            prompt_lookup=prompt_lookup,
-            draft_model=draft_model,
-            draft_head=draft_head,
-            exit_layers=exits,
-            schedule=schedule,
-            num_assistant_tokens=_whole("num_assistant_tokens` / `prompt_lookup_num_tokens", length, MAX_NUM_TOKENS),
-            assistant_confidence_threshold=float(threshold),
-            max_matching_ngram_size=_whole("max_matching_ngram_size", ngram_size, MAX_NGRAM_SIZE),
+        sources = _sources(mode, arguments, has_draft_head, exit_layers)
+        lookahead, num_tokens = _length(mode, arguments, sources)
+        return replace(
+            sources,
+            lookahead=lookahead,
+            num_assistant_tokens=num_tokens,
+            assistant_confidence_threshold=_threshold(arguments, sources, lookahead),
+            max_matching_ngram_size=_ngram_size(mode, arguments, lookahead),
         )
 
 
-def _exit_layer(early_exit: Any, exit_layers: Sequence[int]) -> int:
+def _sources(
+    mode: str, arguments: SpeculationArguments, has_draft_head: bool, exit_layers: Sequence[int]
+) -> SpeculationConfig:
+    """Who proposes: in `"auto"` all there are, else the one of the mode, with prompt lookup where it is asked for."""
+    exits = tuple(exit_layers)
+    if arguments.assistant_early_exit is not None:
+        exits = (_exit_layer(arguments.assistant_early_exit, exit_layers),)
+        if mode not in ("auto", "exit_heads"):
+            raise ValueError(
+                f"`assistant_early_exit` was given with `speculation='{mode}'`; use 'exit_heads' or 'auto'"
+            )
+    if arguments.has_assistant and mode not in ("auto", "draft_model"):
+        raise ValueError(f"`assistant_model` was given with `speculation='{mode}'`; use 'auto' for both")
+    if mode == "draft_model" and not arguments.has_assistant:
+        raise ValueError("`speculation='draft_model'` needs an `assistant_model`")
+    if mode == "draft_head" and not has_draft_head:
+        raise ValueError(
+            "`speculation='draft_head'` needs a draft head, and the model has none: train one with"
+            " `optimum-cli dynexec train-heads` and load the model again"
+        )
+    if mode == "exit_heads" and not exits:
+        raise ValueError(f"`speculation='exit_heads'` needs {NO_EXIT_HEADS}")
+    return SpeculationConfig(
+        prompt_lookup=mode in ("auto", "prompt_lookup") or arguments.prompt_lookup_num_tokens is not None,
+        draft_model=arguments.has_assistant,
+        draft_head=has_draft_head and mode in ("auto", "draft_head"),
+        exit_layers=exits if mode in ("auto", "exit_heads") else (),
+    )
+
+
+def _length(mode: str, arguments: SpeculationArguments, sources: SpeculationConfig) -> tuple[str, int]:
+    """
+    What decides the draft length, and the length or the longest one: transformers' fixed lengths where its arguments
+    ask for a mode, measured ones in `"auto"`. The modes of heads are ours, so their length is fixed only if one is
+    asked for.
+    """
+    asked, lookup = arguments.num_assistant_tokens, arguments.prompt_lookup_num_tokens
+    heads = mode in ("draft_head", "exit_heads")
+    measured = mode == "auto" or (heads and asked is None and arguments.assistant_early_exit is None)
+    lookahead = arguments.num_assistant_tokens_schedule
+    if lookahead is None:
+        lookahead = "auto" if measured else "constant"
+    if lookahead not in LOOKAHEADS:
+        raise ValueError(f"`num_assistant_tokens_schedule` must be one of {list(LOOKAHEADS)}, got {lookahead!r}")
+    default = ASSISTANT_NUM_TOKENS if _has_assistant(arguments, sources) else LOOKUP_NUM_TOKENS
+    if lookahead == "auto":
+        default = AUTO_NUM_TOKENS
+    # Where prompt lookup is all there is or one of all, its own argument counts first.
+    first, second = (asked, lookup) if heads or sources.draft_model else (lookup, asked)
+    length = first if first is not None else second if second is not None else default
+    return lookahead, whole_number("num_assistant_tokens` / `prompt_lookup_num_tokens", length, 1, MAX_NUM_TOKENS)
+
+
+def _threshold(arguments: SpeculationArguments, sources: SpeculationConfig, lookahead: str) -> float:
+    """How sure a draft must be to go on."""
+    asked = arguments.assistant_confidence_threshold
+    if asked is not None:
+        return finite_number("assistant_confidence_threshold", asked, 0, 1)
+    return ASSISTANT_THRESHOLD if _has_assistant(arguments, sources) or lookahead == "disco" else 0.0
+
+
+def _ngram_size(mode: str, arguments: SpeculationArguments, lookahead: str) -> int:
+    asked = arguments.max_matching_ngram_size
+    if asked is not None:
+        return whole_number("max_matching_ngram_size", asked, 1, MAX_NGRAM_SIZE)
+    return LOOKUP_NGRAM_SIZE if mode == "prompt_lookup" and lookahead != "auto" else AUTO_NGRAM_SIZE
+
+
+def _has_assistant(arguments: SpeculationArguments, sources: SpeculationConfig) -> bool:
+    """Whether something drafts that transformers calls an assistant, for which it has defaults."""
+    return sources.draft_model or arguments.assistant_early_exit is not None
+
+
+def _exit_layer(early_exit: int, exit_layers: Sequence[int]) -> int:
     """transformers counts the layers that are run; ours is the last of them."""
-    if not isinstance(early_exit, int) or isinstance(early_exit, bool) or early_exit < 1:
-        raise ValueError(f"`assistant_early_exit` must be a whole number of layers from 1, got {early_exit!r}")
+    early_exit = whole_number("assistant_early_exit", early_exit, 1)
     if not exit_layers:
         raise ValueError(f"`assistant_early_exit` needs {NO_EXIT_HEADS}")
     if early_exit - 1 not in exit_layers:
@@ -169,18 +180,3 @@ def _exit_layer(early_exit: Any, exit_layers: Sequence[int]) -> int:
             f" `optimum-cli dynexec train-heads --layers {early_exit - 1}`"
         )
     return early_exit - 1
-
-
-def _choice(name: str, given: dict[str, Any], default: str) -> str:
-    value = given.get(name)
-    if value is None:
-        return default
-    if value not in SCHEDULES:
-        raise ValueError(f"`{name}` must be one of {list(SCHEDULES)}, got {value!r}")
-    return value
-
-
-def _whole(name: str, value: Any, limit: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= limit:
-        raise ValueError(f"`{name}` must be a whole number from 1 to {limit}, got {value!r}")
-    return value

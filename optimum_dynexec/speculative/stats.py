@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from ..native import _C
+
+
+# What the engine calls the proposers that draft with exit heads.
+EXIT_HEADS = ("exit_heads", "early_exit")
 
 
 @dataclass(frozen=True)
@@ -11,16 +16,23 @@ class ProposerStats:
     What one source of draft tokens contributed.
 
     Args:
-        name (`str`): `"prompt_lookup"`, `"draft_head"` or `"draft_model"`.
+        name (`str`): `"prompt_lookup"`, `"draft_head"`, `"draft_model"` or `"exit_heads"`.
         proposed (`int`): draft tokens it proposed.
         accepted (`int`): of these, the tokens that were accepted.
         forwards (`int`): forward passes of its own model.
+        layer (`int`, *optional*): of `"exit_heads"`, the layer after which the head drafts.
     """
 
     name: str
     proposed: int
     accepted: int
     forwards: int
+    layer: int | None = None
+
+    def __str__(self) -> str:
+        source = self.name if self.layer is None else f"{self.name} after layer {self.layer}"
+        rate = self.accepted / self.proposed if self.proposed else 0.0
+        return f"{source}: {self.accepted} of {self.proposed} tokens accepted ({rate:.0%})"
 
 
 @dataclass(frozen=True)
@@ -68,17 +80,26 @@ class GenerationStats:
     time_to_first_token: float = 0.0
 
     @classmethod
-    def from_engine(cls, stats: Any, layers: Sequence[int] = ()) -> "GenerationStats":
+    def from_engine(
+        cls, stats: _C.Stats, layers: Sequence[int] = (), draft_layers: Sequence[int] = ()
+    ) -> "GenerationStats":
         """
         Copies the `Stats` of the C++ decode loop.
 
         Args:
             stats (`_C.Stats`): of one call.
             layers (`Sequence[int]`, *optional*): the last layer of each of the engine's segments.
+            draft_layers (`Sequence[int]`, *optional*): of the exit heads that draft, in the order of the call.
         """
         others = ("proposers", "exit_histogram")
         values = {name: getattr(stats, name) for name in cls.__dataclass_fields__ if name not in others}
-        proposers = [ProposerStats(p.name, p.proposed, p.accepted, p.forwards) for p in stats.proposers]
+        drafting = iter(draft_layers)
+        proposers = [
+            ProposerStats("exit_heads", p.proposed, p.accepted, p.forwards, next(drafting))
+            if p.name in EXIT_HEADS
+            else ProposerStats(p.name, p.proposed, p.accepted, p.forwards)
+            for p in stats.proposers
+        ]
         exits = {layers[segment]: count for segment, count in stats.exit_histogram}
         return cls(**values, proposers=proposers, exit_histogram=exits)
 
@@ -137,8 +158,8 @@ class GenerationStats:
         ]
         exit_heads = f" exit heads {self.exit_head_seconds:.3f} s," if self.exit_histogram else ""
         for proposer in self.proposers:
-            rate = proposer.accepted / proposer.proposed if proposer.proposed else 0.0
-            lines.append(f"{proposer.name}: {proposer.accepted} of {proposer.proposed} tokens accepted ({rate:.0%})")
+            if proposer.proposed or proposer.forwards:
+                lines.append(str(proposer))
         if self.drafted_verifications:
             counts = "  ".join(f"{k}:{n}" for k, n in enumerate(self.accepted_histogram) if n)
             lines.append(f"accepted per draft (length:times): {counts}")

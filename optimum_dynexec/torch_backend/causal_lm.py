@@ -12,19 +12,22 @@ from transformers.generation import GenerationMode, StopStringCriteria
 
 from ..early_exit.config import EarlyExitConfig
 from ..modeling.causal_lm import DynExecGenerateOutput
-from ..modeling.generate_call import crosses_rope_border, longest_length
+from ..modeling.generate_call import EXCLUSIVE, MAX_SEED, check_token_ids, crosses_rope_border, longest_length
 from ..modeling.logits_processors import PresenceFrequencyPenaltyLogitsProcessor, processors_of_row
-from ..modeling.speculation_arguments import SPECULATION_ARGUMENTS, given_arguments, without_speculation
+from ..modeling.pipelines import known_to_pipelines
+from ..modeling.speculation_arguments import without_speculation
 from ..modeling.stopping import length_limit
+from ..speculative.arguments import TRANSFORMERS_ARGUMENTS, SpeculationArguments
 from ..speculative.config import SpeculationConfig
 from ..speculative.stats import GenerationStats, ProposerStats
+from ..utils.numbers import whole_number
 from .decoder import Decoder, check_embeddings
 from .decoding import Counts, Sequence, leave_early, speculate
 from .exit_rule import TokenExitRule
 from .heads import load_decoder_heads
 from .layers import find_layers
+from .lookaheads import LOOKAHEADS
 from .model import TorchDynExecModel
-from .schedules import SCHEDULES
 
 
 logger = logging.getLogger(__name__)
@@ -35,12 +38,14 @@ PLAIN_OUTPUTS = ("output_scores", "output_logits", "output_attentions", "output_
 PLAIN_INPUTS = ("past_key_values", "inputs_embeds", "position_ids")
 
 
+@known_to_pipelines(AutoModelForCausalLM)
 class TorchDynExecModelForCausalLM(TorchDynExecModel):
     """
     The reference of [`DynExecModelForCausalLM`], with the same `generate`, on torch and transformers. The sequences of
     a call run one after the other.
 
-    `last_stats` holds the [`~speculative.GenerationStats`] of the latest `generate`, `None` before.
+    `last_stats` holds the [`~speculative.GenerationStats`] of the latest `generate`, of whichever thread;
+    `None` before. Those of one call are in the output of `generate(..., return_dict_in_generate=True)`.
     """
 
     auto_class = AutoModelForCausalLM
@@ -100,21 +105,19 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
             `ValueError`: for arguments that are not accepted.
             `TypeError`: for an `assistant_model` of another kind.
         """
-        given = given_arguments(kwargs, generation_config, self.generation_config)
-        kwargs = {name: value for name, value in kwargs.items() if name not in SPECULATION_ARGUMENTS}
-        asked = speculation not in (None, "auto") or any(value is not None for value in given.values())
-        if early_exit is not None and (asked or assistant_model is not None):
-            raise ValueError("`early_exit` and speculation exclude each other: leave out the arguments of one of them")
-        config = SpeculationConfig.resolve(
-            "off" if early_exit is not None else speculation,
-            assistant_model is not None,
-            given,
-            has_draft_head=None in self.heads,
-            exit_layers=self.exit_layers,
+        check_token_ids(inputs, kwargs.get("input_ids"))
+        asked = SpeculationArguments.read(
+            speculation, assistant_model is not None, kwargs, generation_config, self.generation_config
         )
-        if config.enabled and config.schedule not in SCHEDULES:
+        kwargs = {name: value for name, value in kwargs.items() if name not in TRANSFORMERS_ARGUMENTS}
+        config = SpeculationConfig()
+        if early_exit is None:
+            config = SpeculationConfig.resolve(asked, None in self.heads, self.exit_layers)
+        elif asked.asked:
+            raise ValueError(EXCLUSIVE)
+        if config.enabled and config.lookahead not in LOOKAHEADS:
             raise ValueError(
-                f"`num_assistant_tokens_schedule` must be one of {sorted(SCHEDULES)} here, got {config.schedule!r}"
+                f"`num_assistant_tokens_schedule` must be one of {sorted(LOOKAHEADS)} here, got {config.lookahead!r}"
             )
         rule = self._rule(early_exit)
         assistant = self._assistant(assistant_model) if config.draft_model else None
@@ -143,7 +146,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         if plain:
             if early_exit is not None:
                 raise ValueError("`early_exit` is for greedy decoding and sampling of tokens alone")
-            if asked:
+            if asked.asked:
                 logger.warning("Generating without speculation: these arguments are for transformers' own loops.")
             return self.model.generate(**arguments, stopping_criteria=criteria, **kwargs)
 
@@ -153,7 +156,9 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
             kwargs = {name: value for name, value in kwargs.items() if name not in ("tokenizer", "stop_strings")}
             arguments["generation_config"] = deepcopy(generation_config or self.generation_config)
             arguments["generation_config"].stop_strings = None
-        generator = torch.Generator().manual_seed(int(torch.randint(2**62, (1,))) if seed is None else seed)
+        if seed is None:
+            seed = int(torch.randint(2**62, (1,)))
+        generator = torch.Generator().manual_seed(whole_number("seed", seed, 0, MAX_SEED))
 
         def processors(prompt: torch.Tensor, prepared: GenerationConfig) -> LogitsProcessorList:
             prefix_fn = kwargs.get("prefix_allowed_tokens_fn")
@@ -204,10 +209,10 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
             sequences.append(sequence)
         if streamer is not None:
             streamer.end()
-        self.last_stats = self._stats(sequences, counts, rule is not None)
+        self.last_stats = stats = self._stats(sequences, counts, rule is not None)
         out = self._padded(input_ids, sequences, generation_config._pad_token_tensor)
         if generation_config.return_dict_in_generate:
-            return DynExecGenerateOutput(sequences=out, dynexec=self.last_stats)
+            return DynExecGenerateOutput(sequences=out, dynexec=stats)
         return out
 
     def _padded(self, input_ids: torch.Tensor, sequences: list[Sequence], pad: torch.Tensor | None) -> torch.Tensor:

@@ -14,9 +14,9 @@ from ..modeling.logits_processors import NATIVE
 from ..speculative.config import SpeculationConfig
 from .decoder import Decoder
 from .exit_rule import TokenExitRule
+from .lookaheads import LOOKAHEADS
 from .proposers import PROPOSERS, Proposer
 from .proposers.base import Draft, Sources
-from .schedules import SCHEDULES
 from .verification import distribution, draw, verify
 
 
@@ -137,12 +137,12 @@ def speculate(
     """
     sources = Sources(config, decoder, heads, assistant, sequence.draft_distribution, sequence.generator)
     proposers = [kind(sources) for kind in PROPOSERS if kind.wanted(config)]
-    schedule = SCHEDULES[config.schedule](config.num_assistant_tokens)
+    lookahead = LOOKAHEADS[config.lookahead](config.num_assistant_tokens)
     while not sequence.finished:
         since = time.perf_counter()
         begun = sequence.begun
         # One token comes from the model itself, whatever stands of the draft.
-        limit = min(schedule.length, sequence.remaining - 1)
+        limit = min(lookahead.length, sequence.remaining - 1)
         proposer, draft = _draft(proposers, sequence.tokens, limit) if begun and limit > 0 else (None, Draft())
         since = counts.time("propose", since)
         rows = decoder.run([*sequence.tokens, *draft.tokens])
@@ -156,7 +156,7 @@ def speculate(
             counts.accepted[accepted] += 1
             proposer.proposed += len(draft.tokens)
             proposer.accepted += accepted
-            schedule.observe(len(draft.tokens), accepted)
+            lookahead.observe(len(draft.tokens), accepted)
     for proposer in proposers:
         found = counts.proposers.setdefault(proposer.name, Counter())
         found.update(proposed=proposer.proposed, accepted=proposer.accepted, forwards=proposer.forwards)

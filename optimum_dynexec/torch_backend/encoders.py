@@ -25,6 +25,7 @@ from ..modeling.encoder_outputs import (
     DynExecSequenceClassifierOutput,
     DynExecTokenClassifierOutput,
 )
+from ..modeling.pipelines import known_to_pipelines
 from .exit_rule import criterion_of
 from .heads import load_encoder_heads
 from .layers import StopForward, find_layers, watching
@@ -37,8 +38,8 @@ class TorchDynExecClassifier(TorchDynExecModel):
     The reference of the classifiers. A batch stays whole until its last sample has left; then the layers that are left
     do not run.
 
-    `last_stats` holds the [`~early_exit.encoder_stats.EncoderStats`] of the latest call with early exit, `None`
-    before.
+    `last_stats` holds the [`~early_exit.encoder_stats.EncoderStats`] of the latest call with early exit, of whichever
+    thread; `None` before. Those of one call are the attribute `dynexec` of its output.
     """
 
     output_class: ClassVar[type[ModelOutput]]
@@ -89,12 +90,13 @@ class TorchDynExecClassifier(TorchDynExecModel):
         start = time.perf_counter()
         exits, outputs = self._run(inputs, criterion, thresholds)
         values = exits.finish(outputs)
-        self.last_stats = self._stats(exits, next(iter(inputs.values())), start)
-        return self.output_class(
+        output = self.output_class(
             **values,
             exit_layer=torch.from_numpy(exits.exit_layer),
             confidence=torch.from_numpy(exits.confidence),
         )
+        self.last_stats = output.dynexec = self._stats(exits, next(iter(inputs.values())), start)
+        return output
 
     @torch.no_grad()
     def exit_logits(self, **inputs: Any) -> dict[int, dict[str, torch.Tensor]]:
@@ -175,6 +177,7 @@ class TorchDynExecClassifier(TorchDynExecModel):
         )
 
 
+@known_to_pipelines(AutoModelForSequenceClassification)
 class TorchDynExecModelForSequenceClassification(TorchDynExecClassifier):
     """The reference of [`DynExecModelForSequenceClassification`]."""
 
@@ -182,6 +185,7 @@ class TorchDynExecModelForSequenceClassification(TorchDynExecClassifier):
     output_class = DynExecSequenceClassifierOutput
 
 
+@known_to_pipelines(AutoModelForTokenClassification)
 class TorchDynExecModelForTokenClassification(TorchDynExecClassifier):
     """The reference of [`DynExecModelForTokenClassification`]."""
 
@@ -189,6 +193,7 @@ class TorchDynExecModelForTokenClassification(TorchDynExecClassifier):
     output_class = DynExecTokenClassifierOutput
 
 
+@known_to_pipelines(AutoModelForQuestionAnswering)
 class TorchDynExecModelForQuestionAnswering(TorchDynExecClassifier):
     """The reference of [`DynExecModelForQuestionAnswering`]."""
 
@@ -196,6 +201,7 @@ class TorchDynExecModelForQuestionAnswering(TorchDynExecClassifier):
     output_class = DynExecQuestionAnsweringOutput
 
 
+@known_to_pipelines(AutoModelForImageClassification)
 class TorchDynExecModelForImageClassification(TorchDynExecClassifier):
     """The reference of [`DynExecModelForImageClassification`]."""
 
@@ -203,6 +209,7 @@ class TorchDynExecModelForImageClassification(TorchDynExecClassifier):
     output_class = DynExecImageClassifierOutput
 
 
+@known_to_pipelines(AutoModelForAudioClassification)
 class TorchDynExecModelForAudioClassification(TorchDynExecClassifier):
     """The reference of [`DynExecModelForAudioClassification`]."""
 

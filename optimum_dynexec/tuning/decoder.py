@@ -133,7 +133,7 @@ def proposers(model: Any) -> dict[str, dict[str, Any]]:
                 "num_assistant_tokens_schedule": "constant",
             }
     for layer in sorted(layer for layer in layers if layer is not None):
-        found[f"early_exit {layer}"] = {
+        found[f"exit_heads {layer}"] = {
             "assistant_early_exit": layer + 1,
             "num_assistant_tokens_schedule": "auto",
         }

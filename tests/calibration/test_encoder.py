@@ -316,9 +316,10 @@ def test_what_a_risk_lacks_is_said_before_the_model_runs(classifier, data, tmp_p
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(json.loads(line)["text"] for line in data.read_text().splitlines()))
     with pytest.raises(CalibrationError, match="the risk 'accuracy' needs labels.*--label-column"):
-        calibrate_encoder(classifier, data=[texts], risk="accuracy", progress=False)
+        calibrate_encoder(classifier, data=[texts], args=CalibrationArguments(risk="accuracy"), progress=False)
     with pytest.raises(CalibrationError, match=r"losses of the shape \(2,\)"):
-        calibrate_encoder(classifier, data=[texts], risk=lambda said, labels: said[:, 0], progress=False)
+        wrong = CalibrationArguments(risk=lambda said, labels: said[:, 0])
+        calibrate_encoder(classifier, data=[texts], args=wrong, progress=False)
     model = shutil.copytree(classifier, tmp_path / "model")
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**config, "problem_type": "multi_label_classification"}))
@@ -330,7 +331,7 @@ def test_accuracies_of_the_full_model_and_of_the_one_that_leaves():
     """Counted by hand, in a loop over samples."""
     records = synthetic_records(300, 0)
     labels = records.labels
-    found = calibrate(records, epsilon=0.3, delta=0.5).calibration
+    found = calibrate(records, CalibrationArguments(epsilon=0.3, delta=0.5)).calibration
     scores = records.scores(criterion_class("max_prob").load(None))
     right = []
     for sample in range(records.num_samples):
@@ -340,4 +341,7 @@ def test_accuracies_of_the_full_model_and_of_the_one_that_leaves():
     assert found.accuracy == pytest.approx(float(records.group_means(np.array(right)).mean()), abs=1e-3)
     full = records.group_means(records.full_prediction == labels)
     assert found.full_accuracy == pytest.approx(float(full.mean()))
-    assert calibrate(replace(records, labels=None), epsilon=0.3, delta=0.5).calibration.accuracy is None
+    assert (
+        calibrate(replace(records, labels=None), CalibrationArguments(epsilon=0.3, delta=0.5)).calibration.accuracy
+        is None
+    )

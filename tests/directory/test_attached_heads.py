@@ -73,7 +73,7 @@ def test_attached_heads_are_loaded_and_used(weight_format, exported, heads, tiny
     assert model.engine.draft_head.kind == "draft"
     assert model.engine.paged_model.num_segments == 1
     expected = tiny_model("llama").generate(**prompt(speculation="off"))
-    for speculation in ("off", "draft_head", "auto", "early_exit"):
+    for speculation in ("off", "draft_head", "auto", "exit_heads"):
         assert torch.equal(model.generate(**prompt(speculation=speculation)), expected)
     # The exits are cut when they are asked for.
     assert {layer: head.kind for layer, head in model.engine.exit_heads.items()} == {1: "block"}

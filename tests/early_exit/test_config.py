@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from optimum_dynexec.early_exit import EarlyExitConfig
@@ -23,6 +24,13 @@ def test_exits_that_the_model_lacks():
         EarlyExitConfig(thresholds={4: 0.5, 9: 0.5}).thresholds_for([4])
     with pytest.raises(ValueError, match="none of: train them with `optimum-cli dynexec train-heads`"):
         EarlyExitConfig(threshold=0.5).thresholds_for([])
+
+
+def test_numbers_of_numpy():
+    config = EarlyExitConfig(thresholds={np.int64(4): np.float32(0.5)}, deadline_ms=np.int32(7))
+    assert config == EarlyExitConfig(thresholds={4: 0.5}, deadline_ms=7.0)
+    assert {type(value) for value in (*config.thresholds, *config.thresholds.values())} == {int, float}
+    assert EarlyExitConfig("patience", np.int8(2)) == EarlyExitConfig("patience", 2)
 
 
 @pytest.mark.parametrize(

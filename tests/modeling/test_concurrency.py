@@ -42,6 +42,25 @@ def test_a_hundred_calls_from_threads(tiny_model, encode):
     assert blocks_are_back(draft)
 
 
+def test_statistics_of_a_call_are_its_own(tiny_model, encode):
+    """`last_stats` is of whichever thread was last; what a call returns is not."""
+    model = tiny_model("llama")
+    lengths = [2 + i % 7 for i in range(60)]
+
+    def tokens(length):
+        arguments = {"max_new_tokens": length, "min_new_tokens": length, "return_dict_in_generate": True}
+        output = model.generate(**encode(TEXT[0]), **arguments, do_sample=False)
+        return output.dynexec.tokens
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(tokens, lengths)) == lengths
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_two_models_that_draft_for_each_other(tiny_model, encode):
     """Each call needs both models: threads that take them in opposite order must not wait forever."""
     pair = tiny_model("llama"), tiny_model("llama", seed=1)

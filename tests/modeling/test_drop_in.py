@@ -45,6 +45,20 @@ def test_the_engine_agrees_with_forward(tiny_model, encode):
     assert model.generate(**inputs, max_new_tokens=1, do_sample=False)[0, -1] == token
 
 
+def test_the_plain_model_of_optimum_intel_can_be_asked(tiny_export, plain_model, prompt):
+    """`request` is what optimum-intel's users ask for properties; the plain model is not compiled before."""
+    model = load(tiny_export("llama"))
+    assert model.__dict__["request"] is None
+    ours, theirs = (m.request.get_compiled_model() for m in (model, plain_model("llama")))
+    assert ours.get_property("INFERENCE_PRECISION_HINT") == theirs.get_property("INFERENCE_PRECISION_HINT")
+    assert {o.any_name for o in ours.outputs} == {o.any_name for o in theirs.outputs}
+    request = model.request
+    model.forward(prompt["input_ids"])
+    assert model.request is request
+    model.clear_requests()
+    assert model.__dict__["request"] is None
+
+
 def test_to_compiles_anew(tiny_export, prompt):
     model = load(tiny_export("llama"))
     expected, engine = model.generate(**prompt), model.engine

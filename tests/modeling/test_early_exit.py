@@ -391,7 +391,7 @@ def test_beside_a_draft_head_the_model_is_cut_when_an_exit_is_asked_for(with_dra
         assert torch.equal(generate(model, inputs, config), generate(models("norm"), inputs, config))
     assert model.engine.paged_model.num_segments == 3
     engine = model.engine
-    for arguments in ({"speculation": "auto"}, {"speculation": "early_exit"}, {"speculation": "draft_head"}):
+    for arguments in ({"speculation": "auto"}, {"speculation": "exit_heads"}, {"speculation": "draft_head"}):
         assert torch.equal(model.generate(**inputs, **{**PLAIN, **arguments}), plain)
     assert model.engine is engine
 
@@ -402,7 +402,7 @@ def test_auto_mixes_all_there_is(texts, with_draft_head):
     assert model.engine.paged_model.num_segments == 3
     plain = model.generate(**inputs, **PLAIN)
     assert torch.equal(model.generate(**inputs, **{**PLAIN, "speculation": "auto"}), plain)
-    assert [p.name for p in model.last_stats.proposers] == ["prompt_lookup", "draft_head", "early_exit", "early_exit"]
+    assert [p.name for p in model.last_stats.proposers] == ["prompt_lookup", "draft_head", "exit_heads", "exit_heads"]
 
 
 def test_a_model_without_heads_says_how_to_get_some(tiny_model):

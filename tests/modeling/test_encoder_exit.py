@@ -292,6 +292,12 @@ def test_early_exit_of_the_model(directory, median, some_leave):
     assert model(**texts(), early_exit=ALWAYS).exit_layer.tolist() == [0] * len(LENGTHS)
 
 
+def test_the_plain_model_of_optimum_intel_can_be_asked(directory):
+    early = DynExecModelForSequenceClassification.from_pretrained(directory, early_exit=ALWAYS)
+    assert early.__dict__["request"] is None
+    assert [output.any_name for output in early.request.outputs] == ["logits"]
+
+
 def test_pipeline(directory, median, tiny_tokenizer):
     plain = DynExecModelForSequenceClassification.from_pretrained(directory, precision="exact")
     early = DynExecModelForSequenceClassification.from_pretrained(directory, precision="exact", early_exit=median)
@@ -335,9 +341,27 @@ def test_criteria_that_do_not_fit(model, early_exit, message):
         model(**texts(), early_exit=early_exit)
 
 
-def test_something_else_than_an_early_exit(model):
-    with pytest.raises(TypeError, match="`early_exit` must be an EarlyExitConfig"):
-        model(**texts(), early_exit=0.9)
+@pytest.mark.parametrize("early_exit", [0.9, "as tuned", {"threshold": 0.9}], ids=str)
+def test_something_else_than_an_early_exit(model, early_exit):
+    accepted = r"`early_exit` must be an EarlyExitConfig, .*, 'calibrated', 'tuned' or None, got"
+    for run in (model, lambda early_exit, **inputs: list(model.stream([inputs], early_exit=early_exit))):
+        with pytest.raises(TypeError, match=accepted):
+            run(**texts(), early_exit=early_exit)
+
+
+@pytest.mark.parametrize("early_exit", [None, ALWAYS])
+def test_texts_that_are_no_tokens(model, early_exit):
+    with pytest.raises(TypeError, match="`input_ids` must be a torch.Tensor or np.ndarray, .* got str"):
+        model("a text", early_exit=early_exit)
+
+
+def test_statistics_of_a_call_are_its_own(model):
+    """An attribute of the output, and no field: pipelines split the fields of an output by samples."""
+    outputs = [model(**rows(texts(), slice(0, n)), early_exit=ALWAYS) for n in (2, 5)]
+    assert [output.dynexec.samples for output in outputs] == [2, 5]
+    assert outputs[1].dynexec is model.last_stats
+    assert "dynexec" not in outputs[0]
+    assert model(**texts(), early_exit=None).dynexec is None
 
 
 @pytest.mark.parametrize("problem", ["regression", "multi_label_classification"])

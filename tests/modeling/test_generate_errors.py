@@ -76,6 +76,31 @@ def test_inputs(inputs, message, model):
         model.generate(**inputs, max_new_tokens=5, do_sample=False)
 
 
+@pytest.mark.parametrize("inputs", ["text", ["text"], {"input_ids": IDS}, [[5, 6]], np.array([[5, 6]])], ids=str)
+@pytest.mark.parametrize("name", ["inputs", "input_ids"])
+def test_prompts_that_are_no_tensors(name, inputs, model):
+    with pytest.raises(
+        TypeError, match=rf"`{name}` must be a torch.Tensor .* got {type(inputs).__name__}: .*tokenizer"
+    ):
+        model.generate(**{name: inputs}, max_new_tokens=5)
+
+
+@pytest.mark.parametrize("early_exit", [0.9, "sometimes", "tuned", {"threshold": 0.9}], ids=str)
+def test_an_early_exit_of_another_kind(early_exit, model):
+    with pytest.raises(TypeError, match=r"an EarlyExitConfig, such as .*\(threshold=0.9\), 'calibrated' or None, got"):
+        model.generate(IDS, max_new_tokens=5, early_exit=early_exit)
+
+
+def test_numbers_of_numpy_are_numbers(model):
+    arguments = {"max_new_tokens": 12, "do_sample": True, "seed": 3, "prompt_lookup_num_tokens": 4}
+    arguments |= {"max_matching_ngram_size": 3, "assistant_confidence_threshold": 0.5}
+    arguments |= {"presence_penalty": 0.5, "frequency_penalty": -0.25}
+    expected = model.generate(IDS, **arguments)
+    for whole, real in ((np.int64, np.float32), (np.uint8, np.float64), (np.int32, np.float16)):
+        given = {name: (real if isinstance(value, float) else whole)(value) for name, value in arguments.items()}
+        assert torch.equal(model.generate(IDS, **{**given, "do_sample": True}), expected)
+
+
 @pytest.mark.parametrize("kind", [torch.int32, torch.int64])
 def test_masks_and_ids_of_any_integer_kind(kind, model):
     expected = model.generate(IDS, max_new_tokens=5, do_sample=False)

@@ -24,8 +24,13 @@ def test_same_as_optimum_intel(name, tiny_model, plain_model, encode):
     arguments = {**encode(*TEXT[:2]), "max_new_tokens": 10, "do_sample": False, **PLAIN[name]}
     torch.manual_seed(4)
     expected = plain_model("llama").generate(**arguments)
-    found = tiny_model("llama").generate(**arguments, **({"seed": 4} if arguments["do_sample"] else {}))
+    after = torch.rand(1)
+    torch.manual_seed(4)
+    found = tiny_model("llama").generate(**arguments)
     assert torch.equal(tokens_of(found), tokens_of(expected))
+    assert torch.equal(torch.rand(1), after), "the generator is not where it would be"
+    if arguments["do_sample"]:
+        assert torch.equal(tiny_model("llama").generate(**arguments, seed=4), tokens_of(expected))
     assert type(found) is type(expected)
     for field in ("scores", "logits"):
         if getattr(expected, field, None) is not None:

@@ -128,7 +128,7 @@ def test_cut_decoder_says_what_the_whole_says(int4):
     cut = DynExecModelForCausalLM.from_pretrained(int4, precision="exact", exit_layers=[0, 1])
     expected = whole.generate(ids, speculation="off", **length)
     assert len(cut.engine.layers) == 3
-    for speculation in ("off", "draft_head", "early_exit"):
+    for speculation in ("off", "draft_head", "exit_heads"):
         assert torch.equal(cut.generate(ids, speculation=speculation, **length), expected)
     # Leaving is possible, and nobody does without being sure.
     never = EarlyExitConfig(threshold=1.0)

@@ -1,13 +1,17 @@
 """How transformers' arguments and ours become a SpeculationConfig."""
 
+import numpy as np
 import pytest
 
 from optimum_dynexec.speculative import SpeculationConfig
+from optimum_dynexec.speculative.arguments import SpeculationArguments
 from optimum_dynexec.speculative.config import AUTO_NGRAM_SIZE, AUTO_NUM_TOKENS
 
 
 def resolve(speculation=None, has_assistant=False, has_draft_head=False, **given):
-    return SpeculationConfig.resolve(speculation, has_assistant, given, has_draft_head)
+    return SpeculationConfig.resolve(
+        SpeculationArguments(speculation, has_assistant=has_assistant, **given), has_draft_head
+    )
 
 
 def sources(config):
@@ -15,7 +19,7 @@ def sources(config):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "prompt_lookup", "draft_model", "schedule"),
+    ("arguments", "prompt_lookup", "draft_model", "lookahead"),
     [
         ({}, True, False, "auto"),
         ({"speculation": "auto"}, True, False, "auto"),
@@ -29,14 +33,14 @@ def sources(config):
         ({"speculation": "auto", "num_assistant_tokens_schedule": "constant"}, True, False, "constant"),
     ],
 )
-def test_sources_and_schedule(arguments, prompt_lookup, draft_model, schedule):
+def test_sources_and_lookahead(arguments, prompt_lookup, draft_model, lookahead):
     config = resolve(**arguments)
     assert sources(config) == (prompt_lookup, draft_model, True)
-    assert config.schedule == schedule
+    assert config.lookahead == lookahead
 
 
 @pytest.mark.parametrize(
-    ("arguments", "prompt_lookup", "draft_model", "draft_head", "schedule", "length"),
+    ("arguments", "prompt_lookup", "draft_model", "draft_head", "lookahead", "length"),
     [
         ({}, True, False, True, "auto", AUTO_NUM_TOKENS),
         ({"has_assistant": True, "speculation": "auto"}, True, True, True, "auto", AUTO_NUM_TOKENS),
@@ -59,10 +63,10 @@ def test_sources_and_schedule(arguments, prompt_lookup, draft_model, schedule):
         ),
     ],
 )
-def test_with_a_draft_head(arguments, prompt_lookup, draft_model, draft_head, schedule, length):
+def test_with_a_draft_head(arguments, prompt_lookup, draft_model, draft_head, lookahead, length):
     config = resolve(has_draft_head=True, **arguments)
     assert (config.prompt_lookup, config.draft_model, config.draft_head) == (prompt_lookup, draft_model, draft_head)
-    assert (config.schedule, config.num_assistant_tokens, config.enabled) == (schedule, length, True)
+    assert (config.lookahead, config.num_assistant_tokens, config.enabled) == (lookahead, length, True)
 
 
 @pytest.mark.parametrize("has_assistant", [False, True])
@@ -120,6 +124,8 @@ def test_ngram_size(arguments, size):
         ({"speculation": "bogus"}, "`speculation`"),
         ({"speculation": "AUTO"}, "`speculation`"),
         ({"speculation": 3}, "`speculation`"),
+        ({"speculation": ["auto"]}, "`speculation`"),
+        ({"speculation": "early_exit"}, "`speculation='early_exit'` is now called 'exit_heads'"),
         ({"speculation": "draft_model"}, "`assistant_model`"),
         ({"speculation": "prompt_lookup", "has_assistant": True}, "`assistant_model`"),
         ({"speculation": "draft_head"}, "train-heads"),
@@ -143,6 +149,8 @@ def test_ngram_size(arguments, size):
         ({"assistant_confidence_threshold": float("nan")}, "assistant_confidence_threshold"),
         ({"assistant_confidence_threshold": "x"}, "assistant_confidence_threshold"),
         ({"num_assistant_tokens_schedule": "sometimes"}, "num_assistant_tokens_schedule"),
+        ({"num_assistant_tokens": np.float64(3)}, "num_assistant_tokens"),
+        ({"assistant_confidence_threshold": np.float32("nan")}, "assistant_confidence_threshold"),
         ({"num_assistant_tokens_schedule": []}, "num_assistant_tokens_schedule"),
     ],
 )

@@ -64,6 +64,20 @@ def test_printed_in_one_block():
     assert "\n\n" not in text
 
 
+def test_each_exit_head_is_printed_with_its_layer_and_no_source_that_did_nothing():
+    proposers = [
+        ProposerStats("prompt_lookup", 0, 0, 0),
+        ProposerStats("exit_heads", 8, 6, 8, layer=9),
+        ProposerStats("exit_heads", 0, 0, 0, layer=19),
+        ProposerStats("draft_head", 0, 0, 3),
+    ]
+    text = str(replace(STATS, proposers=proposers))
+    assert "exit_heads after layer 9: 6 of 8 tokens accepted (75%)" in text
+    assert "draft_head: 0 of 0" in text, "it did something"
+    assert "prompt_lookup" not in text
+    assert "layer 19" not in text
+
+
 def test_nothing_at_all_can_be_printed():
     assert "0 tokens" in str(NOTHING)
 

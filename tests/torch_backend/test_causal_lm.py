@@ -31,7 +31,7 @@ MODES = {
     "draft_model": {"assistant_model": "assistant", "num_assistant_tokens": 4, "assistant_confidence_threshold": 0.0},
     "draft_model_until_unsure": {"assistant_model": "assistant", "num_assistant_tokens": 6},
     "draft_head": {"speculation": "draft_head", "num_assistant_tokens": 4},
-    "early_exit": {"assistant_early_exit": 3, "num_assistant_tokens": 4, "assistant_confidence_threshold": 0.0},
+    "exit_heads": {"assistant_early_exit": 3, "num_assistant_tokens": 4, "assistant_confidence_threshold": 0.0},
     "first_exit": {"assistant_early_exit": 1, "num_assistant_tokens": 3, "assistant_confidence_threshold": 0.0},
     "heuristic": {
         "assistant_early_exit": 3,
@@ -78,7 +78,7 @@ def test_greedy_tokens_are_those_of_transformers_and_of_the_engine(mode, texts, 
             assert (mine.name, mine.proposed, mine.accepted) == (others.name, others.proposed, others.accepted)
         assert stats.accepted_histogram == engine.accepted_histogram[: len(stats.accepted_histogram)]
         assert stats.verifications == engine.verifications
-    if mode in ("draft_model", "early_exit"):
+    if mode in ("draft_model", "exit_heads"):
         assert 0.1 < stats.acceptance_rate < 1
 
 

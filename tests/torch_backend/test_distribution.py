@@ -64,7 +64,7 @@ def counts(tables, monkeypatch):
     def get(draft: str, samples: int = SAMPLES):
         lookup = draft == "prompt_lookup"
         config = SpeculationConfig(
-            prompt_lookup=lookup, draft_model=not lookup, schedule="constant", num_assistant_tokens=3
+            prompt_lookup=lookup, draft_model=not lookup, lookahead="constant", num_assistant_tokens=3
         )
         generator = torch.Generator().manual_seed(0)
         seen, did = np.zeros([VOCABULARY] * 2, np.int64), decoding.Counts()

@@ -56,7 +56,7 @@ def changed(source, target, **changes):
 def test_what_is_tried_and_written(decoder):
     directory, found = decoder
     names = [row["name"] for row in found.table]
-    assert {"off", "auto", "prompt_lookup", "draft_head", "draft_head 3", "early_exit 1"} <= set(names)
+    assert {"off", "auto", "prompt_lookup", "draft_head", "draft_head 3", "exit_heads 1"} <= set(names)
     searched = [name for name in names if not name.startswith("again: ")]
     assert sum("exact" in name for name in searched) == sum(", fast" in name for name in searched) == 2
     assert all(row["seconds"] > 0 for row in found.table)
@@ -108,8 +108,16 @@ def test_generate_starts_from_it(decoder, tmp_path):
     assert "INFERENCE_NUM_THREADS" not in without.ov_config
 
 
-def test_an_exit_that_was_tuned_to_drafts(decoder, tmp_path):
-    options = {"assistant_early_exit": 2, "num_assistant_tokens_schedule": "auto"}
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"assistant_early_exit": 2, "num_assistant_tokens_schedule": "auto"},
+        # As the mode was called in earlier versions.
+        {"speculation": "early_exit"},
+    ],
+    ids=["by layers", "by a former name"],
+)
+def test_an_exit_that_was_tuned_to_drafts(options, decoder, tmp_path):
     directory = changed(decoder[0], tmp_path / "model", options=options, precision="exact")
     model = DynExecModelForCausalLM.from_pretrained(directory)
     plain = model.generate(IDS, speculation="off", **LENGTH)

@@ -229,7 +229,7 @@ def _exits(system: System) -> bool:
 
 def _drafts_from_exits(system: System) -> bool:
     options = system.options or {}
-    return options.get("assistant_early_exit") is not None or options.get("speculation") == "early_exit"
+    return options.get("assistant_early_exit") is not None or options.get("speculation") == "exit_heads"
 
 
 def _padding(model: Any) -> dict[str, Any]:

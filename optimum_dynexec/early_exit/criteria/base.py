@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ...utils.numbers import is_finite
 from ..statistics import ExitStatistics
 
 
@@ -62,8 +63,7 @@ class Criterion(ABC):
         Raises:
             `ValueError`: if the threshold is none for this criterion; the message says what is accepted.
         """
-        number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
-        if not number or not math.isfinite(threshold) or not cls.accepts(threshold):
+        if not is_finite(threshold) or not cls.accepts(threshold):
             raise ValueError(f"a threshold of {cls.name!r} must be {cls.accepted}, but it is {threshold!r}")
         return float(threshold)
 

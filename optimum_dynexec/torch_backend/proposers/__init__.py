@@ -3,7 +3,7 @@
 from .base import Draft, Proposer
 from .draft_head import DraftHeadProposer
 from .draft_model import DraftModelProposer
-from .early_exit import EarlyExitProposer
+from .exit_heads import ExitHeadsProposer
 from .prompt_lookup import PromptLookupProposer
 
 
@@ -11,7 +11,7 @@ from .prompt_lookup import PromptLookupProposer
 PROPOSERS: tuple[type[Proposer], ...] = (
     PromptLookupProposer,
     DraftHeadProposer,
-    EarlyExitProposer,
+    ExitHeadsProposer,
     DraftModelProposer,
 )
 

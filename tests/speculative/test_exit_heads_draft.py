@@ -26,7 +26,7 @@ MODES = {
     "first": {"assistant_early_exit": 1, "num_assistant_tokens": 4, "assistant_confidence_threshold": 0.0},
     "second": {"assistant_early_exit": 3, "num_assistant_tokens": 3, "assistant_confidence_threshold": 0.0},
     "as_transformers": {"assistant_early_exit": 1},
-    "any": {"speculation": "early_exit"},
+    "any": {"speculation": "exit_heads"},
     "with_lookup": {
         "assistant_early_exit": 1,
         "prompt_lookup_num_tokens": 3,
@@ -87,7 +87,7 @@ def test_greedy_output_is_that_of_plain_decoding(name, mode, models):
     stats = model.last_stats
     if mode not in ("auto", "any"):
         assert stats.proposed > 0
-        assert {"early_exit"} <= {proposer.name for proposer in stats.proposers}
+        assert {"exit_heads"} <= {proposer.name for proposer in stats.proposers}
 
 
 @pytest.mark.parametrize("name", ["perfect", "perfect_block"])
@@ -211,7 +211,7 @@ def test_what_is_not_accepted_is_named(arguments, named, models):
         models("norm").generate(torch.tensor([[5, 6]]), **arguments)
 
 
-@pytest.mark.parametrize("arguments", [{"assistant_early_exit": 1}, {"speculation": "early_exit"}])
+@pytest.mark.parametrize("arguments", [{"assistant_early_exit": 1}, {"speculation": "exit_heads"}])
 def test_a_model_without_heads_says_how_to_get_some(arguments, tiny_model):
     with pytest.raises(ValueError, match="train-heads"):
         tiny_model("llama").generate(torch.tensor([[5, 6]]), **arguments)

@@ -6,10 +6,10 @@ from ...speculative.config import SpeculationConfig
 from .base import Draft, Proposer
 
 
-class EarlyExitProposer(Proposer):
+class ExitHeadsProposer(Proposer):
     """Drafts with the model's own layers up to the deepest exit that is asked for, and the head there."""
 
-    name = "early_exit"
+    name = "exit_heads"
     _forwards = 0
 
     @classmethod

@@ -1,4 +1,4 @@
-"""How long drafts are: transformers' schedules."""
+"""How long drafts are: what transformers calls `num_assistant_tokens_schedule`."""
 
 from collections.abc import Callable
 
@@ -24,8 +24,8 @@ class Heuristic(Constant):
         self.length = self.length + 2 if accepted == proposed else max(1, self.length - 1)
 
 
-# By the names of `num_assistant_tokens_schedule`: made with `num_assistant_tokens`.
-SCHEDULES: dict[str, Callable[[int], Constant]] = {
+# By their names; made with `num_assistant_tokens`.
+LOOKAHEADS: dict[str, Callable[[int], Constant]] = {
     "constant": Constant,
     "heuristic": Heuristic,
     "heuristic_transient": Heuristic,

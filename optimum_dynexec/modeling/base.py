@@ -1,0 +1,166 @@
+"""What the classes of decoders and of encoders share: how they are loaded, locked, compiled and saved."""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import openvino as ov
+from transformers import PretrainedConfig
+
+from ..directory.attached_heads import HeadModel
+from ..directory.config import DynExecConfig
+from ..directory.loading import add_dynexec, load_dynexec_config, load_heads
+from ..directory.staging import staged_directory
+from ..directory.tuning import Tuning
+from ..precision import with_precision
+from .early_exit import CalibratedOnce
+from .own_export import keep_own_export
+from .tuned import start_from_tuning
+
+
+if TYPE_CHECKING:
+    from optimum.intel.openvino.modeling_base import OVBaseModel
+else:
+    OVBaseModel = object
+
+
+class DynExecModelMixin(CalibratedOnce, OVBaseModel):
+    """
+    Goes before an `OVModelFor…` class in the bases of a class.
+
+    The engine runs what this library is for. The *plain model* is what optimum-intel would have compiled; it is
+    compiled when it is first needed.
+    """
+
+    dynexec_config: DynExecConfig | None = None
+    tuning: Tuning | None = None
+    _heads: Mapping[str, HeadModel] = MappingProxyType({})
+    _compiling_plain: bool = False
+
+    # ---- loading -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        model_id: str | Path,
+        config: PretrainedConfig,
+        *,
+        precision: str | None = None,
+        exit_layers: list[int] | None = None,
+        heads: str | Path | None = None,
+        tuned: bool = True,
+        ov_config: Mapping[str, Any] | None = None,
+        compile: bool = True,
+        compile_only: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """
+        Loads a model, with what its directory holds for dynamic execution, as `from_pretrained` has the arguments.
+        Nothing is compiled, except with `compile_only`, where there is nothing but a compiled model.
+        """
+        model = super()._from_pretrained(
+            model_id,
+            config,
+            ov_config=with_precision(precision or "fast", ov_config),
+            compile=compile and compile_only,
+            compile_only=compile_only,
+            **kwargs,
+        )
+        model = cls._own_class(model)
+        if isinstance(model, cls) and not compile_only:
+            model._load_dynexec(exit_layers, heads)
+            if tuned:
+                start_from_tuning(model, precision)
+        return model
+
+    @classmethod
+    def _export(cls, *args: Any, **kwargs: Any) -> Any:
+        return keep_own_export(super()._export(*args, **kwargs))
+
+    @classmethod
+    def _own_class(cls, model: OVBaseModel) -> OVBaseModel:
+        """What becomes of a model that optimum-intel has loaded, of which it hard-codes the class in some families."""
+        return model
+
+    def _load_dynexec(self, exit_layers: list[int] | None, heads: str | Path | None) -> None:
+        config = self._load_dynexec_config(exit_layers)
+        self._other_heads = heads is not None
+        self._heads, self.dynexec_config = load_heads(
+            self._directory, self.model, config, heads, cut_for_them=exit_layers is None
+        )
+
+    def _load_dynexec_config(self, exit_layers: list[int] | None, **defaults: bool | str) -> DynExecConfig:
+        """`defaults`: of the configuration of a model that has none."""
+        layers = None if exit_layers is None else [int(layer) for layer in exit_layers]
+        return load_dynexec_config(
+            self._directory, self.model, self.config.model_type, self._find_boundaries, layers, **defaults
+        )
+
+    @staticmethod
+    def _find_boundaries(model: ov.Model) -> list[str]:
+        """Finds the layers of a model that has no `dynexec_config.json`."""
+        raise NotImplementedError
+
+    @property
+    def _directory(self) -> Path:
+        return Path(str(self.model_save_dir))
+
+    # ---- the plain model ---------------------------------------------------------------------------------------
+
+    @property
+    def _lock(self) -> threading.RLock:
+        return self.__dict__.setdefault("_lock_of_this", threading.RLock())
+
+    @property
+    def request(self) -> ov.InferRequest | ov.CompiledModel | None:
+        """
+        The plain model's `openvino.InferRequest` (decoders) or `openvino.CompiledModel` (encoders), as in
+        optimum-intel. Where calls run on the engine, the plain model is compiled when this is first asked for, and
+        then takes memory of its own.
+        """
+        if self.__dict__.get("request") is None:
+            with self._lock:
+                # optimum-intel's `compile` asks too, whether there is anything to do.
+                if self.__dict__.get("request") is None and not self._compiling_plain:
+                    self._compile_plain()
+        return self.__dict__.get("request")
+
+    @request.setter
+    def request(self, request: ov.InferRequest | ov.CompiledModel | None) -> None:
+        self.__dict__["request"] = request
+
+    def _compile_plain(self) -> None:
+        with self._lock:
+            self._compiling_plain = True
+            try:
+                super().compile()
+            finally:
+                self._compiling_plain = False
+
+    # ---- saving ------------------------------------------------------------------------------------------------
+
+    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> Any:
+        """
+        Saves the model, its configuration and its heads. Other files in the directory stay.
+
+        Whatever ends the process, the directory holds what was there before or all that is saved.
+
+        Args:
+            save_directory (`str` or `Path`): directory to save to; made if absent.
+            push_to_hub (`bool`, *optional*, defaults to `False`): whether to upload the directory after that.
+            kwargs: arguments of `push_to_hub`.
+        """
+        with staged_directory(Path(save_directory), keep_others=True) as staging:
+            super().save_pretrained(staging)
+        return self.push_to_hub(save_directory, **kwargs) if push_to_hub else None
+
+    def _save_pretrained(self, save_directory: str | Path) -> None:
+        changes = {} if self.dynexec_config is None else self._changes_when_saved()
+        super()._save_pretrained(save_directory)
+        add_dynexec(save_directory, self._ov_model_paths["model"], self.dynexec_config, self._heads, **changes)
+
+    def _changes_when_saved(self) -> dict[str, bool | str | None]:
+        """Fields of the configuration that loading did not find out."""
+        return {}

@@ -1,0 +1,26 @@
+"""How long the sequences of a model may become."""
+
+import logging
+
+from transformers import PretrainedConfig
+
+
+logger = logging.getLogger(__name__)
+
+
+def limited_length(max_length: int, prompt_length: int, model_config: PretrainedConfig) -> int:
+    """Keeps models with learned position embeddings within their table; there is nothing to look up behind it."""
+    limit = position_limit(model_config)
+    if limit is None or max_length <= limit:
+        return max_length
+    if prompt_length >= limit:
+        raise ValueError(f"The prompt has {prompt_length} tokens, the model has positions for {limit} in all")
+    logger.warning(f"The model has positions for {limit} tokens: generation ends there, not at {max_length}.")
+    return limit
+
+
+def position_limit(config: PretrainedConfig) -> int | None:
+    """Positions that a model with learned position embeddings has; `None` for rotary and ALiBi models."""
+    if getattr(config, "rope_parameters", None) or getattr(config, "alibi", False):
+        return None
+    return getattr(config, "max_position_embeddings", None)

@@ -1,0 +1,53 @@
+"""Numbers that callers give: Python's own and numpy's are accepted alike."""
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, of Python or numpy; a `bool` is none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a value is a finite number, of Python or numpy; a `bool` is none."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def whole_number(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """
+    Reads a whole number.
+
+    Args:
+        name (`str`): of the argument, for the message.
+        value: as it was given.
+        low (`int`): least accepted value.
+        high (`int`, *optional*): largest accepted value.
+
+    Raises:
+        `ValueError`: if the value is not a whole number from `low` to `high`.
+    """
+    if not is_whole(value) or value < low or (high is not None and value > high):
+        bounds = f"from {low}" if high is None else f"from {low} to {high}"
+        raise ValueError(f"`{name}` must be a whole number {bounds}, got {value!r}")
+    return int(value)
+
+
+def finite_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
+    """
+    Reads a finite number.
+
+    Args:
+        name (`str`): of the argument, for the message.
+        value: as it was given.
+        low, high (`float`, *optional*): least and largest accepted value.
+
+    Raises:
+        `ValueError`: if the value is not a finite number from `low` to `high`.
+    """
+    if not is_finite(value) or not low <= value <= high:
+        bounds = "" if low == -math.inf and high == math.inf else f" from {low:g} to {high:g}"
+        bounds = f" of at least {low:g}" if low != -math.inf and high == math.inf else bounds
+        raise ValueError(f"`{name}` must be a finite number{bounds}, got {value!r}")
+    return float(value)
