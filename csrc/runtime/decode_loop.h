@@ -1,7 +1,6 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -11,8 +10,7 @@
 #include "runtime/early_exit.h"
 #include "runtime/head_drafts.h"
 #include "runtime/paged_model.h"
-#include "runtime/sequence.h"
-#include "runtime/stats.h"
+#include "runtime/run.h"
 
 namespace dynexec {
 
@@ -26,25 +24,6 @@ struct SpeculationParams {
     float assistant_confidence_threshold = 0.0f;
     std::string lookahead = "auto";  // see make_lookahead
     size_t num_assistant_tokens = 31;
-};
-
-// Hooks into the loop; an unset one costs nothing. They may throw: the call ends, its cache blocks are given back and
-// the exception reaches the caller of generate().
-struct Hooks {
-    // Rewrites the [vocab] logits of the next token of `sequence` in place.
-    std::function<void(const Sequence& sequence, float* logits, size_t vocab)> process_logits;
-    // Asked after every token; true ends the sequence with that token.
-    std::function<bool(const Sequence& sequence)> should_stop;
-    // `n` tokens were just appended to `sequence`.
-    std::function<void(const Sequence& sequence, size_t n)> on_tokens;
-    // Called between steps, at most every 50 ms: the place to notice an interrupt.
-    std::function<void()> poll;
-};
-
-struct GenerationResult {
-    std::vector<std::vector<int64_t>> tokens;  // generated ones, per request
-    std::vector<FinishReason> finish_reasons;
-    Stats stats;
 };
 
 // The decode loop every mode runs in: propose, run, decide, commit. Rolling back is leaving rejected tokens behind.
