@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <limits>
@@ -53,6 +54,11 @@ std::vector<std::pair<size_t, double>> medians(const std::vector<size_t>& sizes,
 }
 
 }  // namespace
+
+uint64_t PagedModel::next_id() {
+    static std::atomic<uint64_t> next{0};
+    return next++;
+}
 
 PagedModel::PagedModel(const std::vector<ov::CompiledModel>& segments, size_t max_cache_tokens)
     : max_cache_tokens_(max_cache_tokens) {

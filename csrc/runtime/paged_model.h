@@ -83,6 +83,8 @@ public:
     size_t cache_bytes() const;
     const BlockPool& pool() const { return pool_; }
     std::mutex& mutex() { return mutex_; }
+    // No other model of the process has it, not even after this one.
+    uint64_t id() const { return id_; }
 
 private:
     using Feed = std::function<ov::Tensor(const FlatBatch&)>;
@@ -110,6 +112,9 @@ private:
     // Of the whole; that of each segment is in its last_seconds.
     double timed_forward(size_t rows);
 
+    static uint64_t next_id();
+
+    uint64_t id_ = next_id();
     std::vector<Segment> segments_;
     std::vector<Segment> copiers_;  // of segments_[1:]
     size_t max_cache_tokens_;

@@ -16,7 +16,7 @@ namespace {
 class FakeProposer : public Proposer {
 public:
     FakeProposer(std::vector<std::vector<double>> acceptance, double seconds_per_token)
-        : Proposer("fake"), acceptance_(std::move(acceptance)), seconds_per_token_(seconds_per_token) {}
+        : acceptance_(std::move(acceptance)), seconds_per_token_(seconds_per_token) {}
 
     size_t offer(const Sequence& sequence, size_t limit) override {
         return std::min(limit, acceptance_[sequence.index].size());
@@ -67,7 +67,7 @@ struct Scene {
         }
         make = [=](Scene& scene) {
             scene.lookahead = make_lookahead(
-                schedule, {scene.proposers, scene.cost, num_tokens, scene.sequences.size(), scene.heuristic_tokens});
+                schedule, {scene.proposers, scene.cost, num_tokens, scene.sequences.size(), scene.memory});
         };
     }
 
@@ -102,7 +102,7 @@ struct Scene {
     std::vector<std::unique_ptr<Sequence>> sequences;
     std::vector<std::unique_ptr<Proposer>> proposers;
     CostModel cost;
-    double heuristic_tokens = 0.0;
+    SpeculationMemory memory;
     std::function<void(Scene&)> make;
     std::unique_ptr<Lookahead> lookahead;
     std::vector<Lookahead::Plan> plans;

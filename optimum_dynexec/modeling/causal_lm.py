@@ -29,6 +29,7 @@ from ..early_exit.config import EarlyExitConfig
 from ..graph.boundaries import find_layer_boundaries
 from ..graph.errors import NotPageableError
 from ..graph.paged import prepare
+from ..native import _C
 from ..precision import check_precision, precision_of, with_precision
 from ..runtime import Engine
 from ..speculative.config import SpeculationConfig
@@ -69,6 +70,8 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
     `forward` and what the engine does not cover (beam search, say) run on the plain model, as in optimum-intel.
 
     `last_stats` holds the [`~speculative.GenerationStats`] of the latest `generate` on the engine, `None` before.
+    `speculation_memory` is what speculation has learned in earlier calls, a `_C.SpeculationMemory`; give the model a
+    new one and it has learned nothing.
     """
 
     last_stats: GenerationStats | None = None
@@ -204,6 +207,14 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
             )
         except NotPageableError as error:
             self._not_pageable = str(error)
+
+    @property
+    def speculation_memory(self) -> Any:
+        return self.__dict__.setdefault("_speculation_memory", _C.SpeculationMemory())
+
+    @speculation_memory.setter
+    def speculation_memory(self, memory: Any) -> None:
+        self.__dict__["_speculation_memory"] = memory
 
     @property
     def _lock(self) -> threading.RLock:
@@ -376,7 +387,7 @@ class DynExecModelForCausalLM(OVModelForCausalLM, CalibratedOnce):
         assert engine is not None  # else there is a reason
         if speculation_config.draft_model:
             job.draft_engine = draft_engine(assistant_model, job.max_length, engine, self.model_save_dir)
-        sequences, self.last_stats = job.run(engine)
+        sequences, self.last_stats = job.run(engine, self.speculation_memory)
         if config.return_dict_in_generate:
             return DynExecGenerateOutput(sequences=sequences, dynexec=self.last_stats)
         return sequences

@@ -39,14 +39,17 @@ def test_no_requests_are_no_work(tiny_model):
 
 def test_bad_parameters(tiny_model):
     engine = tiny_model("llama").engine
-    params = _C.SpeculationParams()
-    params.prompt_lookup, params.lookahead = True, "sometimes"
-    with pytest.raises(ValueError, match="sometimes"):
-        engine.loop.generate([request([5])], params)
-    params = _C.SpeculationParams()
-    params.prompt_lookup, params.max_matching_ngram_size = True, 65
-    with pytest.raises(ValueError, match="max_ngram"):
-        engine.loop.generate([request([5])], params)
+    lookup = _C.ProposerParams("prompt_lookup")
+    for proposer, lookahead, message in (
+        (lookup, "sometimes", "sometimes"),
+        (_C.ProposerParams("prompt_lookup", options={"max_matching_ngram_size": 65}), "auto", "max_ngram"),
+        (_C.ProposerParams("bogus"), "auto", "Unknown proposer 'bogus': use one of 'draft_head', 'draft_model'"),
+        *((_C.ProposerParams(name), "auto", f"'{name}' needs") for name in _C.proposer_names() if name != lookup.name),
+    ):
+        params = _C.SpeculationParams()
+        params.proposers, params.lookahead = [proposer], lookahead
+        with pytest.raises(ValueError, match=message):
+            engine.loop.generate([request([5])], params)
     with pytest.raises(ValueError, match="max_batch_tokens"):
         _C.DecodeLoop(engine.paged_model, 0)
     with pytest.raises(ValueError, match="segment"):
@@ -130,3 +133,21 @@ def test_costs_are_measured_at_load_and_never_fall(tiny_model):
     seconds = [s for _, s in costs]
     assert seconds == sorted(seconds)
     assert seconds[0] > 0
+
+
+def test_what_is_learned_belongs_to_the_caller(tiny_model):
+    """The length that "heuristic" arrives at is kept in the memory that is handed in, and nowhere else."""
+    engine = tiny_model("llama").engine
+    params = _C.SpeculationParams()
+    params.proposers = [_C.ProposerParams("draft_model", model=engine.paged_model)]
+    params.lookahead, params.num_assistant_tokens = "heuristic", 1
+
+    def longest(*memory):
+        stats = engine.loop.generate([request([5, 6, 7], 12)], params, *memory).stats
+        assert stats.proposers[0].accepted == stats.proposers[0].proposed
+        return len(stats.accepted_histogram) - 1
+
+    memory = _C.SpeculationMemory()
+    first = longest(memory)
+    assert longest(memory) > first
+    assert longest(_C.SpeculationMemory()) == longest() == first
