@@ -7,7 +7,7 @@
 #include "bindings/bindings.h"
 #include "runtime/decode_loop.h"
 #include "runtime/lookahead.h"
-#include "runtime/paged_model.h"
+#include "runtime/profiling.h"
 
 namespace py = pybind11;
 
@@ -50,11 +50,11 @@ Hooks make_hooks(const py::object& process_logits, const py::object& should_stop
     return hooks;
 }
 
-auto locked(void (PagedModel::*method)()) {
-    return [method](PagedModel& model) {
+auto locked(void (*function)(PagedModel&)) {
+    return [function](PagedModel& model) {
         py::gil_scoped_release release;
         std::lock_guard<std::mutex> lock(model.mutex());
-        (model.*method)();
+        function(model);
     };
 }
 
@@ -118,8 +118,8 @@ void bind_runtime(py::module_& m) {
     py::class_<PagedModel, std::shared_ptr<PagedModel>>(m, "PagedModel")
         .def(py::init<const std::vector<ov::CompiledModel>&, size_t>(), py::arg("segments"),
              py::arg("max_cache_tokens") = 0)
-        .def("warm_up", locked(&PagedModel::warm_up))
-        .def("profile", locked(&PagedModel::profile))
+        .def("warm_up", locked(&warm_up))
+        .def("profile", locked(&profile))
         .def(
             "add_copiers",
             [](PagedModel& model, const std::vector<ov::CompiledModel>& copiers) {

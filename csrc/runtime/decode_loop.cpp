@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "runtime/early_exit_run.h"
+#include "runtime/profiling.h"
 #include "runtime/speculative_run.h"
 
 namespace dynexec {
@@ -31,8 +32,8 @@ std::set<PagedModel*> models_of(PagedModel& target, const SpeculationParams& spe
 void measure(const std::set<PagedModel*>& models) {
     for (PagedModel* model : models) {
         if (model->cost_model().measured()) continue;
-        model->warm_up();
-        model->profile();
+        warm_up(*model);
+        profile(*model);
     }
 }
 
@@ -88,7 +89,11 @@ GenerationResult DecodeLoop::generate(const std::vector<SequenceRequest>& reques
         lookahead = make_lookahead(speculation.lookahead, {proposers, target_.cost_model(),
                                                            speculation.num_assistant_tokens, requests.size(), memory});
     }
-    SpeculativeRun run(backbone, max_batch_tokens_, hooks, requests, proposers, lookahead.get());
+    std::vector<CostModel*> costs;
+    for (PagedModel* model : models) {
+        if (model != &target_) costs.push_back(&model->cost_model());
+    }
+    SpeculativeRun run(backbone, max_batch_tokens_, hooks, requests, {proposers, lookahead.get(), costs});
     GenerationResult result = run.finish();
     for (const auto& proposer : proposers) result.stats.proposers.push_back(proposer->stats());
     return result;

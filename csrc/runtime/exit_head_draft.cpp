@@ -46,14 +46,14 @@ double ExitHeadDraft::acceptance(const Sequence& sequence, size_t position) cons
 
 double ExitHeadDraft::seconds(const Sequence& sequence, size_t tokens) const {
     if (tokens == 0) return 0.0;
-    const PagedModel& model = backbone_.model();
+    const CostModel& cost = backbone_.model().cost_model();
     const size_t last = head_.segment() + 1;
-    const double drafting = static_cast<double>(tokens) * (model.seconds_until(last, 1) + head_.seconds(1));
+    const double drafting = static_cast<double>(tokens) * (cost.seconds_until(last, 1) + head_.seconds(1));
     // A backlog serves every later draft too: each token bears its share.
     const double share = static_cast<double>(tokens) / static_cast<double>(sequence.remaining());
     const double backlog = share * head_.backlog_seconds(sequence);
     // The verification has but one token left for the first segments.
-    return drafting + backlog - (model.seconds_until(last, 1 + tokens) - model.seconds_until(last, 1));
+    return drafting + backlog - (cost.seconds_until(last, 1 + tokens) - cost.seconds_until(last, 1));
 }
 
 void ExitHeadDraft::propose(const std::vector<Order>& orders) {

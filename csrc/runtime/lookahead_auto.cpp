@@ -268,7 +268,7 @@ private:
     void remember(const Outcomes& now) {
         for (size_t i = 0; i < kNumSizes; ++i) {
             long_run_[i].tokens += (now[i].tokens - long_run_[i].tokens) / kMemory;
-            long_run_[i].pass_seconds += (now[i].pass_seconds - long_run_[i].pass_seconds) / kMemory;
+            long_run_[i].pass_seconds = now[i].pass_seconds;  // costs follow the present by themselves
             long_run_[i].draft_seconds += (now[i].draft_seconds - long_run_[i].draft_seconds) / kMemory;
         }
     }

@@ -66,15 +66,13 @@ public:
     // Whether `table` can be given room for `tokens` tokens within max_cache_tokens.
     bool has_room(const BlockTable& table, size_t tokens) const;
 
-    // Runs forward passes of 1 to 32 tokens once: the first pass of a shape compiles its kernels.
-    void warm_up();
+    // Most tokens that the cache can hold.
+    size_t cache_limit() const;
 
-    // Times the same passes for cost_model(). Call warm_up() first.
-    void profile();
-
+    // What passes cost: see profile(). It follows the passes that run, but those with backlogs.
+    CostModel& cost_model() { return cost_model_; }
     const CostModel& cost_model() const { return cost_model_; }
-    // Of the segments [0, last) alone.
-    double seconds_until(size_t last, size_t rows) const;
+    double last_seconds(size_t segment) const { return segments_[segment].last_seconds; }
     size_t vocab_size() const { return vocab_size_; }
     size_t num_segments() const { return segments_.size(); }
     // Rows that each segment has run so far, padding included.
@@ -96,8 +94,8 @@ private:
         size_t hidden_size = 0;
         size_t block_size = 0;
         size_t rows_run = 0;
+        size_t last_rows = 0;
         double last_seconds = 0.0;
-        CostModel cost;
     };
     static Segment make_segment(ov::CompiledModel compiled);
     void add_segment(const ov::CompiledModel& compiled);
@@ -107,10 +105,6 @@ private:
     void grow_cache(size_t in_use);
     // Has the copier of a segment write to its caches.
     void share_caches(size_t segment);
-    // As far as the largest cache allows; a block holds at least two tokens.
-    std::vector<size_t> profiled_rows() const;
-    // Of the whole; that of each segment is in its last_seconds.
-    double timed_forward(size_t rows);
 
     static uint64_t next_id();
 

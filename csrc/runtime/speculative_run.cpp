@@ -2,18 +2,25 @@
 #include "runtime/speculative_run.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace dynexec {
 
 SpeculativeRun::SpeculativeRun(Backbone& backbone, size_t max_batch_tokens, const Hooks& hooks,
-                               const std::vector<SequenceRequest>& requests,
-                               const std::vector<std::unique_ptr<Proposer>>& proposers, Lookahead* lookahead)
-    : Run(backbone, max_batch_tokens, hooks, requests), proposers_(proposers), lookahead_(lookahead) {}
+                               const std::vector<SequenceRequest>& requests, Drafting drafting)
+    : Run(backbone, max_batch_tokens, hooks, requests), drafting_(std::move(drafting)) {
+    follow();
+}
 
 void SpeculativeRun::run(const Schedule& schedule) {
-    if (lookahead_ != nullptr) propose(schedule);
+    if (drafting_.lookahead != nullptr) propose(schedule);
     float* const rows = forward(schedule);
+    follow();
     decide(schedule, rows);
+}
+
+void SpeculativeRun::follow() {
+    for (CostModel* cost : drafting_.costs) cost->follow(target_.cost_model(), target_.id());
 }
 
 void SpeculativeRun::propose(const Schedule& schedule) {
@@ -25,8 +32,8 @@ void SpeculativeRun::propose(const Schedule& schedule) {
         if (slot.prompt_rows == 0) candidates.push_back({slot.sequence, slot.sequence->remaining() - 1});
     }
     if (candidates.empty()) return;
-    plan_ = lookahead_->plan(candidates, schedule.prompt_rows);
-    for (const auto& proposer : proposers_) {
+    plan_ = drafting_.lookahead->plan(candidates, schedule.prompt_rows);
+    for (const auto& proposer : drafting_.proposers) {
         std::vector<Proposer::Order> orders;
         for (const auto& plan : plan_.plans) {
             if (plan.proposer != proposer.get()) continue;
@@ -34,7 +41,7 @@ void SpeculativeRun::propose(const Schedule& schedule) {
         }
         if (!orders.empty()) proposer->propose(orders);
     }
-    lookahead_->settle(plan_);
+    drafting_.lookahead->settle(plan_);
 }
 
 float* SpeculativeRun::forward(const Schedule& schedule) {
@@ -88,14 +95,14 @@ void SpeculativeRun::take(Sequence& sequence, float* rows) {
             plan.proposer->stats().proposed += committed.drafted;
             plan.proposer->stats().accepted += committed.accepted;
         }
-        lookahead_->observe(sequence, committed.drafted, committed.accepted);
+        drafting_.lookahead->observe(sequence, committed.drafted, committed.accepted);
     }
-    for (const auto& proposer : proposers_) proposer->committed(sequence, committed.tokens);
+    for (const auto& proposer : drafting_.proposers) proposer->committed(sequence, committed.tokens);
 }
 
 void SpeculativeRun::show(const Sequence& sequence, size_t first, const float* hidden_states, size_t n) {
     if (target_.hidden_size() == 0 || sequence.finished()) return;
-    for (const auto& proposer : proposers_) proposer->saw(sequence, first, hidden_states, n);
+    for (const auto& proposer : drafting_.proposers) proposer->saw(sequence, first, hidden_states, n);
 }
 
 }  // namespace dynexec

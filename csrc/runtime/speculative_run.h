@@ -13,10 +13,13 @@ namespace dynexec {
 // Without proposers it is plain decoding.
 class SpeculativeRun : public Run {
 public:
-    // `lookahead`: nullptr if there are no proposers.
+    struct Drafting {
+        const std::vector<std::unique_ptr<Proposer>>& proposers;
+        Lookahead* lookahead;           // nullptr if there are no proposers
+        std::vector<CostModel*> costs;  // of the models that draft, without the target
+    };
     SpeculativeRun(Backbone& backbone, size_t max_batch_tokens, const Hooks& hooks,
-                   const std::vector<SequenceRequest>& requests,
-                   const std::vector<std::unique_ptr<Proposer>>& proposers, Lookahead* lookahead);
+                   const std::vector<SequenceRequest>& requests, Drafting drafting);
 
 protected:
     void run(const Schedule& schedule) override;
@@ -31,8 +34,10 @@ private:
     // Shows the proposers the hidden states of the `n` tokens from index `first` on.
     void show(const Sequence& sequence, size_t first, const float* hidden_states, size_t n);
 
-    const std::vector<std::unique_ptr<Proposer>>& proposers_;
-    Lookahead* lookahead_;
+    // What drafts cost follows what the target costs.
+    void follow();
+
+    Drafting drafting_;
     Lookahead::Step plan_;
 };
 
