@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "runtime/timer.h"
+#include "tensor_names.h"
 
 namespace dynexec {
 namespace {
@@ -22,8 +23,6 @@ ov::Tensor view(const std::vector<T>& values) {
 
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 
-constexpr const char* kHiddenStates = "dynexec.hidden_states";
-constexpr const char* kLastHiddenStates = "dynexec.last_hidden_states";
 size_t last_dimension(const ov::Output<const ov::Node>& port, const char* what) {
     const auto shape = port.get_partial_shape();
     if (shape.rank().is_dynamic() || shape.size() == 0 || shape[shape.size() - 1].is_dynamic()) {
@@ -49,8 +48,8 @@ PagedModel::PagedModel(const std::vector<ov::CompiledModel>& segments, size_t ma
 void PagedModel::find_outputs(const ov::CompiledModel& last) {
     vocab_size_ = last_dimension(last.output(0), "logits");
     for (const auto& output : last.outputs()) {
-        const auto& names = output.get_names();
-        if (names.count(kHiddenStates) == 0 && names.count(kLastHiddenStates) == 0) continue;
+        const auto& given = output.get_names();
+        if (given.count(names::kHiddenStates) == 0 && given.count(names::kLastHiddenStates) == 0) continue;
         hidden_states_output_ = output;
         hidden_size_ = last_dimension(output, "hidden states");
     }
@@ -58,25 +57,25 @@ void PagedModel::find_outputs(const ov::CompiledModel& last) {
 
 PagedModel::Segment PagedModel::make_segment(ov::CompiledModel compiled) {
     static const std::map<std::string, Feed> feeds = {
-        {"input_ids", [](const FlatBatch& batch) { return view(batch.input_ids); }},
-        {"position_ids", [](const FlatBatch& batch) { return view(batch.position_ids); }},
-        {"past_lens", [](const FlatBatch& batch) { return view(batch.past_lens); }},
-        {"subsequence_begins", [](const FlatBatch& batch) { return view(batch.subsequence_begins); }},
-        {"block_indices", [](const FlatBatch& batch) { return view(batch.block_indices); }},
-        {"block_indices_begins", [](const FlatBatch& batch) { return view(batch.block_indices_begins); }},
-        {"max_context_len",
+        {names::kInputIds, [](const FlatBatch& batch) { return view(batch.input_ids); }},
+        {names::kPositionIds, [](const FlatBatch& batch) { return view(batch.position_ids); }},
+        {names::kPastLens, [](const FlatBatch& batch) { return view(batch.past_lens); }},
+        {names::kSubsequenceBegins, [](const FlatBatch& batch) { return view(batch.subsequence_begins); }},
+        {names::kBlockIndices, [](const FlatBatch& batch) { return view(batch.block_indices); }},
+        {names::kBlockIndicesBegins, [](const FlatBatch& batch) { return view(batch.block_indices_begins); }},
+        {names::kMaxContextLen,
          [](const FlatBatch& batch) {
              return ov::Tensor(ov::element::i32, ov::Shape{}, const_cast<int32_t*>(&batch.max_context_len));
          }},
-        {"dynexec.logits_indices", [](const FlatBatch& batch) { return view(batch.logits_indices); }},
+        {names::kLogitsIndices, [](const FlatBatch& batch) { return view(batch.logits_indices); }},
     };
     Segment segment;
     for (const auto& input : compiled.inputs()) {
         const std::string name = input.get_any_name();
-        if (name == kHiddenStates) {
+        if (name == names::kHiddenStates) {
             segment.hidden_states = input;
             segment.hidden_size = last_dimension(input, "hidden states");
-        } else if (starts_with(name, "key_cache.") || starts_with(name, "value_cache.")) {
+        } else if (starts_with(name, names::kKeyCache) || starts_with(name, names::kValueCache)) {
             const auto shape = input.get_partial_shape();
             for (size_t axis = 1; axis < 4; ++axis) {
                 if (shape.size() != 4 || shape[axis].is_dynamic()) {
@@ -84,7 +83,7 @@ PagedModel::Segment PagedModel::make_segment(ov::CompiledModel compiled) {
                 }
             }
             // Values are [blocks, kv_heads, block_size, head_dim] on every device; keys may be transposed.
-            if (starts_with(name, "value_cache.")) segment.block_size = static_cast<size_t>(shape[2].get_length());
+            if (starts_with(name, names::kValueCache)) segment.block_size = static_cast<size_t>(shape[2].get_length());
             segment.caches.push_back(input);
         } else if (const auto feed = feeds.find(name); feed != feeds.end()) {
             segment.inputs.emplace_back(input, feed->second);
@@ -99,7 +98,8 @@ PagedModel::Segment PagedModel::make_segment(ov::CompiledModel compiled) {
 void PagedModel::add_segment(const ov::CompiledModel& compiled) {
     Segment segment = make_segment(compiled);
     if (!segment.hidden_states && !segments_.empty()) {
-        throw std::invalid_argument("PagedModel: every segment but the first takes " + std::string(kHiddenStates));
+        throw std::invalid_argument("PagedModel: every segment but the first takes " +
+                                    std::string(names::kHiddenStates));
     }
     if (segment.block_size > 0) pool_ = BlockPool(segment.block_size);
     segments_.push_back(std::move(segment));

@@ -52,8 +52,8 @@ public:
     size_t boundary_size(size_t segment) const { return segments_[segment + 1].hidden_size; }
 
     // What the last segment gives beside logits, [tokens of the last batch, hidden_size()] float32, valid until the
-    // next call: of a model with a draft head, the input of its unembedding ("dynexec.last_hidden_states"); of a draft
-    // head, what it takes in place of the model's while it drafts ("dynexec.hidden_states").
+    // next call: of a model with a draft head, the input of its unembedding (names::kLastHiddenStates); of a draft
+    // head, what it takes in place of the model's while it drafts (names::kHiddenStates).
     const float* hidden_states() const { return hidden_states_; }
     size_t hidden_size() const { return hidden_size_; }  // 0: there is no such output
     // Of the hidden states that the first segment takes; 0: it takes none.
