@@ -1,6 +1,6 @@
 """Defines the command line for `optimum-cli dynexec calibrate`. It is loaded at every call of `optimum-cli`."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Any
 
 from optimum.commands.base import BaseOptimumCLICommand
@@ -10,7 +10,6 @@ from .running import STATUS, Outcome, add_common_arguments, describe, run_comman
 
 
 # What the registries hold; they are not asked, as that would load numpy.
-CRITERIA = ("max_prob", "margin", "entropy", "patience", "vote", "classifier", "learned")
 METHODS = ("hoeffding_bentkus", "wsr", "binomial", "conformal")
 CANDIDATES = ("shared", "per_exit")
 NO_THRESHOLD = 3
@@ -33,6 +32,22 @@ that the heads were trained on.
 
 Calibrate again when the model is quantized or exported anew, or its heads
 change. Until then, thresholds that were made for another model are refused."""
+
+
+def criterion_name(name: str) -> str:
+    """
+    Checks the name of a criterion. The registry is asked when an option names one, as it loads numpy.
+
+    Raises:
+        `ArgumentTypeError`: if there is none of this name, or it judges embeddings, which are not calibrated.
+    """
+    if name != "max_prob":
+        from ..early_exit.criteria import CRITERIA
+
+        names = [known for known, kind in CRITERIA.items() if not kind.for_embeddings]
+        if name not in names:
+            raise ArgumentTypeError(f"{name!r} is no criterion: use one of {', '.join(names)}")
+    return name
 
 
 class CalibrateCommand(BaseOptimumCLICommand):
@@ -66,9 +81,10 @@ class CalibrateCommand(BaseOptimumCLICommand):
         )
         group.add_argument(
             "--criterion",
-            choices=CRITERIA,
+            type=criterion_name,
             default="max_prob",
-            help="What is compared with the threshold. Default: %(default)s.",
+            help="What is compared with the threshold: max_prob, entropy, patience or another one; an unknown name"
+            " lists all. Default: %(default)s.",
         )
         group.add_argument(
             "--method",

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import ArgumentTypeError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -92,8 +93,13 @@ def test_choices_are_those_there_are():
     from optimum_dynexec.early_exit.criteria import CRITERIA
     from optimum_dynexec.training.encoder.arguments import RECIPES
 
-    # Embeddings are not calibrated.
-    assert list(calibrate.CRITERIA) == [name for name, kind in CRITERIA.items() if not kind.for_embeddings]
+    for name, kind in CRITERIA.items():
+        if not kind.for_embeddings:
+            assert calibrate.criterion_name(name) == name
+            continue
+        # Embeddings are not calibrated.
+        with pytest.raises(ArgumentTypeError, match="use one of max_prob"):
+            calibrate.criterion_name(name)
     assert train_heads_arguments.RECIPES == RECIPES
     assert set(calibrate.METHODS) == set(METHODS)
     assert set(calibrate.CANDIDATES) == set(CANDIDATES)
