@@ -1,7 +1,9 @@
 """The extension's own interface: what it checks, and what it must not deadlock on."""
 
+import ast
 import faulthandler
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,3 +152,15 @@ def test_what_is_learned_belongs_to_the_caller(tiny_model):
     first = proposed(memory)
     assert proposed(memory) < first
     assert proposed(_C.SpeculationMemory()) == proposed() == first
+
+
+def test_the_stub_describes_the_whole_extension():
+    tree = ast.parse(Path(_C.__file__).with_name("_C.pyi").read_text())
+    described = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    names = set(described) | {node.target.id for node in tree.body if isinstance(node, ast.AnnAssign)}
+    assert names == {name for name in dir(_C) if not name.startswith("_")}
+    for name, node in described.items():
+        if isinstance(node, ast.FunctionDef):
+            continue
+        members = {m.target.id if isinstance(m, ast.AnnAssign) else getattr(m, "name", "") for m in node.body}
+        assert {member for member in dir(getattr(_C, name)) if not member.startswith("_")} <= members, name
