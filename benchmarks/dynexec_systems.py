@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from optimum_dynexec import DynExecModelForCausalLM
-from optimum_dynexec.benchmark.decoding import new_loop, timed_generate
+from optimum_dynexec.benchmark.decoding import new_memory, timed_generate
 from optimum_dynexec.benchmark.generation import Generation
 from optimum_dynexec.directory.config import DynExecConfig
 
@@ -40,13 +40,13 @@ class DynExecSystem(System):
         self.model = _load(setting.model, setting, shared, cut="assistant_early_exit" in self.arguments)
         if self.needs_draft:
             self.arguments["assistant_model"] = _load(setting.draft, setting, shared)
-        self.loop = new_loop(self.model)
+        self.memory = new_memory(self.model)
         self.eos_token_ids = setting.eos_token_ids
 
     def generate(self, ids: list[int], max_new_tokens: int, **sampling: Any) -> Generation:
         return timed_generate(
             self.model,
-            self.loop,
+            self.memory,
             ids,
             max_new_tokens,
             eos_token_id=self.eos_token_ids,

@@ -74,11 +74,19 @@ void bind_encoder(py::module_& m) {
         .def_readonly("head_seconds", &EncoderStats::head_seconds)
         .def_readonly("total_seconds", &EncoderStats::total_seconds);
 
+    py::class_<EncoderSpec::Exit>(m, "EncoderExit")
+        .def(py::init([](const ov::CompiledModel& head, size_t segment) { return EncoderSpec::Exit{head, segment}; }),
+             py::arg("head"), py::arg("segment"));
+    py::class_<EncoderSpec>(m, "EncoderSpec")
+        .def(py::init<>())
+        .def_readwrite("segments", &EncoderSpec::segments)
+        .def_readwrite("exits", &EncoderSpec::exits)
+        .def_readwrite("sequence_inputs", &EncoderSpec::sequence_inputs)
+        .def_readwrite("hidden_states_are_sequences", &EncoderSpec::hidden_states_are_sequences)
+        .def_readwrite("outputs_are_sequences", &EncoderSpec::outputs_are_sequences)
+        .def_readwrite("answer", &EncoderSpec::answer);
     py::class_<Encoder, std::shared_ptr<Encoder>>(m, "Encoder")
-        .def(py::init<std::vector<ov::CompiledModel>, const std::vector<ov::CompiledModel>&, const std::vector<size_t>&,
-                      const std::vector<std::string>&, bool, bool, const std::string&>(),
-             py::arg("segments"), py::arg("heads"), py::arg("exit_segments"), py::arg("sequence_inputs"),
-             py::arg("hidden_states_are_sequences"), py::arg("outputs_are_sequences"), py::arg("answer"))
+        .def(py::init<const EncoderSpec&>(), py::arg("spec"))
         .def_property_readonly("num_segments", &Encoder::num_segments)
         .def_property_readonly("num_exits", &Encoder::num_exits)
         .def_property_readonly("inputs", &Encoder::inputs)

@@ -7,7 +7,7 @@
 #include "bindings/bindings.h"
 #include "runtime/decode_loop.h"
 #include "runtime/lookahead.h"
-#include "runtime/paged_model.h"
+#include "runtime/profiling.h"
 
 namespace py = pybind11;
 
@@ -50,22 +50,23 @@ Hooks make_hooks(const py::object& process_logits, const py::object& should_stop
     return hooks;
 }
 
-auto locked(void (PagedModel::*method)()) {
-    return [method](PagedModel& model) {
+auto locked(void (*function)(PagedModel&)) {
+    return [function](PagedModel& model) {
         py::gil_scoped_release release;
         std::lock_guard<std::mutex> lock(model.mutex());
-        (model.*method)();
+        function(model);
     };
 }
 
 py::object generate(DecodeLoop& loop, const std::vector<SequenceRequest>& requests,
-                    const SpeculationParams& speculation, const py::object& process_logits,
+                    const SpeculationParams& speculation, SpeculationMemory* memory, const py::object& process_logits,
                     const py::object& should_stop, const py::object& on_tokens, const EarlyExitParams* early_exit) {
     const Hooks hooks = make_hooks(process_logits, should_stop, on_tokens);
     GenerationResult result;
+    SpeculationMemory of_this_call;
     {
         py::gil_scoped_release release;
-        result = loop.generate(requests, speculation, hooks, early_exit);
+        result = loop.generate(requests, speculation, memory == nullptr ? of_this_call : *memory, hooks, early_exit);
     }
     return py::cast(std::move(result));
 }
@@ -117,8 +118,8 @@ void bind_runtime(py::module_& m) {
     py::class_<PagedModel, std::shared_ptr<PagedModel>>(m, "PagedModel")
         .def(py::init<const std::vector<ov::CompiledModel>&, size_t>(), py::arg("segments"),
              py::arg("max_cache_tokens") = 0)
-        .def("warm_up", locked(&PagedModel::warm_up))
-        .def("profile", locked(&PagedModel::profile))
+        .def("warm_up", locked(&warm_up))
+        .def("profile", locked(&profile))
         .def(
             "add_copiers",
             [](PagedModel& model, const std::vector<ov::CompiledModel>& copiers) {
@@ -152,16 +153,22 @@ void bind_runtime(py::module_& m) {
     py::class_<Exit>(m, "Exit").def(
         py::init([](std::shared_ptr<const Head> head, size_t segment) { return Exit{std::move(head), segment}; }),
         py::arg("head"), py::arg("segment"));
+    py::class_<ProposerParams>(m, "ProposerParams")
+        .def(py::init([](std::string name, std::shared_ptr<PagedModel> model, std::shared_ptr<const Head> head,
+                         size_t segment, std::map<std::string, double> options) {
+                 return ProposerParams{std::move(name), std::move(model), std::move(head), segment, std::move(options)};
+             }),
+             py::arg("name"), py::kw_only(), py::arg("model") = nullptr, py::arg("head") = nullptr,
+             py::arg("segment") = 0, py::arg("options") = std::map<std::string, double>())
+        .def_readonly("name", &ProposerParams::name);
+    m.def("proposer_names", &proposer_names);
     py::class_<SpeculationParams>(m, "SpeculationParams")
         .def(py::init<>())
-        .def_readwrite("prompt_lookup", &SpeculationParams::prompt_lookup)
-        .def_readwrite("max_matching_ngram_size", &SpeculationParams::max_matching_ngram_size)
-        .def_readwrite("draft_head", &SpeculationParams::draft_head)
-        .def_readwrite("exits", &SpeculationParams::exits)
-        .def_readwrite("draft_model", &SpeculationParams::draft_model)
+        .def_readwrite("proposers", &SpeculationParams::proposers)
         .def_readwrite("assistant_confidence_threshold", &SpeculationParams::assistant_confidence_threshold)
         .def_readwrite("lookahead", &SpeculationParams::lookahead)
         .def_readwrite("num_assistant_tokens", &SpeculationParams::num_assistant_tokens);
+    py::class_<SpeculationMemory, std::shared_ptr<SpeculationMemory>>(m, "SpeculationMemory").def(py::init<>());
     m.def("lookahead_names", &lookahead_names);
     py::class_<EarlyExitParams>(m, "EarlyExitParams")
         .def(py::init<>())
@@ -181,7 +188,7 @@ void bind_runtime(py::module_& m) {
 
     py::class_<DecodeLoop>(m, "DecodeLoop")
         .def(py::init<PagedModel&, size_t>(), py::arg("target"), py::arg("max_batch_tokens"), py::keep_alive<1, 2>())
-        .def("generate", &generate, py::arg("requests"), py::arg("speculation"), py::arg("process_logits") = py::none(),
-             py::arg("should_stop") = py::none(), py::arg("on_tokens") = py::none(),
-             py::arg("early_exit") = py::none());
+        .def("generate", &generate, py::arg("requests"), py::arg("speculation"), py::arg("memory") = nullptr,
+             py::arg("process_logits") = py::none(), py::arg("should_stop") = py::none(),
+             py::arg("on_tokens") = py::none(), py::arg("early_exit") = py::none());
 }

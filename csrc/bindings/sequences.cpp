@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/bindings.h"
+#include "runtime/backbone.h"
 #include "runtime/draft_head.h"
 
 namespace py = pybind11;
@@ -78,11 +79,13 @@ private:
 // A draft head at work on one sequence, whose tokens and hidden states come from the caller instead of a target.
 class DraftedSequence {
 public:
-    DraftedSequence(std::shared_ptr<Head> head, const std::shared_ptr<PagedModel>& target, const LogitsParams& logits,
+    DraftedSequence(std::shared_ptr<Head> head, std::shared_ptr<PagedModel> target, const LogitsParams& logits,
                     uint64_t seed, size_t max_batch_tokens)
         : head_(std::move(head)),
-          vocab_(target->vocab_size()),
-          proposer_(std::make_unique<DraftHead>(*head_, *target, kMaxTokens, max_batch_tokens, 0.0f, 1, memory_)) {
+          target_(std::move(target)),
+          backbone_(*target_, max_batch_tokens),
+          proposer_(std::make_unique<DraftHead>(
+              *head_, ProposerContext{backbone_, max_batch_tokens, 1, kMaxTokens, 0.0f, memory_}, "draft_head")) {
         request_.max_new_tokens = kMaxTokens;
         request_.logits = logits;
         request_.seed = seed;
@@ -117,7 +120,7 @@ public:
             if (offered > 0) proposer_->propose({{sequence_.get(), offered}});
         }
         const auto& draft = sequence_->draft;
-        py::array_t<float> probs({draft.probs.size(), vocab_});
+        py::array_t<float> probs({draft.probs.size(), target_->vocab_size()});
         for (size_t i = 0; i < draft.probs.size(); ++i) {
             std::copy(draft.probs[i].begin(), draft.probs[i].end(), probs.mutable_data(static_cast<py::ssize_t>(i), 0));
         }
@@ -127,8 +130,9 @@ public:
 private:
     static constexpr size_t kMaxTokens = 1 << 20;
     std::shared_ptr<Head> head_;
-    size_t vocab_;
-    HeadDrafts::Memory memory_;
+    std::shared_ptr<PagedModel> target_;
+    SpeculationMemory memory_;
+    Backbone backbone_;
     std::unique_ptr<DraftHead> proposer_;
     SequenceRequest request_;
     std::unique_ptr<Sequence> sequence_;
@@ -144,8 +148,7 @@ void bind_sequences(py::module_& m) {
         .def("rollback", &CachedSequence::rollback, py::arg("length"))
         .def("__len__", &CachedSequence::length);
     py::class_<DraftedSequence>(m, "DraftedSequence")
-        .def(py::init<std::shared_ptr<Head>, const std::shared_ptr<PagedModel>&, const LogitsParams&, uint64_t,
-                      size_t>(),
+        .def(py::init<std::shared_ptr<Head>, std::shared_ptr<PagedModel>, const LogitsParams&, uint64_t, size_t>(),
              py::arg("head"), py::arg("target"), py::arg("logits"), py::arg("seed") = 0,
              py::arg("max_batch_tokens") = 1024)
         .def("append", &DraftedSequence::append, py::arg("ids"), py::arg("hidden_states"))

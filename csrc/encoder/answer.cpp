@@ -4,22 +4,31 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
-#include <stdexcept>
+
+#include "kernels/registry.h"
+
+// A line for each answer: the file <name>_answer.cpp defines make_<name>_answer().
+#define DYNEXEC_ANSWERS(ANSWER) \
+    ANSWER(classes)             \
+    ANSWER(embedding)           \
+    ANSWER(span)                \
+    ANSWER(tokens)
 
 namespace dynexec {
+
+using Answers = Registry<Answer>;
+
+#define DECLARE(name) Answers::Factory make_##name##_answer;
+DYNEXEC_ANSWERS(DECLARE)
+#undef DECLARE
+
 namespace {
 
-using Factory = std::unique_ptr<Answer> (*)();
-
-const std::map<std::string, Factory>& registry() {
-    static const std::map<std::string, Factory> factories = {
-        {"classes", make_classes_answer},
-        {"embedding", make_embedding_answer},
-        {"span", make_span_answer},
-        {"tokens", make_tokens_answer},
-    };
-    return factories;
+const Answers& registry() {
+#define ENTRY(name) {#name, make_##name##_answer},
+    static const Answers answers("answer", {DYNEXEC_ANSWERS(ENTRY)});
+#undef ENTRY
+    return answers;
 }
 
 }  // namespace
@@ -43,16 +52,8 @@ ExitView view_of(const float* logits, size_t n) {
     return {stats, stats.argmax};
 }
 
-std::vector<std::string> answer_names() {
-    std::vector<std::string> names;
-    for (const auto& [name, factory] : registry()) names.push_back(name);
-    return names;
-}
+std::vector<std::string> answer_names() { return registry().names(); }
 
-std::unique_ptr<Answer> make_answer(const std::string& name) {
-    const auto found = registry().find(name);
-    if (found == registry().end()) throw std::invalid_argument("Unknown answer '" + name + "'");
-    return found->second();
-}
+std::unique_ptr<Answer> make_answer(const std::string& name) { return registry().make(name); }
 
 }  // namespace dynexec

@@ -18,8 +18,8 @@ struct AnswerRow {
     std::vector<size_t> positions;  // those that hold tokens, ascending
 };
 
-// How a task's outputs are distributions that a criterion can judge. A new task is a file here and a line in the
-// registry.
+// How a task's outputs are distributions that a criterion can judge. A new one is a file here and a line in
+// answer.cpp.
 class Answer {
 public:
     virtual ~Answer() = default;
@@ -38,11 +38,6 @@ public:
 // it ends), "embedding". Throws std::invalid_argument for another name.
 std::unique_ptr<Answer> make_answer(const std::string& name);
 std::vector<std::string> answer_names();
-
-std::unique_ptr<Answer> make_classes_answer();
-std::unique_ptr<Answer> make_tokens_answer();
-std::unique_ptr<Answer> make_span_answer();
-std::unique_ptr<Answer> make_embedding_answer();
 
 // Judges one row of logits.
 ExitView view_of(const float* logits, size_t n);

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,12 +18,19 @@
 
 namespace dynexec {
 
-// The name under which segments pass on hidden states.
-extern const char* const kHiddenStates;
-// The name of the input that says which places of a sequence hold tokens.
-extern const char* const kAttentionMask;
-// The output of a head that has learned how sure it is of its answer.
-extern const char* const kCertainty;
+// What an encoder is made of.
+struct EncoderSpec {
+    struct Exit {
+        ov::CompiledModel head;
+        size_t segment;  // behind which it reads
+    };
+    std::vector<ov::CompiledModel> segments;   // in order; all but the first take what the one before gives
+    std::vector<Exit> exits;                   // in order of depth
+    std::vector<std::string> sequence_inputs;  // those whose dimension 1 is a sequence
+    bool hidden_states_are_sequences = false;
+    bool outputs_are_sequences = false;
+    std::string answer;  // see make_answer
+};
 
 struct EncoderParams {
     std::string criterion;           // see make_criterion
@@ -60,33 +68,38 @@ struct EncoderStats {
 class Encoder {
 public:
     struct Exit {
-        std::shared_ptr<Segment> head;
-        size_t segment;  // behind which it reads
+        Segment head;
+        size_t segment;                   // behind which it reads
+        std::vector<size_t> outputs;      // which of the head's is each of the model's
+        std::optional<size_t> certainty;  // which of the head's says how certain it is, if one does
     };
-    // `segments`: compiled, in order; all but the first take the hidden states that the one before gives. `sequences`:
-    // which inputs, and whether the hidden states behind each segment and the outputs, have a sequence as dimension 1.
-    // `answer`: see make_answer. Throws std::invalid_argument if the parts do not fit each other.
-    Encoder(std::vector<ov::CompiledModel> segments, const std::vector<ov::CompiledModel>& heads,
-            const std::vector<size_t>& exit_segments, const std::vector<std::string>& sequence_inputs,
-            bool hidden_states_are_sequences, bool outputs_are_sequences, const std::string& answer);
+    // Throws std::invalid_argument if the parts do not fit each other.
+    explicit Encoder(const EncoderSpec& spec);
 
     size_t num_segments() const { return segments_.size(); }
     size_t num_exits() const { return exits_.size(); }
-    std::vector<std::string> inputs() const;
-    const std::vector<std::string>& outputs() const { return segments_.back()->outputs(); }
+    const std::vector<std::string>& inputs() const { return carried_[0]; }
+    const std::vector<std::string>& outputs() const { return segments_.back().outputs(); }
+    Segment& segment(size_t i) { return segments_[i]; }
+    Exit& exit(size_t i) { return exits_[i]; }
+    // The exit that reads behind a segment, if there is one.
+    std::optional<size_t> exit_behind(size_t segment) const;
+    // The tensors that a segment or a later one needs.
+    const std::vector<std::string>& carried(size_t segment) const { return carried_[segment]; }
+    const SequenceTensors& sequences() const { return sequences_; }
+    bool outputs_are_sequences() const { return outputs_are_sequences_; }
+    const Answer& answer() const { return *answer_; }
     // Whether the head at an exit says how certain it is, or the answer itself does.
-    bool says_certainty(size_t exit) const { return certainty_outputs_[exit] >= 0 || answer_->says_certainty(); }
+    bool says_certainty(size_t exit) const { return exits_[exit].certainty || answer_->says_certainty(); }
     std::mutex& mutex() { return mutex_; }
 
 private:
-    friend class EncoderRun;
+    void add_exit(const EncoderSpec::Exit& exit);
+    void find_carried();
 
-    std::vector<std::shared_ptr<Segment>> segments_;
+    std::vector<Segment> segments_;
     std::vector<Exit> exits_;
-    std::vector<int> exit_behind_;                   // for each segment, the exit behind it, or -1
-    std::vector<std::vector<std::string>> carried_;  // for each segment, the tensors that it or a later one needs
-    std::vector<std::vector<size_t>> head_outputs_;  // for each exit, which of its outputs is each of the model's
-    std::vector<int> certainty_outputs_;             // for each exit, which of its outputs is the certainty, or -1
+    std::vector<std::vector<std::string>> carried_;  // of each segment
     SequenceTensors sequences_;
     bool outputs_are_sequences_;
     std::unique_ptr<Answer> answer_;

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "encoder/encoder.h"
+#include "tensor_names.h"
 
 namespace dynexec {
 namespace {
@@ -67,7 +68,7 @@ void EncoderRun::check_whole() const {
 void EncoderRun::push(const std::map<std::string, ov::Tensor>& inputs) {
     check_whole();
     auto batch = std::make_shared<Batch>();
-    for (const std::string& name : encoder_.carried_[0]) {
+    for (const std::string& name : encoder_.carried(0)) {
         const auto found = inputs.find(name);
         if (found == inputs.end()) throw std::invalid_argument("The input '" + name + "' is missing");
         batch->tensors.emplace(name, found->second);
@@ -76,7 +77,7 @@ void EncoderRun::push(const std::map<std::string, ov::Tensor>& inputs) {
     size_t rows = 0, places = 0;
     for (const auto& [name, tensor] : tensors) {
         const ov::Shape shape = tensor.get_shape();
-        const bool is_sequence = encoder_.sequences_.count(name) > 0;
+        const bool is_sequence = encoder_.sequences().count(name) > 0;
         if (shape.size() < (is_sequence ? 2u : 1u)) {
             throw std::invalid_argument("The input '" + name + "' has too few dimensions");
         }
@@ -86,7 +87,7 @@ void EncoderRun::push(const std::map<std::string, ov::Tensor>& inputs) {
             throw std::invalid_argument("The input '" + name + "' has another shape than the inputs before it");
         }
     }
-    const auto mask = tensors.find(kAttentionMask);
+    const auto mask = tensors.find(names::kAttentionMask);
     // Samples count when all of them are in order: an index of one that was refused would be missing in the results.
     std::vector<Row> taken;
     for (size_t i = 0; i < rows; ++i) {
@@ -95,7 +96,7 @@ void EncoderRun::push(const std::map<std::string, ov::Tensor>& inputs) {
         sample->length = sample->last = places;
         if (places > 0) {
             sample->mask.assign(places, true);
-            const bool masked = mask != tensors.end() && encoder_.sequences_.count(kAttentionMask) > 0;
+            const bool masked = mask != tensors.end() && encoder_.sequences().count(names::kAttentionMask) > 0;
             for (size_t j = 0; masked && j < places; ++j) sample->mask[j] = is_token(mask->second, i * places + j);
             // A sample without a token stays as it is.
             const bool any = std::find(sample->mask.begin(), sample->mask.end(), true) != sample->mask.end();
@@ -151,10 +152,10 @@ void EncoderRun::keep(size_t segment) {
     for (size_t i = 0; i < rows.size(); ++i) {
         if (!rows[i].batch->borrowed) continue;
         std::vector<Row> one = {rows[i]};
-        auto batch = gather(one, encoder_.carried_[segment], encoder_.sequences_);
+        auto batch = gather(one, encoder_.carried(segment), encoder_.sequences());
         if (batch->borrowed) {
             auto own = std::make_shared<Batch>();
-            for (const auto& name : encoder_.carried_[segment]) {
+            for (const auto& name : encoder_.carried(segment)) {
                 const ov::Tensor& from = batch->tensors.at(name);
                 ov::Tensor copy(from.get_element_type(), from.get_shape());
                 from.copy_to(copy);
@@ -172,7 +173,7 @@ void EncoderRun::run_segment(size_t segment, size_t batch_size, std::vector<Enco
     std::deque<Row> others;
     for (Row& row : queue) {
         const bool joins = rows.size() < batch_size &&
-                           (rows.empty() || can_share(rows[0], row, encoder_.carried_[segment], encoder_.sequences_));
+                           (rows.empty() || can_share(rows[0], row, encoder_.carried(segment), encoder_.sequences()));
         if (joins) {
             rows.push_back(std::move(row));
         } else {
@@ -180,33 +181,31 @@ void EncoderRun::run_segment(size_t segment, size_t batch_size, std::vector<Enco
         }
     }
     queue = std::move(others);
-    const auto batch = gather(rows, encoder_.carried_[segment], encoder_.sequences_);
+    const auto batch = gather(rows, encoder_.carried(segment), encoder_.sequences());
     const bool last = segment + 1 == waiting_.size();
     if (!last) keep(segment + 1);
 
     const size_t size = size_of(rows);
-    const auto outputs = encoder_.segments_[segment]->run(batch->tensors, size, stats_.segment_seconds[segment]);
+    const auto outputs = encoder_.segment(segment).run(batch->tensors, size, stats_.segment_seconds[segment]);
     stats_.passes[segment] += 1;
     stats_.rows[segment] += rows.size();
     stats_.places[segment] += size;
     if (last) {
         for (Row& row : rows) {
-            const auto views = encoder_.answer_->views(answer_row(row, outputs), row.sample->embedding);
-            finish(row, outputs, encoder_.num_exits(), encoder_.answer_->confidence(views), results);
+            const auto views = encoder_.answer().views(answer_row(row, outputs), row.sample->embedding);
+            finish(row, outputs, encoder_.num_exits(), encoder_.answer().confidence(views), results);
         }
         return;
     }
     auto next = std::make_shared<Batch>();
-    for (const std::string& name : encoder_.carried_[segment + 1]) {
+    for (const std::string& name : encoder_.carried(segment + 1)) {
         const auto found = batch->tensors.find(name);
-        if (name != kHiddenStates && found != batch->tensors.end()) next->tensors.emplace(name, found->second);
+        if (name != names::kHiddenStates && found != batch->tensors.end()) next->tensors.emplace(name, found->second);
     }
-    next->tensors[kHiddenStates] = outputs[0];
+    next->tensors[names::kHiddenStates] = outputs[0];
     next->borrowed = true;
     for (Row& row : rows) row.batch = next;
-    if (encoder_.exit_behind_[segment] >= 0) {
-        ask(static_cast<size_t>(encoder_.exit_behind_[segment]), rows, results);
-    }
+    if (const auto exit = encoder_.exit_behind(segment)) ask(*exit, rows, results);
     waiting_[segment + 1].insert(waiting_[segment + 1].end(), rows.begin(), rows.end());
 }
 
@@ -214,16 +213,16 @@ void EncoderRun::ask(size_t exit, std::vector<Row>& rows, std::vector<EncoderRes
     // Where nothing may leave by the criterion, the head is for those who cannot go on.
     bool late = !policy_.asks(exit);
     if (late && !out_of_time(exit, rows)) return;
-    const auto all = encoder_.exits_[exit].head->run(rows[0].batch->tensors, size_of(rows), stats_.head_seconds);
-    const auto outputs = chosen(all, encoder_.head_outputs_[exit]);
-    const int certainty = encoder_.certainty_outputs_[exit];
+    Encoder::Exit& asked = encoder_.exit(exit);
+    const auto all = asked.head.run(rows[0].batch->tensors, size_of(rows), stats_.head_seconds);
+    const auto outputs = chosen(all, asked.outputs);
     std::vector<Row> survivors;
     std::vector<std::vector<ExitView>> said;  // of each survivor
     for (Row& row : rows) {
         Sample& sample = *row.sample;
-        auto views = encoder_.answer_->views(answer_row(row, outputs), sample.embedding);
-        if (certainty >= 0) {
-            const auto sure = all[static_cast<size_t>(certainty)].data<float>()[row.index];
+        auto views = encoder_.answer().views(answer_row(row, outputs), sample.embedding);
+        if (asked.certainty) {
+            const auto sure = all[*asked.certainty].data<float>()[row.index];
             for (ExitView& view : views) view.certainty = static_cast<double>(sure);
         }
         sample.views.resize(views.size());
@@ -235,7 +234,7 @@ void EncoderRun::ask(size_t exit, std::vector<Row>& rows, std::vector<EncoderRes
             leaves = leaves && policy_.leaves(sample.views[i], 0);
         }
         if (leaves) {
-            finish(row, outputs, exit, encoder_.answer_->confidence(views), results);
+            finish(row, outputs, exit, encoder_.answer().confidence(views), results);
         } else {
             survivors.push_back(row);
             said.push_back(std::move(views));
@@ -244,9 +243,9 @@ void EncoderRun::ask(size_t exit, std::vector<Row>& rows, std::vector<EncoderRes
     rows.clear();
     late = late || out_of_time(exit, survivors);
     for (size_t i = 0; i < survivors.size(); ++i) {
-        if (late && encoder_.answer_->answers(said[i], survivors[i].sample->embedding)) {
+        if (late && encoder_.answer().answers(said[i], survivors[i].sample->embedding)) {
             stats_.out_of_time += 1;
-            finish(survivors[i], outputs, exit, encoder_.answer_->confidence(said[i]), results);
+            finish(survivors[i], outputs, exit, encoder_.answer().confidence(said[i]), results);
         } else {
             rows.push_back(std::move(survivors[i]));
         }
@@ -259,14 +258,14 @@ bool EncoderRun::out_of_time(size_t exit, const std::vector<Row>& rows) {
     if (left <= 0.0) return true;
     const size_t size = size_of(rows);
     const size_t next = exit + 1;
-    const size_t last = next < encoder_.num_exits() ? encoder_.exits_[next].segment : encoder_.num_segments() - 1;
-    double needed = next < encoder_.num_exits() ? encoder_.exits_[next].head->times().estimate(size) : 0.0;
-    for (size_t segment = encoder_.exits_[exit].segment + 1; segment <= last; ++segment) {
-        needed += encoder_.segments_[segment]->times().estimate(size);
+    const size_t last = next < encoder_.num_exits() ? encoder_.exit(next).segment : encoder_.num_segments() - 1;
+    double needed = next < encoder_.num_exits() ? encoder_.exit(next).head.times().estimate(size) : 0.0;
+    for (size_t segment = encoder_.exit(exit).segment + 1; segment <= last; ++segment) {
+        needed += encoder_.segment(segment).times().estimate(size);
     }
     if (needed <= left) return false;
-    for (size_t segment = encoder_.exits_[exit].segment + 1; segment <= last; ++segment) {
-        encoder_.segments_[segment]->times().doubt(size);
+    for (size_t segment = encoder_.exit(exit).segment + 1; segment <= last; ++segment) {
+        encoder_.segment(segment).times().doubt(size);
     }
     return true;
 }
@@ -280,7 +279,7 @@ AnswerRow EncoderRun::answer_row(const Row& row, const std::vector<ov::Tensor>& 
     }
     const ov::Shape shape = outputs[0].get_shape();
     found.places = shape.size() > 1 ? shape[1] : 0;
-    if (encoder_.outputs_are_sequences_) {
+    if (encoder_.outputs_are_sequences()) {
         for (size_t place = 0; place < row.places; ++place) {
             if (row.sample->mask[place]) found.positions.push_back(place);
         }
@@ -301,7 +300,7 @@ void EncoderRun::finish(const Row& row, const std::vector<ov::Tensor>& outputs, 
         std::vector<size_t> shape(whole.begin() + 1, whole.end());
         const size_t size = output.get_size() / whole[0];
         const float* from = output.data<float>() + row.index * size;
-        if (encoder_.outputs_are_sequences_) {
+        if (encoder_.outputs_are_sequences()) {
             const size_t place = shape[0] == 0 ? 0 : size / shape[0];
             const size_t kept = std::min(row.places, shape[0]);
             shape[0] = row.sample->length;

@@ -95,6 +95,7 @@ float* Backbone::run_segments(const std::vector<Part>& parts, size_t first, size
         model_.reserve(sequence.table, part.end + padding);
         const size_t logits_rows = last == model_.num_segments() ? std::max<size_t>(1, part.logits_rows) : 1;
         batch_.add(ids.data(), rows, progress.cached, sequence.table.blocks(), logits_rows);
+        batch_.has_backlog = batch_.has_backlog || rows > std::max<size_t>(1, part.logits_rows);
         if (first > 0) {
             const auto end =
                 progress.waiting.begin() + static_cast<std::ptrdiff_t>(rows * model_.boundary_size(first - 1));

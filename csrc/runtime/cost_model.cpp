@@ -1,25 +1,43 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #include "runtime/cost_model.h"
 
-#include <algorithm>
-#include <stdexcept>
-
 namespace dynexec {
 
-void CostModel::set(std::vector<std::pair<size_t, double>> points) {
-    for (size_t i = points.size(); i-- > 1;) points[i - 1].second = std::min(points[i - 1].second, points[i].second);
-    points_ = std::move(points);
+double CostModel::switch_seconds() const {
+    double seconds = 0.0;
+    for (const CostCurve& segment : segments_) seconds += segment.switch_seconds();
+    return seconds;
 }
 
-double CostModel::seconds(size_t rows) const {
-    if (points_.empty()) throw std::logic_error("CostModel: nothing was measured");
-    if (points_.size() == 1) return points_[0].second;
-    size_t i = 1;
-    while (i + 1 < points_.size() && points_[i].first < rows) ++i;
-    const auto [x0, y0] = points_[i - 1];
-    const auto [x1, y1] = points_[i];
-    if (rows <= x0) return y0;
-    return y0 + (y1 - y0) * static_cast<double>(rows - x0) / static_cast<double>(x1 - x0);
+double CostModel::seconds_until(size_t last, size_t rows) const {
+    double seconds = 0.0;
+    for (size_t i = 0; i < last; ++i) seconds += segments_[i].seconds(rows);
+    return seconds;
+}
+
+std::vector<std::pair<size_t, double>> CostModel::points() const {
+    auto points = segments_.front().points();
+    for (size_t i = 1; i < segments_.size(); ++i) {
+        const auto more = segments_[i].points();
+        for (size_t k = 0; k < points.size(); ++k) points[k].second += more[k].second;
+    }
+    return points;
+}
+
+double CostModel::level() const {
+    double sum = 0.0;
+    for (const CostCurve& segment : segments_) sum += segment.level();
+    return sum / static_cast<double>(segments_.size());
+}
+
+void CostModel::follow(const CostModel& other, uint64_t target) {
+    const double level = other.level();
+    if (followed_ == target && idle_) {
+        for (CostCurve& segment : segments_) segment.shift(level - followed_level_);
+    }
+    followed_ = target;
+    followed_level_ = level;
+    idle_ = true;
 }
 
 }  // namespace dynexec

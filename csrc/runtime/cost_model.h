@@ -2,30 +2,49 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "runtime/cost_curve.h"
+
 namespace dynexec {
 
-// Seconds that a forward pass of n tokens takes after another of n tokens, from measured points, linear between and
-// beyond them.
+// What passes of a chain of segments cost: the sum of what they cost in each.
 class CostModel {
 public:
-    // (rows, seconds) pairs, rows strictly increasing. Times are made non-decreasing: a longer pass that was timed
-    // faster is noise.
-    void set(std::vector<std::pair<size_t, double>> points);
-    bool measured() const { return !points_.empty(); }
-    double seconds(size_t rows) const;  // throws std::logic_error before set()
-    const std::vector<std::pair<size_t, double>>& points() const { return points_; }
+    explicit CostModel(size_t num_segments) : segments_(num_segments) {}
 
-    // What a pass takes on top when it has another number of tokens than the one before it: the runtime then infers
-    // shapes and picks kernels anew in every node.
-    void set_switch_seconds(double seconds) { switch_seconds_ = seconds; }
-    double switch_seconds() const { return switch_seconds_; }
+    // See CostCurve.
+    void set(size_t segment, std::vector<std::pair<size_t, double>> points, double switch_seconds,
+             double doubt = CostCurve::kMostDoubt) {
+        segments_[segment].set(std::move(points), switch_seconds, doubt);
+    }
+    void observe(size_t segment, size_t rows, bool switched, double seconds) {
+        segments_[segment].observe(rows, switched, seconds);
+        idle_ = false;
+    }
+    bool measured() const { return segments_.front().measured(); }
+    double seconds(size_t rows) const { return seconds_until(segments_.size(), rows); }
+    double switch_seconds() const;
+    std::vector<std::pair<size_t, double>> points() const;
+
+    // Of the segments [0, last) alone.
+    double seconds_until(size_t last, size_t rows) const;
+
+    // Called between steps of a target, for a model that may draft for it. A model that has not run since the last call
+    // is believed to have become as much slower or faster as the target has: both are on one machine. The longer it
+    // does not run, the less is known. `target`: any number that only this target has.
+    void follow(const CostModel& other, uint64_t target);
 
 private:
-    std::vector<std::pair<size_t, double>> points_;
-    double switch_seconds_ = 0.0;
+    double level() const;
+
+    std::vector<CostCurve> segments_;
+    bool idle_ = true;  // since the last call of follow()
+    std::optional<uint64_t> followed_;
+    double followed_level_ = 0.0;
 };
 
 }  // namespace dynexec

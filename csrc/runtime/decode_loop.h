@@ -1,74 +1,43 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #pragma once
 
-#include <functional>
-#include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "runtime/acceptance.h"
 #include "runtime/early_exit.h"
-#include "runtime/head_drafts.h"
 #include "runtime/paged_model.h"
-#include "runtime/sequence.h"
-#include "runtime/stats.h"
+#include "runtime/proposer.h"
+#include "runtime/run.h"
 
 namespace dynexec {
 
-// How to speculate. With no proposer switched on the loop is plain decoding.
+// How to speculate. Without a proposer the loop is plain decoding.
 struct SpeculationParams {
-    bool prompt_lookup = false;
-    size_t max_matching_ngram_size = 8;
-    std::shared_ptr<const Head> draft_head;  // one of the target's own
-    std::vector<Exit> exits;                 // where exit heads of the target draft
-    PagedModel* draft_model = nullptr;
+    std::vector<ProposerParams> proposers;  // in order of preference
     float assistant_confidence_threshold = 0.0f;
     std::string lookahead = "auto";  // see make_lookahead
     size_t num_assistant_tokens = 31;
 };
 
-// Hooks into the loop; an unset one costs nothing. They may throw: the call ends, its cache blocks are given back and
-// the exception reaches the caller of generate().
-struct Hooks {
-    // Rewrites the [vocab] logits of the next token of `sequence` in place.
-    std::function<void(const Sequence& sequence, float* logits, size_t vocab)> process_logits;
-    // Asked after every token; true ends the sequence with that token.
-    std::function<bool(const Sequence& sequence)> should_stop;
-    // `n` tokens were just appended to `sequence`.
-    std::function<void(const Sequence& sequence, size_t n)> on_tokens;
-    // Called between steps, at most every 50 ms: the place to notice an interrupt.
-    std::function<void()> poll;
-};
-
-struct GenerationResult {
-    std::vector<std::vector<int64_t>> tokens;  // generated ones, per request
-    std::vector<FinishReason> finish_reasons;
-    Stats stats;
-};
-
-// The decode loop every mode runs in: propose, run, decide, commit. Rolling back is leaving rejected tokens behind.
+// The decode loop every mode runs in: schedule, run, decide, commit. Rolling back is leaving rejected tokens behind.
 // Thread safe: calls on one model take turns.
 class DecodeLoop {
 public:
     // `max_batch_tokens`: longest prompt chunk of one forward pass.
     DecodeLoop(PagedModel& target, size_t max_batch_tokens);
 
+    // `memory`: what proposers have learned, and learn in this call.
     // Throws std::invalid_argument for an empty prompt or a token id outside the vocabulary.
     // `early_exit`: nullptr for none. It excludes speculation.
     GenerationResult generate(const std::vector<SequenceRequest>& requests, const SpeculationParams& speculation,
-                              const Hooks& hooks, const EarlyExitParams* early_exit = nullptr);
+                              SpeculationMemory& memory, const Hooks& hooks,
+                              const EarlyExitParams* early_exit = nullptr);
 
 private:
     void validate(const std::vector<SequenceRequest>& requests) const;
 
     PagedModel& target_;
     size_t max_batch_tokens_;
-    // What was learned about acceptance on earlier calls.
-    AcceptanceTable prompt_lookup_memory_;
-    std::map<const PagedModel*, AcceptanceTable> draft_memory_;
-    std::map<const PagedModel*, HeadDrafts::Memory> head_memory_;
-    double heuristic_tokens_ = 0.0;
 };
 
 }  // namespace dynexec

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "runtime/backbone.h"
+
 namespace dynexec {
 namespace {
 
@@ -12,15 +14,15 @@ constexpr size_t kRowsOfAStep = 8;
 
 }  // namespace
 
-DraftHead::DraftHead(const Head& head, const PagedModel& target, size_t max_tokens, size_t max_batch_tokens,
-                     float confidence_threshold, size_t num_sequences, HeadDrafts::Memory& memory)
-    : Proposer("draft_head"),
-      model_(head.model()),
-      drafts_(head, target.vocab_size(), confidence_threshold, num_sequences, memory),
+DraftHead::DraftHead(const Head& head, const ProposerContext& context, const std::string& memory)
+    : model_(head.model()),
+      drafts_(head, context.backbone.model().vocab_size(), context.confidence_threshold, context.num_sequences,
+              context.memory, memory),
       hidden_size_(head.model().input_hidden_size()),
-      max_tokens_(max_tokens),
-      max_batch_tokens_(max_batch_tokens),
-      states_(num_sequences) {
+      max_tokens_(context.max_tokens),
+      max_batch_tokens_(context.max_batch_tokens),
+      states_(context.num_sequences) {
+    const PagedModel& target = context.backbone.model();
     if (target.hidden_size() == 0) {
         throw std::invalid_argument("The model was loaded without its hidden states, which a draft head needs");
     }
@@ -120,6 +122,12 @@ void DraftHead::committed(const Sequence& sequence, size_t n) {
     if (!state.proposed) return;
     state.proposed = false;
     drafts_.committed(sequence, n);
+}
+
+std::unique_ptr<Proposer> make_draft_head_proposer(const ProposerParams& params, const ProposerContext& context) {
+    if (params.head == nullptr) throw std::invalid_argument("The proposer 'draft_head' needs a draft head");
+    const std::string memory = params.name + "/" + std::to_string(params.head->model().id());
+    return std::make_unique<DraftHead>(*params.head, context, memory);
 }
 
 }  // namespace dynexec

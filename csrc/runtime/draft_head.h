@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <string>
 #include <vector>
 
 #include "runtime/head_drafts.h"
@@ -16,11 +17,9 @@ namespace dynexec {
 // hidden states stay in the head's cache: a drafted row is computed anew when the target has seen its token.
 class DraftHead : public Proposer {
 public:
-    // `max_tokens`: longest draft; `max_batch_tokens`: longest pass of the head; `confidence_threshold`: a draft ends
-    // after a token whose probability is below it.
-    // Throws std::invalid_argument if the head does not fit the target.
-    DraftHead(const Head& head, const PagedModel& target, size_t max_tokens, size_t max_batch_tokens,
-              float confidence_threshold, size_t num_sequences, HeadDrafts::Memory& memory);
+    // What is learned is kept in the context's memory under the name `memory`. Throws std::invalid_argument if the head
+    // does not fit the target.
+    DraftHead(const Head& head, const ProposerContext& context, const std::string& memory);
 
     size_t offer(const Sequence& sequence, size_t limit) override;
     double acceptance(const Sequence& sequence, size_t position) const override;

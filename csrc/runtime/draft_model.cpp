@@ -1,10 +1,11 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
-#include "runtime/draft_model.h"
-
 #include <algorithm>
+#include <deque>
 #include <stdexcept>
 
 #include "kernels/logits_stats.h"
+#include "runtime/backbone.h"
+#include "runtime/proposer.h"
 
 namespace dynexec {
 namespace {
@@ -12,21 +13,45 @@ namespace {
 constexpr size_t kPositions = 8;
 constexpr double kPrior = 0.7;  // hopeful: a draft that is never tried is never learned about
 
-}  // namespace
+// Proposes what a smaller causal LM with the same tokenizer would write.
+class DraftModel : public Proposer {
+public:
+    // `max_tokens`: longest draft. `confidence_threshold`: a draft ends after a token whose probability is below it;
+    // 0 switches that off. `vocab`: the target's, in which the draft's probabilities are given. `memory`: acceptance by
+    // position.
+    DraftModel(PagedModel& model, size_t vocab, size_t max_tokens, float confidence_threshold, size_t num_sequences,
+               AcceptanceTable& memory)
+        : model_(model), vocab_(vocab), max_tokens_(max_tokens), confidence_threshold_(confidence_threshold) {
+        // What was learned on earlier requests fades, so that a draft that had been given up is tried again.
+        memory.forget(0.8);
+        for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(memory);
+    }
 
-AcceptanceTable DraftModel::make_memory() { return AcceptanceTable::over_requests(1, kPositions); }
+    size_t offer(const Sequence& sequence, size_t limit) override;
+    double acceptance(const Sequence& sequence, size_t position) const override;
+    double seconds(const Sequence& sequence, size_t tokens) const override;
+    void propose(const std::vector<Order>& orders) override;
+    void committed(const Sequence& sequence, size_t n) override;
 
-DraftModel::DraftModel(PagedModel& model, size_t vocab, size_t max_tokens, float confidence_threshold,
-                       size_t num_sequences, AcceptanceTable& memory)
-    : Proposer("draft_model"),
-      model_(model),
-      vocab_(vocab),
-      max_tokens_(max_tokens),
-      confidence_threshold_(confidence_threshold) {
-    // What was learned on earlier requests fades, so that a draft that had been given up is tried again.
-    memory.forget(0.8);
-    for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(memory);
-}
+private:
+    struct State {
+        explicit State(AcceptanceTable& memory) : acceptance(memory) {}
+        BlockTable table;
+        size_t cached = 0;
+        RunningAcceptance acceptance;
+        bool proposed = false;
+        std::vector<int64_t> drafted;  // in this step, whether or not it is verified
+        double reach = 1.0;            // P(all that was drafted in this step is accepted)
+    };
+    // Chooses the next draft token from `row`; returns whether the draft may go on.
+    bool choose(const Order& order, float* row);
+
+    PagedModel& model_;
+    size_t vocab_;
+    size_t max_tokens_;
+    float confidence_threshold_;
+    std::deque<State> states_;  // a block table does not move
+};
 
 size_t DraftModel::offer(const Sequence&, size_t limit) { return std::min(limit, max_tokens_); }
 
@@ -118,6 +143,16 @@ void DraftModel::committed(const Sequence& sequence, size_t n) {
     const size_t base = sequence.tokens.size() - n;
     const size_t matched = state.acceptance.score(0, state.drafted, sequence.tokens.data() + base, n);
     state.cached = std::min(state.cached, base + matched);
+}
+
+}  // namespace
+
+std::unique_ptr<Proposer> make_draft_model_proposer(const ProposerParams& params, const ProposerContext& context) {
+    if (params.model == nullptr) throw std::invalid_argument("The proposer 'draft_model' needs a model");
+    return std::make_unique<DraftModel>(
+        *params.model, context.backbone.model().vocab_size(), context.max_tokens, context.confidence_threshold,
+        context.num_sequences,
+        context.memory.acceptance(params.name + "/" + std::to_string(params.model->id()), 1, kPositions));
 }
 
 }  // namespace dynexec

@@ -46,6 +46,7 @@ void FlatBatch::clear() {
     logits_indices.clear();
     hidden_states.clear();
     max_context_len = 0;
+    has_backlog = false;
 }
 
 }  // namespace dynexec

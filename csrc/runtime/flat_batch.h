@@ -20,6 +20,10 @@ struct FlatBatch {
     // [tokens, hidden size]: what a model takes whose input is the hidden states of another. The caller appends them.
     std::vector<float> hidden_states;
 
+    // Whether tokens are run whose logits nobody asks for, of a prompt above all. How long such a pass takes says
+    // little about the others.
+    bool has_backlog = false;
+
     size_t tokens() const { return input_ids.size(); }
 
     // Appends `n` tokens of a sequence that has `past` tokens in the cache; asks for the logits of the last

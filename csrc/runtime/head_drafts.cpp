@@ -26,15 +26,14 @@ size_t context_of(double confidence) {
 
 }  // namespace
 
-HeadDrafts::Memory::Memory()
-    : by_position(AcceptanceTable::over_requests(1, kPositions)),
-      by_confidence(AcceptanceTable::over_requests(kConfidences, kConfidencePositions)) {}
-
-HeadDrafts::HeadDrafts(const Head& head, size_t vocab, float confidence_threshold, size_t num_sequences, Memory& memory)
+HeadDrafts::HeadDrafts(const Head& head, size_t vocab, float confidence_threshold, size_t num_sequences,
+                       SpeculationMemory& memory, const std::string& name)
     : head_(head), vocab_(vocab), confidence_threshold_(confidence_threshold), row_(vocab) {
+    AcceptanceTable& positions = memory.acceptance(name + "/position", 1, kPositions);
+    AcceptanceTable& confidences = memory.acceptance(name + "/confidence", kConfidences, kConfidencePositions);
     // What was learned on earlier requests fades, so that a head that had been given up is tried again.
-    memory.by_position.forget(0.8);
-    for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(memory);
+    positions.forget(0.8);
+    for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(positions, confidences);
 }
 
 void HeadDrafts::begin(const Sequence& sequence) {

@@ -1,6 +1,7 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "runtime/acceptance.h"
@@ -13,15 +14,10 @@ namespace dynexec {
 // drafts to come, by how sure the head was for those that are made.
 class HeadDrafts {
 public:
-    // What is learned over generate calls.
-    struct Memory {
-        Memory();
-        AcceptanceTable by_position;
-        AcceptanceTable by_confidence;
-    };
-
-    // `confidence_threshold`: a draft ends after a token whose probability is below it.
-    HeadDrafts(const Head& head, size_t vocab, float confidence_threshold, size_t num_sequences, Memory& memory);
+    // `confidence_threshold`: a draft ends after a token whose probability is below it. What is learned is kept
+    // in `memory` under `name`.
+    HeadDrafts(const Head& head, size_t vocab, float confidence_threshold, size_t num_sequences,
+               SpeculationMemory& memory, const std::string& name);
 
     // A new step.
     void begin(const Sequence& sequence);
@@ -35,7 +31,8 @@ public:
 
 private:
     struct State {
-        explicit State(Memory& memory) : by_position(memory.by_position), by_confidence(memory.by_confidence) {}
+        State(AcceptanceTable& positions, AcceptanceTable& confidences)
+            : by_position(positions), by_confidence(confidences) {}
         RunningAcceptance by_position;
         RunningAcceptance by_confidence;
         // What was proposed in this step, whether or not it is verified.

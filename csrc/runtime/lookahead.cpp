@@ -1,41 +1,39 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #include "runtime/lookahead.h"
 
-#include <map>
-#include <stdexcept>
+#include "kernels/registry.h"
 
-#include "runtime/lookahead_auto.h"
-#include "runtime/lookahead_disco.h"
-#include "runtime/lookahead_fixed.h"
+// A line for each lookahead: a file lookahead_*.cpp defines make_<name>_lookahead(const LookaheadContext&).
+#define DYNEXEC_LOOKAHEADS(LOOKAHEAD) \
+    LOOKAHEAD(auto)                   \
+    LOOKAHEAD(constant)               \
+    LOOKAHEAD(disco)                  \
+    LOOKAHEAD(heuristic)              \
+    LOOKAHEAD(heuristic_transient)
 
 namespace dynexec {
+
+using Lookaheads = Registry<Lookahead, const LookaheadContext&>;
+
+#define DECLARE(name) Lookaheads::Factory make_##name##_lookahead;
+DYNEXEC_LOOKAHEADS(DECLARE)
+#undef DECLARE
+
 namespace {
 
-using Factory = std::unique_ptr<Lookahead> (*)(const LookaheadContext&);
-
-const std::map<std::string, Factory>& registry() {
-    static const std::map<std::string, Factory> factories = {
-        {"auto", make_auto_lookahead},
-        {"constant", make_constant_lookahead},
-        {"disco", make_disco_lookahead},
-        {"heuristic", make_heuristic_lookahead},
-        {"heuristic_transient", make_transient_heuristic_lookahead},
-    };
-    return factories;
+const Lookaheads& registry() {
+#define ENTRY(name) {#name, make_##name##_lookahead},
+    static const Lookaheads lookaheads("lookahead schedule", {DYNEXEC_LOOKAHEADS(ENTRY)});
+#undef ENTRY
+    return lookaheads;
 }
 
 }  // namespace
 
-std::vector<std::string> lookahead_names() {
-    std::vector<std::string> names;
-    for (const auto& [name, factory] : registry()) names.push_back(name);
-    return names;
-}
+std::vector<std::string> lookahead_names() { return registry().names(); }
 
 std::unique_ptr<Lookahead> make_lookahead(const std::string& name, const LookaheadContext& context) {
-    const auto found = registry().find(name);
-    if (found == registry().end()) throw std::invalid_argument("Unknown lookahead schedule '" + name + "'");
-    return found->second(context);
+    return registry().make(name, context);
 }
 
 }  // namespace dynexec

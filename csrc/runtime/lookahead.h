@@ -9,10 +9,12 @@
 
 #include "runtime/cost_model.h"
 #include "runtime/proposer.h"
+#include "runtime/speculation_memory.h"
 
 namespace dynexec {
 
-// Decides, step by step, who proposes how many tokens for which sequence.
+// Decides, step by step, who proposes how many tokens for which sequence. A new one is a subclass in a file of its own
+// and a line in the registry of lookahead.cpp.
 class Lookahead {
 public:
     virtual ~Lookahead() = default;
@@ -49,12 +51,11 @@ struct LookaheadContext {
     const CostModel& cost;                              // of the target
     size_t num_tokens;                                  // longest draft, or the length itself for "constant"
     size_t num_sequences;
-    double& heuristic_tokens;  // what "heuristic" has arrived at, kept over generate calls; 0: nothing yet
+    SpeculationMemory& memory;
 };
 
-// Registry: "constant", "heuristic", "heuristic_transient" (transformers' num_assistant_tokens_schedule), "disco" and
-// "auto".
-// Throws std::invalid_argument for another name.
+// See the registry in lookahead.cpp; transformers calls them num_assistant_tokens_schedule. Throws
+// std::invalid_argument for another name.
 std::unique_ptr<Lookahead> make_lookahead(const std::string& name, const LookaheadContext& context);
 std::vector<std::string> lookahead_names();
 

@@ -1,10 +1,10 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
-#include "runtime/lookahead_auto.h"
-
 #include <algorithm>
 #include <array>
 #include <iterator>
 #include <limits>
+
+#include "runtime/lookahead.h"
 
 namespace dynexec {
 namespace {
@@ -102,6 +102,14 @@ double worth(const std::vector<double>& reach, double least_reach) {
     return sum;
 }
 
+// The draft lengths that give the most expected tokens per second, from the time of a verification of n tokens, the
+// time to draft and running acceptance estimates. No draft at all is one of the choices, so a text in which nothing can
+// be guessed is decoded plainly. num_tokens is the longest draft it may choose.
+//
+// A forward pass of another size than the one before costs extra (CostModel::switch_seconds), so sizes are worth
+// keeping. This is a Markov decision problem with average reward: with t seconds per token in the long run, a step of
+// cost c that gives n tokens loses c - t n, and being left at a size that is not the best one loses some more. Each
+// step takes the size that loses least. Where there is less to propose than the size has room for, the pass is padded.
 class AutoLookahead : public Lookahead {
 public:
     explicit AutoLookahead(const LookaheadContext& context) : context_(context) {}
@@ -260,7 +268,7 @@ private:
     void remember(const Outcomes& now) {
         for (size_t i = 0; i < kNumSizes; ++i) {
             long_run_[i].tokens += (now[i].tokens - long_run_[i].tokens) / kMemory;
-            long_run_[i].pass_seconds += (now[i].pass_seconds - long_run_[i].pass_seconds) / kMemory;
+            long_run_[i].pass_seconds = now[i].pass_seconds;  // costs follow the present by themselves
             long_run_[i].draft_seconds += (now[i].draft_seconds - long_run_[i].draft_seconds) / kMemory;
         }
     }

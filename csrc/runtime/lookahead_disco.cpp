@@ -1,12 +1,13 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
-#include "runtime/lookahead_disco.h"
-
 #include <algorithm>
+
+#include "runtime/lookahead.h"
 
 namespace dynexec {
 namespace {
 
-// The first proposer that has anything gets the order. How long the draft becomes is decided while it is made.
+// The first proposer that has anything gets the order. A draft has up to num_tokens; heads end it by their stop
+// classifier (DISCO, arXiv 2405.04304).
 class DiscoLookahead : public Lookahead {
 public:
     explicit DiscoLookahead(const LookaheadContext& context) : context_(context) {}

@@ -1,7 +1,7 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
-#include "runtime/lookahead_fixed.h"
-
 #include <algorithm>
+
+#include "runtime/lookahead.h"
 
 namespace dynexec {
 namespace {
@@ -10,9 +10,8 @@ namespace {
 class FixedLookahead : public Lookahead {
 public:
     FixedLookahead(const LookaheadContext& context, bool adapt, bool keep)
-        : context_(context), adapt_(adapt), keep_(keep) {
-        const double start =
-            keep && context.heuristic_tokens > 0 ? context.heuristic_tokens : static_cast<double>(context.num_tokens);
+        : context_(context), adapt_(adapt), keep_(keep), kept_(context.memory.number("heuristic")) {
+        const double start = keep && kept_ > 0 ? kept_ : static_cast<double>(context.num_tokens);
         tokens_.assign(context.num_sequences, start);
     }
 
@@ -34,27 +33,32 @@ public:
         if (!adapt_) return;
         double& tokens = tokens_[sequence.index];
         tokens = accepted == proposed ? tokens + 2.0 : std::max(1.0, tokens - 1.0);
-        if (keep_) context_.heuristic_tokens = tokens;
+        if (keep_) kept_ = tokens;
     }
 
 private:
     LookaheadContext context_;
     bool adapt_;
     bool keep_;
+    double& kept_;  // the length that the latest call has arrived at; 0: none yet
     std::vector<double> tokens_;
 };
 
 }  // namespace
 
+// Always num_tokens.
 std::unique_ptr<Lookahead> make_constant_lookahead(const LookaheadContext& context) {
     return std::make_unique<FixedLookahead>(context, false, false);
 }
 
+// transformers' heuristic: two more after a draft that was accepted whole, one less after any other; never below one.
+// Carried over generate calls.
 std::unique_ptr<Lookahead> make_heuristic_lookahead(const LookaheadContext& context) {
     return std::make_unique<FixedLookahead>(context, true, true);
 }
 
-std::unique_ptr<Lookahead> make_transient_heuristic_lookahead(const LookaheadContext& context) {
+// The same, starting from num_tokens in every generate call.
+std::unique_ptr<Lookahead> make_heuristic_transient_lookahead(const LookaheadContext& context) {
     return std::make_unique<FixedLookahead>(context, true, false);
 }
 

@@ -2,13 +2,15 @@
 #include "runtime/paged_model.h"
 
 #include <algorithm>
-#include <array>
-#include <chrono>
+#include <atomic>
 #include <cstring>
 #include <limits>
 #include <map>
 #include <stdexcept>
 #include <utility>
+
+#include "runtime/timer.h"
+#include "tensor_names.h"
 
 namespace dynexec {
 namespace {
@@ -21,10 +23,6 @@ ov::Tensor view(const std::vector<T>& values) {
 
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 
-using Clock = std::chrono::steady_clock;
-
-constexpr const char* kHiddenStates = "dynexec.hidden_states";
-constexpr const char* kLastHiddenStates = "dynexec.last_hidden_states";
 size_t last_dimension(const ov::Output<const ov::Node>& port, const char* what) {
     const auto shape = port.get_partial_shape();
     if (shape.rank().is_dynamic() || shape.size() == 0 || shape[shape.size() - 1].is_dynamic()) {
@@ -33,29 +31,15 @@ size_t last_dimension(const ov::Output<const ov::Node>& port, const char* what) 
     return static_cast<size_t>(shape[shape.size() - 1].get_length());
 }
 
-constexpr size_t kProfiledPast = 256;
-constexpr std::array<size_t, 9> kProfiledRows = {1, 2, 4, 6, 8, 12, 16, 24, 32};
-
-double median(std::vector<double> values) {
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), middle, values.end());
-    return *middle;
-}
-
-// Of each size's times, without the sizes that have none.
-std::vector<std::pair<size_t, double>> medians(const std::vector<size_t>& sizes,
-                                               const std::vector<std::vector<double>>& seconds) {
-    std::vector<std::pair<size_t, double>> points;
-    for (size_t i = 0; i < sizes.size(); ++i) {
-        if (!seconds[i].empty()) points.emplace_back(sizes[i], median(seconds[i]));
-    }
-    return points;
-}
-
 }  // namespace
 
+uint64_t PagedModel::next_id() {
+    static std::atomic<uint64_t> next{0};
+    return next++;
+}
+
 PagedModel::PagedModel(const std::vector<ov::CompiledModel>& segments, size_t max_cache_tokens)
-    : max_cache_tokens_(max_cache_tokens) {
+    : max_cache_tokens_(max_cache_tokens), cost_model_(segments.size()) {
     if (segments.empty()) throw std::invalid_argument("PagedModel: at least one segment is needed");
     for (const auto& compiled : segments) add_segment(compiled);
     find_outputs(segments.back());
@@ -64,8 +48,8 @@ PagedModel::PagedModel(const std::vector<ov::CompiledModel>& segments, size_t ma
 void PagedModel::find_outputs(const ov::CompiledModel& last) {
     vocab_size_ = last_dimension(last.output(0), "logits");
     for (const auto& output : last.outputs()) {
-        const auto& names = output.get_names();
-        if (names.count(kHiddenStates) == 0 && names.count(kLastHiddenStates) == 0) continue;
+        const auto& given = output.get_names();
+        if (given.count(names::kHiddenStates) == 0 && given.count(names::kLastHiddenStates) == 0) continue;
         hidden_states_output_ = output;
         hidden_size_ = last_dimension(output, "hidden states");
     }
@@ -73,25 +57,25 @@ void PagedModel::find_outputs(const ov::CompiledModel& last) {
 
 PagedModel::Segment PagedModel::make_segment(ov::CompiledModel compiled) {
     static const std::map<std::string, Feed> feeds = {
-        {"input_ids", [](const FlatBatch& batch) { return view(batch.input_ids); }},
-        {"position_ids", [](const FlatBatch& batch) { return view(batch.position_ids); }},
-        {"past_lens", [](const FlatBatch& batch) { return view(batch.past_lens); }},
-        {"subsequence_begins", [](const FlatBatch& batch) { return view(batch.subsequence_begins); }},
-        {"block_indices", [](const FlatBatch& batch) { return view(batch.block_indices); }},
-        {"block_indices_begins", [](const FlatBatch& batch) { return view(batch.block_indices_begins); }},
-        {"max_context_len",
+        {names::kInputIds, [](const FlatBatch& batch) { return view(batch.input_ids); }},
+        {names::kPositionIds, [](const FlatBatch& batch) { return view(batch.position_ids); }},
+        {names::kPastLens, [](const FlatBatch& batch) { return view(batch.past_lens); }},
+        {names::kSubsequenceBegins, [](const FlatBatch& batch) { return view(batch.subsequence_begins); }},
+        {names::kBlockIndices, [](const FlatBatch& batch) { return view(batch.block_indices); }},
+        {names::kBlockIndicesBegins, [](const FlatBatch& batch) { return view(batch.block_indices_begins); }},
+        {names::kMaxContextLen,
          [](const FlatBatch& batch) {
              return ov::Tensor(ov::element::i32, ov::Shape{}, const_cast<int32_t*>(&batch.max_context_len));
          }},
-        {"dynexec.logits_indices", [](const FlatBatch& batch) { return view(batch.logits_indices); }},
+        {names::kLogitsIndices, [](const FlatBatch& batch) { return view(batch.logits_indices); }},
     };
     Segment segment;
     for (const auto& input : compiled.inputs()) {
         const std::string name = input.get_any_name();
-        if (name == kHiddenStates) {
+        if (name == names::kHiddenStates) {
             segment.hidden_states = input;
             segment.hidden_size = last_dimension(input, "hidden states");
-        } else if (starts_with(name, "key_cache.") || starts_with(name, "value_cache.")) {
+        } else if (starts_with(name, names::kKeyCache) || starts_with(name, names::kValueCache)) {
             const auto shape = input.get_partial_shape();
             for (size_t axis = 1; axis < 4; ++axis) {
                 if (shape.size() != 4 || shape[axis].is_dynamic()) {
@@ -99,7 +83,7 @@ PagedModel::Segment PagedModel::make_segment(ov::CompiledModel compiled) {
                 }
             }
             // Values are [blocks, kv_heads, block_size, head_dim] on every device; keys may be transposed.
-            if (starts_with(name, "value_cache.")) segment.block_size = static_cast<size_t>(shape[2].get_length());
+            if (starts_with(name, names::kValueCache)) segment.block_size = static_cast<size_t>(shape[2].get_length());
             segment.caches.push_back(input);
         } else if (const auto feed = feeds.find(name); feed != feeds.end()) {
             segment.inputs.emplace_back(input, feed->second);
@@ -114,7 +98,8 @@ PagedModel::Segment PagedModel::make_segment(ov::CompiledModel compiled) {
 void PagedModel::add_segment(const ov::CompiledModel& compiled) {
     Segment segment = make_segment(compiled);
     if (!segment.hidden_states && !segments_.empty()) {
-        throw std::invalid_argument("PagedModel: every segment but the first takes " + std::string(kHiddenStates));
+        throw std::invalid_argument("PagedModel: every segment but the first takes " +
+                                    std::string(names::kHiddenStates));
     }
     if (segment.block_size > 0) pool_ = BlockPool(segment.block_size);
     segments_.push_back(std::move(segment));
@@ -193,8 +178,10 @@ float* PagedModel::forward(const FlatBatch& batch, size_t first, size_t last) {
         if (segment.hidden_states) segment.request.set_tensor(*segment.hidden_states, hidden_states);
         segment.request.infer();
         hidden_states = segment.request.get_output_tensor(0);
+        segment.last_seconds = seconds_since(start);
+        const bool switched = batch.tokens() != std::exchange(segment.last_rows, batch.tokens());
         segment.rows_run += batch.tokens();
-        segment.last_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+        if (!batch.has_backlog) cost_model_.observe(i, batch.tokens(), switched, segment.last_seconds);
     }
     if (last < segments_.size()) return nullptr;
     if (hidden_states_output_) {
@@ -207,6 +194,11 @@ void PagedModel::reserve(BlockTable& table, size_t tokens) {
     const size_t needed = pool_.blocks_for(tokens) - std::min(pool_.blocks_for(tokens), table.blocks().size());
     if (needed > pool_.available()) grow_cache(pool_.capacity() - pool_.available() + needed);
     table.reserve(pool_, tokens);
+}
+
+size_t PagedModel::cache_limit() const {
+    constexpr size_t kUnlimited = std::numeric_limits<int32_t>::max();
+    return max_cache_tokens_ == 0 ? kUnlimited : pool_.blocks_for(max_cache_tokens_) * pool_.block_size();
 }
 
 bool PagedModel::has_room(const BlockTable& table, size_t tokens) const {
@@ -257,12 +249,6 @@ bool PagedModel::has_cache() const {
     return std::any_of(segments_.begin(), segments_.end(), [](const Segment& s) { return !s.caches.empty(); });
 }
 
-double PagedModel::seconds_until(size_t last, size_t rows) const {
-    double seconds = 0.0;
-    for (size_t i = 0; i < last; ++i) seconds += segments_[i].cost.seconds(rows);
-    return seconds;
-}
-
 size_t PagedModel::cache_bytes() const {
     size_t bytes = 0;
     for (const auto& segment : segments_) {
@@ -273,63 +259,6 @@ size_t PagedModel::cache_bytes() const {
         }
     }
     return bytes;
-}
-
-std::vector<size_t> PagedModel::profiled_rows() const {
-    std::vector<size_t> fitting;
-    for (const size_t rows : kProfiledRows) {
-        if (max_cache_tokens_ == 0 || 2 * rows <= pool_.blocks_for(max_cache_tokens_) * pool_.block_size()) {
-            fitting.push_back(rows);
-        }
-    }
-    return fitting;
-}
-
-double PagedModel::timed_forward(size_t rows) {
-    // Attention to a context of usual length is part of the cost. What lies there does not matter.
-    size_t past = kProfiledPast;
-    if (max_cache_tokens_ > 0) past = std::min(past, pool_.blocks_for(max_cache_tokens_) * pool_.block_size() - rows);
-    const std::vector<int64_t> ids(rows, 0);
-    BlockTable table;
-    reserve(table, past + rows);
-    FlatBatch batch;
-    batch.add(ids.data(), rows, past, table.blocks(), rows);
-    batch.hidden_states.resize(rows * input_hidden_size());
-    // A model with learned positions may have no more than a few.
-    for (size_t i = 0; i < rows; ++i) batch.position_ids[i] = static_cast<int64_t>(i);
-    const auto start = Clock::now();
-    forward(batch);
-    return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-void PagedModel::warm_up() {
-    for (const size_t rows : profiled_rows()) timed_forward(rows);
-}
-
-void PagedModel::profile() {
-    constexpr int kRounds = 5;
-    constexpr double kBudgetSeconds = 2.0;
-    const std::vector<size_t> sizes = profiled_rows();
-    // In rounds over all sizes, and medians: what else the machine does then falls on all of them alike.
-    std::vector<std::vector<double>> kept(sizes.size());
-    std::vector<std::vector<std::vector<double>>> kept_of_segments(segments_.size(), kept);
-    std::vector<double> switching;
-    double spent = 0.0;
-    for (int round = 0; round < kRounds && spent < kBudgetSeconds; ++round) {
-        for (size_t i = 0; i < sizes.size(); ++i) {
-            const double first = timed_forward(sizes[i]);  // pays for the switch, if there is another size
-            const double second = timed_forward(sizes[i]);
-            kept[i].push_back(second);
-            for (size_t k = 0; k < segments_.size(); ++k) kept_of_segments[k][i].push_back(segments_[k].last_seconds);
-            if (sizes.size() > 1) switching.push_back(first - second);
-            spent += first + second;
-            // A large model is not kept from serving for long: its cost beyond is extrapolated.
-            if (spent > kBudgetSeconds && i > 1) break;
-        }
-    }
-    cost_model_.set(medians(sizes, kept));
-    for (size_t k = 0; k < segments_.size(); ++k) segments_[k].cost.set(medians(sizes, kept_of_segments[k]));
-    cost_model_.set_switch_seconds(switching.empty() ? 0.0 : std::max(0.0, median(switching)));
 }
 
 }  // namespace dynexec

@@ -52,8 +52,8 @@ public:
     size_t boundary_size(size_t segment) const { return segments_[segment + 1].hidden_size; }
 
     // What the last segment gives beside logits, [tokens of the last batch, hidden_size()] float32, valid until the
-    // next call: of a model with a draft head, the input of its unembedding ("dynexec.last_hidden_states"); of a draft
-    // head, what it takes in place of the model's while it drafts ("dynexec.hidden_states").
+    // next call: of a model with a draft head, the input of its unembedding (names::kLastHiddenStates); of a draft
+    // head, what it takes in place of the model's while it drafts (names::kHiddenStates).
     const float* hidden_states() const { return hidden_states_; }
     size_t hidden_size() const { return hidden_size_; }  // 0: there is no such output
     // Of the hidden states that the first segment takes; 0: it takes none.
@@ -66,15 +66,13 @@ public:
     // Whether `table` can be given room for `tokens` tokens within max_cache_tokens.
     bool has_room(const BlockTable& table, size_t tokens) const;
 
-    // Runs forward passes of 1 to 32 tokens once: the first pass of a shape compiles its kernels.
-    void warm_up();
+    // Most tokens that the cache can hold.
+    size_t cache_limit() const;
 
-    // Times the same passes for cost_model(). Call warm_up() first.
-    void profile();
-
+    // What passes cost: see profile(). It follows the passes that run, but those with backlogs.
+    CostModel& cost_model() { return cost_model_; }
     const CostModel& cost_model() const { return cost_model_; }
-    // Of the segments [0, last) alone.
-    double seconds_until(size_t last, size_t rows) const;
+    double last_seconds(size_t segment) const { return segments_[segment].last_seconds; }
     size_t vocab_size() const { return vocab_size_; }
     size_t num_segments() const { return segments_.size(); }
     // Rows that each segment has run so far, padding included.
@@ -83,6 +81,8 @@ public:
     size_t cache_bytes() const;
     const BlockPool& pool() const { return pool_; }
     std::mutex& mutex() { return mutex_; }
+    // No other model of the process has it, not even after this one.
+    uint64_t id() const { return id_; }
 
 private:
     using Feed = std::function<ov::Tensor(const FlatBatch&)>;
@@ -94,8 +94,8 @@ private:
         size_t hidden_size = 0;
         size_t block_size = 0;
         size_t rows_run = 0;
+        size_t last_rows = 0;
         double last_seconds = 0.0;
-        CostModel cost;
     };
     static Segment make_segment(ov::CompiledModel compiled);
     void add_segment(const ov::CompiledModel& compiled);
@@ -105,11 +105,10 @@ private:
     void grow_cache(size_t in_use);
     // Has the copier of a segment write to its caches.
     void share_caches(size_t segment);
-    // As far as the largest cache allows; a block holds at least two tokens.
-    std::vector<size_t> profiled_rows() const;
-    // Of the whole; that of each segment is in its last_seconds.
-    double timed_forward(size_t rows);
 
+    static uint64_t next_id();
+
+    uint64_t id_ = next_id();
     std::vector<Segment> segments_;
     std::vector<Segment> copiers_;  // of segments_[1:]
     size_t max_cache_tokens_;

@@ -1,7 +1,9 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
-#include "runtime/prompt_lookup.h"
-
 #include <algorithm>
+
+#include "kernels/ngram_index.h"
+#include "runtime/acceptance.h"
+#include "runtime/proposer.h"
 
 namespace dynexec {
 namespace {
@@ -20,14 +22,32 @@ constexpr double kPriorWeight = 8.0;
 // Longer matches are better guesses; beyond a few tokens the difference fades.
 size_t context_of(size_t match_length) { return match_length <= 4 ? match_length - 1 : (match_length < 8 ? 4 : 5); }
 
-}  // namespace
+// Proposes what followed the latest earlier occurrence of the longest matching n-gram, in prompt and output.
+class PromptLookup : public Proposer {
+public:
+    // `memory`: acceptance by match length.
+    PromptLookup(size_t max_ngram, size_t num_sequences, AcceptanceTable& memory) {
+        for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(max_ngram, memory);
+    }
 
-AcceptanceTable PromptLookup::make_memory() { return AcceptanceTable::over_requests(kContexts, kPositions); }
+    size_t offer(const Sequence& sequence, size_t limit) override;
+    double acceptance(const Sequence& sequence, size_t position) const override;
+    double seconds(const Sequence&, size_t) const override { return 0.0; }
+    void propose(const std::vector<Order>& orders) override;
+    void committed(const Sequence& sequence, size_t n) override;
 
-PromptLookup::PromptLookup(size_t max_ngram, size_t num_sequences, AcceptanceTable& memory)
-    : Proposer("prompt_lookup") {
-    for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(max_ngram, memory);
-}
+private:
+    struct State {
+        State(size_t max_ngram, AcceptanceTable& memory) : index(max_ngram), acceptance(memory) {}
+        NGramIndex index;
+        RunningAcceptance acceptance;
+        size_t context = 0;
+        std::vector<int64_t> offered;
+    };
+    void catch_up(State& state, const Sequence& sequence);
+
+    std::vector<State> states_;
+};
 
 void PromptLookup::catch_up(State& state, const Sequence& sequence) {
     const size_t known = state.index.tokens().size();
@@ -65,6 +85,14 @@ void PromptLookup::committed(const Sequence& sequence, size_t n) {
     State& state = states_[sequence.index];
     state.acceptance.score(state.context, state.offered, sequence.tokens.data() + sequence.tokens.size() - n, n);
     state.offered.clear();
+}
+
+}  // namespace
+
+std::unique_ptr<Proposer> make_prompt_lookup_proposer(const ProposerParams& params, const ProposerContext& context) {
+    const auto max_ngram = static_cast<size_t>(params.option("max_matching_ngram_size", 8.0));
+    return std::make_unique<PromptLookup>(max_ngram, context.num_sequences,
+                                          context.memory.acceptance(params.name, kContexts, kPositions));
 }
 
 }  // namespace dynexec

@@ -2,18 +2,25 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "runtime/sequence.h"
+#include "runtime/speculation_memory.h"
 #include "runtime/stats.h"
 
 namespace dynexec {
 
+class Backbone;
+class Head;
+class PagedModel;
+
 // A source of draft tokens for the sequences of one generate call. A new one is a subclass in a file of its own and a
-// line in make_proposers (decode_loop.cpp).
+// line in the registry of proposer.cpp.
 class Proposer {
 public:
-    explicit Proposer(const char* name) { stats_.name = name; }
     virtual ~Proposer() = default;
 
     // How many tokens, at most `limit`, it could propose for `sequence` now.
@@ -53,5 +60,33 @@ public:
 private:
     ProposerStats stats_;
 };
+
+// A proposer as a call asks for it: its name in the registry, and what it drafts with, as far as it needs any of it.
+struct ProposerParams {
+    std::string name;
+    std::shared_ptr<PagedModel> model;  // another model than the target
+    std::shared_ptr<const Head> head;   // of the target
+    size_t segment = 0;                 // of the target, behind which the head reads
+    std::map<std::string, double> options;
+
+    double option(const std::string& option, double otherwise) const {
+        const auto found = options.find(option);
+        return found == options.end() ? otherwise : found->second;
+    }
+};
+
+// What a proposer is made for.
+struct ProposerContext {
+    Backbone& backbone;       // the target
+    size_t max_batch_tokens;  // longest pass of a model
+    size_t num_sequences;
+    size_t max_tokens;           // longest draft
+    float confidence_threshold;  // a draft of a model or head ends after a token whose probability is below it
+    SpeculationMemory& memory;   // what proposers have learned
+};
+
+// See the registry in proposer.cpp. Throws std::invalid_argument for an unknown name, or parameters that do not fit.
+std::unique_ptr<Proposer> make_proposer(const ProposerParams& params, const ProposerContext& context);
+std::vector<std::string> proposer_names();
 
 }  // namespace dynexec

@@ -16,7 +16,7 @@ namespace {
 class FakeProposer : public Proposer {
 public:
     FakeProposer(std::vector<std::vector<double>> acceptance, double seconds_per_token)
-        : Proposer("fake"), acceptance_(std::move(acceptance)), seconds_per_token_(seconds_per_token) {}
+        : acceptance_(std::move(acceptance)), seconds_per_token_(seconds_per_token) {}
 
     size_t offer(const Sequence& sequence, size_t limit) override {
         return std::min(limit, acceptance_[sequence.index].size());
@@ -25,7 +25,8 @@ public:
         return drafted && !known.empty() ? known[position] : acceptance_[sequence.index][position];
     }
     double seconds(const Sequence&, size_t tokens) const override {
-        return seconds_per_token_ * static_cast<double>(tokens);
+        const double each = cost == nullptr ? seconds_per_token_ : cost->seconds(1);
+        return each * static_cast<double>(tokens);
     }
     void propose(const std::vector<Order>& orders) override {
         drafted = true;
@@ -42,6 +43,7 @@ public:
     }
     void committed(const Sequence&, size_t) override {}
 
+    const CostModel* cost = nullptr;  // of its model, if there is one
     std::vector<double> known;
     bool drafted = false;
     bool draws = false;
@@ -58,16 +60,18 @@ private:
     double seconds_per_token_;
 };
 
+const std::vector<std::pair<size_t, double>> kPoints = {{1, 10.0}, {2, 12.0}, {8, 16.0}, {32, 40.0}};
+
 struct Scene {
     Scene(const std::string& schedule, size_t num_sequences, size_t num_tokens) : requests(num_sequences) {
-        cost.set({{1, 10.0}, {2, 12.0}, {8, 16.0}, {32, 40.0}});
+        cost.set(0, kPoints, 0.0);
         for (size_t i = 0; i < num_sequences; ++i) {
             requests[i].prompt = {1};
             sequences.push_back(std::make_unique<Sequence>(i, requests[i]));
         }
         make = [=](Scene& scene) {
             scene.lookahead = make_lookahead(
-                schedule, {scene.proposers, scene.cost, num_tokens, scene.sequences.size(), scene.heuristic_tokens});
+                schedule, {scene.proposers, scene.cost, num_tokens, scene.sequences.size(), scene.memory});
         };
     }
 
@@ -101,8 +105,8 @@ struct Scene {
     std::vector<SequenceRequest> requests;
     std::vector<std::unique_ptr<Sequence>> sequences;
     std::vector<std::unique_ptr<Proposer>> proposers;
-    CostModel cost;
-    double heuristic_tokens = 0.0;
+    CostModel cost{1};
+    SpeculationMemory memory;
     std::function<void(Scene&)> make;
     std::unique_ptr<Lookahead> lookahead;
     std::vector<Lookahead::Plan> plans;
@@ -155,7 +159,7 @@ TEST(heuristic_grows_by_two_and_shrinks_by_one) {
 
 TEST(auto_decodes_plainly_where_nothing_is_accepted) {
     Scene scene("auto", 3, 31);
-    scene.cost.set_switch_seconds(4.0);
+    scene.cost.set(0, kPoints, 4.0);
     scene.add(std::vector<std::vector<double>>(3, std::vector<double>(31, 0.01)));
     for (int i = 0; i < 50; ++i) scene.plan(31);
     CHECK(scene.plan(31) == Lengths({0, 0, 0}));
@@ -255,7 +259,7 @@ TEST(auto_settles_on_the_best_size_by_enumeration) {
     for (int repeat = 0; repeat < 300; ++repeat) {
         const size_t n = 1 + engine() % 3;
         Scene scene("auto", n, 31);
-        scene.cost.set_switch_seconds(4.0 * uniform(engine));
+        scene.cost.set(0, kPoints, 4.0 * uniform(engine));
         std::vector<std::vector<double>> acceptance(n);
         std::vector<double> reach;
         for (auto& row : acceptance) {
@@ -290,7 +294,7 @@ TEST(auto_settles_on_the_best_size_by_enumeration) {
 TEST(auto_keeps_a_size_rather_than_flutter) {
     for (const bool dear : {false, true}) {
         Scene scene("auto", 1, 31);
-        scene.cost.set_switch_seconds(dear ? 20.0 : 0.0);
+        scene.cost.set(0, kPoints, dear ? 20.0 : 0.0);
         scene.add({std::vector<double>(31, 0.6)});
         size_t switches = 0;
         size_t rows = 0;
@@ -301,16 +305,6 @@ TEST(auto_keeps_a_size_rather_than_flutter) {
         }
         CHECK(dear ? switches == 0 : switches > 50);
     }
-}
-
-TEST(cost_model_interpolates_and_irons_out_noise) {
-    CostModel cost;
-    CHECK_THROWS(cost.seconds(1), std::logic_error);
-    cost.set({{1, 5.0}, {2, 4.0}, {4, 8.0}});
-    CHECK(cost.seconds(1) == 4.0);
-    CHECK(cost.seconds(2) == 4.0);
-    CHECK(cost.seconds(3) == 6.0);
-    CHECK(cost.seconds(8) == 16.0);  // beyond: the last slope
 }
 
 TEST(acceptance_follows_what_it_sees) {

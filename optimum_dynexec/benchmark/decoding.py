@@ -6,35 +6,34 @@ from typing import Any
 import torch
 
 from ..native import _C
-from ..runtime.engine import MAX_BATCH_TOKENS
 from .generation import Generation
 
 
-def new_loop(model: Any) -> Any:
+def new_memory(model: Any) -> Any:
     """
-    A decode loop for a model's engine, `_C.DecodeLoop`. A loop keeps what it learned about acceptance: with one of its
-    own, no system profits from what another has just seen of the same request.
+    A memory for what speculation learns, `_C.SpeculationMemory`. With one of its own, no system profits from what
+    another has just seen of the same request.
 
     Raises:
         `ValueError`: if the model has no engine.
     """
     if model.engine is None:
         raise ValueError(f"{model.model_save_dir} cannot run on the engine; there is nothing to compare")
-    return _C.DecodeLoop(model.engine.paged_model, MAX_BATCH_TOKENS)
+    return _C.SpeculationMemory()
 
 
-def timed_generate(model: Any, loop: Any, ids: list[int], max_new_tokens: int, **options: Any) -> Generation:
+def timed_generate(model: Any, memory: Any, ids: list[int], max_new_tokens: int, **options: Any) -> Generation:
     """
     Answers one prompt, greedily unless told otherwise.
 
     Args:
         model ([`DynExecModelForCausalLM`]): loaded, with an engine.
-        loop (`_C.DecodeLoop`): of [`new_loop`], to run on.
+        memory (`_C.SpeculationMemory`): of [`new_memory`], what speculation has learned.
         ids (`list[int]`): tokens of the prompt.
         max_new_tokens (`int`): at most.
         options: further arguments of `generate`.
     """
-    model.engine.loop = loop
+    model.speculation_memory = memory
     inputs = torch.tensor([ids])
     start = time.perf_counter()
     output = model.generate(

@@ -7,14 +7,15 @@ import openvino as ov
 import openvino.opset13 as ops
 from openvino import Model
 
+from ..native import _C
 from .backbone import unembedding_product
 from .errors import NotPageableError
 from .paging import to_paged
 from .walks import nodes_by_name
 
 
-LOGITS_INDICES = "dynexec.logits_indices"
-LAST_HIDDEN_STATES = "dynexec.last_hidden_states"
+LOGITS_INDICES = _C.LOGITS_INDICES
+LAST_HIDDEN_STATES = _C.LAST_HIDDEN_STATES
 # Names of nodes that hand the hidden states of a layer to the draft head begin so.
 FEATURE = "dynexec.feature."
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ..native import _C
 from .errors import NotPageableError
 from .masks import check_masks
 
@@ -15,15 +16,15 @@ ENCODER_REASON = "it has no KV cache"
 STATE_TYPES = {"ReadValue", "Assign"}
 # What a paged model is fed with, besides the blocks of its caches.
 PAGED_INPUTS = {
-    "input_ids",
-    "position_ids",
-    "past_lens",
-    "subsequence_begins",
-    "block_indices",
-    "block_indices_begins",
-    "max_context_len",
+    _C.INPUT_IDS,
+    _C.POSITION_IDS,
+    _C.PAST_LENS,
+    _C.SUBSEQUENCE_BEGINS,
+    _C.BLOCK_INDICES,
+    _C.BLOCK_INDICES_BEGINS,
+    _C.MAX_CONTEXT_LEN,
 }
-CACHE_PREFIXES = ("key_cache.", "value_cache.")
+CACHE_PREFIXES = (_C.KEY_CACHE, _C.VALUE_CACHE)
 
 
 def to_paged(model: "Model") -> "Model":

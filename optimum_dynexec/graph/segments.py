@@ -5,12 +5,13 @@ import openvino as ov
 import openvino.opset13 as ops
 from openvino import Model
 
+from ..native import _C
 from .paged import FEATURE
 from .paging import CACHE_PREFIXES
 from .walks import nodes_before, nodes_by_name, parameters_before
 
 
-HIDDEN_STATES = "dynexec.hidden_states"
+HIDDEN_STATES = _C.HIDDEN_STATES
 
 
 def cut(model: Model, boundaries: list[str]) -> list[Model]:

@@ -7,13 +7,14 @@ import openvino as ov
 from openvino import Node
 from openvino import opset13 as ops
 
+from ..native import _C
 from .config import EncoderHeadConfig
 from .ir_layers import Weights, linear
 
 
-HIDDEN_STATES = "dynexec.hidden_states"
+HIDDEN_STATES = _C.HIDDEN_STATES
 ATTENTION_MASK = "attention_mask"
-CERTAINTY = "dynexec.certainty"
+CERTAINTY = _C.CERTAINTY
 ACTIVATIONS: dict[str, Callable[[Node], Node]] = {
     "tanh": ops.tanh,
     "relu": ops.relu,

@@ -8,14 +8,15 @@ import openvino as ov
 from openvino import Node
 from openvino import opset13 as ops
 
+from ..native import _C
 from .config import DECODER_KINDS, DecoderHeadConfig, EncoderHeadConfig, HeadConfig
 from .encoder_ir import build_encoder_head_ir
 from .ir_layers import Weights, linear, rms_norm, transformer_block
 from .tensors import check_tensors
 
 
-HIDDEN_STATES = "dynexec.hidden_states"
-LAST_HIDDEN_STATES = "dynexec.last_hidden_states"
+HIDDEN_STATES = _C.HIDDEN_STATES
+LAST_HIDDEN_STATES = _C.LAST_HIDDEN_STATES
 TOKEN_IDS = "dynexec.token_ids"
 # Where an IR says which head it is.
 RT_INFO = ["dynexec", "head"]

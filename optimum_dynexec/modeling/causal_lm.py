@@ -65,6 +65,8 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
 
     `last_stats` holds the [`~speculative.GenerationStats`] of the latest `generate` on the engine, of whichever
     thread; `None` before. Those of one call are in the output of `generate(..., return_dict_in_generate=True)`.
+    `speculation_memory` is what speculation has learned in earlier calls, a `_C.SpeculationMemory`; give the model a
+    new one and it has learned nothing.
     """
 
     _find_boundaries = staticmethod(find_layer_boundaries)
@@ -198,6 +200,14 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             )
         except NotPageableError as error:
             self._not_pageable = str(error)
+
+    @property
+    def speculation_memory(self) -> _C.SpeculationMemory:
+        return self.__dict__.setdefault("_speculation_memory", _C.SpeculationMemory())
+
+    @speculation_memory.setter
+    def speculation_memory(self, memory: _C.SpeculationMemory) -> None:
+        self.__dict__["_speculation_memory"] = memory
 
     def _boundaries(self) -> list[str]:
         config = self.dynexec_config
@@ -338,7 +348,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
 
         exits = None if early_exit is None else self._early_exit_params(early_exit, engine)
         job = make_job(self, engine, call, config, model_kwargs, speculation_config, exits)
-        sequences, stats = job.run(engine)
+        sequences, stats = job.run(engine, self.speculation_memory)
         self.last_stats = stats
         if config.return_dict_in_generate:
             # Not `last_stats`, which another thread may have set by now.

@@ -8,7 +8,6 @@ from ..directory.calibrated_exit import resolve_early_exit
 from ..directory.errors import StaleCalibrationError
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.criteria import criterion_class, load_criterion
-from ..early_exit.criteria.classifier import ClassifierCriterion
 from ..native import _C
 from ..runtime import Engine
 
@@ -163,7 +162,6 @@ def fill_params(
     params.thresholds = early_exit.thresholds_for(layers)
     params.criterion = early_exit.criterion
     criterion = load_criterion(early_exit.criterion, directory)
-    if isinstance(criterion, ClassifierCriterion):
-        criterion.check_layers(layers)
-        params.weights, params.bias = criterion.weights.tolist(), criterion.bias.tolist()
+    criterion.check_layers(layers)
+    params.weights, params.bias = criterion.learned()
     return params

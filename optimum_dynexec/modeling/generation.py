@@ -51,9 +51,14 @@ class GenerationJob:
     draft_engine: Engine | None = None
     streamer: BaseStreamer | None = None
 
-    def run(self, engine: Engine) -> tuple[torch.Tensor, GenerationStats]:
+    def run(self, engine: Engine, memory: _C.SpeculationMemory | None = None) -> tuple[torch.Tensor, GenerationStats]:
         """
         Generates on `engine`.
+
+        Args:
+            engine ([`Engine`]): of the model.
+            memory (`_C.SpeculationMemory`, *optional*):
+                What proposers have learned in earlier calls, and learn in this one. Unset: what they learn is lost.
 
         Returns:
             `tuple`: sequences, `torch.LongTensor` of shape `(batch_size, length)` with the prompts as they were given
@@ -72,6 +77,7 @@ class GenerationJob:
         result = engine.loop.generate(
             [self._request(row, params) for row in range(self.input_ids.shape[0])],
             self._speculation_params(engine),
+            memory,
             process_logits=process_logits,
             should_stop=self._should_stop(),
             on_tokens=self._on_tokens() if self.streamer is not None else None,
@@ -94,14 +100,20 @@ class GenerationJob:
 
     def _speculation_params(self, engine: Engine) -> _C.SpeculationParams:
         config = self.speculation
-        params = _C.SpeculationParams()
-        params.prompt_lookup = config.prompt_lookup
-        params.max_matching_ngram_size = config.max_matching_ngram_size
-        params.draft_model = self.draft_engine.paged_model if self.draft_engine is not None else None
+        proposers = []
+        if config.prompt_lookup:
+            options = {"max_matching_ngram_size": config.max_matching_ngram_size}
+            proposers.append(_C.ProposerParams("prompt_lookup", options=options))
         if config.draft_head:
             assert engine.draft_head is not None  # SpeculationConfig.resolve saw to it
-            params.draft_head = engine.draft_head.native
-        params.exits = [engine.exit(layer) for layer in config.exit_layers]
+            proposers.append(_C.ProposerParams("draft_head", head=engine.draft_head.native))
+        for layer in config.exit_layers:
+            head, segment = engine.exit_heads[layer].native, engine.layers.index(layer)
+            proposers.append(_C.ProposerParams("exit_heads", head=head, segment=segment))
+        if self.draft_engine is not None:
+            proposers.append(_C.ProposerParams("draft_model", model=self.draft_engine.paged_model))
+        params = _C.SpeculationParams()
+        params.proposers = proposers
         params.assistant_confidence_threshold = config.assistant_confidence_threshold
         params.lookahead = config.lookahead
         params.num_assistant_tokens = config.num_assistant_tokens

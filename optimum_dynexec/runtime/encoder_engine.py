@@ -74,15 +74,17 @@ class EncoderEngine:
             models = [tail if head is None else head for head in models]
         core = ov.Core()
         properties = dict(ov_config)
-        self.native = _C.Encoder(
-            [core.compile_model(segment, device, properties) for segment in cut.models],
-            [core.compile_model(head, device, properties) for head in models],
-            list(range(len(models))),
-            cut.sequence_inputs,
-            bool(cut.sequence_inputs),
-            cut.outputs_are_sequences,
-            ANSWERS[task],
-        )
+        spec = _C.EncoderSpec()
+        spec.segments = [core.compile_model(segment, device, properties) for segment in cut.models]
+        spec.exits = [
+            _C.EncoderExit(core.compile_model(head, device, properties), segment)
+            for segment, head in enumerate(models)
+        ]
+        spec.sequence_inputs = cut.sequence_inputs
+        spec.hidden_states_are_sequences = bool(cut.sequence_inputs)
+        spec.outputs_are_sequences = cut.outputs_are_sequences
+        spec.answer = ANSWERS[task]
+        self.native = _C.Encoder(spec)
         # Types and shapes of what it takes; the first segment may take images of one size only.
         ports = {value.get_any_name(): value for part in (model, cut.models[0]) for value in part.inputs}
         self.inputs = {value.get_any_name(): ports[value.get_any_name()] for value in model.inputs}

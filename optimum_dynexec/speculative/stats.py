@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from ..native import _C
 
 
-# What the engine calls the proposers that draft with exit heads.
-EXIT_HEADS = ("exit_heads", "early_exit")
+# The name of the proposers that draft with exit heads.
+EXIT_HEADS = "exit_heads"
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,7 @@ class GenerationStats:
         values = {name: getattr(stats, name) for name in cls.__dataclass_fields__ if name not in others}
         drafting = iter(draft_layers)
         proposers = [
-            ProposerStats("exit_heads", p.proposed, p.accepted, p.forwards, next(drafting))
-            if p.name in EXIT_HEADS
-            else ProposerStats(p.name, p.proposed, p.accepted, p.forwards)
+            ProposerStats(p.name, p.proposed, p.accepted, p.forwards, next(drafting) if p.name == EXIT_HEADS else None)
             for p in stats.proposers
         ]
         exits = {layers[segment]: count for segment, count in stats.exit_histogram}

@@ -9,7 +9,6 @@ import torch
 
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.criteria import Criterion, criterion_class, load_criterion
-from ..early_exit.criteria.classifier import ClassifierCriterion
 from ..early_exit.statistics import ExitStatistics, reference_statistics
 from ..heads.modules import HeadModule
 from .decoder import Decoder
@@ -41,8 +40,7 @@ def criterion_of(early_exit: EarlyExitConfig | str, layers: list[int], directory
     if early_exit.deadline_ms is not None:
         raise ValueError("the torch backend has no `deadline_ms`: leave it out")
     criterion = load_criterion(early_exit.criterion, directory)
-    if isinstance(criterion, ClassifierCriterion):
-        criterion.check_layers(layers)
+    criterion.check_layers(layers)
     return criterion
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..benchmark.decoding import new_loop
+from ..benchmark.decoding import new_memory
 from ..directory.config import DECODER_TASK, DynExecConfig
 from ..directory.errors import TuningError
 from ..directory.tuning import Tuning
@@ -147,7 +147,7 @@ class Models:
         self.args = args
         self.exit_layers = DynExecConfig.from_pretrained(directory).exit_layers
         self.loads = Loads(directory, DECODER_TASK, args.device)
-        self._loops: dict[tuple, Any] = {}
+        self._memories: dict[tuple, Any] = {}
 
     def __call__(self, load: dict[str, Any]) -> Any:
         # Else as the model is loaded by default: whole beside a draft head.
@@ -156,16 +156,16 @@ class Models:
     def keep_only(self, *loads: dict[str, Any]) -> None:
         """Frees the memory of all others."""
         kept = {tuple(sorted(load.items())) for load in loads}
-        self._loops = {key: loop for key, loop in self._loops.items() if key[1:] in kept}
+        self._memories = {key: memory for key, memory in self._memories.items() if key[1:] in kept}
         self.loads.keep_only(*loads)
 
     def run(self, trial: Trial, ids: list[list[int]]) -> Measurement:
         model = self(trial.options["load"])
         key = (trial.name, *sorted(trial.options["load"].items()))
-        if key not in self._loops:
-            self._loops[key] = new_loop(model)
+        if key not in self._memories:
+            self._memories[key] = new_memory(model)
         # Of its own, so that none profits from what another has just seen of the same prompt.
-        model.engine.loop = self._loops[key]
+        model.speculation_memory = self._memories[key]
         longest = max(map(len, ids))
         rows = torch.tensor([[0] * (longest - len(row)) + row for row in ids])
         mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in ids])

@@ -8,7 +8,7 @@ import torch
 
 from optimum_dynexec import DynExecModelForCausalLM
 from optimum_dynexec.benchmark import BenchmarkArguments, BenchmarkError, run_benchmark
-from optimum_dynexec.benchmark.decoding import new_loop
+from optimum_dynexec.benchmark.decoding import new_memory
 from optimum_dynexec.benchmark.perplexity import perplexity, windows
 from optimum_dynexec.benchmark.tasks import decoder
 from optimum_dynexec.directory import attach_heads
@@ -177,7 +177,7 @@ def test_only_what_asks_for_exits_has_the_model_cut(tiny_export, questions, tmp_
         save_head(shape, tensors, tmp_path / "heads" / f"{shape.name}.safetensors")
     attach_heads(directory, tmp_path / "heads")
     models = []
-    monkeypatch.setattr(decoder, "new_loop", lambda model: models.append(model) or new_loop(model))
+    monkeypatch.setattr(decoder, "new_memory", lambda model: models.append(model) or new_memory(model))
     arguments = BenchmarkArguments(
         precision="exact",
         repeats=1,

@@ -1,7 +1,9 @@
 """The extension's own interface: what it checks, and what it must not deadlock on."""
 
+import ast
 import faulthandler
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,14 +41,17 @@ def test_no_requests_are_no_work(tiny_model):
 
 def test_bad_parameters(tiny_model):
     engine = tiny_model("llama").engine
-    params = _C.SpeculationParams()
-    params.prompt_lookup, params.lookahead = True, "sometimes"
-    with pytest.raises(ValueError, match="sometimes"):
-        engine.loop.generate([request([5])], params)
-    params = _C.SpeculationParams()
-    params.prompt_lookup, params.max_matching_ngram_size = True, 65
-    with pytest.raises(ValueError, match="max_ngram"):
-        engine.loop.generate([request([5])], params)
+    lookup = _C.ProposerParams("prompt_lookup")
+    for proposer, lookahead, message in (
+        (lookup, "sometimes", "sometimes"),
+        (_C.ProposerParams("prompt_lookup", options={"max_matching_ngram_size": 65}), "auto", "max_ngram"),
+        (_C.ProposerParams("bogus"), "auto", "Unknown proposer 'bogus': use one of 'draft_head', 'draft_model'"),
+        *((_C.ProposerParams(name), "auto", f"'{name}' needs") for name in _C.proposer_names() if name != lookup.name),
+    ):
+        params = _C.SpeculationParams()
+        params.proposers, params.lookahead = [proposer], lookahead
+        with pytest.raises(ValueError, match=message):
+            engine.loop.generate([request([5])], params)
     with pytest.raises(ValueError, match="max_batch_tokens"):
         _C.DecodeLoop(engine.paged_model, 0)
     with pytest.raises(ValueError, match="segment"):
@@ -130,3 +135,32 @@ def test_costs_are_measured_at_load_and_never_fall(tiny_model):
     seconds = [s for _, s in costs]
     assert seconds == sorted(seconds)
     assert seconds[0] > 0
+
+
+def test_what_is_learned_belongs_to_the_caller(tiny_model):
+    """The length that "heuristic" arrives at is kept in the memory that is handed in, and nowhere else."""
+    engine = tiny_model("llama").engine
+    params = _C.SpeculationParams()
+    params.proposers = [_C.ProposerParams("prompt_lookup")]
+    params.lookahead, params.num_assistant_tokens = "heuristic", 6
+
+    def proposed(*memory):
+        result = engine.loop.generate([request([5, 6, 7] * 6, 8)], params, *memory)
+        return result.stats.proposers[0].proposed
+
+    memory = _C.SpeculationMemory()
+    first = proposed(memory)
+    assert proposed(memory) < first
+    assert proposed(_C.SpeculationMemory()) == proposed() == first
+
+
+def test_the_stub_describes_the_whole_extension():
+    tree = ast.parse(Path(_C.__file__).with_name("_C.pyi").read_text())
+    described = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    names = set(described) | {node.target.id for node in tree.body if isinstance(node, ast.AnnAssign)}
+    assert names == {name for name in dir(_C) if not name.startswith("_")}
+    for name, node in described.items():
+        if isinstance(node, ast.FunctionDef):
+            continue
+        members = {m.target.id if isinstance(m, ast.AnnAssign) else getattr(m, "name", "") for m in node.body}
+        assert {member for member in dir(getattr(_C, name)) if not member.startswith("_")} <= members, name

@@ -32,7 +32,10 @@ def encoder():
     checked = ops.add(states, ops.constant(np.zeros((1, PLACES, 2), np.float32)))
     total = ops.reduce_sum(checked, ops.constant(np.array([1])), False)
     segments = [_model(masked, "dynexec.hidden_states", [x, mask]), _model(total, "logits", [states])]
-    return _C.Encoder(segments, [], [], ["x", "attention_mask"], True, False, "classes")
+    spec = _C.EncoderSpec()
+    spec.segments, spec.sequence_inputs, spec.answer = segments, ["x", "attention_mask"], "classes"
+    spec.hidden_states_are_sequences = True
+    return _C.Encoder(spec)
 
 
 def _start(encoder):

@@ -21,7 +21,7 @@ struct ExitView {
 };
 
 // When a token is sure enough to leave the model. Mirrors optimum_dynexec/early_exit/criteria, by which thresholds are
-// calibrated: both give the same score to the same numbers. A new criterion is a file here and a line in the registry.
+// calibrated: both give the same score to the same numbers. A new criterion is a file here and a line in registry.cpp.
 class Criterion {
 public:
     virtual ~Criterion() = default;
@@ -41,8 +41,7 @@ struct CriterionWeights {
     std::vector<double> bias;                  // [exits]
 };
 
-// Registry: "max_prob", "margin", "entropy", "patience", "vote", "classifier", "learned", "settled".
-// Throws std::invalid_argument for another name, or weights that do not fit.
+// See registry.cpp. Throws std::invalid_argument for another name, or weights that do not fit.
 std::unique_ptr<Criterion> make_criterion(const std::string& name, const CriterionWeights& weights);
 std::vector<std::string> criterion_names();
 
@@ -51,14 +50,5 @@ bool passes(const Criterion& criterion, double score, double threshold);
 
 // How many exits right before the last one have its prediction.
 size_t run_length(const std::vector<ExitView>& exits);
-
-std::unique_ptr<Criterion> make_max_prob_criterion(const CriterionWeights& weights);
-std::unique_ptr<Criterion> make_margin_criterion(const CriterionWeights& weights);
-std::unique_ptr<Criterion> make_entropy_criterion(const CriterionWeights& weights);
-std::unique_ptr<Criterion> make_patience_criterion(const CriterionWeights& weights);
-std::unique_ptr<Criterion> make_vote_criterion(const CriterionWeights& weights);
-std::unique_ptr<Criterion> make_classifier_criterion(const CriterionWeights& weights);
-std::unique_ptr<Criterion> make_learned_criterion(const CriterionWeights& weights);
-std::unique_ptr<Criterion> make_settled_criterion(const CriterionWeights& weights);
 
 }  // namespace dynexec

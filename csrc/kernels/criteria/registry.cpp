@@ -1,37 +1,44 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "kernels/registry.h"
+
 #include <cmath>
-#include <map>
-#include <stdexcept>
 
 #include "kernels/criteria/criterion.h"
 
+// A line for each criterion: the file beside this one defines make_<name>_criterion(const CriterionWeights&).
+#define DYNEXEC_CRITERIA(CRITERION) \
+    CRITERION(classifier)           \
+    CRITERION(entropy)              \
+    CRITERION(learned)              \
+    CRITERION(margin)               \
+    CRITERION(max_prob)             \
+    CRITERION(patience)             \
+    CRITERION(settled)              \
+    CRITERION(vote)
+
 namespace dynexec {
+
+using Criteria = Registry<Criterion, const CriterionWeights&>;
+
+#define DECLARE(name) Criteria::Factory make_##name##_criterion;
+DYNEXEC_CRITERIA(DECLARE)
+#undef DECLARE
+
 namespace {
 
-using Factory = std::unique_ptr<Criterion> (*)(const CriterionWeights&);
-
-const std::map<std::string, Factory>& registry() {
-    static const std::map<std::string, Factory> factories = {
-        {"classifier", make_classifier_criterion}, {"entropy", make_entropy_criterion},
-        {"learned", make_learned_criterion},       {"margin", make_margin_criterion},
-        {"max_prob", make_max_prob_criterion},     {"patience", make_patience_criterion},
-        {"settled", make_settled_criterion},       {"vote", make_vote_criterion},
-    };
-    return factories;
+const Criteria& registry() {
+#define ENTRY(name) {#name, make_##name##_criterion},
+    static const Criteria criteria("exit criterion", {DYNEXEC_CRITERIA(ENTRY)});
+#undef ENTRY
+    return criteria;
 }
 
 }  // namespace
 
-std::vector<std::string> criterion_names() {
-    std::vector<std::string> names;
-    for (const auto& [name, factory] : registry()) names.push_back(name);
-    return names;
-}
+std::vector<std::string> criterion_names() { return registry().names(); }
 
 std::unique_ptr<Criterion> make_criterion(const std::string& name, const CriterionWeights& weights) {
-    const auto found = registry().find(name);
-    if (found == registry().end()) throw std::invalid_argument("Unknown exit criterion '" + name + "'");
-    return found->second(weights);
+    return registry().make(name, weights);
 }
 
 bool passes(const Criterion& criterion, double score, double threshold) {

@@ -14,7 +14,7 @@ from ...data.texts import chat_prompts, read_texts
 from ...directory.config import DynExecConfig
 from ...utils.intervals import proportion_interval
 from ...utils.losses import NOTHING, UNKNOWN
-from ..decoding import new_loop, timed_generate
+from ..decoding import new_memory, timed_generate
 from ..generation import Generation, count_equal, generation_figures
 from ..perplexity import LEAST_TOKENS, Perplexity, perplexity, perplexity_rise
 from ..prompts import read_prompts
@@ -85,7 +85,7 @@ class DecoderBenchmark(BenchmarkTask):
         self.data_hash = f"sha256:{hashlib.sha256(used).hexdigest()}"
         self._configs = {name: DynExecConfig.from_pretrained(model) for name, model in self.models.items()}
         self._loaded: dict[tuple[str, tuple[int, ...] | None], Any] = {}
-        self._loops: dict[str, Any] = {}
+        self._memories: dict[str, Any] = {}
 
     def _held_out(self) -> list[int]:
         texts = [text for source in self.arguments.perplexity_data for text in read_texts(source)]
@@ -103,7 +103,7 @@ class DecoderBenchmark(BenchmarkTask):
     def load(self, systems: Sequence[System]) -> None:
         for system in systems:
             model = self._model(system)
-            self._loops[system.name] = new_loop(model)
+            self._memories[system.name] = new_memory(model)
 
     def _model(self, system: System) -> Any:
         from ...modeling import DynExecModelForCausalLM
@@ -138,7 +138,7 @@ class DecoderBenchmark(BenchmarkTask):
         model = self._model(system)
         length = min(WARM_UP_TOKENS, self.arguments.max_new_tokens) if warm_up else self.arguments.max_new_tokens
         made = timed_generate(
-            model, self._loops[system.name], self.prompts[item], length, **_options(system), **_padding(model)
+            model, self._memories[system.name], self.prompts[item], length, **_options(system), **_padding(model)
         )
         return asdict(made)
 

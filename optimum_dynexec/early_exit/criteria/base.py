@@ -99,6 +99,18 @@ class Criterion(ABC):
         """Makes the criterion with the weights in a model's directory, if it has any."""
         return cls()
 
+    def check_layers(self, layers: Sequence[int]) -> None:  # noqa: B027
+        """
+        Checks that a model has exits after the layers that the weights were learned for.
+
+        Raises:
+            `ValueError`: if not.
+        """
+
+    def learned(self) -> tuple[list[list[float]], list[float]]:
+        """The weights `[exits, features]` and biases `[exits]`, for C++; empty if there are none."""
+        return [], []
+
     def content(self) -> bytes | None:
         """The content of the file of learned weights; `None` if there are none."""
         return None

@@ -107,6 +107,9 @@ class ClassifierCriterion(Criterion):
         ]
         return cls(layers, np.stack([weights for weights, _ in fitted]), np.array([bias for _, bias in fitted]))
 
+    def learned(self) -> tuple[list[list[float]], list[float]]:
+        return self.weights.tolist(), self.bias.tolist()
+
     def content(self) -> bytes:
         text = json.dumps({"format_version": FORMAT_VERSION, "layers": self.layers, "features": FEATURES})
         return save({"weights": self.weights, "bias": self.bias}, metadata={"config": text})

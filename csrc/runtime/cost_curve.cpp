@@ -1,0 +1,155 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/cost_curve.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+namespace dynexec {
+namespace {
+
+// Standard deviations of logarithms. Of a pass, around its level:
+constexpr double kNoise = 0.15;
+// of the common level, before the first pass,
+constexpr double kCommonDoubt = 0.7;
+// and of what levels move by from pass to pass.
+constexpr double kCommonDrift = 0.03;
+constexpr double kOwnDrift = 0.004;
+// A pass that is further off than so many standard deviations counts as one that is not: it may be an outlier.
+constexpr double kOutlier = 3.0;
+// So many standard deviations less than what is believed is what a pass may well take.
+constexpr double kHope = 2.0;
+// What deviates by no more than this is known: row counts that run all the time.
+constexpr double kSettled = 0.07;
+// A switch that was measured as nothing has to start somewhere, as a share of the shortest pass.
+constexpr double kLeastSwitch = 0.01;
+// Up to so many times the largest point, a pass still tells how busy the machine is, with more noise.
+constexpr size_t kBeyond = 4;
+constexpr double kNoiseBeyond = 0.5;
+
+double square(double x) { return x * x; }
+
+}  // namespace
+
+void CostCurve::set(std::vector<std::pair<size_t, double>> points, double switch_seconds, double doubt) {
+    for (size_t i = points.size(); i-- > 1;) points[i - 1].second = std::min(points[i - 1].second, points[i].second);
+    rows_.clear();
+    mean_.clear();
+    known_.assign(points.empty() ? 0 : kBeyond * points.back().first + 1, false);
+    for (const auto& [rows, seconds] : points) {
+        rows_.push_back(rows);
+        mean_.push_back(std::log(seconds));
+        known_[rows] = true;
+    }
+    planned_switch_ = std::max(0.0, switch_seconds);
+    if (points.empty()) return;
+    mean_.push_back(std::log(std::max(switch_seconds, kLeastSwitch * points.front().second)));
+    mean_.push_back(0.0);
+    doubt = std::clamp(doubt, kLeastDoubt, kMostDoubt);
+    covariance_.assign(mean_.size() * mean_.size(), 0.0);
+    for (size_t i = 0; i + 1 < mean_.size(); ++i) covariance(i, i) = square(doubt);
+    covariance(mean_.size() - 1, mean_.size() - 1) = square(kCommonDoubt);
+    planned_.clear();
+    for (const auto& point : points) planned_.push_back(point.second);
+}
+
+CostCurve::Place CostCurve::place_of(size_t rows) const {
+    if (rows_.size() == 1 || rows <= rows_[0]) return {0, 0.0};
+    size_t i = 1;
+    while (i + 1 < rows_.size() && rows_[i] < rows) ++i;
+    return {i - 1, static_cast<double>(rows - rows_[i - 1]) / static_cast<double>(rows_[i] - rows_[i - 1])};
+}
+
+double CostCurve::interpolate(const std::vector<double>& values, size_t rows) const {
+    const auto [left, weight] = place_of(rows);
+    if (weight == 0.0) return values[left];
+    double difference = values[left + 1] - values[left];
+    // Beyond the last point, more rows never take less time.
+    if (weight > 1.0) difference = std::max(0.0, difference);
+    return values[left] + weight * difference;
+}
+
+double CostCurve::seconds(size_t rows) const {
+    if (rows_.empty()) throw std::logic_error("CostCurve: nothing was measured");
+    return interpolate(planned_, rows);
+}
+
+std::vector<std::pair<size_t, double>> CostCurve::points() const {
+    std::vector<std::pair<size_t, double>> points;
+    for (size_t i = 0; i < rows_.size(); ++i) points.emplace_back(rows_[i], believed(i));
+    return points;
+}
+
+double CostCurve::believed(size_t level) const { return std::exp(mean_[level] + mean_.back()); }
+
+double CostCurve::variance(size_t level) const {
+    const size_t common = mean_.size() - 1;
+    return covariance(level, level) + 2.0 * covariance(level, common) + covariance(common, common);
+}
+
+void CostCurve::observe(size_t rows, bool switched, double seconds) {
+    if (rows == 0 || rows >= known_.size() || !(seconds > 0.0)) return;
+    if (!known_[rows]) {
+        known_[rows] = true;
+        return;
+    }
+    drift();
+    const size_t levels = mean_.size();
+    const size_t common = levels - 1;
+    const size_t switching = levels - 2;
+    std::vector<double> values;
+    for (size_t i = 0; i < rows_.size(); ++i) values.push_back(believed(i));
+    double expected = interpolate(values, rows);
+    if (switched) expected += believed(switching);
+    if (!(expected > 0.0)) return;
+
+    // How the logarithm of what is expected depends on each level.
+    std::vector<double> slope(levels, 0.0);
+    slope[common] = 1.0;
+    const bool beyond = rows > rows_.back();
+    if (!beyond) {
+        const auto [left, weight] = place_of(rows);
+        slope[left] = (1.0 - weight) * values[left] / expected;
+        if (weight > 0.0) slope[left + 1] = weight * values[left + 1] / expected;
+        if (switched) slope[switching] = believed(switching) / expected;
+    }
+    std::vector<double> gain(levels, 0.0);
+    double uncertainty = square(beyond ? kNoiseBeyond : kNoise);
+    for (size_t i = 0; i < levels; ++i) {
+        for (size_t j = 0; j < levels; ++j) gain[i] += covariance(i, j) * slope[j];
+        uncertainty += slope[i] * gain[i];
+    }
+    const double limit = kOutlier * std::sqrt(uncertainty);
+    const double surprise = std::clamp(std::log(seconds / expected), -limit, limit);
+    for (size_t i = 0; i < levels; ++i) {
+        mean_[i] += gain[i] / uncertainty * surprise;
+        for (size_t j = 0; j < levels; ++j) covariance(i, j) -= gain[i] * gain[j] / uncertainty;
+    }
+    plan();
+}
+
+void CostCurve::shift(double change) {
+    if (rows_.empty()) return;
+    mean_.back() += change;
+    drift();
+    plan();
+}
+
+void CostCurve::drift() {
+    const size_t common = mean_.size() - 1;
+    covariance(common, common) += square(kCommonDrift);
+    for (size_t i = 0; i < common; ++i) {
+        if (covariance(i, i) < square(kMostDoubt)) covariance(i, i) += square(kOwnDrift);
+    }
+}
+
+void CostCurve::plan() {
+    const auto planned = [&](size_t level) {
+        const double deviation = std::sqrt(std::max(0.0, variance(level)));
+        return believed(level) * std::exp(-kHope * std::max(0.0, deviation - kSettled));
+    };
+    for (size_t i = 0; i < rows_.size(); ++i) planned_[i] = planned(i);
+    planned_switch_ = planned(mean_.size() - 2);
+}
+
+}  // namespace dynexec

@@ -1,0 +1,100 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include <algorithm>
+#include <stdexcept>
+
+#include "runtime/exit_head.h"
+#include "runtime/head_drafts.h"
+
+namespace dynexec {
+namespace {
+
+// Proposes what an exit head of the target predicts (self-speculation: LayerSkip, arXiv 2404.16710). The first segments
+// run token after token; the verification then runs the others on all of them at once, from where the first ones left
+// off.
+class ExitHeadDraft : public Proposer {
+public:
+    ExitHeadDraft(const Exit& exit, const ProposerContext& context, const std::string& memory)
+        : head_(exit, context.backbone, context.max_batch_tokens, context.num_sequences),
+          backbone_(context.backbone),
+          drafts_(head_.head(), context.backbone.model().vocab_size(), context.confidence_threshold,
+                  context.num_sequences, context.memory, memory),
+          max_tokens_(context.max_tokens),
+          proposed_(context.num_sequences) {}
+
+    size_t offer(const Sequence& sequence, size_t limit) override;
+    double acceptance(const Sequence& sequence, size_t position) const override;
+    double seconds(const Sequence& sequence, size_t tokens) const override;
+    void propose(const std::vector<Order>& orders) override;
+    void committed(const Sequence& sequence, size_t n) override;
+
+private:
+    ExitHead head_;
+    Backbone& backbone_;
+    HeadDrafts drafts_;
+    size_t max_tokens_;
+    std::vector<bool> proposed_;
+};
+
+size_t ExitHeadDraft::offer(const Sequence& sequence, size_t limit) {
+    drafts_.begin(sequence);
+    return std::min(limit, max_tokens_);
+}
+
+double ExitHeadDraft::acceptance(const Sequence& sequence, size_t position) const {
+    return drafts_.acceptance(sequence, position);
+}
+
+double ExitHeadDraft::seconds(const Sequence& sequence, size_t tokens) const {
+    if (tokens == 0) return 0.0;
+    const CostModel& cost = backbone_.model().cost_model();
+    const size_t last = head_.segment() + 1;
+    const double drafting = static_cast<double>(tokens) * (cost.seconds_until(last, 1) + head_.seconds(1));
+    // A backlog serves every later draft too: each token bears its share.
+    const double share = static_cast<double>(tokens) / static_cast<double>(sequence.remaining());
+    const double backlog = share * head_.backlog_seconds(sequence);
+    // The verification has but one token left for the first segments.
+    return drafting + backlog - (cost.seconds_until(last, 1 + tokens) - cost.seconds_until(last, 1));
+}
+
+void ExitHeadDraft::propose(const std::vector<Order>& orders) {
+    for (const Order& order : orders) proposed_[order.sequence->index] = true;
+    std::vector<Order> open = orders;
+    const size_t forwards = head_.forwards();
+    while (!open.empty()) {
+        std::vector<Backbone::Part> parts;
+        std::vector<const Sequence*> sequences;
+        for (const Order& order : open) {
+            Sequence& sequence = *order.sequence;
+            sequence.ahead = sequence.draft.tokens;
+            parts.push_back({&sequence, sequence.tokens.size() + sequence.draft.tokens.size(), 0});
+            sequences.push_back(&sequence);
+        }
+        backbone_.run(parts, head_.segment() + 1);
+        const float* words = head_.predict(sequences);
+        std::vector<Order> next;
+        for (const Order& order : open) {
+            if (drafts_.choose(order, words)) next.push_back(order);
+            words += head_.head().model().vocab_size();
+        }
+        open.swap(next);
+    }
+    stats().forwards += head_.forwards() - forwards;
+    for (const Order& order : orders) drafts_.end(order);
+}
+
+void ExitHeadDraft::committed(const Sequence& sequence, size_t n) {
+    if (sequence.finished()) head_.release(sequence);
+    if (!proposed_[sequence.index]) return;
+    proposed_[sequence.index] = false;
+    drafts_.committed(sequence, n);
+}
+
+}  // namespace
+
+std::unique_ptr<Proposer> make_exit_heads_proposer(const ProposerParams& params, const ProposerContext& context) {
+    if (params.head == nullptr) throw std::invalid_argument("The proposer 'early_exit' needs an exit head");
+    const std::string memory = params.name + "/" + std::to_string(params.head->model().id());
+    return std::make_unique<ExitHeadDraft>(Exit{params.head, params.segment}, context, memory);
+}
+
+}  // namespace dynexec

@@ -1,0 +1,113 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/profiling.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "runtime/timer.h"
+
+namespace dynexec {
+namespace {
+
+constexpr size_t kPast = 256;
+constexpr std::array<size_t, 9> kRows = {1, 2, 4, 6, 8, 12, 16, 24, 32};
+constexpr int kRounds = 5;
+constexpr double kBudgetSeconds = 2.0;
+// What times of one size differ by between rounds, they may differ by so many times later.
+constexpr double kCaution = 4.0;
+// The doubt where there was time for one round only.
+constexpr double kUnknownDoubt = 0.3;
+
+double median(std::vector<double> values) {
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+}
+
+// As many as the largest cache has room for; a block holds at least two tokens.
+std::vector<size_t> fitting_rows(const PagedModel& model) {
+    std::vector<size_t> fitting;
+    for (const size_t rows : kRows) {
+        if (2 * rows <= model.cache_limit()) fitting.push_back(rows);
+    }
+    return fitting;
+}
+
+void run(PagedModel& model, size_t rows) {
+    // Attention to a context of usual length is part of the cost. What lies there does not matter.
+    const size_t past = std::min(kPast, model.cache_limit() - rows);
+    const std::vector<int64_t> ids(rows, 0);
+    BlockTable table;
+    model.reserve(table, past + rows);
+    FlatBatch batch;
+    batch.add(ids.data(), rows, past, table.blocks(), rows);
+    batch.hidden_states.resize(rows * model.input_hidden_size());
+    // A model with learned positions may have no more than a few.
+    for (size_t i = 0; i < rows; ++i) batch.position_ids[i] = static_cast<int64_t>(i);
+    model.forward(batch);
+}
+
+// The times of one segment.
+struct Times {
+    std::vector<std::vector<double>> kept;  // of each size, after another pass of that size
+    std::vector<double> switching;          // what the first of two passes took longer
+
+    // Medians, without the sizes that have no time.
+    std::vector<std::pair<size_t, double>> points(const std::vector<size_t>& sizes) const {
+        std::vector<std::pair<size_t, double>> points;
+        for (size_t i = 0; i < sizes.size(); ++i) {
+            if (!kept[i].empty()) points.emplace_back(sizes[i], median(kept[i]));
+        }
+        return points;
+    }
+
+    // How far a point may be off: what the rounds differ by, as a logarithm.
+    double doubt() const {
+        std::vector<double> differences;
+        for (const auto& seconds : kept) {
+            if (seconds.size() < 2) continue;
+            const double middle = median(seconds);
+            for (const double s : seconds) differences.push_back(std::abs(std::log(s / middle)));
+        }
+        return differences.empty() ? kUnknownDoubt : kCaution * median(differences);
+    }
+};
+
+}  // namespace
+
+void warm_up(PagedModel& model) {
+    for (const size_t rows : fitting_rows(model)) run(model, rows);
+}
+
+void profile(PagedModel& model) {
+    const std::vector<size_t> sizes = fitting_rows(model);
+    std::vector<Times> times(model.num_segments());
+    for (Times& of_segment : times) of_segment.kept.resize(sizes.size());
+    double spent = 0.0;
+    // In rounds over all sizes, and medians: what else the machine does then falls on all of them alike.
+    for (int round = 0; round < kRounds && spent < kBudgetSeconds; ++round) {
+        for (size_t i = 0; i < sizes.size(); ++i) {
+            const auto start = Clock::now();
+            run(model, sizes[i]);  // pays for the switch, if there is another size
+            std::vector<double> first;
+            for (size_t k = 0; k < times.size(); ++k) first.push_back(model.last_seconds(k));
+            run(model, sizes[i]);
+            for (size_t k = 0; k < times.size(); ++k) {
+                times[k].kept[i].push_back(model.last_seconds(k));
+                if (sizes.size() > 1) times[k].switching.push_back(first[k] - model.last_seconds(k));
+            }
+            spent += seconds_since(start);
+            // A large model is not kept from serving for long: its cost beyond is extrapolated.
+            if (spent > kBudgetSeconds && i > 1) break;
+        }
+    }
+    for (size_t k = 0; k < times.size(); ++k) {
+        const double switching = times[k].switching.empty() ? 0.0 : median(times[k].switching);
+        model.cost_model().set(k, times[k].points(sizes), switching, times[k].doubt());
+    }
+}
+
+}  // namespace dynexec

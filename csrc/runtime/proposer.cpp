@@ -1,0 +1,41 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/proposer.h"
+
+#include "kernels/registry.h"
+
+// A line for each proposer: a file of its own defines
+// make_<name>_proposer(const ProposerParams&, const ProposerContext&).
+#define DYNEXEC_PROPOSERS(PROPOSER) \
+    PROPOSER(draft_head)            \
+    PROPOSER(draft_model)           \
+    PROPOSER(exit_heads)            \
+    PROPOSER(prompt_lookup)
+
+namespace dynexec {
+
+using Proposers = Registry<Proposer, const ProposerParams&, const ProposerContext&>;
+
+#define DECLARE(name) Proposers::Factory make_##name##_proposer;
+DYNEXEC_PROPOSERS(DECLARE)
+#undef DECLARE
+
+namespace {
+
+const Proposers& registry() {
+#define ENTRY(name) {#name, make_##name##_proposer},
+    static const Proposers proposers("proposer", {DYNEXEC_PROPOSERS(ENTRY)});
+#undef ENTRY
+    return proposers;
+}
+
+}  // namespace
+
+std::vector<std::string> proposer_names() { return registry().names(); }
+
+std::unique_ptr<Proposer> make_proposer(const ProposerParams& params, const ProposerContext& context) {
+    auto proposer = registry().make(params.name, params, context);
+    proposer->stats().name = params.name;
+    return proposer;
+}
+
+}  // namespace dynexec

@@ -1,0 +1,32 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "runtime/acceptance.h"
+
+namespace dynexec {
+
+// What proposers and lookaheads have learned over generate calls, by a name that whoever learns chooses. It belongs to
+// the owner of the engine, who hands it to DecodeLoop::generate; a new one knows nothing.
+class SpeculationMemory {
+public:
+    // Made when it is first asked for. References stay valid.
+    AcceptanceTable& acceptance(const std::string& name, size_t contexts, size_t positions) {
+        return tables_.try_emplace(name, AcceptanceTable::over_requests(contexts, positions)).first->second;
+    }
+    double& number(const std::string& name) { return numbers_[name]; }  // 0 at first
+
+    // Held by a generate call from start to end.
+    std::mutex& mutex() { return mutex_; }
+
+private:
+    std::map<std::string, AcceptanceTable> tables_;
+    std::map<std::string, double> numbers_;
+    std::mutex mutex_;
+};
+
+}  // namespace dynexec
