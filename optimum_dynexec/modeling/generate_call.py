@@ -134,6 +134,7 @@ def check_token_ids(inputs: Any, input_ids: Any) -> None:
 
     Raises:
         `TypeError`: if one of them is neither a tensor nor `None`.
+        `ValueError`: if one has another number of dimensions than two.
     """
     for name, value in (("inputs", inputs), ("input_ids", input_ids)):
         if value is not None and not isinstance(value, torch.Tensor):
@@ -142,6 +143,8 @@ def check_token_ids(inputs: Any, input_ids: Any) -> None:
                 f" {type(value).__name__}: have the tokenizer make one,"
                 ' `model.generate(**tokenizer(text, return_tensors="pt"))`'
             )
+        if value is not None and value.ndim != 2:
+            raise ValueError(f"`{name}` must have the shape (batch_size, length), got {tuple(value.shape)}")
 
 
 def why_plain(

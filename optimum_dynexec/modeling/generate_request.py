@@ -58,7 +58,7 @@ def make_job(
     }
     model._validate_model_kwargs(model_kwargs.copy())
     input_ids, input_name, model_kwargs = model._prepare_model_inputs(call.inputs, config.bos_token_id, model_kwargs)
-    if input_ids.ndim != 2 or input_ids.shape[1] == 0:
+    if input_ids.shape[1] == 0:
         raise ValueError(
             f"`input_ids` must have the shape (batch_size, length) with at least one token, got"
             f" {tuple(input_ids.shape)}"
