@@ -182,7 +182,10 @@ def test_damaged_heads_are_not_loaded(damage, message, exported, heads):
 
 def put(directory, name, model):
     """A head's model in place of what is there, with its hash, as an attacker would do it."""
-    ov.save_model(model, directory / f"openvino_{name}.xml", compress_to_fp16=False)
+    # Its weights may be mapped from the very file that is replaced.
+    ov.save_model(model, directory / "other.xml", compress_to_fp16=False)
+    for suffix in (".xml", ".bin"):
+        (directory / f"other{suffix}").replace(directory / f"openvino_{name}{suffix}")
     write_hash(directory, name)
 
 
