@@ -1,4 +1,4 @@
-"""From the arguments of `generate` to what the decode loop is asked to do."""
+"""Reads the arguments of `generate` that configure the decode loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from .arguments import SpeculationArguments
 # What decides the draft length; transformers calls it `num_assistant_tokens_schedule`.
 LOOKAHEADS = tuple(_C.lookahead_names())
 
-# Longest draft that "auto" considers: one less than the longest forward pass that is timed at load.
+# Longest draft that "auto" considers: one less than the number of rows in the longest forward pass that is timed at
+# load.
 AUTO_NUM_TOKENS = 31
 # Longest draft that can be asked for.
 MAX_NUM_TOKENS = 1024

@@ -138,7 +138,7 @@ def test_thresholds_are_checked(name, good, bad):
     for threshold in good:
         assert isinstance(criterion.check_threshold(threshold), float)
     for threshold in bad:
-        with pytest.raises(ValueError, match=f"a threshold of '{name}' must be a .*number.*, but it is"):
+        with pytest.raises(ValueError, match=f"a threshold of the criterion '{name}' must be a .*number.*, but it is"):
             criterion.check_threshold(threshold)
 
 

@@ -332,7 +332,7 @@ def test_fewer_exits_than_heads(directory):
     [
         (EarlyExitConfig(thresholds={7: 0.5}), "has one for layer 7"),
         (EarlyExitConfig("settled", 0.9), "cannot judge"),
-        (EarlyExitConfig("learned", 0.9), "say how certain they are"),
+        (EarlyExitConfig("learned", 0.9), "trained with `certainty=True`"),
         (EarlyExitConfig("classifier", 0.9), "needs learned weights"),
     ],
 )

@@ -191,7 +191,7 @@ def test_images_are_not_taken_for_texts(tmp_path):
     found = [value for name in names.values() for value in np.load(tmp_path / name)["images"][:, 0, 0, 0].tolist()]
     assert sorted(found) == list(range(160))
     path.write_text("picture\n" + "many words \n" * 160)
-    with pytest.raises(ValueError, match="takes images, but 'many words ' in the data is no file of one"):
+    with pytest.raises(ValueError, match="takes images, but 'many words ' in the data is not an image file"):
         kind_for("image-classification").split([str(path)], tmp_path, args)
 
 
