@@ -132,7 +132,7 @@ def encoder_exit_params(
     asked = early_exit.threshold is not None or early_exit.thresholds is not None
     if asked and criterion_class(early_exit.criterion).for_embeddings != embeddings:
         needed = "'settled'" if embeddings else "another one"
-        raise ValueError(f"the criterion {early_exit.criterion!r} cannot judge what this model gives: use {needed}")
+        raise ValueError(f"the criterion {early_exit.criterion!r} cannot be used with this model: use {needed}")
     params = fill_params(_C.EncoderParams(), early_exit, layers, directory)
     if early_exit.deadline_ms is not None:
         params.deadline_seconds = early_exit.deadline_ms / 1000

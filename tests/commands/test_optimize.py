@@ -97,7 +97,7 @@ def test_what_is_said_of_a_tuning():
         (["quantize", "MODEL", "OUT", "--weight-format", "fp16"], "is no quantization"),
         (["quantize", "MODEL", "OUT", "--quant-mode", "int8"], "needs calibration data"),
         (["quantize", "MODEL", "OUT", "--weight-format", "int8", "--head-weight-format", "int8"], "has no heads"),
-        (["quantize", "OUT", "OUT2", "--weight-format", "int8"], "is no exported model"),
+        (["quantize", "OUT", "OUT2", "--weight-format", "int8"], "is not an exported model"),
         (["quantize", "MODEL", "OUT", "--weight-format", "int8", "--validation-data", "x"], "for --accuracy-control"),
         (["tune", "MODEL", "--data", "nothing.txt"], "nothing.txt does not exist"),
         (["quantize", "MODEL", "OUT", "--weight-format", "int4", "--data", "no.txt"], "no.txt does not exist"),

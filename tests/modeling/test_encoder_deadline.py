@@ -121,5 +121,5 @@ def test_where_there_is_no_deadline(model, directory):
         export_single_ir(directory, EarlyExitConfig(threshold=0.5, deadline_ms=5))
     with pytest.raises(ValueError, match="is for encoders"):
         early_exit_params(EarlyExitConfig(deadline_ms=5), SimpleNamespace(exit_heads={1: None}), directory)
-    with pytest.raises(ValueError, match="the torch backend has no"):
+    with pytest.raises(ValueError, match="the torch backend does not support"):
         criterion_of(EarlyExitConfig(deadline_ms=5), [1], directory)
