@@ -136,10 +136,10 @@ def typical_ratio(
     confidence: float = CONFIDENCE,
 ) -> tuple[float, Interval | None]:
     """
-    The ratio of measurements in rounds, for example of the times of two systems in turns: Hodges and Lehmann's estimate of the
-    centre of the rounds' ratios, and the interval that Wilcoxon's signed-rank test gives. A round that something
-    disturbs counts as one round however long it takes. For two equal systems, the interval contains 1 with the
-    requested confidence whatever the noise is, because either may be the slower one in a round.
+    The ratio of measurements in rounds, for example of the times of two systems in turns: Hodges and Lehmann's
+    estimate of the centre of the rounds' ratios, and the interval that Wilcoxon's signed-rank test gives. A round that
+    something disturbs counts as one round however long it takes. For two equal systems, the interval contains 1 with
+    the requested confidence whatever the noise is, because either may be the slower one in a round.
 
     Args:
         numerators (`Sequence[float]`): positive numbers, one for each round.

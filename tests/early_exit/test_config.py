@@ -38,7 +38,7 @@ def test_numbers_of_numpy():
     [
         ({}, "give either `threshold`.*or `thresholds`"),
         ({"threshold": 0.5, "thresholds": {1: 0.5}}, "give either"),
-        ({"threshold": 1.5}, "a threshold of 'max_prob' must be a number from 0 to 1, but it is 1.5"),
+        ({"threshold": 1.5}, "a threshold of the criterion 'max_prob' must be a number from 0 to 1, but it is 1.5"),
         ({"threshold": "high"}, "but it is 'high'"),
         ({"criterion": "patience", "threshold": 0}, "a whole number of exits of 1 or more"),
         ({"criterion": "mood", "threshold": 0.5}, "`criterion` must be one of"),
