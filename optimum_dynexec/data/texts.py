@@ -119,7 +119,7 @@ def _from_hub(name: str, split: str) -> list[Any]:
         from datasets import load_dataset
     except ImportError as error:
         raise ValueError(
-            f"{_shown(name)} is no file, and reading it from the Hub needs datasets: {install_hint('train')}"
+            f"{_shown(name)} is not a file, and reading it from the Hub needs datasets: {install_hint('train')}"
         ) from error
     repository, _, configuration = name.partition("@")
     try:

@@ -11,7 +11,7 @@ from ..utils.installing import install_hint
 
 IPEX = "intel-extension-for-pytorch"
 IPEX_HELP = (
-    f"its last release is 2.8.0, for torch 2.8: {install_hint('ipex')} in an environment of its own, or leave out"
+    f"its last release is 2.8.0, for torch 2.8: {install_hint('ipex')} in a separate environment, or leave out"
     " `ipex=True` (torch itself has Intel's CPU kernels and `torch.xpu` since 2.7)"
 )
 # For each type of device: whether it can be used, and what to do if not.
