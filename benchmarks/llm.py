@@ -250,9 +250,7 @@ def _memory(args: argparse.Namespace, setting: Setting, tokenizer: Any, systems:
     print(
         f"\nResident memory in MiB, with a new process for each system, {len(prompts)} prompts of up to"
         f" {max(map(len, prompts))} tokens; growth over {memory.SHORT_REQUESTS} short requests after"
-        f" {memory.WARM_UP_REQUESTS} of warm-up.
-
-{markdown(['system', *columns], cells)}"
+        f" {memory.WARM_UP_REQUESTS} of warm-up.\n\n{markdown(['system', *columns], cells)}"
     )
     return {"memory": rows}
 
