@@ -101,7 +101,7 @@ class EarlyExitConfig:
 
 def _milliseconds(value: Any) -> float:
     if not is_finite(value) or value < 0:
-        raise ValueError(f"`deadline_ms` must be a number of milliseconds from 0, but it is {value!r}")
+        raise ValueError(f"`deadline_ms` must be a number of milliseconds of 0 or more, but it is {value!r}")
     return float(value)
 
 
@@ -110,5 +110,7 @@ def _checked(thresholds: Any, check: Any) -> dict[int, float]:
         raise ValueError(f"`thresholds` must map each exit layer to its threshold, but it is {thresholds!r}")
     for layer in thresholds:
         if not is_whole(layer) or layer < 0:
-            raise ValueError(f"`thresholds` must have layers from 0 as keys, but one is {layer!r}")
+            raise ValueError(
+                f"`thresholds` must have layers as keys, whole numbers of 0 or more, but one is {layer!r}"
+            )
     return {int(layer): check(threshold) for layer, threshold in sorted(thresholds.items())}

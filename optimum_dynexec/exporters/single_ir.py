@@ -52,7 +52,7 @@ def export_single_ir(directory: str | Path, early_exit: EarlyExitConfig | str = 
     if early_exit.deadline_ms is not None:
         raise ValueError("a single IR cannot measure time: leave out `deadline_ms`")
     if early_exit.criterion != "max_prob":
-        raise ValueError(f"a single IR leaves by the criterion 'max_prob', not {early_exit.criterion!r}")
+        raise ValueError(f"a single IR needs the criterion 'max_prob', but it is {early_exit.criterion!r}")
     model, config, found = read_export(directory)
     heads = exit_heads(found)
     layers = list(heads)

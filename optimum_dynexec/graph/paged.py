@@ -16,7 +16,7 @@ from .walks import nodes_by_name
 
 LOGITS_INDICES = _C.LOGITS_INDICES
 LAST_HIDDEN_STATES = _C.LAST_HIDDEN_STATES
-# Names of nodes that hand the hidden states of a layer to the draft head begin so.
+# Prefix of the names of the nodes that pass the hidden states of a layer to the draft head.
 FEATURE = "dynexec.feature."
 
 

@@ -64,7 +64,9 @@ class Criterion(ABC):
             `ValueError`: if the criterion does not accept the threshold. The message says what is accepted.
         """
         if not is_finite(threshold) or not cls.accepts(threshold):
-            raise ValueError(f"a threshold of {cls.name!r} must be {cls.accepted}, but it is {threshold!r}")
+            raise ValueError(
+                f"a threshold of the criterion {cls.name!r} must be {cls.accepted}, but it is {threshold!r}"
+            )
         return float(threshold)
 
     @classmethod
@@ -107,7 +109,7 @@ class Criterion(ABC):
         Checks that a model has exits after the layers that the weights were learned for.
 
         Raises:
-            `ValueError`: if not.
+            `ValueError`: if the model has other exits.
         """
 
     def learned(self) -> tuple[list[list[float]], list[float]]:
