@@ -15,19 +15,19 @@ from .train_heads_tasks import prepare_decoder, prepare_encoder, train_encoder_w
 
 CONFIG_NAME = "dynexec_config.json"
 DESCRIPTION = """\
-Trains heads for a model, by its task.
+Trains heads for a model. The task of the model decides which.
 
-For a decoder, whose own weights stay as they are: a draft head, which proposes
+For a decoder, whose own weights do not change: a draft head, which proposes
 several tokens ahead, and exit heads, which predict tokens from the hidden states
-after inner layers. They learn from what the model itself answers to prompts, so
-any prompts will do that are like those it will see.
+after inner layers. They learn from the model's own answers to prompts, so
+use prompts like those that the model will see.
 
-For an encoder or vision model: exit heads, which answer after inner layers. With
-the recipe `frozen` the model stays as it is. The recipes `joint` and `alternating`
-start from a transformers model, which may be a bare encoder, and train it too.
+For an encoder, vision or audio model: exit heads, which answer after inner layers. With
+the recipe `frozen`, the model does not change. The recipes `joint` and `alternating`
+start from a transformers model, possibly without a head, and train it too.
 
-Interrupted, the same command goes on where it was. Each head is a safetensors
-file with a training card in it."""
+If the command is interrupted, it resumes where it stopped. Each head is a safetensors
+file with a training card in its metadata."""
 
 
 class TrainHeadsCommand(BaseOptimumCLICommand):
@@ -43,7 +43,7 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
     def _train(self) -> Outcome:
         if self.args.recipe in BACKBONE_RECIPES:
             return train_encoder_with_heads(self.args)
-        # Loads torch, transformers and openvino, which other commands must not wait for.
+        # Loads torch, transformers and openvino, for which other commands must not wait.
         from ..directory.config import DECODER_TASK, ENCODER_TASKS, DynExecConfig
 
         prepared = {DECODER_TASK: prepare_decoder, **dict.fromkeys(ENCODER_TASKS, prepare_encoder)}
@@ -65,7 +65,7 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
         lines.append(
             f"Attached to {directory}"
             if attach
-            else f"To use them: optimum-cli dynexec attach-heads {directory} {heads}"
+            else f"To use them, run `optimum-cli dynexec attach-heads {directory} {heads}`"
         )
         return {"model": str(directory), "attached": attach, **values}, lines
 

@@ -1,4 +1,4 @@
-"""What `optimum-cli dynexec train-heads` does, by the task of the model."""
+"""The work of `optimum-cli dynexec train-heads`, by the task of the model."""
 
 import os
 import tempfile
@@ -82,7 +82,7 @@ def _check_encoder(args: Namespace, options: dict[str, Any], task: str) -> None:
 
 
 def train_encoder_with_heads(args: Namespace) -> Outcome:
-    """With its heads. What comes of it is a transformers model, which is not exported yet."""
+    """Trains the model with its heads. The result is a transformers model, which is not exported yet."""
     from ..exporters.tasks import resolve_task
 
     if args.output is None:
@@ -95,7 +95,7 @@ def train_encoder_with_heads(args: Namespace) -> Outcome:
         task = resolve_task(args.model, args.task)
         values, lines = _train_encoder(options, args.model, output, task)
     lines.append(
-        f"To use them: optimum-cli export dynexec --model {output} --task {task} --heads {output}/heads OUTPUT"
+        f"To use them, run `optimum-cli export dynexec --model {output} --task {task} --heads {output}/heads OUTPUT`"
     )
     return {"model": str(output), "attached": False, **values}, lines
 

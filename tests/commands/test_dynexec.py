@@ -163,7 +163,7 @@ def test_calibrates(trained, prompts, run, tmp_path):
 
     status, output, _ = run(*arguments, "--cache-dir", tmp_path / "cache")
     assert status == 0
-    assert output.splitlines()[0] == f"Guaranteed: {printed['guarantee']}"
+    assert output.splitlines()[0] == f"Guarantee: {printed['guarantee']}"
     assert "(95% interval " in output.splitlines()[1]
     assert "After layer 1: " in output
 
@@ -234,7 +234,7 @@ def test_trains_a_model_that_is_not_exported(tiny_hf, prompts, run, tmp_path):
     arguments += ["--no-draft-head", "--max-samples", "12", "--max-new-tokens", "8", "--epochs", "1"]
     status, output, error = run(*arguments)
     assert status == 1
-    assert "is not exported yet: say with --output where to" in error
+    assert "is not exported yet: give a directory for the export with --output" in error
     status, output, error = run(*arguments, "--output", tmp_path / "made")
     assert status == 0, error
     assert output.splitlines()[0].startswith("exit_head_0: agrees with the model on ")
@@ -550,7 +550,7 @@ def test_an_encoder_trained_with_its_heads(tiny_encoder_hf, run, tmp_path):
     arguments += ["--epochs", 1, "--layers", "1"]
     status, _, error = run(*arguments)
     assert status == 1
-    assert "say with --output where" in error
+    assert "give a directory for it with --output" in error
     status, _, error = run(*arguments, "--output", tmp_path / "out")
     assert status == 1
     assert "not for 'feature-extraction'" in error
