@@ -201,7 +201,7 @@ def test_labels_that_calibration_has_not_seen(recorded, classifier, data, tmp_pa
     output = model(**inputs(read_samples([data]), 128), early_exit="calibrated")
     assert (output.logits.argmax(-1) == unseen).any()
     (tmp_path / "data.jsonl").write_text(json.dumps({"text": "fox", "label": "class_9"}))
-    with pytest.raises(ValueError, match="the data has the label 'class_9', but the model's labels are"):
+    with pytest.raises(ValueError, match="the data has the label 'class_9', but the labels of the model are"):
         calibrate_encoder(tmp_path / "model", data=[str(tmp_path / "data.jsonl")], progress=False)
 
 

@@ -496,7 +496,7 @@ def test_step_options(run, monkeypatch, tmp_path):
             },
         )
     ]
-    assert output.splitlines()[1] == "Predicted: 3.5, enough for 95.0% of 20 calibration prompts"
+    assert output.splitlines()[1] == "Predicted: 3.5, sufficient for 95.0% of 20 calibration prompts"
     status, output, _ = run("train-steps", "model", *sources, "--json")
     assert json.loads(output)["steps"] == [2, 4]
     assert "guidance_scale" not in calls[1][1]

@@ -21,7 +21,7 @@ def test_files(tmp_path):
         ("a.txt", "\n \n", "contains no text"),
         ("a.csv", "x,y\n1,2\n", r"any of the columns 'prompt'.* its columns are \['x', 'y'\].*a.csv:COLUMN"),
         ("a.jsonl", "{", "line 1, is not valid JSON"),
-        ("a.jsonl", "[1]", "holds list"),
+        ("a.jsonl", "[1]", "contains list"),
         ("a.pkl", "", "cannot be read; accepted kinds of files"),
     ],
 )

@@ -44,7 +44,7 @@ def test_numbers_of_numpy():
         ({"criterion": "mood", "threshold": 0.5}, "`criterion` must be one of"),
         ({"thresholds": {}}, "must map each exit layer to its threshold"),
         ({"thresholds": [0.5]}, "must map each exit layer to its threshold"),
-        ({"thresholds": {"4": 0.5}}, "layers from 0 as keys, but one is '4'"),
+        ({"thresholds": {"4": 0.5}}, "layers as keys, whole numbers of 0 or more, but one is '4'"),
         ({"thresholds": {-1: 0.5}}, "layers as keys"),
         ({"thresholds": {True: 0.5}}, "layers as keys"),
         ({"thresholds": {4: math.nan}}, "a threshold of the criterion 'max_prob'"),

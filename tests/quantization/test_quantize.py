@@ -207,7 +207,7 @@ def test_own_texts(decoder, tmp_path):
     assert len(made[0]) == len({tuple(tokens) for tokens in made[0]}) == 5
     # A start and one token, and what the model makes of them.
     assert all(2 < len(tokens) <= 14 for tokens in made[0])
-    with pytest.raises(QuantizationError, match="'self' in `sources` stands alone"):
+    with pytest.raises(QuantizationError, match="'self' must be the only entry of `sources`"):
         CalibrationData(["self", "texts.csv"])
     config = OVWeightQuantizationConfig(**INT4, scale_estimation=True)
     quantize_dynexec(decoder, tmp_path / "aware", quantization_config=config, dataset=data)

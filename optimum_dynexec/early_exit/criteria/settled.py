@@ -25,7 +25,7 @@ class SettledCriterion(Criterion):
     def scores(self, statistics: ExitStatistics) -> np.ndarray:
         if statistics.certainty is None:
             raise ValueError(
-                "the criterion 'settled' is for embeddings only, but these are the statistics of a distribution"
+                "the criterion 'settled' is for embeddings, whose exits have a certainty, but these exits have none"
             )
         return statistics.certainty
 
