@@ -183,7 +183,7 @@ def test_nothing_ever_leaves():
         [np.zeros(len(statistics.prediction), np.int64), np.ones(len(statistics.prediction), np.int64)], 1
     )
     records = replace(RECORDS, statistics=replace(statistics, prediction=changing))
-    with pytest.raises(NoThresholdError, match="no input is sure enough by 'patience'"):
+    with pytest.raises(NoThresholdError, match="no input is confident enough to leave by the criterion 'patience'"):
         calibrate(records, CalibrationArguments(criterion="patience"))
 
 

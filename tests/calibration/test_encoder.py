@@ -285,7 +285,7 @@ def test_costs_of_a_transformer(recorded):
 
 def test_errors(tiny_encoder, classifier, data, tmp_path):
     embeddings = tiny_encoder("bert", "feature-extraction")
-    with pytest.raises(CalibrationError, match="calibration of encoders is for"):
+    with pytest.raises(CalibrationError, match="encoders can be calibrated for"):
         calibrate_encoder(embeddings, data=[str(data)])
     directory = tmp_path / "model"
     shutil.copytree(classifier, directory)

@@ -106,7 +106,7 @@ def test_what_is_said_of_a_tuning():
         (["quantize", "MODEL", "OUT", "--weight-format", "int4", "--data", "no.txt"], "no.txt does not exist"),
         (["tune", "OUT", "--data", "nothing.txt"], "has no dynexec_config.json"),
         (["optimize", "MODEL", "OUT", "--data", "nothing.txt"], "nothing.txt does not exist"),
-        (["optimize", "MODEL", "OUT", "--data", "PROMPTS"], "takes 10 inputs; there are 4"),
+        (["optimize", "MODEL", "OUT", "--data", "PROMPTS"], "needs at least 10 inputs, but there are 4"),
         (["optimize", "MODEL", "OUT", "--data", "PROMPTS", "--max-loss", "2"], "`max_loss` must be between 0 and 1"),
     ],
 )

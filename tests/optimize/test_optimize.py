@@ -119,7 +119,7 @@ def test_other_arguments_do_again_what_depends_on_them(run, tiny_hf, prompts):
         line.startswith(f"quantize: int8 refused: disagreement {loss:.2%} (95% interval ") for line in again.lines
     )
     assert "quantize: f32 chosen: nothing else is within the limit" in again.lines
-    assert "heads: none, as asked" in again.lines
+    assert "heads: none, as requested" in again.lines
     assert not (output / "quantized" / "int8").exists()
     assert DynExecConfig.from_pretrained(output / "model").heads == {}
 
@@ -309,7 +309,7 @@ def test_what_the_report_needs_is_asked_for_first(tiny_hf, prompts, tmp_path, mo
 
 
 def test_too_little_data():
-    with pytest.raises(OptimizeError, match="takes 10 inputs; there are 9"):
+    with pytest.raises(OptimizeError, match="needs at least 10 inputs, but there are 9"):
         parts_of(9, None, 0)
     with pytest.raises(OptimizeError, match="there are 5"):
         parts_of(100, 5, 0)

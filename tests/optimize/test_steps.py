@@ -160,7 +160,7 @@ def test_a_classifier_with_too_little_to_tune_on_is_refused_at_once(tmp_path):
     path = tmp_path / "texts.txt"
     texts = [f"text {number}" for number in range(160)]
     path.write_text("\n".join(texts[:-1]))
-    with pytest.raises(OptimizeError, match="takes 160 inputs; there are 159"):
+    with pytest.raises(OptimizeError, match="needs at least 160 inputs, but there are 159"):
         kind_for("text-classification").split([str(path)], tmp_path, OptimizeArguments())
     path.write_text("\n".join(texts))
     names, _ = kind_for("text-classification").split([str(path)], tmp_path, OptimizeArguments())
