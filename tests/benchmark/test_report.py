@@ -161,7 +161,7 @@ def test_nothing_is_written_of_what_is_no_result(tmp_path):
     for name, message in wrong.items():
         with pytest.raises(ReportError, match=message):
             load_results(tmp_path / f"{name}.json")
-    with pytest.raises(ReportError, match="no result of"):
+    with pytest.raises(ReportError, match="not a result of"):
         write_report([{}], tmp_path / "out")
     with pytest.raises(ReportError, match="at least one result"):
         write_report([], tmp_path / "out")

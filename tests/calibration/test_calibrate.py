@@ -127,8 +127,8 @@ def test_own_risk():
         ("no.such.module:f", "cannot be imported"),
         ("json:nothing", "cannot be imported"),
         (lambda predictions, labels: predictions[:, 0], "of the shape"),
-        (lambda predictions, labels: 2.0 * np.ones(predictions.shape), "not numbers from 0 to 1"),
-        (lambda predictions, labels: np.full(predictions.shape, np.nan), "not numbers from 0 to 1"),
+        (lambda predictions, labels: 2.0 * np.ones(predictions.shape), "must return numbers from 0 to 1"),
+        (lambda predictions, labels: np.full(predictions.shape, np.nan), "must return numbers from 0 to 1"),
     ],
 )
 def test_bad_risks(risk, message):

@@ -279,7 +279,7 @@ def test_what_does_not_fit_is_said_before_the_export(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data": []}, "give inputs like those that the model will see"),
+        ({"data": []}, "give inputs like those in use"),
         ({"arguments": {"recipe": "speed"}}, "`recipe` must be one of"),
         ({"arguments": {"max_loss": 0.0}}, "`max_loss` must be between 0 and 1"),
         ({"arguments": {"formats": ("int8", "int9")}}, "there is no format 'int9' of a decoder; there are"),
