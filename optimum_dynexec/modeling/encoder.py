@@ -195,9 +195,9 @@ class DynExecEncoderMixin(DynExecModelMixin):
         if self.dynexec_config is None or not self.dynexec_config.hidden_state_names:
             return f"early exit is not possible: this {self.config.model_type} cannot be cut between its layers"
         if self._embeddings:
-            return "early exit needs layers to leave after: load the model with `exit_layers`"
+            return "early exit needs exit layers: load the model with `exit_layers`"
         return (
-            "early exit needs exit heads, which this model has none of: train them with"
+            "early exit needs exit heads, but this model has none: train them with"
             " `optimum-cli dynexec train-heads` and attach them, or give `heads`"
         )
 

@@ -23,7 +23,7 @@ class _EarlyExitOutput:
 @dataclass
 class DynExecSequenceClassifierOutput(SequenceClassifierOutput, _EarlyExitOutput):
     """
-    transformers' fields; with early exit also:
+    transformers' output with two more fields when early exit is used.
 
     Args:
         exit_layer (`torch.LongTensor` of shape `(batch_size,)`): layer after which each sample left; the last layer of
