@@ -24,8 +24,8 @@ def conformal_risk_control(losses: np.ndarray, epsilon: float) -> int | None:
         epsilon (`float`): largest expected loss, between 0 and 1.
 
     Returns:
-        `int` or `None`: index of the candidate; `None` if no candidate meets the bound, for example if `n + 1 < 1 /
-        epsilon`.
+        `int` or `None`: index of the candidate; `None` if no candidate meets the bound, for example
+        if `n + 1 < 1 / epsilon`.
     """
     losses = np.maximum.accumulate(check_losses(losses), axis=0)
     count = losses.shape[-1]

@@ -180,11 +180,11 @@ def record_encoder(
     Records the predictions of a classifier and its exit heads for samples.
 
     Args:
-        directory (`str` or `Path`): an export with exit heads.
-        data (`list[str]`): as [`~data.samples.read_samples`] takes it.
-        args ([`EncoderRecordingArguments`]): what is asked.
-        risk (`Callable`, *optional*): what the records are for; checked before the model runs.
-        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+        directory (`str` or `Path`): directory of an export with exit heads.
+        data (`list[str]`): samples, as accepted by [`~data.samples.read_samples`].
+        args ([`EncoderRecordingArguments`]): settings of the recording.
+        risk (`Callable`, *optional*): risk of the calibration, which is checked before the model runs.
+        progress (`bool`, *optional*, defaults to `True`): whether to show a progress bar.
 
     Raises:
         `ValueError`: if the model has no exit heads or is not a classifier, or the data does not suit it.

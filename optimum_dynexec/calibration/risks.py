@@ -24,8 +24,8 @@ def accuracy(predictions: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
     the full model gets wrong and an exit gets right do not reduce it."""
     if labels is None:
         raise CalibrationError(
-            "the risk 'accuracy' needs labels, which the data lacks: name their column (--label-column,"
-            " `Columns(label=...)`), or take the risk 'disagreement'"
+            "the risk 'accuracy' needs labels, but the data has none: name their column (--label-column,"
+            " `Columns(label=...)`), or use the risk 'disagreement'"
         )
     right = predictions == labels[:, None]
     return (right[:, -1:] & ~right).astype(np.float64)

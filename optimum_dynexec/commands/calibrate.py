@@ -144,7 +144,7 @@ class CalibrateCommand(BaseOptimumCLICommand):
             f"Measured: {found.measured_risk:.4f} ({interval_text(found.risk_interval, '{:.4f}')}) on"
             f" {found.num_samples} {unit} of {found.num_texts} texts",
             f"Layers per {unit[:-1]}: {found.mean_layers:.1f} of {found.num_layers}",
-            *([] if found.mean_flops is None else [f"Arithmetic: {found.mean_flops:.1%} of the full model's"]),
+            *([] if found.mean_flops is None else [f"Operations: {found.mean_flops:.1%} of the full model's"]),
             *accuracy_lines(found),
             *(_exit_line(found, layer, unit) for layer in found.thresholds),
             f"Written to {self.args.model}/dynexec_config.json",

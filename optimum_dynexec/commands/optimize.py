@@ -39,8 +39,8 @@ class OptimizeCommand(BaseOptimumCLICommand):
             action="append",
             required=True,
             metavar="FILE[:COLUMN]",
-            help="Inputs like those to come. Of a decoder, prompts: a .jsonl, .csv or .txt file, or the id of"
-            " a data set on the Hub. Of a classifier, FILE without a column: also a directory with a folder of images"
+            help="Inputs like those in use. For a decoder, prompts: a .jsonl, .csv or .txt file, or the id of"
+            " a data set on the Hub. For a classifier, FILE without a column, also a directory with a folder of images"
             " for each label, or an .npz file. Repeatable.",
         )
         parser.add_argument("--task", default="auto", help="Task of the model. Default: from its architecture.")
@@ -71,17 +71,20 @@ class OptimizeCommand(BaseOptimumCLICommand):
         group.add_argument(
             "--fine-tune",
             action="store_true",
-            help="Train the model on the labels of the data first, together with exits (the recipe `joint` of"
-            " train-heads). A bare encoder gets a classifier for these labels.",
+            help="First train the model on the labels of the data, together with exit heads (the recipe `joint` of"
+            " train-heads). An encoder without a classifier gets one for these labels.",
         )
         group.add_argument(
-            "--fine-tune-epochs", type=float, default=None, help="Passes over the data for that. Default: 3."
+            "--fine-tune-epochs",
+            type=float,
+            default=None,
+            help="Number of passes over the data for --fine-tune. Default: 3.",
         )
         group.add_argument(
             "--no-accuracy-check",
             dest="accuracy_check",
             action="store_false",
-            help="Accept a model that is not shown to be right more often than the most frequent label of the data.",
+            help="Accept a model that is not shown to be more accurate than the most frequent label of the data.",
         )
         group = parser.add_argument_group("Heads")
         group.add_argument("--heads", default=None, metavar="PATH", help="Trained heads to use. Default: train heads.")

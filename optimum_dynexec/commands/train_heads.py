@@ -50,7 +50,7 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
         model = Path(self.args.model)
         exported = (model / CONFIG_NAME).is_file()
         task = DynExecConfig.from_pretrained(model).task if exported else self._task_of_checkpoint()
-        # Whatever can be found wrong is found before minutes go into an export.
+        # Errors in the arguments are found before an export, which takes minutes.
         train = prepared[task](self.args, task, exported)
         directory, heads, attach = self._places(exported)
         with ExitStack() as stack:
@@ -70,7 +70,7 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
         return {"model": str(directory), "attached": attach, **values}, lines
 
     def _task_of_checkpoint(self) -> str:
-        """Of a model that is not exported yet."""
+        """The task of a model that is not exported yet."""
         from ..directory.config import what_it_is_instead
         from ..exporters.tasks import resolve_task
 
@@ -80,13 +80,13 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
             raise ValueError(f"{model} cannot be trained for: {what_it_is_instead(model)}")
         if self.args.output is None:
             raise ValueError(
-                f"{model} is not exported yet: say with --output where to, or export it first with"
+                f"{model} is not exported yet: give a directory for the export with --output, or export it first with"
                 " `optimum-cli export dynexec`"
             )
         return resolve_task(model, self.args.task)
 
     def _places(self, exported: bool) -> tuple[Path, Path, bool]:
-        """The exported model, the directory for its heads, and whether they are to be attached."""
+        """The exported model, the directory for its heads, and whether to attach them."""
         model, output = Path(self.args.model), self.args.output
         if exported:
             return model, (model / "heads" if output is None else Path(output)), output is None

@@ -86,7 +86,7 @@ def train_encoder_with_heads(args: Namespace) -> Outcome:
     from ..exporters.tasks import resolve_task
 
     if args.output is None:
-        raise ValueError(f"the recipe {args.recipe!r} trains the model too: say with --output where to write it")
+        raise ValueError(f"the recipe {args.recipe!r} also trains the model: give a directory for it with --output")
     output, options = Path(args.output), _encoder_options(args)
     with ExitStack() as stack:
         if not args.resume:

@@ -51,11 +51,11 @@ class Calibration:
         risk_interval (`list[float]`, *optional*):
             95% interval of `measured_risk`, computed over texts and not over tokens.
         budget_flops (`float`, *optional*):
-            With the method `"budget"`, the mean share of the full model's arithmetic asked for.
-        mean_flops (`float`, *optional*): that share as measured; of encoders only.
+            Requested mean share of the full model's operations, with the method `"budget"`.
+        mean_flops (`float`, *optional*): measured mean share, for encoders only.
         full_accuracy (`float`, *optional*):
-            How often the full model is right on the texts tested; `None` without labels.
-        accuracy (`float`, *optional*): how often the model that leaves by these thresholds is.
+            Accuracy of the full model on the test texts; `None` without labels.
+        accuracy (`float`, *optional*): accuracy of the model with these thresholds on the test texts.
 
     Raises:
         `ValueError`: if the layers are not whole numbers.
@@ -109,7 +109,7 @@ class Calibration:
         Reads the result of [`~Calibration.to_dict`].
 
         Raises:
-            `ValueError`: if a field is missing, unknown or of a wrong type; the message names it.
+            `ValueError`: if a field is missing, is unknown or has a wrong type. The message names it.
         """
         known = {f.name for f in fields(cls)}
         if not isinstance(values, dict) or not set(values) <= known:

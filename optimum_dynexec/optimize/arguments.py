@@ -21,18 +21,19 @@ class OptimizeArguments:
     Args:
         recipe (`str`, *optional*, defaults to `"latency"`): recipe, one of [`~optimize.recipes.RECIPES`].
         max_loss (`float`, *optional*, defaults to 0.01):
-            Of quality, over all steps, against the model in float32. Of decoders: the share of tokens at which the
-            model would go on differently, given the same text. Of classifiers: accuracy, or without labels the share
-            of other answers.
-        task (`str`, *optional*, defaults to `"auto"`): of the model.
+            Largest loss of quality over all steps, relative to the model in float32. Decoders: the share of tokens for
+            which the model would continue differently, given the same text. Classifiers: accuracy, or without labels
+            the share of answers that differ.
+        task (`str`, *optional*, defaults to `"auto"`): task of the model.
         fine_tune (`bool`, *optional*, defaults to `False`):
-            Train a classifier on the labels of the data first; a bare encoder gets a classifier for them.
-        fine_tune_epochs (`float`, *optional*): passes over the data for that. Unset: as the recipe `joint` has it.
+            Whether to first train a classifier on the labels of the data. An encoder without a classifier gets one.
+        fine_tune_epochs (`float`, *optional*):
+            number of passes over the data for `fine_tune`. If not set: as in `joint`.
         accuracy_check (`bool`, *optional*, defaults to `True`):
-            Refuse a classifier that is not shown to be right more often than the most frequent label of the data.
-        formats (`tuple[str, ...]`, *optional*): quantizations to try, in place of the recipe's; none: `()`.
-        heads (`str` or `Path`, *optional*): trained heads to use; they are then not trained.
-        train (`bool`, *optional*, defaults to `True`): whether heads are trained, if the recipe has any.
+            Whether to refuse a classifier that is not shown to be more accurate than the most frequent label.
+        formats (`tuple[str, ...]`, *optional*): quantizations to try, instead of the recipe's; `()` for none.
+        heads (`str` or `Path`, *optional*): trained heads to use, instead of training heads.
+        train (`bool`, *optional*, defaults to `True`): whether to train heads, if the recipe has any.
         layers (`list[int]`, *optional*):
             layers to train exit heads for. If not set: none for a decoder, all for a classifier.
         epochs (`float`, *optional*): number of epochs of the heads' training. If not set: as in `train-heads`.
@@ -46,8 +47,7 @@ class OptimizeArguments:
         benchmark_samples (`int`, *optional*):
             Number of inputs for the report; with 0, there is no benchmark and no report. If not set: 20 prompts for a
             decoder, whose loss is measured on the tokens of all inputs; for a classifier, the number of samples that
-            shows that a loss is within
-            `max_loss`, if there are enough.
+            shows that a loss is within `max_loss`, if there are enough.
         columns ([`~data.samples.Columns`], *optional*): columns of a row of a classifier's data.
         seed (`int`, *optional*, defaults to 0): random seed.
 

@@ -74,7 +74,7 @@ def quantize_with_accuracy_control(
 
     Raises:
         [`QuantizationError`]: if the configuration has options that NNCF's accuracy
-            control does not know, or the limit cannot be held.
+            control does not support, or the limit cannot be kept.
     """
     import nncf
 
@@ -133,7 +133,9 @@ def check_control(directory: Path, task: str, control: AccuracyControl) -> None:
         `ValueError`: if the samples cannot be read, or have labels that the model does not know.
     """
     if task not in CLASSIFIER_TASKS:
-        raise QuantizationError(f"accuracy control is for the tasks {list(CLASSIFIER_TASKS)}, not for {task!r}")
+        raise QuantizationError(
+            f"accuracy control is for the tasks {list(CLASSIFIER_TASKS)}, but the task is {task!r}"
+        )
     _validation(directory, control)
 
 

@@ -87,7 +87,7 @@ class EncoderEngine:
         spec.outputs_are_sequences = cut.outputs_are_sequences
         spec.answer = ANSWERS[task]
         self.native = _C.Encoder(spec)
-        # Types and shapes of what it takes; the first segment may take images of one size only.
+        # Types and shapes of the inputs; the first segment may accept images of one size only.
         ports = {value.get_any_name(): value for part in (model, cut.models[0]) for value in part.inputs}
         self.inputs = {value.get_any_name(): ports[value.get_any_name()] for value in model.inputs}
         self.inputs = {name: port for name, port in self.inputs.items() if name in self.native.inputs}

@@ -22,7 +22,8 @@ MAX_NUM_TOKENS = 1024
 LOOKUP_NUM_TOKENS = 10
 ASSISTANT_NUM_TOKENS = 20
 ASSISTANT_THRESHOLD = 0.4
-# transformers' longest n-gram, and the length from which a longer match gives no more information about the next token.
+# transformers' longest n-gram, and the length from which a longer match gives no more information about the next
+# token.
 LOOKUP_NGRAM_SIZE = 2
 AUTO_NGRAM_SIZE = 8
 # Limit of csrc/kernels/ngram_index.h.

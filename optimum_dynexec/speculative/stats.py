@@ -17,9 +17,9 @@ class ProposerStats:
 
     Args:
         name (`str`): `"prompt_lookup"`, `"draft_head"`, `"draft_model"` or `"exit_heads"`.
-        proposed (`int`): draft tokens it proposed.
-        accepted (`int`): of these, the tokens that were accepted.
-        forwards (`int`): forward passes of its own model.
+        proposed (`int`): number of draft tokens that it proposed.
+        accepted (`int`): number of these draft tokens that were accepted.
+        forwards (`int`): number of forward passes of its own model.
         layer (`int`, *optional*): of `"exit_heads"`, the layer after which the head drafts.
     """
 

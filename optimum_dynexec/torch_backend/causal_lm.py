@@ -145,9 +145,9 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         )
         if plain:
             if early_exit is not None:
-                raise ValueError("`early_exit` is for greedy decoding and sampling of tokens alone")
+                raise ValueError("`early_exit` supports only greedy decoding and sampling of tokens")
             if asked.asked:
-                logger.warning("Generating without speculation: these arguments are for transformers' own loops.")
+                logger.warning("Generating without speculation: these arguments need transformers' own loops.")
             return self.model.generate(**arguments, stopping_criteria=criteria, **kwargs)
 
         if prepared.stop_strings is not None and "tokenizer" in kwargs:

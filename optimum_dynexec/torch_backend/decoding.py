@@ -141,7 +141,7 @@ def speculate(
     while not sequence.finished:
         since = time.perf_counter()
         begun = sequence.begun
-        # One token comes from the model itself, whatever stands of the draft.
+        # One token comes from the model itself, no matter how many draft tokens are accepted.
         limit = min(lookahead.length, sequence.remaining - 1)
         proposer, draft = _draft(proposers, sequence.tokens, limit) if begun and limit > 0 else (None, Draft())
         since = counts.time("propose", since)

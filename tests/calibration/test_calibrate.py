@@ -162,7 +162,7 @@ def test_bad_arguments(options, message):
 def test_too_few_texts_says_how_many():
     few = RECORDS.select(np.arange(40))
     with pytest.raises(
-        NoThresholdError, match=r"no threshold .* epsilon = 0.05 .* 40 texts .* about n=59 texts"
+        NoThresholdError, match=r"no threshold .* epsilon = 0.05 .* 40 texts: .* about n=59 texts"
     ) as raised:
         calibrate(few, CalibrationArguments(epsilon=0.05))
     assert raised.value.needed == 59

@@ -358,7 +358,10 @@ def test_calibration_options(run, monkeypatch, tiny_export):
         (["train-heads", "HF", "--data", "DATA", "--output", "OUT", "--epochs", "0"], "`epochs` must be"),
         (["train-heads", "HF", "--data", "DATA", "--output", "OUT", "--start-from", "/no"], "no heads at /no"),
         (["train-heads", "BERT", "--data", "/nowhere.csv", "--output", "OUT"], "/nowhere.csv does not exist"),
-        (["train-heads", "BERT", "--data", "DATA", "--output", "OUT"], "the label 'mood', but the model's labels"),
+        (
+            ["train-heads", "BERT", "--data", "DATA", "--output", "OUT"],
+            "the label 'mood', but the labels of the model",
+        ),
         (["train-heads", "BERT", "--data", "DATA", "--output", "OUT", "--epochs", "0"], "`epochs` must be"),
         (
             ["train-heads", "BARE", "--data", "TEXTS", *["--task", "text-classification", "--output", "OUT"]],

@@ -259,7 +259,7 @@ def test_a_random_classifier_is_refused(tiny_encoder_hf, labelled, tmp_path, mon
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        (("bert", None), {}, "the label 'calm', but the model's labels are"),
+        (("bert", None), {}, "the label 'calm', but the labels of the model are"),
         (("bert", None), {"columns": Columns(label="text_pair")}, "does not have the column 'text_pair'"),
         (("bert", None), {"columns": Columns(), "fine_tune": True}, "fine-tuning takes labels"),
     ],
@@ -283,7 +283,7 @@ def test_what_does_not_fit_is_said_before_the_export(
         ({"arguments": {"recipe": "speed"}}, "`recipe` must be one of"),
         ({"arguments": {"max_loss": 0.0}}, "`max_loss` must be between 0 and 1"),
         ({"arguments": {"formats": ("int8", "int9")}}, "there is no format 'int9' of a decoder; there are"),
-        ({"arguments": {"task": "feature-extraction"}}, "can be optimized, not for 'feature-extraction'"),
+        ({"arguments": {"task": "feature-extraction"}}, "can be optimized, but the task is 'feature-extraction'"),
         ({"arguments": {"fine_tune": True}}, "for classifiers, but this model is a decoder"),
         ({"output": "full"}, "holds other files"),
     ],

@@ -99,7 +99,7 @@ def test_heads_of_another_export_are_said_to_be(tmp_path, monkeypatch, trained_o
         found={"quantize": {"place": "base"}},
     )
     _, lines = heads.run(context)
-    assert any("draft_head trained on another export" in line for line in lines) == said
+    assert any("draft_head from a training on another export" in line for line in lines) == said
 
 
 def format_context(run, **arguments):

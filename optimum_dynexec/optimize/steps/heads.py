@@ -27,7 +27,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
         lines.append(f"heads: {', '.join(names)} attached")
         elsewhere = [name for name in names if made.heads[name].trained_on not in (None, made.model_hash)]
         if elsewhere:
-            lines.append(f"heads: {', '.join(elsewhere)} were trained on another export than this quantization")
+            lines.append(f"heads: {', '.join(elsewhere)} from a training on another export than this quantization")
     places = [f"{place.name}/openvino_model.xml" for place in (context.result, context.reference)]
     return {"heads": names, "places": places}, lines
 
@@ -53,7 +53,7 @@ def _heads(context: Context) -> tuple[list[str], Any]:
         return [f"heads: none, because the recipe {args.recipe} has none for a {context.kind.name}"], None
     context.say("training")
     trained, further = context.kind.train(context.result, context.heads, context.part("train"), args, context.progress)
-    # Those that other arguments asked for before are not this model's.
+    # Heads of an earlier call with other arguments do not belong to this model.
     for file in context.heads.glob(f"*{SUFFIX}"):
         if file not in trained:
             file.unlink()

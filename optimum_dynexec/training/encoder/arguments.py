@@ -46,15 +46,16 @@ class EncoderTrainingArguments:
         trainable_layers (`int`, *optional*):
             Number of last layers that these recipes train; lower layers and the embeddings do not change. If not set:
             all.
-        warmup_ratio (`float`, *optional*, defaults to 0.06): share of the steps until the peak.
+        warmup_ratio (`float`, *optional*, defaults to 0.06): share of the steps before the peak.
         weight_decay (`float`, *optional*, defaults to 0.01): of AdamW.
-        dropout (`float`, *optional*, defaults to 0.1): of what a head reads, while it learns.
-        max_grad_norm (`float`, *optional*, defaults to 1): gradients are scaled down to it.
-        eval_ratio (`float`, *optional*, defaults to 0.1): share of the samples that are held out.
+        dropout (`float`, *optional*, defaults to 0.1): dropout of a head's input in training.
+        max_grad_norm (`float`, *optional*, defaults to 1): largest norm of the gradients, which are scaled down to it.
+        eval_ratio (`float`, *optional*, defaults to 0.1): share of the samples that is held out.
         patience (`int`, *optional*, defaults to 8): epochs without a better result after which a training ends. It
             keeps the weights of its best epoch: by accuracy on the held-out samples, in which the full model, if it
             is trained too, counts as much as all exits together.
-        seed (`int`, *optional*, defaults to 0): of the initial weights, the held-out samples and the order.
+        seed (`int`, *optional*, defaults to 0):
+            random seed of the initial weights, the held-out samples and the order.
         device (`str`, *optional*, defaults to `"cpu"`): torch device.
         bf16 (`bool`, *optional*, defaults to `True`):
             Whether the recipes that train the backbone compute in bfloat16 where autocast supports it. Small models

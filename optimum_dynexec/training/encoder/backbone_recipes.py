@@ -49,7 +49,7 @@ def train_with_backbone(request: Request) -> TrainedExits:
 
 
 def _train(request: Request, place: Path) -> tuple[TrainedExits, Checkpoint]:
-    """Trains, and writes all to an empty directory. The checkpoint is still there."""
+    """Trains and writes all files to an empty directory. The checkpoint is kept."""
     model, label2id, new = load_classifier(request.model, request.task, request.training.label_names)
     labels, held_out_labels = request.training.label_ids(label2id), request.held_out.label_ids(label2id)
     assert labels is not None
@@ -117,7 +117,7 @@ def load_classifier(
 
     Args:
         model (`str` or `Path`): directory or id on the Hub of a transformers model.
-        task (`str`): one of [`~directory.config.CLASSIFIER_TASKS`].
+        task (`str`): task, one of [`~directory.config.CLASSIFIER_TASKS`].
         label_names (`list[str]`):
             Of the data. A bare encoder is given these, and so is a classifier whose labels have no names
             (`LABEL_0`, ...) where the data has some.

@@ -40,19 +40,19 @@ class FineTuner:
 
     BranchyNet's and MSDNet's weighted sum, in which the full model counts as much as all exits together, so that it
     does not fall behind them; L_N is the cross entropy with the labels, L_k that and the divergence from the full
-    model, as `label_weight` has it. The recipe `"alternating"` takes L_N alone in every other step (BERxiT).
+    model, weighted by `label_weight`. The recipe `"alternating"` uses only L_N in every other step (BERxiT).
 
     At the end the model and the heads have the weights of the epoch with the best accuracy on held-out samples,
     weighted in the same way.
 
     Args:
-        model (`transformers.PreTrainedModel`): a classifier that gives its hidden states; trained in place.
-        heads (`Mapping[int, EncoderHeadModule]`): by their layer; trained in place.
-        inputs ([`~data.inputs.Inputs`]): makes the model's inputs.
+        model (`transformers.PreTrainedModel`): classifier that returns its hidden states, which is trained in place.
+        heads (`Mapping[int, EncoderHeadModule]`): exit heads by layer, which are trained in place.
+        inputs ([`~data.inputs.Inputs`]): function that makes the model's inputs.
         max_length (`int`): of texts, in tokens.
         args ([`EncoderTrainingArguments`]): how.
         checkpoint (`Path`): file for the state of an interrupted training; removed at the end.
-        identity (`dict[str, Any]`): what the training depends on, beside the arguments.
+        identity (`dict[str, Any]`): values that the training depends on, in addition to the arguments.
         progress (`bool`, *optional*, defaults to `True`): show a progress bar.
         new (`frozenset[str]`, *optional*, defaults to none):
             Names of the model's weights that start from random values.

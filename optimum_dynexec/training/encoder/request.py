@@ -36,10 +36,10 @@ class TrainedExits:
     Result of a recipe.
 
     Args:
-        exits (`list[TrainedExit]`): one for each head, in order of depth.
-        full (`ExitScores`): of the full model on the same samples.
-        checkpoint (`Path`, *optional*): directory with the backbone, if it was trained too, to be exported.
-        seconds (`float`): the training took, without the making of its data.
+        exits (`list[TrainedExit]`): results of the heads, in order of depth.
+        full (`ExitScores`): scores of the full model on the same samples.
+        checkpoint (`Path`, *optional*): directory of the backbone, if it was trained too. It is not exported yet.
+        seconds (`float`): duration of the training, without that of making its data.
         most_frequent (`float`, *optional*): share of the held-out samples that have the most frequent label; `None`
             without labels.
     """
