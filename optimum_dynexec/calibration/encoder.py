@@ -304,8 +304,8 @@ def _ask(
 @dataclass(frozen=True)
 class _Said:
     """
-    The outputs of a model for samples: the distributions of each exit; the certainties of the exits, `[samples,
-    exits]`, if all exits have one; the full model's predictions; the number of distributions of each sample; and the
+    The outputs of a model for samples: the distributions of each exit; the certainties of the exits, if all
+    have one, `[samples, exits]`; the full model's predictions; the number of distributions of each sample; and the
     shapes of a batch of samples of median length.
     """
 
