@@ -64,7 +64,7 @@ class TorchDynExecModel(OptimizedModel):
                 Device: `"cpu"`, `"cuda"` or `"xpu"` (Intel GPUs).
             ipex (`bool`, *optional*, defaults to `False`):
                 Whether intel-extension-for-pytorch optimizes the model, on the devices `"cpu"` and `"xpu"`.
-            kwargs:
+            kwargs (*optional*):
                 Other arguments of `from_pretrained` of transformers' class.
 
         Raises:
