@@ -1,9 +1,9 @@
-"""Classification: early exit beside optimum-intel's `OVModelFor…` on the same OpenVINO model and precision.
+"""Classification: early exit compared with optimum-intel's `OVModelFor…`, with the same OpenVINO model and precision.
 
     python -m benchmarks.classification --model EXPORT --data test.csv --precision fast
 
-EXPORT is a directory of `optimum-cli export dynexec` with exit heads; the data has labels. Neither the model nor the
-heads may have been trained on it, nor thresholds calibrated.
+EXPORT is an export with exit heads. The data needs labels. The model and the heads must not have been trained, and the
+thresholds must not have been calibrated, on this data.
 """
 
 import argparse
@@ -29,8 +29,9 @@ from .classification_systems import ClassificationSystem, load_systems
 
 
 METHOD = (
-    "Inputs that are tokenized already in, logits out, on both sides the same. Systems run one after the other on each"
-    " batch, in rotating order; of repeats, the median of each batch. Latency is of a call, so of a whole batch."
+    "Both sides take tokenized inputs and return logits. On each batch, the systems run one after the other, in"
+    " rotating"
+    " order; each time is the median of the repeats. The latency is that of a call, which is a whole batch."
 )
 WARM_UP = 3
 
@@ -86,20 +87,20 @@ def main(argv: list[str] | None = None) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="directory of an export with exit heads")
-    parser.add_argument("--data", type=Path, required=True, help="labelled samples that nothing was trained on")
-    parser.add_argument("--text-column", help="of --data")
-    parser.add_argument("--text-pair-column", help="of --data")
-    parser.add_argument("--label-column", help="of --data")
-    parser.add_argument("--max-length", type=int, default=128, metavar="N", help="of texts, in tokens")
-    parser.add_argument("--precision", choices=("exact", "fast"), default="fast", help="how both sides compute")
-    parser.add_argument("--criterion", default="max_prob", help="what thresholds are compared with")
+    parser.add_argument("--model", type=Path, required=True, help="Directory of an export with exit heads.")
+    parser.add_argument("--data", type=Path, required=True, help="Labelled samples, not used in training.")
+    parser.add_argument("--text-column", help="Column of the text in --data.")
+    parser.add_argument("--text-pair-column", help="Column of the second text in --data.")
+    parser.add_argument("--label-column", help="Column of the label in --data.")
+    parser.add_argument("--max-length", type=int, default=128, metavar="N", help="Maximum number of tokens in a text.")
+    parser.add_argument("--precision", choices=("exact", "fast"), default="fast", help="Precision of both sides.")
+    parser.add_argument("--criterion", default="max_prob", help="Criterion of early exit.")
     parser.add_argument("--thresholds", type=float, nargs="*", default=[0.99, 0.97, 0.95, 0.9, 0.8, 0.7])
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8, 32])
-    parser.add_argument("--max-samples", type=int, help="to use, drawn from all")
-    parser.add_argument("--repeats", type=int, default=5, help="of every batch")
-    parser.add_argument("--seed", type=int, default=0, help="of the samples drawn")
-    parser.add_argument("--out", type=Path, help="JSON file; the tables go to an .md file beside it")
+    parser.add_argument("--max-samples", type=int, help="Maximum number of samples, drawn at random.")
+    parser.add_argument("--repeats", type=int, default=5, help="Number of runs of each batch.")
+    parser.add_argument("--seed", type=int, default=0, help="Random seed.")
+    parser.add_argument("--out", type=Path, help="JSON file for the results. The tables go to an .md file next to it.")
     args = parser.parse_args(argv)
     if min(*args.batch_sizes, args.repeats, args.max_length) < 1:
         parser.error("batch sizes, repeats and lengths must be at least 1")
@@ -113,10 +114,10 @@ def measure(
     Times systems on the same batches, interleaved.
 
     Args:
-        systems (`Sequence[ClassificationSystem]`): loaded; the first is what the others are compared with.
+        systems (`Sequence[ClassificationSystem]`): loaded systems. The others are compared with the first one.
         batches (`Sequence[dict[str, np.ndarray]]`): model inputs by name.
-        labels (`np.ndarray` int64 `[samples]`): what is right, in the order of the batches.
-        repeats (`int`): of every batch.
+        labels (`np.ndarray` int64 `[samples]`): correct labels, in the order of the batches.
+        repeats (`int`): number of runs of each batch.
 
     Returns:
         `list[dict]`: the figures of each system; latencies in milliseconds.
@@ -152,8 +153,9 @@ def measure(
 
 def oracle(recorded: EncoderRecords) -> dict[str, Any]:
     """
-    What leaving at the first exit that is right would give, and at the first of all where none is: the best accuracy
-    and the least work that these exits have in them. It knows the labels, so it cannot be timed.
+    The result of an oracle: each sample leaves at the first exit that is right, or at the first of all exits if none
+    is. This is the best accuracy with the least work that these exits allow. It needs the labels, so it cannot be
+    timed.
     """
     records = recorded.records
     assert records.labels is not None
@@ -176,7 +178,7 @@ def oracle(recorded: EncoderRecords) -> dict[str, Any]:
 
 
 def flops(recorded: EncoderRecords, shares: dict[int, float]) -> float:
-    """Mean arithmetic of a sample as a share of the full model's, heads included."""
+    """Mean number of operations of a sample as a share of the full model's, including heads."""
     layers = [*recorded.records.layers, recorded.records.num_layers - 1]
     return float(sum(shares.get(layer, 0.0) * cost for layer, cost in zip(layers, recorded.costs, strict=True)))
 

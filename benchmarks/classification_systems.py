@@ -1,4 +1,4 @@
-"""The classifiers that are compared: optimum-intel's, and ours with and without early exit."""
+"""The classifiers to compare: optimum-intel's, and ours with and without early exit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,19 +22,19 @@ CLASSES: dict[str, tuple[Any, Any]] = {
     "text-classification": (OVModelForSequenceClassification, DynExecModelForSequenceClassification),
     "image-classification": (OVModelForImageClassification, DynExecModelForImageClassification),
 }
-# No prediction stays the same over so many exits: everything goes all the way, and all heads are asked.
+# No prediction stays the same over this many exits: each sample runs through all layers and all heads.
 NEVER = EarlyExitConfig("patience", threshold=999)
 
 
 @dataclass
 class ClassificationSystem:
     """
-    A model and how it is called.
+    A model and the arguments of its calls.
 
     Args:
-        name (`str`): for tables.
-        model (`OVModelForSequenceClassification` or the like): loaded.
-        options (`dict[str, Any]`): of the call.
+        name (`str`): name in the tables.
+        model (`OVModelForSequenceClassification` or the like): loaded model.
+        options (`dict[str, Any]`): arguments of the call.
     """
 
     name: str
@@ -42,7 +42,7 @@ class ClassificationSystem:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Answer:
-        """Runs a batch, numpy in and numpy out, as that costs least on both sides."""
+        """Runs a batch, numpy in and numpy out, which costs least on both sides."""
         return timed_call(self.model, batch, **self.options)
 
 
@@ -50,17 +50,17 @@ def load_systems(
     directory: Path, config: DynExecConfig, precision: str, criterion: str, thresholds: Sequence[float]
 ) -> list[ClassificationSystem]:
     """
-    Loads what is compared; the first is optimum-intel's.
+    Loads the systems to compare. The first one is optimum-intel's.
 
     Args:
-        directory (`Path`): of an export with exit heads.
-        config ([`DynExecConfig`]): of it.
-        precision (`str`): `"exact"` or `"fast"`, on both sides.
-        criterion (`str`): whose thresholds are tried.
-        thresholds (`Sequence[float]`): to try; the same at all exits.
+        directory (`Path`): directory of an export with exit heads.
+        config ([`DynExecConfig`]): configuration of the export.
+        precision (`str`): precision of both sides, `"exact"` or `"fast"`.
+        criterion (`str`): criterion of early exit.
+        thresholds (`Sequence[float]`): thresholds to try, each of them at all exits.
     """
     if config.task not in CLASSES:
-        raise SystemExit(f"{directory} is for the task {config.task!r}; this benchmark is for {list(CLASSES)}")
+        raise SystemExit(f"{directory} is for the task {config.task!r}, but this benchmark accepts {list(CLASSES)}")
     peer_class, own_class = CLASSES[config.task]
     ov_config = dict(EXACT_OV_CONFIG) if precision == "exact" else {}
     own = own_class.from_pretrained(directory, precision=precision)

@@ -2,10 +2,10 @@
 
     python -m benchmarks.diffusion PIPELINE_DIR --prompts FILE [--data DIR] [--output DIR]
 
-Every system draws the same prompts from the same noise, one picture a call, in turns within one run. Similarity (SSIM)
-is to optimum-intel's own picture of the most steps. Beside fixed counts that anyone would choose there is "fixed at
-our mean": as many steps as the predictor takes on average. KID needs pictures of the data. An interrupted run goes on
-where it was.
+Every system generates images from the same prompts and noise, one image a call, in turns within one run. The
+similarity (SSIM) is to optimum-intel's own image with the most steps. "fixed at our mean" uses a fixed number of
+steps, the mean of the predictor's numbers. KID needs images of the data. A run that was interrupted resumes where it
+stopped.
 """
 
 import argparse
@@ -36,10 +36,10 @@ from optimum_dynexec.utils.atomic import write_atomically
 class System:
     """
     Args:
-        name (`str`): in the tables.
-        steps (`int` or `"auto"`): asked for.
-        dynexec (`dict`): policies.
-        plain (`bool`): optimum-intel's pipeline rather than ours.
+        name (`str`): name in the tables.
+        steps (`int` or `"auto"`): requested number of steps.
+        dynexec (`dict`): policies of the call.
+        plain (`bool`): whether to run optimum-intel's pipeline instead of ours.
     """
 
     name: str
@@ -50,7 +50,7 @@ class System:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What one call took and made; the picture (PNG, base64) is kept of the first repeat alone."""
+    """Time and result of one call. The image (PNG, base64) is kept only for the first repeat."""
 
     seconds: float
     steps: int
@@ -61,7 +61,7 @@ class Drawing:
 
 @dataclass
 class Measured:
-    """Of one system, an entry a prompt: medians of the repeats' seconds, and what the first repeat did."""
+    """One entry per prompt of a system: the median time of the repeats, and the result of the first repeat."""
 
     seconds: list[float]
     pictures: list[np.ndarray]
@@ -77,7 +77,7 @@ POLICIES: dict[str, dict[str, Any]] = {
 }
 
 
-# For `--sweep`: from careful to bold, what the Pareto curve of speed and similarity is drawn from.
+# For `--sweep`: from careful to bold, the points of the Pareto curve of speed and similarity.
 SWEEP: dict[str, dict[str, Any]] = {
     **{f"guidance {value}": {"adaptive_guidance": {"threshold": value}} for value in (0.999, 0.99, 0.95, 0.9)},
     **{f"convergence {value}": {"convergence": {"tolerance": value}} for value in (0.005, 0.01, 0.03, 0.05)},
@@ -97,7 +97,7 @@ SWEEP: dict[str, dict[str, Any]] = {
 
 
 def make_systems(reference: int, fixed: list[int], mean: int | None, sweep: bool = False) -> list[System]:
-    """The systems that are compared; `mean` is the predictor's, `None` without one."""
+    """The systems to compare. `mean` is the predictor's mean number of steps, or `None` without a predictor."""
     together = {name: value for policy in POLICIES.values() for name, value in policy.items()}
     systems = [System(f"fixed {count}", count, plain=True) for count in sorted({reference, *fixed}, reverse=True)]
     systems += [System(f"{name}, of {fixed[0]}", fixed[0], policy) for name, policy in POLICIES.items()]
@@ -120,11 +120,11 @@ def measure(
     options: dict[str, Any],
     records: Records[Drawing],
 ) -> None:
-    """Draws all prompts with all systems, one after the other for each prompt and repeat; what is there, stays."""
+    """Generates the images of all prompts with all systems in turns, except those that already exist."""
     warm = False
     turns = [(number, repeat) for number in range(len(prompts)) for repeat in range(repeats)]
     for number, repeat in tqdm(turns, desc="pictures", unit="turn"):
-        # Another order each time, so that none is always after the same.
+        # The order changes each time, so that no system always follows the same one.
         for system in systems[repeat % len(systems) :] + systems[: repeat % len(systems)]:
             key = Key(system.name, str(number), repeat)
             if key in records:
@@ -141,7 +141,7 @@ def measure(
 
 
 def measured_of(system: System, prompts: list[str], records: Records[Drawing]) -> Measured:
-    """What the records say of a system."""
+    """The records of a system."""
     runs = [records.runs(system.name, str(number)) for number in range(len(prompts))]
     first = [own[0] for own in runs]
     return Measured(
@@ -155,11 +155,13 @@ def measured_of(system: System, prompts: list[str], records: Records[Drawing]) -
 
 def kid(x: np.ndarray, y: np.ndarray) -> float:
     """
-    Kernel distance of two sets of pictures: the unbiased MMD with the polynomial kernel of Binkowski et al. 2018, on
-    features of pictures shrunk to 16 x 16. It is KID without the Inception network, which no package registry has.
+    Kernel distance of two sets of images: the unbiased MMD with the polynomial kernel of Binkowski et al. 2018, on
+    features of images that are scaled to 16 x 16. It is KID without the Inception network, which no package registry
+    has.
 
     Args:
-        x, y (`np.ndarray` of shape `[n, height, width, 3]`, uint8): the sets.
+        x (`np.ndarray` of shape `[n, height, width, 3]`, uint8): first set of images.
+        y (`np.ndarray` of shape `[n, height, width, 3]`, uint8): second set of images.
     """
 
     def features(pictures: np.ndarray) -> np.ndarray:
@@ -201,7 +203,7 @@ def report(measured: dict[str, Measured], reference: str, baseline: str, data: n
 
 
 def sheet(measured: dict[str, Measured], count: int = 12) -> Image.Image:
-    """Pictures side by side: a row for each system, a column for each prompt."""
+    """Images side by side: a row for each system, a column for each prompt."""
     rows = [np.concatenate(own.pictures[:count], axis=1) for own in measured.values()]
     return Image.fromarray(np.concatenate(rows, axis=0))
 
@@ -209,14 +211,16 @@ def sheet(measured: dict[str, Measured], count: int = 12) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pipeline", type=Path)
-    parser.add_argument("--prompts", required=True, help="file of prompts, which the predictor was not trained on")
-    parser.add_argument("--data", type=Path, default=None, help="folder of PNG pictures, for KID")
+    parser.add_argument("--prompts", required=True, help="File of prompts, not used to train the predictor.")
+    parser.add_argument("--data", type=Path, default=None, help="Folder of PNG images, for KID.")
     parser.add_argument("--output", type=Path, default=Path("build/benchmark-diffusion"))
     parser.add_argument("--max-prompts", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--reference", type=int, default=100, help="steps of the picture that all are compared with")
-    parser.add_argument("--fixed", type=int, nargs="+", default=[50], help="the first is what speed-ups refer to")
-    parser.add_argument("--sweep", action="store_true", help="also each policy at several thresholds")
+    parser.add_argument("--reference", type=int, default=100, help="Number of steps of the reference image.")
+    parser.add_argument(
+        "--fixed", type=int, nargs="+", default=[50], help="Fixed numbers of steps; speed-ups refer to the first."
+    )
+    parser.add_argument("--sweep", action="store_true", help="Also measure each policy at several thresholds.")
     parser.add_argument("--guidance-scale", type=float, default=None)
     args = parser.parse_args()
 
@@ -230,7 +234,7 @@ def main() -> None:
         mean = round(float(np.mean(StepPredictor.beside(args.pipeline).predict(prompts))))
     except FileNotFoundError:
         mean = None
-        print("There is no predictor beside the pipeline: systems that need one are left out.")
+        print("The pipeline has no step predictor, so the systems that need one are left out.")
     options = {} if args.guidance_scale is None else {"guidance_scale": args.guidance_scale}
 
     systems = make_systems(args.reference, args.fixed, mean, args.sweep)

@@ -17,10 +17,10 @@ class DynExecSystem(System):
     `DynExecModelForCausalLM` with one kind of speculation.
 
     Args:
-        name (`str`): its name in the tables.
-        speculation (`str`): as in `generate`.
-        assistant (`bool`): whether the draft model is given.
-        head (`str`, *optional*): of the model, that it is about.
+        name (`str`): name in the tables.
+        speculation (`str`): argument `speculation` of `generate`.
+        assistant (`bool`): whether the system uses the draft model.
+        head (`str`, *optional*): name of the head that it uses.
         arguments (*optional*): further arguments of `generate`.
     """
 
@@ -36,7 +36,7 @@ class DynExecSystem(System):
         self.arguments = arguments
 
     def load(self, setting: Setting, shared: dict[Any, Any]) -> None:
-        # One that is cut after its exit layers is another model: cutting costs a little.
+        # A model that is cut at its exit layers counts as another model, because cutting costs a little time.
         self.model = _load(setting.model, setting, shared, cut="assistant_early_exit" in self.arguments)
         if self.needs_draft:
             self.arguments["assistant_model"] = _load(setting.draft, setting, shared)

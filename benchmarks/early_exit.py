@@ -1,10 +1,10 @@
-"""Early exit of a decoder: how much faster it gets, and how often its tokens are not the model's.
+"""Early exit of a decoder: the speed-up, and how often its tokens differ from those of the full model.
 
     python -m benchmarks.early_exit --model DIRECTORY --questions spec_bench_questions.jsonl
 
-DIRECTORY is an export with exit heads. For each criterion, thresholds are taken along its grid by the disagreement
-that they lead to on the model's own greedy answers; generation is then timed with each of them, in turn with plain
-decoding. With `--calibrated`, the thresholds that `optimum-cli dynexec calibrate` wrote into DIRECTORY come too.
+DIRECTORY is an export with exit heads. For each criterion, thresholds are chosen from its grid by the disagreement
+that they cause on the model's own greedy answers. Generation with each set of thresholds is then timed in turns with
+plain decoding. With `--calibrated`, the thresholds of `optimum-cli dynexec calibrate` in DIRECTORY are measured too.
 """
 
 import argparse
@@ -42,18 +42,18 @@ WARM_UP_TOKENS = 16
 @dataclass(frozen=True)
 class Point:
     """
-    One way to leave early, over all questions.
+    Results of one setting of early exit, over all questions.
 
     Args:
-        criterion (`str`): its name; `"calibrated"` for the thresholds of the directory.
-        thresholds (`dict[int, float]`): one for each exit layer.
-        disagreement (`float`): share of tokens that differ from the full model's after the same text.
-        left (`tuple[float, ...]`): share of tokens that left at each exit; the last stayed to the end.
-        speed_up (`float`): decode tokens per second to plain decoding's.
-        tokens_per_second (`float`): without the prompts.
-        same_answers (`int`): answers that are those of plain decoding, token for token.
-        head_share (`float`): share of the decode time that the exit heads ran.
-        decide_share (`float`): share of it that the decisions and all bookkeeping took.
+        criterion (`str`): name of the criterion; `"calibrated"` for the thresholds of the directory.
+        thresholds (`dict[int, float]`): threshold for each exit layer.
+        disagreement (`float`): share of tokens that differ from the full model's token after the same text.
+        left (`tuple[float, ...]`): share of tokens that left at each exit; the last entry is the full model.
+        speed_up (`float`): ratio of decoded tokens per second to those of plain decoding.
+        tokens_per_second (`float`): tokens per second without the prompts.
+        same_answers (`int`): number of answers that equal those of plain decoding, token for token.
+        head_share (`float`): share of the decode time in the exit heads.
+        decide_share (`float`): share of the decode time in decisions and bookkeeping.
     """
 
     criterion: str
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
     model = DynExecModelForCausalLM.from_pretrained(args.model, precision=args.precision)
 
     def generate(prompt: list[int], **how: Any) -> tuple[list[int], np.ndarray]:
-        """Tokens; seconds of decoding, of them in exit heads, and of them neither there nor in the model."""
+        """Tokens, decode time, its part in exit heads, and its part outside heads and model."""
         ids = torch.tensor([prompt])
         output = model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=args.max_new_tokens, do_sample=False, **how
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
 
     answers = [generate(prompt, speculation="off")[0] for prompt in tqdm(prompts, desc="plain", unit="question")]
     with_exits = {"early_exit": EarlyExitConfig(threshold=1.0)}
-    generate(prompts[0][:WARM_UP_TOKENS], **with_exits)  # the model is cut now, for plain decoding too
+    generate(prompts[0][:WARM_UP_TOKENS], **with_exits)  # cuts the model now, also for plain decoding
     runner = DecoderRunner(args.model, ov_config=PRECISIONS[args.precision])
     texts = [RecordedText(prompt + answer, len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
     records = record_texts(runner, texts)
@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> None:
     points = measured
     print(f"\n{len(prompts)} questions, up to {args.max_new_tokens} tokens, {args.precision} precision, kv={args.kv}")
     usual = median(seconds for seconds, *_ in times[-1])
-    print(f"plain decoding: {plain:.1f} tokens/s; median {usual:.2f} s a question\n")
+    print(f"plain decoding: {plain:.1f} tokens/s; median {usual:.2f} s per question\n")
     print(_table(points, len(prompts)))
     if args.figure:
         _draw(points, args.figure, f"{args.model.name}, {args.precision}, {len(prompts)} questions of Spec-Bench")
@@ -144,16 +144,18 @@ def main(argv: list[str] | None = None) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="directory of an export with exit heads")
-    parser.add_argument("--questions", type=Path, required=True, help="Spec-Bench's questions, jsonl")
+    parser.add_argument("--model", type=Path, required=True, help="Directory of an export with exit heads.")
+    parser.add_argument("--questions", type=Path, required=True, help="Questions of Spec-Bench, a .jsonl file.")
     parser.add_argument("--precision", choices=("exact", "fast"), default="exact")
-    parser.add_argument("--criteria", nargs="+", default=list(CRITERIA), help=f"default: {' '.join(CRITERIA)}")
-    parser.add_argument("--kv", choices=("deferred", "copy"), default="deferred", help="of EarlyExitConfig")
-    parser.add_argument("--calibrated", action="store_true", help="measure the directory's own thresholds too")
+    parser.add_argument(
+        "--criteria", nargs="+", default=list(CRITERIA), help=f"Criteria. Default: {' '.join(CRITERIA)}."
+    )
+    parser.add_argument("--kv", choices=("deferred", "copy"), default="deferred", help="`kv` of EarlyExitConfig.")
+    parser.add_argument("--calibrated", action="store_true", help="Also measure the directory's thresholds.")
     parser.add_argument("--max-questions-per-category", type=int, default=2, metavar="N")
     parser.add_argument("--max-new-tokens", type=int, default=96, metavar="N")
-    parser.add_argument("--figure", type=Path, help="PNG to draw (needs matplotlib)")
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    parser.add_argument("--figure", type=Path, help="PNG file for a figure (needs matplotlib).")
+    parser.add_argument("--out", type=Path, help="JSON file for the results.")
     return parser.parse_args(argv)
 
 
@@ -212,8 +214,8 @@ def _draw(points: list[Point], path: Path, title: str) -> None:
         single = {"marker": "*", "markersize": 14, "linestyle": "none"} if name == "calibrated" else {"marker": "o"}
         axes.plot([100 * (1 - x) for x, _ in line], [y for _, y in line], label=name, **single)
     axes.axhline(1.0, color="grey", linewidth=1)
-    axes.set_xlabel("tokens that are the full model's, %")
-    axes.set_ylabel("decode speed to plain decoding's")
+    axes.set_xlabel("tokens equal to the full model's, %")
+    axes.set_ylabel("decode speed relative to plain decoding")
     axes.invert_xaxis()
     axes.set_title(title, fontsize="medium")
     axes.legend()

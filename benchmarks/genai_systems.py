@@ -24,9 +24,9 @@ class GenaiSystem(System):
     `openvino_genai.LLMPipeline` in one setting.
 
     Args:
-        name (`str`): its name in the tables.
+        name (`str`): name in the tables.
         kind (`str`): `"plain"`, `"lookup"` or `"draft"`; settings of one kind share a pipeline.
-        config (*optional*): fields of its `GenerationConfig`.
+        config (*optional*): fields of the `GenerationConfig`.
     """
 
     reference = "genai-plain"
@@ -39,7 +39,8 @@ class GenaiSystem(System):
 
     def load(self, setting: Setting, shared: dict[Any, Any]) -> None:
         # By default an LLMPipeline keeps the KV cache of earlier requests. A question that another setting has just
-        # answered on the same pipeline would cost it no prefill, so that is off, or each setting has its own pipeline.
+        # answered on the same pipeline would need no prefill. So the cache is off, or each setting has its own
+        # pipeline.
         key = ("genai", self.name if setting.prefix_caching else self.kind)
         if key not in shared:
             shared[key] = self._pipeline(setting)
@@ -73,7 +74,7 @@ class GenaiSystem(System):
         result = self.pipeline.generate(inputs, self.generation_config)
         tokens = list(result.tokens[0])
         seconds = time.perf_counter() - start
-        # Only with a draft model does it tell how many tokens were proposed.
+        # It reports the number of proposed tokens only with a draft model.
         draft = result.extended_perf_metrics
         return Generation(
             tokens=tokens,

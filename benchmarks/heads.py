@@ -1,8 +1,8 @@
-"""How often heads agree with their model on questions they were not trained on.
+"""How often heads agree with their model on questions that they were not trained on.
 
     python -m benchmarks.heads --model DIRECTORY --heads DIRECTORY --questions spec_bench_questions.jsonl
 
-DIRECTORY of the model is an export. The heads are judged along the model's own greedy answers.
+The model is an export. The heads are evaluated on the model's own greedy answers.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     files = sorted(args.heads.glob(f"*{SUFFIX}"))
     if not files:
-        raise SystemExit(f"{args.heads} holds no heads")
+        raise SystemExit(f"{args.heads} contains no heads")
     for name, value in environment().items():
         print(f"{name}: {value}")
     backbone = ov.Core().read_model(args.model / "openvino_model.xml")
@@ -75,13 +75,13 @@ def main(argv: list[str] | None = None) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="directory of an export")
-    parser.add_argument("--heads", type=Path, required=True, help="directory of safetensors files")
-    parser.add_argument("--questions", type=Path, required=True, help="Spec-Bench's questions, jsonl")
-    parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="the answers are made with")
+    parser.add_argument("--model", type=Path, required=True, help="Directory of an export.")
+    parser.add_argument("--heads", type=Path, required=True, help="Directory of safetensors files.")
+    parser.add_argument("--questions", type=Path, required=True, help="Questions of Spec-Bench, a .jsonl file.")
+    parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="Precision of the answers.")
     parser.add_argument("--max-questions-per-category", type=int, default=10, metavar="N")
     parser.add_argument("--max-new-tokens", type=int, default=160, metavar="N")
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    parser.add_argument("--out", type=Path, help="JSON file for the results.")
     return parser.parse_args(argv)
 
 

@@ -1,10 +1,10 @@
-"""Text generation, batch 1: optimum-dynexec beside openvino_genai on the questions of Spec-Bench.
+"""Text generation with batch size 1: optimum-dynexec and openvino_genai on the questions of Spec-Bench.
 
     python -m benchmarks.llm --model MODEL --questions spec_bench_questions.jsonl --precision exact
     python -m benchmarks.llm --model MODEL --questions spec_bench_questions.jsonl --memory
     python -m benchmarks.llm --model MODEL --unguessable
 
-MODEL is a transformers model (id or directory), which is exported once, or a directory with an OpenVINO model.
+MODEL is a transformers model (id or directory), which is exported once, or the directory of an OpenVINO model.
 """
 
 import argparse
@@ -38,8 +38,8 @@ WARM_UP_TEXT = "Name three colours and say what you like about each of them."
 WARM_UP_TOKENS = 24
 UNGUESSABLE_PROMPTS = 12
 METHOD = (
-    "Token ids in, token ids out on both sides, the same ids for all; greedy, batch 1, EOS counted as a token."
-    " Systems run one after the other on each question, in rotating order."
+    "Both sides take the same token ids and return token ids; greedy, batch size 1, EOS counts as a token."
+    " On each question, the systems run one after the other, in rotating order."
 )
 
 
@@ -74,37 +74,37 @@ def main(argv: list[str] | None = None) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="HuggingFaceTB/SmolLM2-135M-Instruct", help="id or directory")
-    parser.add_argument("--questions", type=Path, help="Spec-Bench's questions, jsonl")
-    parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="how both sides compute")
-    parser.add_argument("--weight-format", choices=WEIGHT_FORMATS, help="of the export, default fp32")
-    parser.add_argument("--heads", type=Path, help="directory with heads to put beside the export")
-    parser.add_argument("--draft", help="draft model, id or directory; default: MODEL with INT4 weights")
-    parser.add_argument("--systems", nargs="+", metavar="PATTERN", help="names or patterns such as 'genai-*'")
+    parser.add_argument("--model", default="HuggingFaceTB/SmolLM2-135M-Instruct", help="Id or directory of the model.")
+    parser.add_argument("--questions", type=Path, help="Questions of Spec-Bench, a .jsonl file.")
+    parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="Precision of both sides.")
+    parser.add_argument("--weight-format", choices=WEIGHT_FORMATS, help="Weight format of the export. Default: fp32.")
+    parser.add_argument("--heads", type=Path, help="Directory of heads to attach to the export.")
+    parser.add_argument("--draft", help="Id or directory of the draft model. Default: MODEL in INT4.")
+    parser.add_argument("--systems", nargs="+", metavar="PATTERN", help="Names or patterns such as 'genai-*'.")
     parser.add_argument("--max-questions-per-category", type=int, default=10, metavar="N")
     parser.add_argument("--max-new-tokens", type=int, default=160, metavar="N")
-    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="of every question; medians are reported")
-    parser.add_argument("--seed", type=int, default=0, help="of --unguessable, the only part that samples")
-    parser.add_argument("--export-dir", type=Path, default=Path("models"), help="where exports are kept")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="Number of runs of each question.")
+    parser.add_argument("--seed", type=int, default=0, help="Random seed of --unguessable.")
+    parser.add_argument("--export-dir", type=Path, default=Path("models"), help="Directory for exports.")
     parser.add_argument(
-        "--out", type=Path, help="JSON file; records go to a .jsonl beside it, and a run resumes there"
+        "--out", type=Path, help="JSON file for the results; a .jsonl file next to it lets a run resume."
     )
-    parser.add_argument("--memory", action="store_true", help="measure peak memory, one process per system")
-    parser.add_argument("--unguessable", action="store_true", help="measure what speculation costs if it cannot help")
+    parser.add_argument("--memory", action="store_true", help="Measure peak memory, in one process per system.")
+    parser.add_argument("--unguessable", action="store_true", help="Measure the cost of useless speculation.")
     parser.add_argument(
         "--genai-prefix-caching",
         action="store_true",
-        help="leave openvino_genai's prefix caching on (its default); each of its settings then loads the model anew",
+        help="Keep openvino_genai's prefix caching on (its default). Each of its settings then loads the model again.",
     )
     args = parser.parse_args(argv)
     if args.questions is None and not args.unguessable:
-        parser.error("--questions is needed")
+        parser.error("--questions is required")
     if min(args.max_questions_per_category, args.max_new_tokens, args.repeats) < 1:
         parser.error("numbers of questions, tokens and repeats must be at least 1")
     if args.weight_format and is_exported(args.model):
-        parser.error(f"{args.model} is exported already: --weight-format does not apply")
+        parser.error(f"{args.model} is already exported: leave out --weight-format")
     if args.heads and is_exported(args.model):
-        parser.error(f"{args.model} is exported already: put heads beside it with `optimum-cli dynexec attach-heads`")
+        parser.error(f"{args.model} is already exported: attach heads with `optimum-cli dynexec attach-heads`")
     if args.genai_prefix_caching and args.repeats > 1:
         parser.error("--genai-prefix-caching would answer repeats from the cache: leave out --repeats")
     return args
@@ -130,15 +130,15 @@ def _systems(args: argparse.Namespace) -> list[System]:
     except ValueError as error:
         raise SystemExit(str(error)) from None
     if args.draft is None and is_exported(args.model):
-        # It cannot be compressed to INT4 any more.
+        # The model can no longer be compressed to INT4.
         left_out = [system.name for system in systems if system.needs_draft]
         if left_out:
-            print(f"Without --draft, {', '.join(left_out)} are left out.")
+            print(f"These systems need --draft and are left out: {', '.join(left_out)}.")
         systems = [system for system in systems if not system.needs_draft]
     heads = {None, *_heads(args)}
     left_out = [system.name for system in systems if system.needs_head not in heads]
     if left_out:
-        print(f"Without their heads (--heads), {', '.join(left_out)} are left out.")
+        print(f"These systems need heads (--heads) and are left out: {', '.join(left_out)}.")
     return [system for system in systems if system.needs_head in heads]
 
 
@@ -149,7 +149,7 @@ def _heads(args: argparse.Namespace) -> set[str]:
 
 
 def _settings(args: argparse.Namespace, setting: Setting) -> dict[str, Any]:
-    """Everything that a figure of this run depends on."""
+    """All settings that a figure of this run depends on."""
     settings: dict[str, Any] = {
         "model": args.model,
         "model_hash": hash_model(setting.model, "openvino_model"),
@@ -185,19 +185,19 @@ def _speed(
     questions = load_questions(args.questions, args.max_questions_per_category)
     records = Records(path, settings, Generation)
     if records.others:
-        print(f"{path} also holds {records.others} records of another model, build or setting, which are left alone.")
+        print(f"{path} also contains {records.others} records of other models, builds or settings, which are ignored.")
     start = time.perf_counter()
-    with contextlib.suppress(KeyboardInterrupt):  # what is there is reported
+    with contextlib.suppress(KeyboardInterrupt):  # existing records are reported
         _generate(args, setting, tokenizer, systems, questions, records)
     groups = summarize(records, questions, systems, args.repeats)
     done = complete_questions(records, questions, systems, args.repeats)
     if not done:
-        print("No question has been answered by all systems yet.")
+        print("No question has been answered by all systems so far.")
         return {"figures": {}}
     print(f"\n{METHOD}")
-    print(f"{len(done)} of {len(questions)} questions, {args.repeats} repeat(s); greedy decoding uses no seed.")
+    print(f"{len(done)} of {len(questions)} questions, {args.repeats} repeat(s); greedy decoding needs no seed.")
     if records.resumed:
-        print(f"{records.resumed} of {len(records.values)} records are of earlier runs in the same setting.")
+        print(f"{records.resumed} of {len(records.values)} records come from earlier runs with the same settings.")
     print(f"\n{report(groups)}")
     same = equal_questions(records, done, "dynexec-plain", "genai-plain", args.repeats)
     if same is not None:
@@ -248,16 +248,16 @@ def _memory(args: argparse.Namespace, setting: Setting, tokenizer: Any, systems:
     columns = ["imports", "loaded", "anonymous", "file", "peak_generating", "peak", "growth"]
     cells = [[row["system"], *("" if row[c] is None else f"{row[c]:.0f}" for c in columns)] for row in rows]
     print(
-        f"\nResident memory in MiB, a fresh process each, {len(prompts)} prompts of up to"
+        f"\nResident memory in MiB, with a new process for each system, {len(prompts)} prompts of up to"
         f" {max(map(len, prompts))} tokens; growth over {memory.SHORT_REQUESTS} short requests after"
-        f" {memory.WARM_UP_REQUESTS} to warm up.\n\n{markdown(['system', *columns], cells)}"
+        f" {memory.WARM_UP_REQUESTS} of warm-up.\n\n{markdown(['system', *columns], cells)}"
     )
     return {"memory": rows}
 
 
 def _unguessable(args: argparse.Namespace, setting: Setting, tokenizer: Any, systems: list[System]) -> dict[str, Any]:
     if len(systems) != 2 or not all(system.name.startswith("dynexec-") for system in systems):
-        raise SystemExit("--unguessable compares two systems of ours: --systems dynexec-plain dynexec-auto")
+        raise SystemExit("--unguessable compares two of our systems: --systems dynexec-plain dynexec-auto")
     shared: dict[Any, Any] = {}
     for system in systems:
         system.load(setting, shared)

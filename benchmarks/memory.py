@@ -1,4 +1,4 @@
-"""Peak memory of one system in a process of its own.
+"""Peak memory of one system in its own process.
 
 Started by `python -m benchmarks.llm --memory`; reads the request from stdin and writes figures, both JSON.
 """
@@ -24,11 +24,11 @@ MIB = 1024.0
 
 def measure(system: str, setting: Setting, prompts: list[list[int]], max_new_tokens: int) -> dict[str, Any]:
     """
-    Runs `system` in a fresh process.
+    Runs `system` in a new process.
 
     Returns:
         `dict[str, Any]`: MiB of resident memory: `imports` before the model is loaded, `loaded` after, `peak` over
-        everything and `peak_generating` after loading, `anonymous` and `file` parts at the end of the prompts; and
+        all of it and `peak_generating` after loading, the `anonymous` and `file` parts after the prompts; and
         `growth` over 200 short requests that follow.
 
     Raises:
@@ -72,7 +72,7 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
     system.load(Setting(**{**setting, "model": Path(setting["model"]), "draft": draft}), {})
     loaded = _status()
     try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # starts VmHWM anew
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # resets VmHWM
         reset = True
     except OSError:
         reset = False

@@ -1,4 +1,4 @@
-"""The directories that the systems load."""
+"""The model directories that the systems load."""
 
 import hashlib
 from pathlib import Path
@@ -11,7 +11,7 @@ from optimum_dynexec.directory.config import DYNEXEC_CONFIG_NAME, DynExecConfig
 
 OPENVINO_MODEL = "openvino_model.xml"
 WEIGHT_FORMATS = ("fp32", "fp16", "int8", "int4")
-# Divides the layer widths of small models, which the default of 128 does not.
+# Unlike the default of 128, it divides the layer widths of small models.
 INT4_GROUP_SIZE = 64
 
 
@@ -21,7 +21,7 @@ def is_exported(model: str) -> bool:
 
 
 def attached_heads(directory: Path) -> dict[str, str]:
-    """Hashes of the heads that stand beside a model, by name."""
+    """Hashes of the heads that are attached to a model, by name."""
     if not (directory / DYNEXEC_CONFIG_NAME).is_file():
         return {}
     return {name: head.hash for name, head in DynExecConfig.from_pretrained(directory).heads.items()}
@@ -32,10 +32,10 @@ def exported(model: str, weight_format: str, directory: Path, heads: Path | None
     Returns a directory with the OpenVINO model of `model` in `weight_format`, exported on the first call.
 
     Args:
-        model (`str`): id on the hub or directory of a transformers model.
-        weight_format (`str`): one of [`WEIGHT_FORMATS`].
-        directory (`Path`): where exports are kept.
-        heads (`Path`, *optional*): directory with heads to put beside the model.
+        model (`str`): id on the Hub, or directory of a transformers model.
+        weight_format (`str`): weight format, one of [`WEIGHT_FORMATS`].
+        directory (`Path`): directory for exports.
+        heads (`Path`, *optional*): directory of heads to attach to the model.
     """
     suffix = "" if heads is None else f"-heads-{_hash_heads(heads)}"
     output = directory / f"{Path(model).name}-{weight_format}{suffix}"
@@ -55,7 +55,7 @@ def _hash_heads(directory: Path) -> str:
 
 
 def eos_token_ids(directory: Path) -> list[int]:
-    """The tokens that end an answer, as `generation_config.json` or else `config.json` has them."""
+    """The tokens that end an answer, from `generation_config.json` or else from `config.json`."""
     from transformers import GenerationConfig
 
     try:
@@ -63,5 +63,5 @@ def eos_token_ids(directory: Path) -> list[int]:
     except OSError:
         eos = AutoConfig.from_pretrained(directory).eos_token_id
     if eos is None:
-        raise ValueError(f"{directory} names no eos_token_id")
+        raise ValueError(f"{directory} contains no eos_token_id")
     return list(eos) if isinstance(eos, list) else [eos]

@@ -1,4 +1,4 @@
-"""Which systems there are to be measured."""
+"""The registry of systems to measure."""
 
 import fnmatch
 from collections.abc import Callable
@@ -23,5 +23,5 @@ def select(patterns: list[str]) -> list[System]:
     factories = registry()
     for pattern in patterns:
         if not fnmatch.filter(factories, pattern):
-            raise ValueError(f"No system matches {pattern!r}; there are {', '.join(factories)}")
+            raise ValueError(f"No system matches {pattern!r}; the systems are {', '.join(factories)}")
     return [make(name) for name, make in factories.items() if any(fnmatch.fnmatch(name, p) for p in patterns)]

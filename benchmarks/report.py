@@ -1,4 +1,4 @@
-"""From records to tables."""
+"""Makes tables from records."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,14 +18,14 @@ Answers = Records[Generation]
 @dataclass(frozen=True)
 class Figures(GenerationFigures):
     """
-    One system over some questions.
+    Results of one system on some questions.
 
     Args:
-        system (`str`): its name.
-        questions (`int`): how many.
+        system (`str`): name of the system.
+        questions (`int`): number of questions.
         equal (`int`, *optional*):
-            questions, all repeats of which gave the tokens of the same engine's plain decoding; `None` if that was not
-            run.
+            Number of questions for which all repeats gave the tokens of the same engine's plain decoding; `None` if
+            plain decoding was not run.
     """
 
     system: str
@@ -36,7 +36,7 @@ class Figures(GenerationFigures):
 def complete_questions(
     records: Answers, questions: Sequence[Question], systems: Sequence[System], repeats: int
 ) -> list[Question]:
-    """The questions that every system has answered in every repeat: only those are compared."""
+    """The questions that each system has answered in each repeat. Only these are compared."""
     return [
         question
         for question in questions
@@ -49,7 +49,7 @@ def complete_questions(
 
 
 def figures(records: Answers, questions: Sequence[Question], system: System, repeats: int) -> Figures:
-    """Sums up one system over `questions`."""
+    """Summarises one system over `questions`."""
     return Figures(
         **asdict(generation_figures([_runs(records, system.name, question, repeats) for question in questions])),
         system=system.name,
@@ -61,7 +61,7 @@ def figures(records: Answers, questions: Sequence[Question], system: System, rep
 def equal_questions(
     records: Answers, questions: Sequence[Question], system: str, reference: str, repeats: int
 ) -> int | None:
-    """How many questions `system` answered with the tokens of `reference`; `None` if that did not answer them all."""
+    """The number of questions that `system` answered like `reference`; `None` if `reference` did not answer all."""
     expected = [_runs(records, reference, question, repeats) for question in questions]
     if not all(expected):
         return None
@@ -118,7 +118,7 @@ def group_table(rows: Sequence[Figures]) -> str:
 
 
 def task_table(groups: dict[str, list[Figures]]) -> str:
-    """Tokens per second against openvino_genai's plain decoding, systems by groups."""
+    """Tokens per second relative to openvino_genai's plain decoding, systems by groups."""
     names = list(groups)
     plain = {name: next((row for row in groups[name] if row.system == PEER), None) for name in names}
     table = [
@@ -143,5 +143,5 @@ def report(groups: dict[str, list[Figures]]) -> str:
 
 
 def as_json(groups: dict[str, list[Figures]]) -> dict[str, list[dict]]:
-    """The figures as JSON can hold them."""
+    """The figures in a form for JSON."""
     return {name: [asdict(row) for row in rows] for name, rows in groups.items()}

@@ -1,8 +1,8 @@
-"""What a classifier and its exits as one OpenVINO model cost beside our engine and the plain model, at batch 1.
+"""Speed of a classifier and its exits in one OpenVINO model, of our engine and of the plain model, with batch size 1.
 
     python -m benchmarks.single_ir DIRECTORY --data test.csv
 
-DIRECTORY was exported with `--single-ir`. All three answer the same samples, in turns.
+DIRECTORY was exported with `--single-ir`. All three run on the same samples, in turns.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from optimum_dynexec.exporters.single_ir import export_single_ir
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("directory", type=Path, help="a text classifier with exits; gets the single model")
+    parser.add_argument("directory", type=Path, help="Directory of a text classifier with exit heads.")
     parser.add_argument("--data", required=True)
     parser.add_argument("--threshold", type=float, default=0.9)
     parser.add_argument("--max-samples", type=int, default=300)
@@ -36,7 +36,7 @@ def main() -> None:
     samples = draw(read_samples([args.data]), args.max_samples, 0)
     batches = [inputs(samples.select([index]), args.max_length) for index in range(len(samples))]
     names = [port.get_any_name() for port in request.model_inputs]
-    # Segment ids are an input of the model that not every tokenizer gives.
+    # Segment ids are an input of the model that some tokenizers do not return.
     feeds = [{name: batch.get(name, np.zeros_like(batch["input_ids"])) for name in names} for batch in batches]
     systems: dict[str, Callable[[int], np.ndarray]] = {
         "plain": lambda index: np.asarray(model(**batches[index]).logits),
@@ -59,7 +59,7 @@ def main() -> None:
         print(
             f"{name:<14}{1e3 * np.mean(values):8.2f} ms on average, {1e3 * np.percentile(values, 99):.2f} at the 99th"
         )
-    print(f"engine and single model say the same in {same} of {len(seconds['engine'])} answers")
+    print(f"engine and single model agree in {same} of {len(seconds['engine'])} answers")
 
 
 if __name__ == "__main__":

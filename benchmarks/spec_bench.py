@@ -1,4 +1,4 @@
-"""The questions of Spec-Bench (https://github.com/hemingkx/Spec-Bench), read from a file that the user has."""
+"""The questions of Spec-Bench (https://github.com/hemingkx/Spec-Bench), read from the user's file."""
 
 import json
 from pathlib import Path
@@ -10,11 +10,11 @@ from optimum_dynexec.data.texts import chat_prompts
 
 def load_questions(path: Path, per_task: int) -> list[Question]:
     """
-    Reads the first turns of `per_task` questions of each task, evenly spaced: 10 of 80 are every 8th.
+    Reads the first turns of `per_task` questions of each task, evenly spaced: 10 of 80 means every 8th.
 
     Args:
-        path (`Path`): a jsonl file with `question_id`, `category` and `turns`.
-        per_task (`int`): most questions of one task.
+        path (`Path`): .jsonl file with `question_id`, `category` and `turns`.
+        per_task (`int`): maximum number of questions of a task.
 
     Raises:
         `ValueError`: if a category is not one of Spec-Bench's, or there are no questions.
@@ -31,7 +31,7 @@ def load_questions(path: Path, per_task: int) -> list[Question]:
         step = max(len(rows) // max(per_task, 1), 1)
         questions += rows[::step][:per_task]
     if not questions:
-        raise ValueError(f"{path} has no questions")
+        raise ValueError(f"{path} contains no questions")
     return questions
 
 

@@ -1,4 +1,4 @@
-"""What a system under test is."""
+"""The base class of systems under test."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from optimum_dynexec.benchmark.generation import Generation
 @dataclass(frozen=True)
 class Setting:
     """
-    What all systems of a run have in common.
+    Settings that all systems of a run share.
 
     Args:
-        model (`Path`): directory with the OpenVINO model.
-        draft (`Path`, *optional*): directory with the OpenVINO draft model.
-        precision (`str`): `"exact"` or `"fast"`.
-        eos_token_ids (`list[int]`): tokens that end an answer.
-        prefix_caching (`bool`): leave openvino_genai's reuse of the KV cache of earlier requests on.
+        model (`Path`): directory of the OpenVINO model.
+        draft (`Path`, *optional*): directory of the OpenVINO draft model.
+        precision (`str`): precision, `"exact"` or `"fast"`.
+        eos_token_ids (`list[int]`): ids of the tokens that end an answer.
+        prefix_caching (`bool`): whether openvino_genai reuses the KV cache of earlier requests.
     """
 
     model: Path
@@ -30,16 +30,16 @@ class Setting:
 
 class System(ABC):
     """
-    One engine in one setting.
+    An engine with its settings.
 
     Args:
-        name (`str`): its name in the tables.
+        name (`str`): name in the tables.
     """
 
-    # The plain decoding whose greedy answers it should repeat.
+    # The plain decoding whose greedy answers it should reproduce.
     reference: str
     needs_draft = False
-    # Name of a head that must stand beside the model.
+    # Name of a head that the model needs.
     needs_head: str | None = None
 
     def __init__(self, name: str):
@@ -47,7 +47,7 @@ class System(ABC):
 
     @abstractmethod
     def load(self, setting: Setting, shared: dict[Any, Any]) -> None:
-        """Gets ready. What several systems can use is loaded once and kept in `shared`."""
+        """Loads the system. Objects that several systems can use are loaded once and kept in `shared`."""
 
     @abstractmethod
     def generate(self, ids: list[int], max_new_tokens: int) -> Generation:

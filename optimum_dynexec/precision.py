@@ -1,11 +1,11 @@
-"""How exactly a model computes: what the argument `precision` asks of OpenVINO."""
+"""The argument `precision`: the OpenVINO properties that it sets."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
-# A row of logits then depends on its own input alone and not on how many rows share a forward pass, so that neither
-# speculation nor a batch can change what is chosen.
+# A row of logits then depends on its own input alone, not on the number of rows in a forward pass, so neither
+# speculation nor a batch can change which token is chosen.
 EXACT_OV_CONFIG = {
     "INFERENCE_PRECISION_HINT": "f32",
     "KV_CACHE_PRECISION": "f32",
@@ -15,7 +15,7 @@ PRECISIONS: dict[str, Mapping[str, str]] = {"exact": EXACT_OV_CONFIG, "fast": {}
 
 
 def precision_of(ov_config: Mapping[str, Any]) -> str:
-    """Which of `PRECISIONS` a model with these OpenVINO properties computes in: `"exact"`, if all of its are there."""
+    """The precision of a model with these OpenVINO properties: `"exact"` if they contain all properties of it."""
     exact = all(str(ov_config.get(key)) == value for key, value in EXACT_OV_CONFIG.items())
     return "exact" if exact else "fast"
 
@@ -23,7 +23,7 @@ def precision_of(ov_config: Mapping[str, Any]) -> str:
 def check_precision(precision: Any) -> None:
     """
     Raises:
-        `ValueError`: if there is no such precision.
+        `ValueError`: if the precision does not exist.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"`precision` must be one of {sorted(PRECISIONS)}, got {precision!r}")
@@ -31,14 +31,14 @@ def check_precision(precision: Any) -> None:
 
 def with_precision(precision: str, ov_config: Mapping[str, Any] | None) -> dict[str, Any]:
     """
-    Adds to OpenVINO properties those of a precision.
+    Adds the properties of a precision to OpenVINO properties.
 
     Args:
-        precision (`str`): one of `PRECISIONS`.
-        ov_config (`Mapping[str, Any]`, *optional*): as the user gave it.
+        precision (`str`): name of the precision, one of `PRECISIONS`.
+        ov_config (`Mapping[str, Any]`, *optional*): OpenVINO properties from the user.
 
     Raises:
-        `ValueError`: if there is no such precision, or a property is given that contradicts it.
+        `ValueError`: if the precision does not exist, or a property contradicts it.
     """
     check_precision(precision)
     given, properties = ov_config or {}, PRECISIONS[precision]

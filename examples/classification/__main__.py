@@ -1,14 +1,14 @@
 """
-Early exit for classification of texts and images from end to end: trains a model with exit heads, exports it,
+Early exit in text and image classification from end to end: trains a model with exit heads, exports it,
 calibrates thresholds and measures what they save.
 
     python -m examples.classification --model minilm --dataset rotten_tomatoes --output OUT
     python -m examples.classification --model mpnet --dataset banking77 --data-dir DIR --output OUT
     python -m examples.classification --model vit --dataset fashion_mnist --output OUT
 
-Run it from the project's root, after `pip install -e ".[examples]"`. OUT then has the data, the model as it
-was, the trained checkpoint with its heads, the export, `results.json`, `results.md` and the figures. What is there
-is not made again.
+Run it from the project's root, after `pip install -e ".[examples]"`. OUT then contains the data, the initial
+model, the trained checkpoint with its heads, the export, `results.json`, `results.md` and the figures. Files that
+exist are not made again.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def train(args: argparse.Namespace, files: dict[str, Path], checkpoint: Path) -> None:
-    """Trains the model together with a head behind each of its layers but the last."""
+    """Trains the model together with a head after each of its layers but the last."""
     training = dict(MODELS[args.model].training)
     for name in ("epochs", "learning_rate"):
         if getattr(args, name) is not None:
@@ -90,16 +90,16 @@ def train(args: argparse.Namespace, files: dict[str, Path], checkpoint: Path) ->
 
 
 def calibrate(args: argparse.Namespace, files: dict[str, Path], export: Path) -> None:
-    """Thresholds whose loss of accuracy is bounded; if there is too little data for that, for a budget."""
+    """Thresholds with a bounded accuracy loss, or thresholds for a budget if there is too little data for that."""
     recording = EncoderRecordingArguments(max_length=args.max_length, precision=args.precision, seed=args.seed)
     options = {"data": [str(files["calibration"])], "recording": recording}
     try:
         guarantee = CalibrationArguments(risk="accuracy", epsilon=args.epsilon, delta=args.delta)
         found = calibrate_encoder(export, args=guarantee, **options)
     except NoThresholdError as error:
-        print(f"{error}\nThresholds for half of the arithmetic are taken instead, without a guarantee.")
+        print(f"{error}\nThresholds that halve the mean number of operations are used instead, without a guarantee.")
         found = calibrate_encoder(export, budget_flops=0.5, **options)
-    print(f"Guaranteed: {found.guarantee}")
+    print(f"Guarantee: {found.guarantee}")
 
 
 def parse_args() -> argparse.Namespace:
@@ -107,26 +107,26 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=tuple(MODELS), default="minilm")
     parser.add_argument("--dataset", choices=tuple(DATASETS), default="rotten_tomatoes")
-    parser.add_argument("--data-dir", type=Path, help="of a data set that no package carries")
+    parser.add_argument("--data-dir", type=Path, help="Directory of a data set that no package contains.")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--recipe", choices=("joint", "alternating"), default="joint")
-    parser.add_argument("--epochs", type=float, help="default: 3 for minilm, 2 for mpnet, 8 for vit")
-    parser.add_argument("--learning-rate", type=float, help="of the encoder; default: that of the model")
-    parser.add_argument("--trainable-layers", type=int, help="of the last ones; default: all")
-    parser.add_argument("--max-length", type=int, default=64, help="of texts, in tokens")
-    parser.add_argument("--max-train-samples", type=int, help="to train on, drawn from all")
-    parser.add_argument("--max-test-samples", type=int, help="to measure with, drawn from all")
-    parser.add_argument("--weight-format", default="fp32", help="of the export")
+    parser.add_argument("--epochs", type=float, help="Number of epochs. Default: 3 (minilm), 2 (mpnet), 8 (vit).")
+    parser.add_argument("--learning-rate", type=float, help="Learning rate of the encoder.")
+    parser.add_argument("--trainable-layers", type=int, help="Number of last layers to train. Default: all.")
+    parser.add_argument("--max-length", type=int, default=64, help="Maximum number of tokens in a text.")
+    parser.add_argument("--max-train-samples", type=int, help="Maximum number of training samples.")
+    parser.add_argument("--max-test-samples", type=int, help="Maximum number of test samples.")
+    parser.add_argument("--weight-format", default="fp32", help="Weight format of the export.")
     parser.add_argument("--precision", choices=("fast", "exact"), default="fast")
-    parser.add_argument("--epsilon", type=float, default=0.02, help="accuracy that may be lost")
-    parser.add_argument("--delta", type=float, default=0.1, help="probability that it is more")
+    parser.add_argument("--epsilon", type=float, default=0.02, help="Largest accuracy loss.")
+    parser.add_argument("--delta", type=float, default=0.1, help="Probability of a larger loss.")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if MODELS[args.model].task != DATASETS[args.dataset].task:
         parser.error(
-            f"{args.model} is for {MODELS[args.model].task}, {args.dataset} for {DATASETS[args.dataset].task}"
+            f"{args.model} is for {MODELS[args.model].task}, but {args.dataset} is for {DATASETS[args.dataset].task}"
         )
     return args
 

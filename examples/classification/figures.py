@@ -12,8 +12,8 @@ def accuracy_against_latency(figures: Figures, title: str, path: Path) -> None:
     A panel for each batch size: the accuracy of each system against the mean latency of its calls.
 
     Args:
-        figures (`dict[str, list[dict]]`): what the benchmark wrote, by batch size.
-        title (`str`): above all.
+        figures (`dict[str, list[dict]]`): results of the benchmark, by batch size.
+        title (`str`): title of the figure.
         path (`Path`): PNG file to write.
     """
     plt = _pyplot()
@@ -41,11 +41,11 @@ def accuracy_against_latency(figures: Figures, title: str, path: Path) -> None:
 
 def exit_histogram(figures: Figures, title: str, path: Path) -> None:
     """
-    Where samples leave, for thresholds from careful to daring, and for the oracle.
+    The layers after which samples leave, for thresholds from careful to daring, and for the oracle.
 
     Args:
-        figures (`dict[str, list[dict]]`): what the benchmark wrote, by batch size; the first is taken.
-        title (`str`): above all.
+        figures (`dict[str, list[dict]]`): results of the benchmark, by batch size; the first size is used.
+        title (`str`): title of the figure.
         path (`Path`): PNG file to write.
     """
     plt = _pyplot()

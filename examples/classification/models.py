@@ -1,4 +1,4 @@
-"""Models of the examples: from the Python packages that carry them, or new ones."""
+"""Models of the examples: from Python packages that contain them, or new models."""
 
 import io
 import shutil
@@ -24,7 +24,7 @@ def minilm(output: Path) -> None:
 
 
 def mpnet(output: Path) -> None:
-    """all-mpnet-base-v2: 12 layers, 768 wide (Apache-2.0). Five packages hold parts of one zip file."""
+    """all-mpnet-base-v2: 12 layers, 768 wide (Apache-2.0). Five packages contain parts of one zip file."""
     with tempfile.TemporaryDirectory(dir=output.parent) as temporary:
         whole = io.BytesIO()
         for part in range(1, MPNET_PARTS + 1):
@@ -38,7 +38,7 @@ def mpnet(output: Path) -> None:
 
 
 def vit(output: Path) -> None:
-    """A small vision transformer for pictures of 28x28: 8 layers, 64 wide, 17 places. Its weights are random."""
+    """A small vision transformer with random weights for 28x28 images: 8 layers, width 64, 17 positions."""
     import torch
     from transformers import ViTConfig, ViTImageProcessorPil, ViTModel
 
@@ -63,12 +63,12 @@ def vit(output: Path) -> None:
 @dataclass(frozen=True)
 class Model:
     """
-    A model, and how it is trained on a CPU with few cores.
+    A model and its training settings for a CPU with few cores.
 
     Args:
-        make (`Callable`): writes it to a directory.
-        training (`dict[str, Any]`): of [`~training.encoder.EncoderTrainingArguments`].
-        task (`str`, *optional*, defaults to `"text-classification"`): that it is for.
+        make (`Callable`): function that writes the model to a directory.
+        training (`dict[str, Any]`): fields of [`~training.encoder.EncoderTrainingArguments`].
+        task (`str`, *optional*, defaults to `"text-classification"`): task of the model.
     """
 
     make: Callable[[Path], None]
@@ -79,7 +79,7 @@ class Model:
 MODELS: dict[str, Model] = {
     "minilm": Model(minilm, {"epochs": 3.0, "learning_rate": 1e-4}),
     "mpnet": Model(mpnet, {"epochs": 2.0, "learning_rate": 3e-5}),
-    # So small a model computes faster in float32.
+    # Such a small model is faster in float32.
     "vit": Model(
         vit,
         {"epochs": 8.0, "learning_rate": 1e-3, "batch_size": 128, "eval_ratio": 0.02, "bf16": False},
@@ -90,11 +90,11 @@ MODELS: dict[str, Model] = {
 
 def model_directory(name: str, output: Path) -> Path:
     """
-    Gives the directory of a transformers model, which it makes on the first call.
+    Returns the directory of a transformers model, which is made on the first call.
 
     Args:
-        name (`str`): one of [`MODELS`].
-        output (`Path`): the directory; left as it is if it exists.
+        name (`str`): name of the model, one of [`MODELS`].
+        output (`Path`): directory, which is not changed if it exists.
     """
     if not output.is_dir():
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def model_directory(name: str, output: Path) -> Path:
 
 
 def _extract(archive: zipfile.ZipFile, prefix: str, output: Path) -> None:
-    """Files of one folder, without what lies below it in folders of its own."""
+    """The files of a folder, without those of its subfolders."""
     output.mkdir()
     for name in archive.namelist():
         rest = name.removeprefix(prefix)

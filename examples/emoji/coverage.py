@@ -1,4 +1,4 @@
-"""How often the step predictor's count is enough, for prompts that it was neither trained nor calibrated on.
+"""How often the predicted number of steps is sufficient, for prompts not used in training or calibration.
 
 python examples/emoji/coverage.py PIPELINE_DIR --prompts FILE
 """
@@ -19,7 +19,7 @@ from optimum_dynexec.diffusion.step_saver.sweep import sweep
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pipeline", type=Path, help="with a predictor beside it")
+    parser.add_argument("pipeline", type=Path, help="Directory of a pipeline with a step predictor.")
     parser.add_argument("--prompts", required=True)
     args = parser.parse_args()
     prompts = read_texts(args.prompts)
@@ -40,11 +40,13 @@ def main() -> None:
     enough = int((predicted >= needed).sum())
     least = int(binom.ppf(0.05, len(prompts), 1 - config.delta))
     print(
-        f"Needed: {needed.mean():.2f} steps on average; predicted: {predicted.mean():.2f}; {1e3 * seconds:.2f} ms each"
+        f"Needed: {needed.mean():.2f} steps on average; predicted: {predicted.mean():.2f}; {1e3 * seconds:.2f} ms per"
+        " prompt"
     )
     print(
-        f"Enough for {enough} of {len(prompts)} prompts; with a probability of {1 - config.delta:g} each, fewer than"
-        f" {least} would come in less than 5% of cases"
+        f"Sufficient for {enough} of {len(prompts)} prompts; with a probability of {1 - config.delta:g} each, fewer"
+        " than"
+        f" {least} would occur in less than 5% of cases"
     )
 
 

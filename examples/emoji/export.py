@@ -1,4 +1,4 @@
-"""Exports the emoji model to OpenVINO and draws a contact sheet.
+"""Exports the emoji model to OpenVINO and makes a contact sheet.
 
 python examples/emoji/export.py MODEL OUT [--sheet sheet.png]
 """
@@ -52,7 +52,7 @@ COLUMNS = 10
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path, help="what train.py wrote")
+    parser.add_argument("model", type=Path, help="Directory that train.py has written.")
     parser.add_argument("output", type=Path)
     parser.add_argument("--sheet", type=Path, default=None)
     parser.add_argument("--steps", type=int, default=50)
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def contact_sheet(names: list[str], images: list[Image.Image]) -> Image.Image:
-    """Pictures in rows of ten, with their names below."""
+    """Images in rows of ten, with their names below."""
     width, height = 96, 84
     rows = -(-len(images) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * width, rows * height), "white")

@@ -1,4 +1,4 @@
-"""The parts of the emoji model: a `StableDiffusionPipeline` of some seven million parameters."""
+"""The parts of the emoji model: a `StableDiffusionPipeline` of about seven million parameters."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ LATENT_CHANNELS = 8
 
 def make_tokenizer(names: Sequence[str], vocab_size: int = 640) -> CLIPTokenizer:
     """
-    Learns byte pairs, in CLIP's form, from the names.
+    Learns byte pairs in the form of CLIP from the names.
 
     Args:
-        names (`Sequence[str]`): in lower case.
-        vocab_size (`int`): entries of the vocabulary at most.
+        names (`Sequence[str]`): names in lower case.
+        vocab_size (`int`): maximum size of the vocabulary.
     """
     suffix = "</w>"
     tokenizer = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix=suffix))
@@ -52,7 +52,7 @@ def _merges(tokenizer: Tokenizer) -> list[list[str]]:
 
 
 def make_vae() -> AutoencoderKL:
-    """An autoencoder with latents of 8 x 8 x 8 for pictures of 3 x 64 x 64."""
+    """An autoencoder with latents of 8 x 8 x 8 for images of 3 x 64 x 64."""
     return AutoencoderKL(
         block_out_channels=(16, 32, 64, 64),
         down_block_types=("DownEncoderBlock2D",) * 4,
@@ -66,7 +66,7 @@ def make_vae() -> AutoencoderKL:
 
 
 def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """A CLIP text encoder of two layers, with tokens of the given tokenizer."""
+    """A CLIP text encoder with two layers for the tokens of the given tokenizer."""
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
@@ -84,7 +84,7 @@ def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def make_unet() -> UNet2DConditionModel:
-    """A conditional UNet on latents of 8 x 8 x 8: what two cores train in an hour."""
+    """A conditional UNet on latents of 8 x 8 x 8, which two cores can train in an hour."""
     return UNet2DConditionModel(
         sample_size=8,
         in_channels=LATENT_CHANNELS,
@@ -116,7 +116,7 @@ def make_scheduler() -> DDIMScheduler:
 def make_pipeline(
     vae: AutoencoderKL, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, unet: UNet2DConditionModel
 ) -> StableDiffusionPipeline:
-    """Puts trained parts together."""
+    """Combines the trained parts."""
     return StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_encoder,

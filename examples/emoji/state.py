@@ -1,4 +1,4 @@
-"""Training states in safetensors files: what resumes is no pickle."""
+"""Training states in safetensors files, without pickle."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from optimum_dynexec.utils.atomic import write_atomically
 def save_state(
     path: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, ema: dict[str, torch.Tensor]
 ) -> None:
-    """Writes parameters, their averages and AdamW's moments, whole or not at all."""
+    """Writes parameters, their averages and AdamW's moments, completely or not at all."""
     tensors = {f"model.{name}": value for name, value in module.state_dict().items()}
     tensors.update({f"ema.{name}": value for name, value in ema.items()})
     for name, parameter in module.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value)
-    # `save` wants tensors that share no memory.
+    # `save` needs tensors that do not share memory.
     tensors = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
     write_atomically(path, save(tensors, metadata={"step": str(step)}))
 
@@ -27,10 +27,10 @@ def load_state(
     path: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer, ema: dict[str, torch.Tensor]
 ) -> int:
     """
-    Reads what [`save_state`] wrote into all four.
+    Reads a file of [`save_state`] into all four.
 
     Returns:
-        `int`: the step that it was written after; 0 if there is no file.
+        `int`: the step after which it was written; 0 if there is no file.
     """
     if not path.is_file():
         return 0

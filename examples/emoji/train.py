@@ -3,7 +3,7 @@
     python examples/emoji/train.py OUT [--work DIR] [--vae-steps N] [--steps N]
 
 First the autoencoder, then UNet and text encoder together. Both resume where they were stopped (Ctrl-C), from files
-in the working directory. OUT gets a `StableDiffusionPipeline` in half precision, written anew at every checkpoint.
+in the working directory. OUT gets a `StableDiffusionPipeline` in half precision, written again at each checkpoint.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from state import load_state, save_state
 
 
 class Denoiser(torch.nn.Module):
-    """UNet and text encoder, trained as one."""
+    """UNet and text encoder, trained together."""
 
     def __init__(self, unet: torch.nn.Module, text_encoder: torch.nn.Module):
         super().__init__()
@@ -42,14 +42,14 @@ def train(
     Trains with AdamW, the learning rate falling over the last fifth of the steps, and leaves averaged parameters.
 
     Args:
-        name (`str`): of the state's file.
-        module (`torch.nn.Module`): what is trained.
-        loss_of (`Callable`): gives the loss of one step, drawing with the generator.
-        args (`argparse.Namespace`): `work`, `device`, `seed`, `checkpoint_seconds`.
-        steps (`int`): in all, those of earlier runs included.
-        learning_rate (`float`): after 200 steps of warming up.
-        decay (`float`): of the parameters' moving average.
-        checkpointed (`Callable`): called with averaged parameters in the module.
+        name (`str`): name of the file of the state.
+        module (`torch.nn.Module`): module to train.
+        loss_of (`Callable`): function that computes the loss of one step, with the random generator.
+        args (`argparse.Namespace`): arguments `work`, `device`, `seed`, `checkpoint_seconds`.
+        steps (`int`): number of steps, including those of earlier runs.
+        learning_rate (`float`): learning rate after 200 warm-up steps.
+        decay (`float`): decay of the parameters' moving average.
+        checkpointed (`Callable`): function that is called with the averaged parameters in the module.
     """
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=learning_rate, weight_decay=1e-4, betas=(0.9, 0.99), fused=True
@@ -101,7 +101,9 @@ def train(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path)
-    parser.add_argument("--work", type=Path, default=Path("models/emoji-training"), help="data and states")
+    parser.add_argument(
+        "--work", type=Path, default=Path("models/emoji-training"), help="Directory for data and states."
+    )
     parser.add_argument("--vae-steps", type=int, default=2200)
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--batch-size", type=int, default=32)

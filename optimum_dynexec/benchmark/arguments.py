@@ -1,4 +1,4 @@
-"""How a benchmark is run."""
+"""The arguments of a benchmark."""
 
 import re
 from dataclasses import asdict, dataclass, field
@@ -11,10 +11,10 @@ from .errors import BenchmarkError
 if TYPE_CHECKING:
     from ..data.samples import Columns
 
-# What names of models and variants consist of: they become parts of keys and file names.
+# The characters of names of models and variants, which become parts of keys and file names.
 NAME = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 OFF, ON = "off", "on"
-# Those that change neither what is asked nor how it is timed: a run may go on with others.
+# The fields that change neither the work nor its time: a run may resume with other values.
 NOT_MEASURED_BY = ("repeats", "max_loss", "progress")
 
 
@@ -25,36 +25,40 @@ class BenchmarkArguments:
 
     Args:
         max_samples (`int`, *optional*):
-            Prompts or samples to use at most: prompts evenly spaced over the data, samples drawn. Unset: all.
-        precision (`str`, *optional*, defaults to `"fast"`): `"fast"` or `"exact"`, as in `from_pretrained`.
-        repeats (`int`, *optional*, defaults to 5): of everything; medians are reported.
-        seed (`int`, *optional*, defaults to 0): of the order, the samples drawn and the noise of pictures.
-        threads (`int`, *optional*): of OpenVINO. Unset: what it chooses.
+            Maximum number of prompts or samples. Prompts are evenly spaced in the data, samples are drawn. If not set:
+            all.
+        precision (`str`, *optional*, defaults to `"fast"`):
+            precision, as in `from_pretrained`. With `"fast"` and speculation `"auto"`, the same call can give
+            different text from call to call.
+        repeats (`int`, *optional*, defaults to 5): number of repeats; medians are reported.
+        seed (`int`, *optional*, defaults to 0): random seed of the order, the samples and the noise of images.
+        threads (`int`, *optional*): number of OpenVINO's threads. If not set: OpenVINO's choice.
         device (`str`, *optional*, defaults to `"CPU"`): OpenVINO device.
         max_loss (`float`, *optional*, defaults to 0.01):
-            The quality that may be lost, against the first model run plainly: accuracy, or the share of other answers
-            without labels; the relative rise of perplexity; or 1 - SSIM.
+            Largest loss of quality, relative to the first model without dynamic execution: accuracy, or the share of
+            answers that differ without labels; the relative rise of perplexity; or 1 - SSIM.
         dynamic (`dict[str, Any]`, *optional*):
-            Options of the calls with dynamic execution on. Of decoders those of `generate`, by default
-            `{"speculation": "auto"}`; of classifiers the fields of an [`~early_exit.EarlyExitConfig`], by default the
-            calibrated thresholds; of diffusion pipelines those of their call's `dynexec`, and `num_inference_steps`.
-        variants (`dict[str, dict[str, Any]]`, *optional*, defaults to none):
-            Further options by the name to give them, each measured as `dynamic` is: points of a Pareto curve.
-        max_new_tokens (`int`, *optional*, defaults to 128): of a decoder's answers.
-        perplexity_data (`list[str]`, *optional*, defaults to none):
-            Held-out texts that a decoder's perplexity is measured on, as [`~data.texts.read_texts`] takes them.
-        perplexity_window (`int`, *optional*, defaults to 1024): tokens of a window.
-        perplexity_stride (`int`, *optional*, defaults to 512): tokens from one window to the next.
-        max_perplexity_tokens (`int`, *optional*, defaults to 16384): of the text, at most.
-        batch_sizes (`tuple[int, ...]`, *optional*, defaults to `(1, 8, 32)`): of classifiers; the first leads.
-        max_length (`int`, *optional*, defaults to 128): of a classifier's texts, in tokens.
-        columns ([`~data.samples.Columns`], *optional*): where in a row of a classifier's data things stand.
-        num_inference_steps (`int`, *optional*, defaults to 50): of diffusion pipelines.
-        guidance_scale (`float`, *optional*): of diffusion pipelines. Unset: theirs.
-        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+            Options of the calls with dynamic execution. For decoders: arguments of `generate`, by default
+            `{"speculation": "auto"}`. For classifiers: fields of an [`~early_exit.EarlyExitConfig`], by default the
+            calibrated thresholds. For diffusion pipelines: fields of `dynexec`, and `num_inference_steps`.
+        variants (`dict[str, dict[str, Any]]`, *optional*, defaults to `{}`):
+            Further options by name, each measured like `dynamic`: points of a Pareto curve.
+        max_new_tokens (`int`, *optional*, defaults to 128): maximum number of tokens in a decoder's answer.
+        perplexity_data (`list[str]`, *optional*, defaults to `()`):
+            Held-out texts for a decoder's perplexity, as accepted by [`~data.texts.read_texts`].
+        perplexity_window (`int`, *optional*, defaults to 1024): number of tokens in a window.
+        perplexity_stride (`int`, *optional*, defaults to 512): number of tokens from one window to the next.
+        max_perplexity_tokens (`int`, *optional*, defaults to 16384): maximum number of tokens for the perplexity.
+        batch_sizes (`tuple[int, ...]`, *optional*, defaults to `(1, 8, 32)`):
+            batch sizes for classifiers. The report shows the first one first.
+        max_length (`int`, *optional*, defaults to 128): maximum number of tokens in a classifier's text.
+        columns ([`~data.samples.Columns`], *optional*): columns of a row of a classifier's data.
+        num_inference_steps (`int`, *optional*, defaults to 50): number of denoising steps of diffusion pipelines.
+        guidance_scale (`float`, *optional*): guidance scale of diffusion pipelines. If not set: the pipeline's.
+        progress (`bool`, *optional*, defaults to `True`): whether to show a progress bar.
 
     Raises:
-        [`~benchmark.BenchmarkError`]: if a value is not acceptable.
+        [`~benchmark.BenchmarkError`]: if a value is not accepted.
     """
 
     max_samples: int | None = None
@@ -88,7 +92,9 @@ class BenchmarkArguments:
                 raise BenchmarkError(f"`{name}` must be at least 1, but it is {value!r}")
         object.__setattr__(self, "batch_sizes", tuple(self.batch_sizes))
         if not self.batch_sizes or min(self.batch_sizes) < 1 or len({*self.batch_sizes}) < len(self.batch_sizes):
-            raise BenchmarkError(f"`batch_sizes` must be different numbers from 1, but it is {self.batch_sizes!r}")
+            raise BenchmarkError(
+                f"`batch_sizes` must be different whole numbers of 1 or more, but it is {self.batch_sizes!r}"
+            )
         if not 0 <= self.max_loss < 1:
             raise BenchmarkError(f"`max_loss` must be from 0 to below 1, but it is {self.max_loss!r}")
         if self.perplexity_window <= self.perplexity_stride:

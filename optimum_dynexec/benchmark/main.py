@@ -1,4 +1,4 @@
-"""Measures models side by side, in one run."""
+"""Compares models in one run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,38 +31,38 @@ def run_benchmark(
     output: str | Path | None = None,
 ) -> dict[str, Any]:
     """
-    Measures exported models, each run plainly and dynamically: all in turns, in one run.
+    Compares exported models, with and without dynamic execution, in turns within one run.
 
-    With a model as it is and quantized ones this gives the ablation {baseline, quantized, dynamic, both}.
+    With a model and its quantized exports, this is the ablation {baseline, quantized, dynamic, both}.
 
     Args:
         models (`Mapping[str, str or Path]`):
-            Directories of exports by the names to give them, all for the same task. The first, run plainly, is the
+            Directories of exports by name, all for the same task. The first one without dynamic execution is the
             baseline.
         data (`Sequence[str or Path]`):
-            For decoders and diffusion prompts, as [`~data.texts.read_texts`] takes them, or the questions of
-            Spec-Bench; for classifiers samples, as [`~data.samples.read_samples`] takes them. Nothing must have been
-            trained or calibrated on it.
-        arguments ([`BenchmarkArguments`], *optional*): what is measured, and how.
+            Test data. For decoders and diffusion: prompts, as accepted by [`~data.texts.read_texts`], or the questions
+            of Spec-Bench. For classifiers: samples, as accepted by [`~data.samples.read_samples`]. They must not have
+            been used in training or calibration.
+        arguments ([`BenchmarkArguments`], *optional*): settings of the benchmark.
         output (`str` or `Path`, *optional*):
-            JSON file for the results. Records are kept beside it as they come, so that the same call goes on where one
-            was interrupted. Unset, nothing is written.
+            JSON file for the results. Records are stored next to it, so that the same call resumes where an earlier
+            one was interrupted. If not set, nothing is written.
 
     Returns:
-        `dict[str, Any]`: the results, as written; docs/benchmarking.md says what is in them.
+        `dict[str, Any]`: the results that are written. docs/benchmarking.md describes them.
 
     Raises:
-        [`~benchmark.BenchmarkError`]: for models that cannot be compared, or arguments that are not acceptable.
-        `ValueError`: for data that cannot be read or does not fit the models.
+        [`~benchmark.BenchmarkError`]: if the models cannot be compared, or an argument is not accepted.
+        `ValueError`: if the data cannot be read or does not suit the models.
     """
     arguments = arguments or BenchmarkArguments()
     directories, task_name = check_models(models)
     sources = [str(source) for source in data]
     if not sources:
-        raise BenchmarkError("there is no data to measure on")
+        raise BenchmarkError("there is no data to measure on: give `data` (--data)")
     path = None if output is None else Path(output)
     if path is not None and path.is_dir():
-        # Now, and not when all is measured.
+        # Checked now, not after all measurements.
         raise BenchmarkError(f"the output {path} is a directory; give a file for the results")
     task = task_class(task_name)(directories, sources, arguments)
     systems = make_systems(directories, arguments)

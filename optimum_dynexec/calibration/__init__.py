@@ -1,4 +1,4 @@
-"""Calibration: thresholds of early exit whose risk is bounded, and whether they are still those of the model."""
+"""Calibration: finds thresholds of early exit with a bounded risk."""
 
 from typing import TYPE_CHECKING
 

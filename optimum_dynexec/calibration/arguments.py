@@ -1,4 +1,4 @@
-"""What calibration is asked to guarantee, and checks of arguments."""
+"""The arguments of a calibration and their checks."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,25 +16,26 @@ from .risks import Risk, find_risk
 @dataclass(frozen=True)
 class CalibrationArguments:
     """
-    The risk that thresholds may have, and how they are found.
+    The limit of the risk and the method of a calibration.
 
     Args:
         risk (`str` or `Callable`, *optional*, defaults to `"disagreement"`):
-            What it costs to leave at an exit; see [`~calibration.risks.find_risk`].
-        epsilon (`float`, *optional*, defaults to 0.05): the largest risk allowed, above 0 and below 1.
-        delta (`float`, *optional*, defaults to 0.05): the probability that the risk is larger, above 0 and below 1.
-        criterion (`str`, *optional*, defaults to `"max_prob"`): one of [`~early_exit.criterion_names`].
+            Loss of leaving at an exit; see [`~calibration.risks.find_risk`].
+        epsilon (`float`, *optional*, defaults to 0.05): largest risk, above 0 and below 1.
+        delta (`float`, *optional*, defaults to 0.05): probability of a larger risk, above 0 and below 1.
+        criterion (`str`, *optional*, defaults to `"max_prob"`): criterion, one of [`~early_exit.criterion_names`].
         method (`str`, *optional*, defaults to `"hoeffding_bentkus"`):
             `"hoeffding_bentkus"`, `"wsr"` or `"binomial"`: Learn then Test with this p-value. `"conformal"`: conformal
             risk control, which bounds the expected risk and has no delta.
         candidates (`str`, *optional*, defaults to `"shared"`):
-            `"shared"`: one threshold for all exits; `"per_exit"`: one for each, along a line drawn with tuning data.
+            `"shared"`: one threshold for all exits. `"per_exit"`: a threshold for each exit, found with tuning data.
         tuning_share (`float`, *optional*, defaults to 0.3):
-            Share of the texts that teach the criterion or draw the line, if one of the two needs it. The thresholds
+            Share of the texts for tuning data, if the criterion or `candidates` needs it. The thresholds
             are not tested on these texts.
 
     Raises:
-        [`~calibration.CalibrationError`]: if a value is not acceptable; the message names it and what is accepted.
+        [`~calibration.CalibrationError`]: if a value is not accepted. The message names the value and what is
+            accepted.
     """
 
     risk: str | Risk = "disagreement"
@@ -64,11 +65,11 @@ def check_fields(arguments: Any, *, choices: Mapping[str, Iterable[str]], least:
 
     Args:
         arguments: the dataclass.
-        choices (`Mapping[str, Iterable[str]]`): by the name of a field, what it may be.
-        least (`Mapping[str, int]`): by the name of a field, the least that it may be; `None` is accepted.
+        choices (`Mapping[str, Iterable[str]]`): accepted values by the name of a field.
+        least (`Mapping[str, int]`): smallest values by the name of a field; `None` is accepted.
 
     Raises:
-        [`~directory.errors.CalibrationError`]: if a value is not acceptable.
+        [`~directory.errors.CalibrationError`]: if a value is not accepted.
     """
     for name, accepted in choices.items():
         if getattr(arguments, name) not in accepted:

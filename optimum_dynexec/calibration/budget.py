@@ -1,4 +1,4 @@
-"""Thresholds for a budget: the mean cost of a sample is given, and no risk is guaranteed."""
+"""Thresholds for a budget: they limit the mean cost of a sample, without a guarantee for a risk."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from .records import ExitRecords
 from .risks import RISKS, losses_of, risk_interval
 
 
-# Halvings of the interval in which the ratio of neighbouring exits' shares is looked for.
+# Bisection steps of the search for the ratio of neighbouring exits' shares.
 STEPS = 60
 LARGEST_LOG_RATIO = 12.0
 
@@ -28,22 +28,24 @@ def calibrate_budget(
     seed: int = 0,
 ) -> Calibrated:
     """
-    Finds thresholds with which samples like these cost a given share of the full model's arithmetic on average: the
+    Finds thresholds with which samples like these cost a given share of the full model's operations on average: the
     budgeted batch classification of MSDNet (Huang et al. 2018, arXiv 1703.09844, section 4.2).
 
-    Samples are shared out among the exits geometrically, exit k getting a share proportional to r^k, the surest ones
-    first; r is the largest with which the mean cost is within the budget.
+    Samples are distributed to the exits geometrically: exit k gets a share proportional to r^k, beginning with the
+    most confident samples. r is the largest ratio for which the mean cost is within the budget.
 
     Args:
-        records ([`~calibration.ExitRecords`]): of samples drawn as those to come will be, one in each text.
-        costs (`np.ndarray` float64 `[exits + 1]`): of leaving at each exit, and of the full model, as shares of it.
-        budget (`float`): the mean cost, between the cheapest exit's and the full model's.
-        criterion (`str`, *optional*, defaults to `"max_prob"`): one of [`~early_exit.criterion_names`].
+        records ([`~calibration.ExitRecords`]):
+            records of samples from the same distribution as later ones, one in each text.
+        costs (`np.ndarray` float64 `[exits + 1]`):
+            costs of leaving at each exit and of the full model, as shares of the full model's.
+        budget (`float`): mean cost, between those of the cheapest exit and of the full model.
+        criterion (`str`, *optional*, defaults to `"max_prob"`): criterion, one of [`~early_exit.criterion_names`].
         tuning_share (`float`, *optional*, defaults to 0.3): of the samples, how many teach the criterion if it learns.
-        seed (`int`, *optional*, defaults to 0): of that partition.
+        seed (`int`, *optional*, defaults to 0): random seed of that split.
 
     Raises:
-        [`~directory.errors.CalibrationError`]: if no thresholds of this criterion are within the budget.
+        [`~directory.errors.CalibrationError`]: if no thresholds of this criterion stay within the budget.
     """
     if not is_finite(budget) or not costs[0] < budget < costs[-1]:
         raise CalibrationError(
@@ -117,12 +119,12 @@ def calibrate_budget(
 
 def geometric_thresholds(criterion: Criterion, records: ExitRecords, log_ratio: float) -> np.ndarray:
     """
-    Thresholds that share samples out geometrically.
+    Thresholds that distribute samples geometrically.
 
     Args:
-        criterion ([`~early_exit.Criterion`]): gives the scores.
-        records ([`~calibration.ExitRecords`]): of the samples.
-        log_ratio (`float`): logarithm of an exit's share to that of the one before it.
+        criterion ([`~early_exit.Criterion`]): criterion that computes the scores.
+        records ([`~calibration.ExitRecords`]): records of the samples.
+        log_ratio (`float`): logarithm of the ratio of an exit's share to that of the previous exit.
 
     Returns:
         `np.ndarray` float64 `[exits]`; [`~early_exit.Criterion.never`] where no acceptable threshold lets any leave.

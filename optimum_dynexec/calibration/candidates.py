@@ -1,4 +1,4 @@
-"""Candidates: sets of thresholds along one line, from the most careful to the most daring."""
+"""Candidates: sets of thresholds, ordered from the most careful to the most daring."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from .policy import first_passing
 from .records import ExitRecords
 
 
-# Error rates that the line of `per_exit` goes through.
+# Error rates of the candidates of `per_exit`.
 RATES = np.geomspace(1e-4, 1.0, 1000)
 
 # (criterion, tuning records, their losses [samples, exits + 1]) -> thresholds float64 [candidates, exits]
@@ -23,11 +23,13 @@ def shared(criterion: Criterion, records: ExitRecords, losses: np.ndarray) -> np
 
 
 def per_exit(criterion: Criterion, records: ExitRecords, losses: np.ndarray) -> np.ndarray:
-    """A threshold of its own for each exit: at every point of the line, each exit lets as many leave as keeps its own
-    error rate at that of the point. The line is drawn with tuning data, so the test must use other data."""
+    """
+    A separate threshold for each exit: in each candidate, each exit lets as many samples leave as its own error
+    rate allows. The thresholds come from tuning data, so the test must use other data.
+    """
     grid = criterion.grid(len(records.layers))
     scores = records.scores(criterion)
-    weights = np.repeat(1.0 / records.group_sizes, records.group_sizes)  # each text counts the same
+    weights = np.repeat(1.0 / records.group_sizes, records.group_sizes)  # each text has the same weight
     columns = []
     for index in range(len(records.layers)):
         start = first_passing(criterion, scores[:, index], grid)
@@ -42,5 +44,5 @@ def per_exit(criterion: Criterion, records: ExitRecords, losses: np.ndarray) -> 
 
 
 CANDIDATES: dict[str, Candidates] = {"shared": shared, "per_exit": per_exit}
-# Those that look at data, which is then missing from the test.
+# Candidates that need tuning data, which the test then cannot use.
 NEED_TUNING = {"per_exit"}

@@ -25,22 +25,22 @@ from .records import ExitRecords
 @dataclass(frozen=True)
 class RecordingArguments:
     """
-    What a decoder and its exit heads are asked about.
+    The data on which a decoder and its exit heads are recorded.
 
     Args:
         continuations (`str`, *optional*, defaults to `"own"`):
-            `"own"`: the texts are prompts; the model and its exits are asked about the model's own greedy answers.
-            `"text"`: they are asked about the texts as they stand, whose own next tokens are the labels.
-        max_samples (`int`, *optional*, defaults to 500): texts to use at most, drawn from all there are.
-        max_new_tokens (`int`, *optional*, defaults to 128): length of an answer at most.
+            `"own"`: the texts are prompts, and the predictions for the model's own greedy answers are recorded.
+            `"text"`: the predictions for the texts as they are are recorded; the next tokens are the labels.
+        max_samples (`int`, *optional*, defaults to 500): maximum number of texts, which are drawn at random.
+        max_new_tokens (`int`, *optional*, defaults to 128): maximum number of tokens in an answer.
         precision (`str`, *optional*, defaults to `"fast"`):
-            `"fast"` or `"exact"`, as in `DynExecModelForCausalLM.from_pretrained`. That which the model will be used
-            with.
+            Precision in which the model will be used, `"fast"` or `"exact"`, as in
+            `DynExecModelForCausalLM.from_pretrained`.
         device (`str`, *optional*, defaults to `"CPU"`): OpenVINO device.
-        seed (`int`, *optional*, defaults to 0): of what is drawn.
+        seed (`int`, *optional*, defaults to 0): random seed.
 
     Raises:
-        [`~directory.errors.CalibrationError`]: if a value is not acceptable.
+        [`~directory.errors.CalibrationError`]: if a value is not accepted.
     """
 
     continuations: str = "own"
@@ -68,26 +68,27 @@ def calibrate_decoder(
     progress: bool = True,
 ) -> Calibration:
     """
-    Finds thresholds for the exit heads of a decoder and writes them, with what is guaranteed of them, into its
+    Finds thresholds for the exit heads of a decoder and writes them, with their guarantee, to its
     `dynexec_config.json`.
 
     Args:
-        directory (`str` or `Path`): an export with exit heads.
+        directory (`str` or `Path`): directory of an export with exit heads.
         data (`list[str]`):
-            Files or data sets with texts, as [`~data.texts.read_texts`] takes them. The heads must not have been
+            Files or data sets of texts, as accepted by [`~data.texts.read_texts`]. The heads must not have been
             trained on them.
         recording ([`RecordingArguments`], *optional*):
-            What is asked. Unset: the model's own answers, or for the risk `"accuracy"` the texts as they stand.
-        args ([`CalibrationArguments`], *optional*): the risk allowed and how thresholds are found.
-        cache_dir (`str` or `Path`, *optional*): where to keep answers and records for the next call; else nowhere.
-        progress (`bool`, *optional*, defaults to `True`): show progress bars.
+            Settings of the recording. If not set: the model's own answers, or for the risk `"accuracy"` the texts as
+            they are.
+        args ([`CalibrationArguments`], *optional*): limit of the risk and method of the calibration.
+        cache_dir (`str` or `Path`, *optional*): directory that keeps answers and records for the next call.
+        progress (`bool`, *optional*, defaults to `True`): whether to show progress bars.
 
     Returns:
-        [`Calibration`]: as written.
+        [`Calibration`]: the calibration written.
 
     Raises:
-        [`~calibration.NoThresholdError`]: if no threshold holds the guarantee; `dynexec_config.json` stays as it is.
-        `ValueError`: for arguments that are not acceptable, or a model without exit heads.
+        [`~calibration.NoThresholdError`]: if no threshold can be guaranteed; `dynexec_config.json` is not changed.
+        `ValueError`: if an argument is not accepted, or the model has no exit heads.
     """
     args = args or CalibrationArguments(risk="token_disagreement")
     recording = recording or RecordingArguments(continuations="text" if args.risk == "accuracy" else "own")
@@ -106,17 +107,17 @@ def record_decoder(
     progress: bool = True,
 ) -> ExitRecords:
     """
-    Asks a decoder and its exit heads about texts.
+    Records the predictions of a decoder and its exit heads for texts.
 
     Args:
-        directory (`str` or `Path`): an export with exit heads.
-        data (`list[str]`): files or data sets with texts, as [`~data.texts.read_texts`] takes them.
-        args ([`RecordingArguments`]): what is asked.
-        cache_dir (`str` or `Path`, *optional*): where to keep answers and records for the next call; else nowhere.
-        progress (`bool`, *optional*, defaults to `True`): show progress bars.
+        directory (`str` or `Path`): directory of an export with exit heads.
+        data (`list[str]`): files or data sets of texts, as accepted by [`~data.texts.read_texts`].
+        args ([`RecordingArguments`]): settings of the recording.
+        cache_dir (`str` or `Path`, *optional*): directory that keeps answers and records for the next call.
+        progress (`bool`, *optional*, defaults to `True`): whether to show progress bars.
 
     Raises:
-        `ValueError`: if the model has no exit heads, or the data no text that is long enough.
+        `ValueError`: if the model has no exit heads, or no text in the data is long enough.
     """
     directory = Path(directory)
     heads = hash_heads(directory, DynExecConfig.from_pretrained(directory))
@@ -152,7 +153,7 @@ def _texts(
     from ..modeling import DynExecModelForCausalLM
 
     texts = [text for source in data for text in read_texts(source)]
-    # Files are often sorted, and their first texts no fair sample.
+    # Files are often sorted, so their first texts are not a random sample.
     random.Random(args.seed).shuffle(texts)
     texts = texts[: args.max_samples]
     tokenizer = AutoTokenizer.from_pretrained(directory)
@@ -162,7 +163,7 @@ def _texts(
         return [RecordedText(tokenizer(text)["input_ids"][:limit], 0, labeled=True) for text in texts]
     model = DynExecModelForCausalLM.from_pretrained(directory, precision=args.precision, device=args.device)
     answers = own_continuations(model, chat_prompts(texts, tokenizer), cache, answering, progress=progress)
-    # An answer's first token comes out of the prompt's pass, which runs all layers.
+    # The first token of an answer comes from the prompt's pass, which runs all layers.
     return [RecordedText(answer.tokens, answer.first) for answer in answers]
 
 

@@ -18,7 +18,7 @@ from .recording import ExitLogits
 
 
 ROWS = "dynexec.rows"
-NO_HEADS = "{0} has no exit heads to calibrate: train some with `optimum-cli dynexec train-heads {0} --layers ...`"
+NO_HEADS = "{0} has no exit heads to calibrate: train them with `optimum-cli dynexec train-heads {0} --layers ...`"
 
 
 class DecoderRunner:
@@ -27,13 +27,13 @@ class DecoderRunner:
 
     Args:
         directory (`str` or `Path`):
-            An export with exit heads.
+            Directory of an export with exit heads.
         device (`str`, *optional*, defaults to `"CPU"`):
             OpenVINO device.
         ov_config (`Mapping[str, str]`, *optional*):
             OpenVINO properties for the decoder.
         head_ov_config (`Mapping[str, str]`, *optional*):
-            OpenVINO properties for its heads. Unset, those that the engine compiles heads with.
+            OpenVINO properties for its heads. If not set: the properties that the engine uses for heads.
 
     Raises:
         [`~directory.errors.CalibrationError`]: if the model has no exit heads.
@@ -87,7 +87,7 @@ def _token_ids(head: ov.Model) -> np.ndarray:
 
 
 def _infer(request: ov.InferRequest, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """Copies of the outputs, in their order. Every text starts with an empty cache."""
+    """Copies of the outputs, in order. Each text starts with an empty cache."""
     request.reset_state()
     names = {name for value in request.model_inputs for name in value.get_names()}
     request.infer({name: value for name, value in feed.items() if name in names})
@@ -95,7 +95,7 @@ def _infer(request: ov.InferRequest, feed: dict[str, np.ndarray]) -> list[np.nda
 
 
 def _with_hidden_states(model: ov.Model, boundaries: Sequence[str]) -> ov.Model:
-    """A clone whose outputs are the logits of chosen rows and the hidden states at the boundaries."""
+    """A clone whose outputs are the logits of selected rows and the hidden states at the boundaries."""
     model = model.clone()
     product = unembedding_product(model)
     rows = ops.parameter([-1], np.int64, name=ROWS)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..runtime.encoder_exits import EncoderExits
 
 BATCH_SIZE = 32
-# (outputs by name, row of the batch, which places hold tokens) -> the logits of each distribution of a sample
+# (outputs by name, row of the batch, which positions are tokens) -> the logits of each distribution of a sample
 Distributions = Callable[[Mapping[str, np.ndarray], int, np.ndarray | None], list[np.ndarray]]
 
 
@@ -48,7 +48,7 @@ def _of_span(outputs: Mapping[str, np.ndarray], row: int, mask: np.ndarray | Non
     return [outputs[name][row][mask] for name in ("start_logits", "end_logits")]
 
 
-# As csrc/encoder has them: a sample leaves when all of its distributions may.
+# As in csrc/encoder: a sample leaves when all of its distributions may leave.
 DISTRIBUTIONS: dict[str, Distributions] = {
     "text-classification": _of_label,
     "image-classification": _of_label,
@@ -61,18 +61,19 @@ DISTRIBUTIONS: dict[str, Distributions] = {
 @dataclass(frozen=True)
 class EncoderRecordingArguments:
     """
-    What a classifier and its exit heads are asked about.
+    The data on which a classifier and its exit heads are recorded.
 
     Args:
-        columns ([`~data.samples.Columns`], *optional*): where in a row things stand.
-        max_samples (`int`, *optional*): samples to use at most, drawn from all there are. Unset: all.
-        max_length (`int`, *optional*, defaults to 128): of texts, in tokens; what is longer is cut off.
-        precision (`str`, *optional*, defaults to `"fast"`): the one that the model will be used with.
+        columns ([`~data.samples.Columns`], *optional*): columns of a row.
+        max_samples (`int`, *optional*): maximum number of samples, which are drawn at random. If not set: all.
+        max_length (`int`, *optional*, defaults to 128):
+            maximum number of tokens in a text; longer texts are truncated.
+        precision (`str`, *optional*, defaults to `"fast"`): precision in which the model will be used.
         device (`str`, *optional*, defaults to `"CPU"`): OpenVINO device.
-        seed (`int`, *optional*, defaults to 0): of what is drawn.
+        seed (`int`, *optional*, defaults to 0): random seed.
 
     Raises:
-        [`~directory.errors.CalibrationError`]: if a value is not acceptable.
+        [`~directory.errors.CalibrationError`]: if a value is not accepted.
     """
 
     columns: "Columns | None" = None
@@ -89,12 +90,12 @@ class EncoderRecordingArguments:
 @dataclass(frozen=True)
 class EncoderRecords:
     """
-    What a classifier's exits say, and what they cost.
+    The predictions and the costs of a classifier's exits.
 
     Args:
-        records ([`~calibration.ExitRecords`]): one sample in each text.
+        records ([`~calibration.ExitRecords`]): records with one sample in each text.
         costs (`np.ndarray` float64 `[exits + 1]`):
-            See [`~calibration.flops.exit_costs`], for a sample of median length.
+            Costs of the exits for a sample of median length; see [`~calibration.flops.exit_costs`].
     """
 
     records: ExitRecords
@@ -111,26 +112,27 @@ def calibrate_encoder(
     progress: bool = True,
 ) -> Calibration:
     """
-    Finds thresholds for the exit heads of a classifier and writes them, with what is guaranteed of them, into its
+    Finds thresholds for the exit heads of a classifier and writes them, with their guarantee, to its
     `dynexec_config.json`.
 
     Args:
-        directory (`str` or `Path`): an export with exit heads.
+        directory (`str` or `Path`): directory of an export with exit heads.
         data (`list[str]`):
-            As [`~data.samples.read_samples`] takes it. Neither the heads nor the model must have been trained on it.
-        recording ([`EncoderRecordingArguments`], *optional*): what is asked.
-        args ([`CalibrationArguments`], *optional*): the risk allowed and how thresholds are found.
+            Samples, as accepted by [`~data.samples.read_samples`]. Neither the heads nor the model may have been
+            trained on them.
+        recording ([`EncoderRecordingArguments`], *optional*): settings of the recording.
+        args ([`CalibrationArguments`], *optional*): limit of the risk and method of the calibration.
         budget_flops (`float`, *optional*):
-            Instead of a risk, the mean share of the full model's arithmetic; see
+            Mean share of the full model's operations, instead of a risk; see
             [`~calibration.budget.calibrate_budget`].
-        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+        progress (`bool`, *optional*, defaults to `True`): whether to show a progress bar.
 
     Returns:
-        [`Calibration`]: as written.
+        [`Calibration`]: the calibration written.
 
     Raises:
-        [`~calibration.NoThresholdError`]: if no threshold holds the guarantee; `dynexec_config.json` stays as it is.
-        `ValueError`: for arguments that are not acceptable, or a model without exit heads.
+        [`~calibration.NoThresholdError`]: if no threshold can be guaranteed; `dynexec_config.json` is not changed.
+        `ValueError`: if an argument is not accepted, or the model has no exit heads.
     """
     args = args or CalibrationArguments()
     if budget_flops is not None:
@@ -160,7 +162,8 @@ def _check_budget_task(directory: str | Path) -> None:
     single = [name for name, distributions in DISTRIBUTIONS.items() if distributions is _of_label]
     if task in DISTRIBUTIONS and task not in single:
         raise CalibrationError(
-            f"`budget_flops` is for models that give one label ({', '.join(single)}), but {directory} was exported for"
+            f"`budget_flops` is for models that predict one label ({', '.join(single)}), but {directory} was exported"
+            " for"
             f" the task {task!r}: leave it out"
         )
 
@@ -174,17 +177,17 @@ def record_encoder(
     progress: bool = True,
 ) -> EncoderRecords:
     """
-    Asks a classifier and its exit heads about samples.
+    Records the predictions of a classifier and its exit heads for samples.
 
     Args:
-        directory (`str` or `Path`): an export with exit heads.
-        data (`list[str]`): as [`~data.samples.read_samples`] takes it.
-        args ([`EncoderRecordingArguments`]): what is asked.
-        risk (`Callable`, *optional*): what the records are for; checked before the model runs.
-        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+        directory (`str` or `Path`): directory of an export with exit heads.
+        data (`list[str]`): samples, as accepted by [`~data.samples.read_samples`].
+        args ([`EncoderRecordingArguments`]): settings of the recording.
+        risk (`Callable`, *optional*): risk of the calibration, which is checked before the model runs.
+        progress (`bool`, *optional*, defaults to `True`): whether to show a progress bar.
 
     Raises:
-        `ValueError`: if the model has no exit heads or is no classifier, or the data does not fit it.
+        `ValueError`: if the model has no exit heads or is not a classifier, or the data does not suit it.
     """
     from transformers import AutoConfig
 
@@ -196,7 +199,7 @@ def record_encoder(
     model, config, heads = load_exits(directory)
     hashes = hash_heads(directory, config)
     samples = draw(read_samples(data, args.columns, split="validation"), args.max_samples, args.seed)
-    # There is one for a sample, and not for each of several answers.
+    # A sample has one label, not one for each of several answers.
     single = DISTRIBUTIONS[config.task] is _of_label
     labels = None
     if single:
@@ -230,16 +233,16 @@ def record_encoder(
 
 def load_exits(directory: Path) -> tuple[ov.Model, DynExecConfig, dict[int, ov.Model]]:
     """
-    Reads a classifier and its exit heads, as they stand on disk.
+    Reads a classifier and its exit heads from disk.
 
     Args:
-        directory (`Path`): an export with exit heads.
+        directory (`Path`): directory of an export with exit heads.
 
     Returns:
-        `tuple`: the model, its configuration, and the heads by their layer, ascending.
+        `tuple`: the model, its configuration, and the heads by layer, ascending.
 
     Raises:
-        [`~directory.errors.CalibrationError`]: if it is no classifier, or has no exit heads.
+        [`~directory.errors.CalibrationError`]: if the model is not a classifier, or has no exit heads.
     """
     from ..directory.attached_heads import exit_heads
     from ..directory.loading import read_export
@@ -247,7 +250,7 @@ def load_exits(directory: Path) -> tuple[ov.Model, DynExecConfig, dict[int, ov.M
     config = DynExecConfig.from_pretrained(directory)
     if config.task not in DISTRIBUTIONS:
         raise CalibrationError(
-            f"{directory} was exported for the task {config.task!r}, but calibration of encoders is for"
+            f"{directory} was exported for the task {config.task!r}, but encoders can be calibrated for"
             f" {list(DISTRIBUTIONS)}"
         )
     model, config, found = read_export(directory)
@@ -301,9 +304,9 @@ def _ask(
 @dataclass(frozen=True)
 class _Said:
     """
-    What a model says about samples: of each exit its distributions; how certain exits are, `[samples, exits]`, if all
-    say so; the full model's answers; how many distributions each sample has; and the shapes of a batch of samples of
-    median length.
+    The outputs of a model for samples: the distributions of each exit; the certainties of the exits, if all
+    have one, `[samples, exits]`; the full model's predictions; the number of distributions of each sample; and the
+    shapes of a batch of samples of median length.
     """
 
     exits: list[list[np.ndarray]]

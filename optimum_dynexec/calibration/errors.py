@@ -5,11 +5,11 @@ from ..directory.errors import CalibrationError
 
 class NoThresholdError(CalibrationError):
     """
-    No threshold can be guaranteed with this much data; the message says why, and how much would do.
+    No threshold can be guaranteed with this amount of data. The message says why, and how much data is needed.
 
     Args:
-        message (`str`): for people.
-        needed (`int`, *optional*): about how many prompts it would take; `None` if no number would do.
+        message (`str`): error message.
+        needed (`int`, *optional*): approximate number of prompts that are needed; `None` if no number suffices.
     """
 
     def __init__(self, message: str, needed: int | None = None):

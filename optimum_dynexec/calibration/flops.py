@@ -1,4 +1,4 @@
-"""How much of a model's arithmetic an exit takes, counted in its graph."""
+"""The floating-point operations until each exit, counted in the graph of a model."""
 
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
@@ -16,23 +16,24 @@ def exit_costs(
     shapes: Mapping[str, Sequence[int]],
 ) -> np.ndarray:
     """
-    Floating point operations until each exit, as shares of the full model's, which has no heads.
+    The floating-point operations until each exit, as shares of those of the full model without heads.
 
-    Matrix products, convolutions and attention are counted, two operations for each product of two numbers; what
-    is left out (norms, activations, sums) is a few per cent and much the same in all layers. An exit's cost holds that
-    of the heads before it, which are asked first; the last entry, of going all the way, therefore is above 1.
+    Matrix products, convolutions and attention are counted, with two operations for each product of two numbers. What
+    is left out (norms, activations, sums) is a few per cent and similar in all layers. The cost of an exit includes
+    that of the heads before it, which run first. The last entry, for the full model with all heads, is therefore above
+    1.
 
     Args:
-        model (`openvino.Model`): the whole model; left as it is.
-        boundaries (`Mapping[int, str]`): for each layer, the friendly name of the node behind it.
-        heads (`Mapping[int, openvino.Model]`): by their layer.
-        shapes (`Mapping[str, Sequence[int]]`): of the model's inputs, those of one sample.
+        model (`openvino.Model`): whole model, which is not changed.
+        boundaries (`Mapping[int, str]`): friendly name of the node after each layer.
+        heads (`Mapping[int, openvino.Model]`): exit heads by layer.
+        shapes (`Mapping[str, Sequence[int]]`): shapes of the model's inputs for one sample.
 
     Returns:
-        `np.ndarray` float64 `[exits + 1]`, in order of depth.
+        `np.ndarray` float64 `[exits + 1]`: the shares, in order of depth.
 
     Raises:
-        [`~directory.errors.CalibrationError`]: if a shape in the graph depends on more than those of the inputs.
+        [`~directory.errors.CalibrationError`]: if a shape in the graph depends on more than the shapes of the inputs.
     """
     model = model.clone()
     model.reshape({value: list(shapes[value.get_any_name()]) for value in model.inputs})
@@ -56,10 +57,10 @@ def exit_costs(
 
 def node_flops(node: ov.Node) -> float:
     """
-    Floating point operations of one node; 0 for a type that is not counted.
+    The floating-point operations of one node; 0 for a type that is not counted.
 
     Raises:
-        [`~directory.errors.CalibrationError`]: if a shape that it takes is not known.
+        [`~directory.errors.CalibrationError`]: if the shape of one of its inputs is unknown.
     """
     count = _COUNTS.get(node.get_type_name())
     if count is None:
@@ -67,7 +68,8 @@ def node_flops(node: ov.Node) -> float:
     values = [*node.outputs(), *(node.input_value(index) for index in range(node.get_input_size()))]
     if any(value.get_partial_shape().is_dynamic for value in values[:3]):
         raise CalibrationError(
-            f"the operations of {node.get_friendly_name()!r} cannot be counted: its shapes depend on more than those"
+            f"the operations of {node.get_friendly_name()!r} cannot be counted: its shapes depend on more than the"
+            " shapes"
             " of the inputs"
         )
     return 2.0 * count(node)
@@ -101,7 +103,7 @@ _COUNTS: dict[str, Callable[[ov.Node], int]] = {
 
 
 def _ancestors(node: ov.Node) -> list[ov.Node]:
-    """A node and all that it is computed from, each once."""
+    """A node and all nodes that it depends on, each once."""
     found: dict[str, ov.Node] = {}
     waiting = [node]
     while waiting:

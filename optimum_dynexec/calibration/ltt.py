@@ -15,9 +15,10 @@ class TestedThresholds:
     Outcome of [`learn_then_test`].
 
     Args:
-        chosen (`int`, *optional*): index of the most daring candidate that holds the risk; `None` if none does.
-        p_values (`np.ndarray` float64 `[candidates]`): of the hypotheses that the risk is above epsilon.
-        rejected (`np.ndarray` bool `[candidates]`): which were rejected, that is, which candidates hold the risk.
+        chosen (`int`, *optional*): index of the most daring candidate that meets the risk limit; `None` if none does.
+        p_values (`np.ndarray` float64 `[candidates]`): p-values of the hypotheses that the risk is above epsilon.
+        rejected (`np.ndarray` bool `[candidates]`):
+            which hypotheses were rejected, that is, which candidates meet the risk limit.
     """
 
     chosen: int | None
@@ -26,18 +27,18 @@ class TestedThresholds:
 
 
 def fixed_sequence(p_values: np.ndarray, delta: float) -> np.ndarray:
-    """Tests one candidate after the other, each at the whole of delta, until one cannot be rejected. The order must
-    not depend on the data; no correction for their number is needed."""
+    """Tests the candidates in order, each at the full delta, until one cannot be rejected. The order must
+    not depend on the data. No correction for their number is needed."""
     return np.logical_and.accumulate(p_values <= delta)
 
 
 def bonferroni(p_values: np.ndarray, delta: float) -> np.ndarray:
-    """Tests each candidate at delta over their number."""
+    """Tests each candidate at delta divided by their number."""
     return p_values <= delta / len(p_values)
 
 
 def holm(p_values: np.ndarray, delta: float) -> np.ndarray:
-    """Bonferroni's correction, less strict for each hypothesis already rejected (Holm 1979)."""
+    """Bonferroni's correction, which becomes less strict with each rejected hypothesis (Holm 1979)."""
     order = np.argsort(p_values, kind="stable")
     levels = delta / np.arange(len(p_values), 0, -1)
     rejected = np.zeros(len(p_values), bool)
@@ -45,7 +46,8 @@ def holm(p_values: np.ndarray, delta: float) -> np.ndarray:
     return rejected
 
 
-# How to keep the chance of any false rejection among the candidates at delta. (p_values [candidates], delta) -> bool.
+# Corrections that limit the probability of any false rejection among the candidates to delta. (p_values [candidates],
+# delta) -> bool.
 CORRECTIONS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "fixed_sequence": fixed_sequence,
     "bonferroni": bonferroni,
@@ -61,17 +63,17 @@ def learn_then_test(
     correction: str = "fixed_sequence",
 ) -> TestedThresholds:
     """
-    Chooses the most daring of the candidates that hold the risk. With probability 1 - delta over the data, the risk of
-    the chosen one is at most epsilon.
+    Chooses the most daring candidate that meets the risk limit. With probability 1 - delta over the data, the risk of
+    the chosen candidate is at most epsilon.
 
     Args:
         losses (`np.ndarray` float `[candidates, n]`):
-            Loss in [0, 1] of each of `n` independent observations under each candidate, from the most careful to the
-            most daring. The candidates must be fixed without these observations.
-        epsilon (`float`): the risk allowed, between 0 and 1.
-        delta (`float`): the probability that it is more, between 0 and 1.
-        p_value (`str`, *optional*): one of [`P_VALUES`].
-        correction (`str`, *optional*): one of [`CORRECTIONS`].
+            Losses in [0, 1] of `n` independent observations for each candidate, from the most careful to the
+            most daring. The candidates must not depend on these observations.
+        epsilon (`float`): largest risk, between 0 and 1.
+        delta (`float`): probability of a larger risk, between 0 and 1.
+        p_value (`str`, *optional*): p-value, one of [`P_VALUES`].
+        correction (`str`, *optional*): correction for several tests, one of [`CORRECTIONS`].
     """
     p_values = P_VALUES[p_value](losses, epsilon, delta)
     rejected = CORRECTIONS[correction](p_values, delta)

@@ -1,4 +1,4 @@
-"""From records to thresholds with a guarantee."""
+"""Finds thresholds with a guarantee from records."""
 
 from dataclasses import dataclass
 
@@ -19,11 +19,11 @@ from .risks import find_risk, losses_of, risk_interval
 @dataclass(frozen=True)
 class Calibrated:
     """
-    What [`calibrate`] gives.
+    Result of [`calibrate`].
 
     Args:
-        calibration ([`Calibration`]): the thresholds and what is known of them.
-        criterion ([`~early_exit.Criterion`]): ready to use, with its learned weights if it has any.
+        calibration ([`Calibration`]): thresholds and their evidence.
+        criterion ([`~early_exit.Criterion`]): criterion, with its learned weights if it has any.
     """
 
     calibration: Calibration
@@ -32,26 +32,28 @@ class Calibrated:
 
 def calibrate(records: ExitRecords, args: CalibrationArguments | None = None, *, seed: int = 0) -> Calibrated:
     """
-    Finds the thresholds that leave earliest while the risk is at most epsilon, with confidence 1 - delta.
+    Finds the thresholds with the earliest exits for which the risk is at most epsilon, with confidence 1 - delta.
 
-    The risk is the mean over texts of the mean loss over a text's tokens, as texts are what is drawn independently;
-    the number of texts is what the guarantee rests on, not the number of tokens.
+    The risk is the mean over texts of the mean loss over a text's tokens, because texts are drawn independently.
+    The guarantee depends on the number of texts, not on the number of tokens.
 
     Args:
         records ([`~calibration.ExitRecords`]):
-            Of texts drawn as those to come will be. Heads must not have been trained on them.
-        args ([`CalibrationArguments`], *optional*): the risk allowed and how thresholds are found.
-        seed (`int`, *optional*, defaults to 0): of the partition into tuning and test, and the order of the test.
+            Records of texts from the same distribution as later ones. Heads must not have been trained on them.
+        args ([`CalibrationArguments`], *optional*): limit of the risk and method of the calibration.
+        seed (`int`, *optional*, defaults to 0):
+            random seed of the split into tuning and test, and of the order of the test.
 
     Raises:
-        [`~calibration.NoThresholdError`]: if no threshold holds the guarantee; the message says how many texts would.
+        [`~calibration.NoThresholdError`]: if no threshold can be guaranteed. The message says how many texts are
+            needed.
     """
     args = args or CalibrationArguments()
     risk_name, risk_function = find_risk(args.risk)
     kind, method = criterion_class(args.criterion), METHODS[args.method]
     data_hash = records.data_hash
 
-    # In an order of its own, as files often come sorted and one of the tests goes by the order.
+    # In random order, because files are often sorted and one of the tests depends on the order.
     records = records.select(np.random.default_rng(seed).permutation(records.num_groups))
     tuning = None
     if kind.file_name is not None or args.candidates in NEED_TUNING:
@@ -108,25 +110,29 @@ def calibrate(records: ExitRecords, args: CalibrationArguments | None = None, *,
 
 
 def _no_threshold(outcome: PolicyOutcome, args: CalibrationArguments) -> NoThresholdError:
-    """Says what the most careful thresholds that let anything leave would take."""
+    """An error with the number of texts that the most careful thresholds at which any input leaves would need."""
     useful = np.flatnonzero(outcome.shares[:, :-1].any(axis=1))
     if not len(useful):
-        return NoThresholdError(f"no input is sure enough by {args.criterion!r} to leave at any threshold")
+        return NoThresholdError(
+            f"no input is confident enough to leave by the criterion {args.criterion!r}, whatever the threshold"
+        )
     measured, count = float(outcome.losses[useful[0]].mean()), outcome.losses.shape[1]
     risk, _ = find_risk(args.risk)
     aim = f"epsilon = {args.epsilon:g} for {risk!r}"
-    start = f"no threshold of {args.criterion!r} meets {aim} with the {count} texts there are"
+    start = f"no threshold of {args.criterion!r} meets {aim} with {count} texts"
     needed = METHODS[args.method].needed(measured, args.epsilon, args.delta)
     if needed is None:
         return NoThresholdError(
-            f"{start}: even the most careful that lets anything leave has a measured risk of {measured:.3g}. More"
-            " texts will not help; another criterion, better heads or a larger epsilon will"
+            f"{start}: even the most careful threshold at which any input leaves has a measured risk of"
+            f" {measured:.3g}. More"
+            " texts will not help: use another criterion, better heads or a larger epsilon"
         )
     if needed <= count:
-        # The estimate is not exact, and the thresholds before it may have failed by chance.
+        # The estimate is not exact, and earlier thresholds may have failed by chance.
         needed = count + 1
     return NoThresholdError(
-        f"{start}: the most careful that lets anything leave has a measured risk of {measured:.3g}, for which it takes"
+        f"{start}: the most careful threshold at which any input leaves has a measured risk of {measured:.3g}, which"
+        " needs"
         f" about n={needed} texts",
         needed,
     )

@@ -1,4 +1,4 @@
-"""Methods: how a candidate is chosen, and what is then guaranteed."""
+"""Methods: how a candidate is chosen, and what the method guarantees."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from .p_values import P_VALUES, needed_observations, upper_bound
 @dataclass(frozen=True)
 class Choice:
     """
-    A candidate, and what is known of its risk.
+    A candidate and the evidence about its risk.
 
     Args:
-        index (`int`, *optional*): the candidate; `None` if none holds the guarantee.
-        p_value (`float`, *optional*): of the hypothesis that its risk is above epsilon.
-        upper_bound (`float`, *optional*): what its risk alone is below with confidence 1 - delta.
+        index (`int`, *optional*): index of the candidate; `None` if none has the guarantee.
+        p_value (`float`, *optional*): p-value of the hypothesis that its risk is above epsilon.
+        upper_bound (`float`, *optional*): upper bound of its risk alone, with confidence 1 - delta.
     """
 
     index: int | None
@@ -31,10 +31,11 @@ class Choice:
 class Method:
     """
     Args:
-        choose (`Callable`): `(losses [candidates, n], epsilon, delta) -> Choice`.
+        choose (`Callable`): function `(losses [candidates, n], epsilon, delta) -> Choice`.
         needed (`Callable`):
-            `(mean, epsilon, delta) -> n`: about how many observations of this mean it takes; `None` if none will do.
-        uses_delta (`bool`): whether the guarantee has a confidence, or else is about the expectation.
+            Function `(mean, epsilon, delta) -> n`: about how many observations with this mean are needed; `None` if no
+            number suffices.
+        uses_delta (`bool`): whether the guarantee has a confidence; otherwise it is about the expectation.
     """
 
     choose: Callable[[np.ndarray, float, float], Choice]

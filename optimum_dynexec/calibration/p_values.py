@@ -1,7 +1,7 @@
 """
 P-values for the hypothesis that the mean of a loss in [0, 1] is above epsilon, from independent observations.
 
-Each is valid with any number of observations: if the mean is above epsilon, a p-value of at most u comes up with a
+Each is valid for any number of observations: if the mean is above epsilon, a p-value of at most u occurs with a
 probability of at most u.
 """
 
@@ -22,8 +22,8 @@ def hoeffding_bentkus(losses: np.ndarray, epsilon: float, delta: float = 0.05) -
 
     Args:
         losses (`np.ndarray` float `[..., n]`): losses in [0, 1] of `n` independent observations.
-        epsilon (`float`): between 0 and 1.
-        delta (`float`, *optional*): not used.
+        epsilon (`float`): tested mean, between 0 and 1.
+        delta (`float`, *optional*): ignored.
 
     Returns:
         `np.ndarray` float64 `[...]`.
@@ -33,7 +33,7 @@ def hoeffding_bentkus(losses: np.ndarray, epsilon: float, delta: float = 0.05) -
 
 
 def hoeffding_bentkus_of_sum(total: np.ndarray, count: int, epsilon: float) -> np.ndarray:
-    """The same from the sums of `count` losses."""
+    """The p-value from the sums of `count` losses."""
     mean = np.minimum(np.asarray(total, np.float64) / count, epsilon)
     # n times the divergence of Bernoulli(mean) from Bernoulli(epsilon)
     divergence = xlogy(mean, mean / epsilon) + xlogy(1.0 - mean, (1.0 - mean) / (1.0 - epsilon))
@@ -44,10 +44,13 @@ def hoeffding_bentkus_of_sum(total: np.ndarray, count: int, epsilon: float) -> n
 
 def binomial(losses: np.ndarray, epsilon: float, delta: float = 0.05) -> np.ndarray:
     """
-    The exact test for losses that are 0 or 1: the probability that so few of `n` draws fail at a rate of epsilon.
+    The exact test for losses that are 0 or 1: the probability that at most this number of `n` draws fails at a rate of
+    epsilon.
 
     Args:
-        losses, epsilon, delta: see [`hoeffding_bentkus`].
+        losses (`np.ndarray` float `[..., n]`): losses, each 0 or 1, of `n` independent observations.
+        epsilon (`float`): tested mean, between 0 and 1.
+        delta (`float`, *optional*): ignored.
 
     Raises:
         `ValueError`: if a loss is neither 0 nor 1.
@@ -55,7 +58,7 @@ def binomial(losses: np.ndarray, epsilon: float, delta: float = 0.05) -> np.ndar
     losses = check_losses(losses)
     if not np.isin(losses, (0.0, 1.0)).all():
         raise ValueError(
-            "the method 'binomial' is for losses of 0 and 1, but here they are rates (texts of several tokens): use"
+            "the method 'binomial' needs losses of 0 or 1, but these are rates (texts of several tokens): use"
             " 'hoeffding_bentkus' or 'wsr'"
         )
     return bdtr(losses.sum(axis=-1), losses.shape[-1], epsilon)
@@ -64,21 +67,21 @@ def binomial(losses: np.ndarray, epsilon: float, delta: float = 0.05) -> np.ndar
 def wsr(losses: np.ndarray, epsilon: float, delta: float = 0.05) -> np.ndarray:
     """
     Waudby-Smith and Ramdas's betting test (arXiv 2010.09686), in the form of Bates et al. 2021 (arXiv 2101.02703): the
-    capital of a gambler who bets on the mean being below epsilon. Were it above, the capital would reach 1/u with a
-    probability of at most u. Gains over [`hoeffding_bentkus`] where losses vary little.
+    capital of a gambler who bets that the mean is below epsilon. If it were above, the capital would reach 1/u with a
+    probability of at most u. It is stronger than [`hoeffding_bentkus`] where losses vary little.
 
     Args:
-        losses (`np.ndarray` float `[..., n]`): in an order that has nothing to do with their size.
-        epsilon (`float`): between 0 and 1.
+        losses (`np.ndarray` float `[..., n]`): losses in [0, 1], in an order that does not depend on their size.
+        epsilon (`float`): tested mean, between 0 and 1.
         delta (`float`, *optional*, defaults to 0.05):
-            The p-value at which it shall be strongest. Valid with any.
+            The p-value at which the test is strongest. It is valid with any value.
     """
     losses = check_losses(losses)
     count = losses.shape[-1]
     seen = np.arange(1, count + 1)
     mean = (0.5 + np.cumsum(losses, axis=-1)) / (1 + seen)
     variance = (0.25 + np.cumsum((losses - mean) ** 2, axis=-1)) / (1 + seen)
-    # A bet may only use what was seen before it.
+    # A bet may only use earlier observations.
     before = np.concatenate([np.full((*losses.shape[:-1], 1), 0.25), variance[..., :-1]], axis=-1)
     bet = np.minimum(1.0, np.sqrt(2.0 * np.log(1.0 / delta) / (count * before)))
     capital = np.cumsum(np.log1p(-bet * (losses - epsilon)), axis=-1)
@@ -90,12 +93,12 @@ P_VALUES: dict[str, PValue] = {"hoeffding_bentkus": hoeffding_bentkus, "wsr": ws
 
 def upper_bound(losses: np.ndarray, delta: float, p_value: PValue = hoeffding_bentkus) -> float:
     """
-    A bound that the mean is below with confidence 1 - delta: the smallest epsilon that its test would have accepted.
+    An upper bound of the mean with confidence 1 - delta: the smallest epsilon that the test would have accepted.
 
     Args:
-        losses (`np.ndarray` float `[n]`): losses in [0, 1].
-        delta (`float`): between 0 and 1.
-        p_value (`Callable`, *optional*): the test, one of [`P_VALUES`].
+        losses (`np.ndarray` float `[n]`): losses in [0, 1] of `n` independent observations.
+        delta (`float`): probability that the bound is wrong, between 0 and 1.
+        p_value (`Callable`, *optional*): test, one of [`P_VALUES`].
     """
     low, high = float(np.mean(losses)), 1.0
     for _ in range(50):
@@ -109,10 +112,10 @@ def upper_bound(losses: np.ndarray, delta: float, p_value: PValue = hoeffding_be
 
 def needed_observations(mean: float, epsilon: float, delta: float) -> int | None:
     """
-    About how many observations with this mean [`hoeffding_bentkus`] takes to reject at delta.
+    About how many observations with this mean [`hoeffding_bentkus`] needs to reject at delta.
 
     Returns:
-        `int`, or `None` if no number would do (`mean` is not below `epsilon`), or more than 10 million.
+        `int`: the number; `None` if no number suffices (`mean` is not below `epsilon`), or more than 10 million.
     """
 
     def enough(count: int) -> bool:
@@ -133,7 +136,7 @@ def needed_observations(mean: float, epsilon: float, delta: float) -> int | None
 def check_losses(losses: np.ndarray) -> np.ndarray:
     """
     Raises:
-        `ValueError`: if there are none, or one is not in [0, 1].
+        `ValueError`: if there are no losses, or one is not in [0, 1].
     """
     losses = np.asarray(losses, np.float64)
     if losses.ndim == 0 or losses.shape[-1] == 0:
@@ -144,5 +147,5 @@ def check_losses(losses: np.ndarray) -> np.ndarray:
 
 
 def _rounded_up(total: np.ndarray) -> np.ndarray:
-    # A sum of fractions that is a whole number may come out a little larger.
+    # A sum of fractions may be slightly larger than the whole number that it should be.
     return np.ceil(np.asarray(total, np.float64) - 1e-9)

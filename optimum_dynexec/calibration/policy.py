@@ -1,4 +1,4 @@
-"""What comes of leaving at the first exit whose score passes its threshold."""
+"""The result of leaving at the first exit whose score passes its threshold."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,14 @@ from .records import ExitRecords
 @dataclass(frozen=True)
 class PolicyOutcome:
     """
-    What `candidates` sets of thresholds would have done.
+    The results of `candidates` sets of thresholds.
 
     Args:
         losses (`np.ndarray` float64 `[candidates, groups]`): mean loss of each text.
-        shares (`np.ndarray` float64 `[candidates, exits + 1]`): of all samples, how many left where; the last column
-            is the full model. Where those of a text leave together, of all texts.
-        mean_layers (`np.ndarray` float64 `[candidates]`): layers that were run per sample, or text.
+        shares (`np.ndarray` float64 `[candidates, exits + 1]`):
+            shares of all samples that left at each exit; the last column is the full model. If the samples of a text
+            leave together, shares of all texts.
+        mean_layers (`np.ndarray` float64 `[candidates]`): mean number of layers that were run per sample or text.
     """
 
     losses: np.ndarray
@@ -29,14 +30,16 @@ def run_policy(
     records: ExitRecords, criterion: Criterion, thresholds: np.ndarray, losses: np.ndarray
 ) -> PolicyOutcome:
     """
-    Every sample leaves at the first exit whose score passes; the full model answers for the rest.
+    Each sample leaves at the first exit whose score passes. The full model answers for the rest.
 
     Args:
-        records ([`~calibration.ExitRecords`]): of what the exits and the full model say.
-        criterion ([`~early_exit.Criterion`]): gives the scores.
+        records ([`~calibration.ExitRecords`]): records of the exits and the full model.
+        criterion ([`~early_exit.Criterion`]): criterion that computes the scores.
         thresholds (`np.ndarray` float64 `[candidates, exits]`):
-            From the most careful to the most daring at each exit; [`~early_exit.Criterion.never`] keeps all.
-        losses (`np.ndarray` float64 `[samples, exits + 1]`): of leaving at each exit; the full model's last.
+            Thresholds from the most careful to the most daring at each exit; with [`~early_exit.Criterion.never`],
+            nothing leaves.
+        losses (`np.ndarray` float64 `[samples, exits + 1]`):
+            losses of leaving at each exit; the last column is the full model.
 
     Raises:
         `ValueError`: if a threshold is more careful than the one before it.
@@ -45,7 +48,7 @@ def run_policy(
     candidates, exits = thresholds.shape
     shares_of = np.repeat(1.0 / records.group_sizes, records.group_sizes) if records.together else np.ones(len(scores))
     groups = np.repeat(np.arange(records.num_groups), records.group_sizes)
-    # A candidate that lets a sample leave at an exit is followed by such ones only. So a sample's way out changes at
+    # If a candidate lets a sample leave at an exit, all later candidates do too. So the exit of a sample changes at
     # most once per exit as candidates get more daring, and the sums need the changes only.
     cells, weights = [], []
     counts = np.zeros((exits + 1, candidates + 1))
@@ -92,9 +95,9 @@ def accuracies(records: ExitRecords, criterion: Criterion, thresholds: np.ndarra
 def first_passing(criterion: Criterion, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """
     Args:
-        criterion ([`~early_exit.Criterion`]): whose scores and thresholds these are.
-        scores (`np.ndarray` float `[samples]`): at one exit.
-        thresholds (`np.ndarray` float64 `[candidates]`): from the most careful to the most daring.
+        criterion ([`~early_exit.Criterion`]): criterion of the scores and thresholds.
+        scores (`np.ndarray` float `[samples]`): scores at one exit.
+        thresholds (`np.ndarray` float64 `[candidates]`): thresholds from the most careful to the most daring.
 
     Returns:
         `np.ndarray` int64 `[samples]`: index of the first threshold that the score passes; `candidates` if none.
@@ -106,5 +109,5 @@ def first_passing(criterion: Criterion, scores: np.ndarray, thresholds: np.ndarr
     rising = sign * thresholds
     if (rising[1:] < rising[:-1]).any():
         raise ValueError("thresholds must go from the most careful to the most daring")
-    # NaN is sorted behind everything.
+    # NaN is sorted after everything.
     return np.searchsorted(rising, sign * np.asarray(scores, np.float64), side="left")

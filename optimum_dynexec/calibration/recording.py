@@ -1,4 +1,4 @@
-"""Exit records of a decoder: its exits and the full model asked about the same texts."""
+"""Exit records of a decoder: the predictions of its exits and of the full model for the same texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from ..early_exit.statistics import NO_PREDICTION, ExitStatistics
 from .records import ExitRecords
 
 
-# Logits: one array of all rows, or rows that may differ in their number of words.
+# Logits: one array for all rows, or rows that may differ in length.
 Rows = np.ndarray | Sequence[np.ndarray]
 
 
 @dataclass(frozen=True)
 class ExitLogits:
     """
-    What the exits and the full model say at `rows` positions of one text.
+    The outputs of the exits and the full model at `rows` positions of one text.
 
     Args:
         exits (`Sequence[np.ndarray]`, float32 `[rows, words]` each): logits of each head, in order of depth.
@@ -30,27 +30,27 @@ class ExitLogits:
 
 
 class ExitRunner(Protocol):
-    """Something that runs a model and its exits over texts."""
+    """Runs a model and its exits on texts."""
 
     layers: tuple[int, ...]
     num_layers: int
-    # For each exit, the token that each of its words is.
+    # For each exit, the token id of each logit.
     token_ids: Sequence[np.ndarray]
 
     def __call__(self, tokens: Sequence[int], rows: np.ndarray) -> ExitLogits:
-        """Runs the model over `tokens`; `rows` (int64) are the positions whose logits are wanted."""
+        """Runs the model on `tokens`; `rows` (int64) are the positions whose logits are returned."""
         ...
 
 
 @dataclass(frozen=True)
 class RecordedText:
     """
-    A text, and which of its positions to ask about.
+    A text and the positions in it to record.
 
     Args:
-        tokens (`Sequence[int]`): of the whole text.
-        first (`int`): the first position to ask what comes after it; the last is the one before the last token.
-        labeled (`bool`, *optional*, defaults to `False`): whether the text's own next tokens are what is right.
+        tokens (`Sequence[int]`): token ids of the whole text.
+        first (`int`): first position whose next token is predicted; the last position is that before the last token.
+        labeled (`bool`, *optional*, defaults to `False`): whether the text's own next tokens are the labels.
     """
 
     tokens: Sequence[int]
@@ -59,7 +59,7 @@ class RecordedText:
 
     @property
     def rows(self) -> np.ndarray:
-        """int64: the positions, none if the text is too short."""
+        """The positions, int64; empty if the text is too short."""
         return np.arange(self.first, len(self.tokens) - 1)
 
 
@@ -67,23 +67,23 @@ def record_texts(
     runner: ExitRunner, texts: Sequence[RecordedText], *, progress: bool = True, **identity: Any
 ) -> ExitRecords:
     """
-    Asks the exits and the full model about texts.
+    Records the predictions of the exits and the full model for texts.
 
-    At every position, both see the same text before it. A disagreement is thus counted where it arises, and not what
-    it leads to in a text that goes on from there.
+    At each position, both read the same text before it. A disagreement is therefore counted where it occurs, and not
+    its consequences in the rest of the text.
 
     Args:
-        runner ([`ExitRunner`]): the model.
-        texts (`Sequence[RecordedText]`): in any order; those too short are left out.
-        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
-        identity: `model_hash`, `head_hashes` and `source` of the [`~calibration.ExitRecords`].
+        runner ([`ExitRunner`]): runner of the model.
+        texts (`Sequence[RecordedText]`): texts in any order. Texts that are too short are left out.
+        progress (`bool`, *optional*, defaults to `True`): whether to show a progress bar.
+        identity (*optional*): `model_hash`, `head_hashes` and `source` of the [`~calibration.ExitRecords`].
 
     Raises:
         `ValueError`: if no text is long enough.
     """
     texts = [text for text in texts if len(text.rows)]
     if not texts:
-        raise ValueError("no text is long enough to be asked about")
+        raise ValueError("no text is long enough: a text needs at least 2 tokens after its prompt")
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("prediction", "max_prob", "margin", "entropy")}
     full, labels = [], []
     for text in tqdm(texts, desc="exits", unit="text", disable=not progress):
@@ -109,7 +109,7 @@ def record_texts(
 
 
 def exit_columns(exits: Sequence[Rows], token_ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """By the kernel that the engine decides with, so that both see the same numbers."""
+    """Uses the kernel of the engine, so that calibration and engine see the same numbers."""
     from ..native import _C
 
     found = [[_C.logits_stats(row) for row in logits] for logits in exits]
@@ -126,11 +126,11 @@ def exit_columns(exits: Sequence[Rows], token_ids: Sequence[np.ndarray]) -> dict
 
 def exit_statistics(exits: Sequence[Rows], token_ids: Sequence[np.ndarray]) -> ExitStatistics:
     """
-    What criteria decide by.
+    The statistics for criteria.
 
     Args:
         exits (`Sequence[np.ndarray or Sequence[np.ndarray]]`, float32 `[samples, words]` each): logits of each head,
-            in order of depth. Samples may differ in their number of words.
-        token_ids (`Sequence[np.ndarray]`, int64 `[words]` each): what each word of a head is.
+            in order of depth. Samples may differ in length.
+        token_ids (`Sequence[np.ndarray]`, int64 `[words]` each): token id of each logit of a head.
     """
     return ExitStatistics(**exit_columns(exits, token_ids))

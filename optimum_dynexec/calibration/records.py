@@ -1,4 +1,4 @@
-"""What calibration knows of a model: for some texts, what each exit and the full model say at each position."""
+"""Exit records, the data of a calibration: the predictions of each exit and the full model for some texts."""
 
 import hashlib
 import json
@@ -23,27 +23,27 @@ STATISTICS = tuple(f.name for f in fields(ExitStatistics))
 @dataclass(frozen=True)
 class ExitRecords:
     """
-    What exits and the full model say about `samples` positions in `groups` texts, in order of the texts.
+    The predictions of the exits and the full model for `samples` positions in `groups` texts, in order of the texts.
 
-    Texts (prompts) are what is drawn independently; positions within one depend on each other. A classifier's inputs
-    are texts of one sample each; of token classification a sample is a token, of question answering one is where the
-    answer starts and one where it ends.
+    Texts (prompts) are drawn independently; positions within a text depend on each other. A classifier's inputs
+    are texts of one sample each. In token classification, a sample is a token. In question answering, one sample is
+    the start of the answer and one is its end.
 
     Args:
-        layers (`tuple[int, ...]`): the layers of the exits, ascending.
-        num_layers (`int`): layers of the full model.
-        statistics ([`~early_exit.ExitStatistics`] `[samples, exits]`): what the heads say.
-        full_prediction (`np.ndarray` int64 `[samples]`): what the full model says.
+        layers (`tuple[int, ...]`): exit layers, ascending.
+        num_layers (`int`): number of layers of the full model.
+        statistics ([`~early_exit.ExitStatistics`] `[samples, exits]`): statistics of the exit heads.
+        full_prediction (`np.ndarray` int64 `[samples]`): predictions of the full model.
         group_sizes (`np.ndarray` int64 `[groups]`): number of samples of each text, at least 1.
-        labels (`np.ndarray` int64 `[samples]`, *optional*): what is right.
-        model_hash (`str`, *optional*): identity of the model, as [`~directory.hashes.hash_model`] gives it.
-        head_hashes (`Mapping[int, str]`, *optional*): identity of the head at each exit.
-        source (`Mapping[str, Any]`, *optional*): where the texts come from, as plain values.
+        labels (`np.ndarray` int64 `[samples]`, *optional*): correct labels.
+        model_hash (`str`, *optional*): hash of the model from [`~directory.hashes.hash_model`].
+        head_hashes (`Mapping[int, str]`, *optional*): hash of the head at each exit.
+        source (`Mapping[str, Any]`, *optional*): origin of the texts, as plain values.
         together (`bool`, *optional*, defaults to `False`):
-            Whether the samples of a text leave at the same exit, the first that all of them may leave at.
+            Whether all samples of a text leave at the same exit: the first one at which all of them may leave.
 
     Raises:
-        `ValueError`: if the shapes do not fit each other, or there are no samples.
+        `ValueError`: if the shapes do not match, or there are no samples.
     """
 
     layers: tuple[int, ...]
@@ -61,37 +61,37 @@ class ExitRecords:
         object.__setattr__(self, "layers", tuple(int(layer) for layer in self.layers))
         samples, exits = self.statistics.shape
         if not samples or not exits:
-            raise ValueError(f"records need at least one sample and one exit, but have {samples} and {exits}")
+            raise ValueError(f"records need at least one sample and one exit, but they have {samples} and {exits}")
         if len(self.layers) != exits or list(self.layers) != sorted(set(self.layers)):
-            raise ValueError(f"`layers` must be the {exits} layers of the exits, ascending, got {list(self.layers)}")
+            raise ValueError(f"`layers` must be the {exits} exit layers, ascending, but they are {list(self.layers)}")
         if not 0 <= self.layers[0] <= self.layers[-1] < self.num_layers:
-            raise ValueError(f"`layers` must be from 0 to {self.num_layers - 1}, got {list(self.layers)}")
+            raise ValueError(f"`layers` must be from 0 to {self.num_layers - 1}, but they are {list(self.layers)}")
         for name in ("full_prediction", "labels"):
             values = getattr(self, name)
             if values is not None and values.shape != (samples,):
-                raise ValueError(f"`{name}` must have the shape {(samples,)}, got {values.shape}")
+                raise ValueError(f"`{name}` must have the shape {(samples,)}, but it has {values.shape}")
         sizes = self.group_sizes
         if sizes.ndim != 1 or (sizes < 1).any() or sizes.sum() != samples:
-            raise ValueError(f"`group_sizes` must be whole numbers from 1 that sum up to {samples}")
+            raise ValueError(f"`group_sizes` must be whole numbers of 1 or more with the sum {samples}")
 
     @property
     def num_samples(self) -> int:
-        """Number of positions over all texts."""
+        """Number of positions in all texts."""
         return self.statistics.shape[0]
 
     @property
     def num_groups(self) -> int:
-        """Number of texts, which is the size of the data set statistically."""
+        """Number of texts, which is the sample size of the calibration."""
         return len(self.group_sizes)
 
     @property
     def predictions(self) -> np.ndarray:
-        """int64 `[samples, exits + 1]`: the full model's last."""
+        """The predictions, int64 `[samples, exits + 1]`. The last column is the full model."""
         return np.column_stack([self.statistics.prediction, self.full_prediction])
 
     @property
     def data_hash(self) -> str:
-        """`sha256:` and 64 hexadecimal digits over all that was recorded."""
+        """A hash of all recorded data: `sha256:` and 64 hexadecimal digits."""
         digest = hashlib.sha256(json.dumps([list(self.layers), self.num_layers]).encode())
         for name, values in sorted(self._tensors().items()):
             digest.update(f"{name} {values.dtype} {values.shape}\n".encode())
@@ -100,10 +100,10 @@ class ExitRecords:
 
     def select(self, groups: np.ndarray) -> "ExitRecords":
         """
-        Some of the texts, in the order given.
+        The records of some texts, in the given order.
 
         Args:
-            groups (`np.ndarray` int64 `[chosen]`): their indices.
+            groups (`np.ndarray` int64 `[chosen]`): indices of the texts.
         """
         sizes = self.group_sizes[groups]
         shift = (np.cumsum(self.group_sizes) - self.group_sizes)[groups] - (np.cumsum(sizes) - sizes)
@@ -118,17 +118,17 @@ class ExitRecords:
 
     def split(self, share: float, seed: int = 0) -> tuple["ExitRecords", "ExitRecords"]:
         """
-        Parts the texts at random.
+        Splits the texts at random.
 
         Args:
-            share (`float`): of the texts in the first part, between 0 and 1; each part has at least one.
-            seed (`int`, *optional*, defaults to 0): the same seed parts them the same way.
+            share (`float`): share of the texts in the first part, between 0 and 1. Each part has at least one text.
+            seed (`int`, *optional*, defaults to 0): random seed of the split.
 
         Raises:
             `ValueError`: if there is only one text.
         """
         if self.num_groups < 2:
-            raise ValueError("records of one text cannot be parted")
+            raise ValueError("records of 1 text cannot be split: record at least 2 texts")
         order = np.random.default_rng(seed).permutation(self.num_groups)
         first = min(max(round(share * self.num_groups), 1), self.num_groups - 1)
         return self.select(order[:first]), self.select(order[first:])
@@ -138,7 +138,7 @@ class ExitRecords:
         The mean of each text.
 
         Args:
-            values (`np.ndarray` float `[samples]`): a number for each sample.
+            values (`np.ndarray` float `[samples]`): number for each sample.
 
         Returns:
             `np.ndarray` float64 `[groups]`.
@@ -148,8 +148,8 @@ class ExitRecords:
 
     def scores(self, criterion: Criterion) -> np.ndarray:
         """
-        What decides where samples leave, float `[samples, exits]`: the score of each; where those of a text leave
-        together, of all of them that of the least sure, and NaN if one of them cannot leave.
+        The scores that decide where samples leave, float `[samples, exits]`. If the samples of a text leave
+        together, all have the score of the least confident one, or NaN if one of them cannot leave.
         """
         scores = criterion.scores(self.statistics)
         if not self.together:
@@ -168,10 +168,10 @@ class ExitRecords:
 
     def save(self, path: str | Path) -> None:
         """
-        Writes the records as one safetensors file, whole or not at all.
+        Writes the records to one safetensors file, completely or not at all.
 
         Args:
-            path (`str` or `Path`): file to write; its directory is made if absent.
+            path (`str` or `Path`): file to write. Its directory is created if it does not exist.
         """
         config = {
             "format_version": FORMAT_VERSION,
@@ -192,13 +192,16 @@ class ExitRecords:
         Reads what [`~ExitRecords.save`] wrote.
 
         Raises:
-            `ValueError`: if the file holds no records, or not those it says it holds; the message names the file.
+            `ValueError`: if the file does not contain records, or its content is damaged. The message names the file.
         """
         try:
             with safe_open(str(path), framework="np") as file:
                 config: Any = json.loads((file.metadata() or {})["records"])
                 if config["format_version"] != FORMAT_VERSION:
-                    raise ValueError(f"its format is {config['format_version']}, this version reads {FORMAT_VERSION}")
+                    raise ValueError(
+                        f"its format is {config['format_version']}, but this version of the library reads"
+                        f" {FORMAT_VERSION}"
+                    )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             records = cls(
                 layers=tuple(config["layers"]),
@@ -213,7 +216,7 @@ class ExitRecords:
                 together=config.get("together", False),
             )
             if records.data_hash != config["data_hash"]:
-                raise ValueError("its content is not what was written")
+                raise ValueError("its content has changed since it was written")
         except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path} does not hold exit records: {error!r}") from error
+            raise ValueError(f"{path} does not contain exit records: {error!r}") from error
         return records

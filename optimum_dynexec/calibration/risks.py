@@ -1,4 +1,4 @@
-"""Risks: what it costs to leave at an exit. One function each, one line in the registry."""
+"""Risks: the loss of leaving at an exit. A risk is one function and one line in the registry."""
 
 import importlib
 from collections.abc import Callable
@@ -9,29 +9,29 @@ from ..directory.errors import CalibrationError
 from ..utils.intervals import mean_interval, proportion_interval
 
 
-# (predictions int64 [samples, exits + 1] with the full model's last, labels int64 [samples] or None) -> losses float
-# [samples, exits + 1] in [0, 1]
+# (predictions int64 [samples, exits + 1] with the full model as the last column, labels int64 [samples] or None) ->
+# losses float [samples, exits + 1] in [0, 1]
 Risk = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 
 
 def token_disagreement(predictions: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-    """1 where the prediction is not the full model's. A token, or a class."""
+    """1 where the prediction, a token or a class, differs from the full model's."""
     return (predictions != predictions[:, -1:]).astype(np.float64)
 
 
 def accuracy(predictions: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-    """1 where the full model is right and leaving would be wrong. The accuracy lost is at most this risk: what
-    the full model gets wrong and an exit right is not set off against it."""
+    """1 where the full model is right and leaving would be wrong. The accuracy loss is at most this risk: cases that
+    the full model gets wrong and an exit gets right do not reduce it."""
     if labels is None:
         raise CalibrationError(
-            "the risk 'accuracy' needs labels, which the data lacks: name their column (--label-column,"
-            " `Columns(label=...)`), or take the risk 'disagreement'"
+            "the risk 'accuracy' needs labels, but the data has none: name their column (--label-column,"
+            " `Columns(label=...)`), or use the risk 'disagreement'"
         )
     right = predictions == labels[:, None]
     return (right[:, -1:] & ~right).astype(np.float64)
 
 
-# "disagreement" is what it is called for classifiers, whose answers are no tokens.
+# "disagreement" is the name for classifiers, whose answers are not tokens.
 RISKS: dict[str, Risk] = {
     "token_disagreement": token_disagreement,
     "disagreement": token_disagreement,
@@ -51,7 +51,7 @@ def find_risk(risk: str | Risk) -> tuple[str, Risk]:
         `tuple`: its name and the function.
 
     Raises:
-        [`~directory.errors.CalibrationError`]: if there is none of this name.
+        [`~directory.errors.CalibrationError`]: if no risk has this name.
     """
     if callable(risk):
         return getattr(risk, "__qualname__", type(risk).__name__), risk
@@ -69,7 +69,7 @@ def find_risk(risk: str | Risk) -> tuple[str, Risk]:
 
 def losses_of(risk: Risk, predictions: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
     """
-    Calls a risk and checks what it gives.
+    Calls a risk and checks the losses.
 
     Returns:
         `np.ndarray` float64 `[samples, exits + 1]`.
@@ -79,9 +79,11 @@ def losses_of(risk: Risk, predictions: np.ndarray, labels: np.ndarray | None) ->
     """
     losses = np.asarray(risk(predictions, labels), np.float64)
     if losses.shape != predictions.shape:
-        raise CalibrationError(f"the risk gave losses of the shape {losses.shape}, expected {predictions.shape}")
+        raise CalibrationError(
+            f"the risk must return losses of the shape {predictions.shape}, but their shape is {losses.shape}"
+        )
     if not ((losses >= 0.0) & (losses <= 1.0)).all():
-        raise CalibrationError("the risk gave losses that are not numbers from 0 to 1")
+        raise CalibrationError("the risk must return numbers from 0 to 1, but some losses are not")
     return losses
 
 
@@ -90,7 +92,7 @@ def risk_interval(losses: np.ndarray) -> list[float] | None:
     The 95% interval of a measured risk.
 
     Args:
-        losses (`np.ndarray` float64 `[texts]`): the mean loss of each text.
+        losses (`np.ndarray` float64 `[texts]`): mean loss of each text.
     """
     if np.isin(losses, (0.0, 1.0)).all():
         return list(proportion_interval(int(losses.sum()), len(losses)))

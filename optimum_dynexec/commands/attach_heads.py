@@ -13,23 +13,23 @@ class AttachHeadsCommand(BaseOptimumCLICommand):
     def parse_args(parser: ArgumentParser):
         describe(
             parser,
-            "Puts trained heads beside an exported model, one small OpenVINO model each. The\n"
-            "model's own files stay as they are. Heads of the same name are replaced, others\n"
+            "Attaches trained heads to an exported model, one small OpenVINO model for each. The\n"
+            "model's own files do not change. Heads with the same name are replaced; others\n"
             "stay.",
         )
-        parser.add_argument("model", metavar="MODEL_DIR", help="Directory that `optimum-cli export dynexec` made.")
-        parser.add_argument("heads", metavar="HEADS", help="A safetensors file of a head, or a directory with some.")
+        parser.add_argument("model", metavar="MODEL_DIR", help="Directory of an exported model.")
+        parser.add_argument("heads", metavar="HEADS", help="Safetensors file of a head, or directory of such files.")
         parser.add_argument(
             "--weight-format",
             choices=HEAD_FORMATS,
             default="int8",
-            help="Of the heads beside the model. Default: %(default)s.",
+            help="Weight format of the attached heads. Default: %(default)s.",
         )
         parser.add_argument(
             "--draft-weight-format",
             choices=HEAD_FORMATS,
             default=None,
-            help="Of the draft head. Default: as of all heads.",
+            help="Weight format of the draft head. Default: that of all heads.",
         )
         add_common_arguments(parser)
 

@@ -12,8 +12,8 @@ from .running import Outcome, add_common_arguments, describe, run_command
 
 
 DESCRIPTION = """\
-Measures exported models side by side, each run plainly and dynamically, in turns
-within one run. With a model and its quantized exports this is the ablation
+Compares exported models. Each model runs with and without dynamic execution, in turns
+within one run. With a model and its quantized exports, this is the ablation
 {baseline, quantized, dynamic, both}:
 
   optimum-cli dynexec benchmark f32=smol-f32 int8=smol-int8 int4=smol-int4 \\
@@ -21,11 +21,11 @@ within one run. With a model and its quantized exports this is the ablation
   optimum-cli dynexec report results.json report/
 
 Decoders: tokens per second, equality with plain decoding, perplexity. Classifiers:
-latency, accuracy, where samples leave. Diffusion pipelines: latency, network calls,
-similarity to the plain picture.
+latency, accuracy, exit layers. Diffusion pipelines: latency, network calls,
+similarity to the image without dynamic execution.
 
-The machine should have nothing else to do. Interrupted, the same command goes on
-where it was: records stand beside the results."""
+The machine should have nothing else to do. If the command is interrupted, it resumes
+where it stopped: records are stored next to the results."""
 
 
 class BenchmarkCommand(BaseOptimumCLICommand):
@@ -37,40 +37,45 @@ class BenchmarkCommand(BaseOptimumCLICommand):
             nargs="+",
             type=parse_named,
             metavar="NAME=DIR",
-            help="Directories of exports for the same task, and what to call them. The first, run plainly, is what all"
-            " others are compared with.",
+            help="Names and directories of exports for the same task. All runs are compared with the first export"
+            " without dynamic execution.",
         )
         parser.add_argument(
             "--data",
             action="append",
             required=True,
             metavar="FILE[:COLUMN]",
-            help="Of decoders and diffusion, prompts: a .jsonl (also Spec-Bench's), .csv or .txt file, or the id of a"
-            " data set on the Hub. Of classifiers, FILE without a column: also a directory with a folder of images for"
-            " each label, or an .npz file. Nothing may have been trained or calibrated on it. Repeatable.",
+            help="Test data. For decoders and diffusion, prompts: a .jsonl (also Spec-Bench's), .csv or .txt file, or"
+            " the id of a data set on the Hub. For classifiers, FILE without a column, also a directory with a folder"
+            " of images for each label, or an .npz file. It must not have been used in training or calibration."
+            " Repeatable.",
         )
         parser.add_argument("--out", required=True, metavar="FILE", help="JSON file for the results.")
         group = parser.add_argument_group("Measuring")
-        group.add_argument("--max-samples", type=int, default=None, help="Prompts or samples at most. Default: all.")
+        group.add_argument(
+            "--max-samples", type=int, default=None, help="Maximum number of prompts or samples. Default: all."
+        )
         group.add_argument(
             "--precision",
             choices=("fast", "exact"),
             default="fast",
-            help="fast: as OpenVINO computes by default. exact: in float32, where speculation cannot change a token."
-            " Default: %(default)s.",
+            help="fast: OpenVINO's defaults; with speculation `auto`, the same call can give different text from call"
+            " to call. exact: float32, where speculation cannot change a token. Default: %(default)s.",
         )
         group.add_argument(
-            "--repeats", type=int, default=5, help="Of every run; medians are reported. Default: %(default)s."
+            "--repeats", type=int, default=5, help="Number of repeats; medians are reported. Default: %(default)s."
         )
-        group.add_argument("--seed", type=int, default=0, help="Of all that is drawn. Default: %(default)s.")
-        group.add_argument("--threads", type=int, default=None, help="Of OpenVINO. Default: what it chooses.")
+        group.add_argument("--seed", type=int, default=0, help="Random seed. Default: %(default)s.")
+        group.add_argument(
+            "--threads", type=int, default=None, help="Number of OpenVINO's threads. Default: OpenVINO's choice."
+        )
         group.add_argument("--device", default="CPU", help="OpenVINO device. Default: %(default)s.")
         group.add_argument(
             "--max-loss",
             type=float,
             default=0.01,
             metavar="SHARE",
-            help="Quality that may be lost: accuracy, relative rise of perplexity, or 1 - SSIM. Default: %(default)s.",
+            help="Largest loss of quality: accuracy, relative rise of perplexity, or 1 - SSIM. Default: %(default)s.",
         )
         group = parser.add_argument_group("Dynamic execution")
         group.add_argument(
@@ -78,9 +83,9 @@ class BenchmarkCommand(BaseOptimumCLICommand):
             type=parse_object,
             default=None,
             metavar="JSON",
-            help="Options of the dynamic calls. Of decoders those of `generate`, by default its speculation auto; of"
-            " classifiers the fields of an EarlyExitConfig, by default the calibrated thresholds; of diffusion those"
-            " of `dynexec`, and num_inference_steps.",
+            help="Options of the dynamic calls. For decoders: arguments of `generate`, by default speculation `auto`."
+            " For classifiers: fields of an EarlyExitConfig, by default the calibrated thresholds. For diffusion:"
+            " those of `dynexec`, and num_inference_steps.",
         )
         group.add_argument(
             "--variant",
@@ -89,27 +94,36 @@ class BenchmarkCommand(BaseOptimumCLICommand):
             type=parse_named_object,
             default=[],
             metavar="NAME=JSON",
-            help="Further options to measure, as --dynamic takes them: a point of the Pareto curve. Repeatable.",
+            help="Further options to measure, in the form of --dynamic: a point of the Pareto curve. Repeatable.",
         )
         group = parser.add_argument_group("Decoders")
         group.add_argument(
-            "--max-new-tokens", type=int, default=128, help="Length of an answer at most. Default: %(default)s."
+            "--max-new-tokens",
+            type=int,
+            default=128,
+            help="Maximum number of tokens in an answer. Default: %(default)s.",
         )
         group.add_argument(
             "--perplexity-data",
             action="append",
             default=[],
             metavar="FILE[:COLUMN]",
-            help="Held-out text that perplexity is measured on, which says what quantization loses. Repeatable.",
+            help="Held-out text for the perplexity, which shows the loss by quantization. Repeatable.",
         )
         group.add_argument(
-            "--max-perplexity-tokens", type=int, default=16384, help="Of it, at most. Default: %(default)s."
+            "--max-perplexity-tokens",
+            type=int,
+            default=16384,
+            help="Maximum number of tokens for the perplexity. Default: %(default)s.",
         )
         group.add_argument(
-            "--perplexity-window", type=int, default=1024, help="Tokens of a window. Default: %(default)s."
+            "--perplexity-window", type=int, default=1024, help="Number of tokens in a window. Default: %(default)s."
         )
         group.add_argument(
-            "--perplexity-stride", type=int, default=512, help="From one window to the next. Default: %(default)s."
+            "--perplexity-stride",
+            type=int,
+            default=512,
+            help="Number of tokens from one window to the next. Default: %(default)s.",
         )
         group = parser.add_argument_group("Classifiers")
         group.add_argument(
@@ -117,12 +131,16 @@ class BenchmarkCommand(BaseOptimumCLICommand):
             type=parse_batch_sizes,
             default=[1, 8, 32],
             metavar="SIZES",
-            help="Separated by commas; the first leads the report. Default: 1,8,32.",
+            help="Batch sizes, separated by commas. The report shows the first one first. Default: 1,8,32.",
         )
         add_column_arguments(group)
         group = parser.add_argument_group("Diffusion pipelines")
-        group.add_argument("--num-inference-steps", type=int, default=50, help="Default: %(default)s.")
-        group.add_argument("--guidance-scale", type=float, default=None, help="Default: the pipeline's.")
+        group.add_argument(
+            "--num-inference-steps", type=int, default=50, help="Number of denoising steps. Default: %(default)s."
+        )
+        group.add_argument(
+            "--guidance-scale", type=float, default=None, help="Guidance scale. Default: the pipeline's."
+        )
         add_common_arguments(parser)
 
     def run(self):
@@ -152,7 +170,7 @@ def read_options(arguments: Namespace) -> dict[str, Any]:
 
 
 def outcome_lines(results: dict[str, Any]) -> list[str]:
-    """Results for people who look at a terminal."""
+    """The results as lines for a terminal."""
     from ..benchmark.tables import system_table
 
     found = results["answer"]

@@ -19,27 +19,27 @@ MAX_TEXTS = 500
 # Options that are fields of CalibrationArguments.
 GUARANTEE = ("epsilon", "delta", "criterion", "method", "candidates")
 DESCRIPTION = """\
-Finds thresholds for early exit whose risk is at most epsilon, with confidence
-1 - delta, and writes them into dynexec_config.json, from where
-`early_exit="calibrated"` takes them. For classifiers, --budget-flops finds those
-for a mean amount of arithmetic instead.
+Finds thresholds for early exit with a risk of at most epsilon, with confidence
+1 - delta, and writes them to dynexec_config.json.
+`early_exit="calibrated"` uses them. For classifiers, --budget-flops finds thresholds
+for a mean number of operations instead.
 
-The risk of a decoder is the mean over texts of the share of tokens at which
-leaving early would go wrong, each given the full model's own answer before it; of
-a classifier, the share of its inputs. What counts is the number of texts:
-with nothing ever wrong, it takes 59 to show a risk of 0.05 with confidence 0.95.
-The texts must be drawn as those that the model will see, and must not be those
+For a decoder, the risk is the mean over texts of the share of tokens for which
+leaving early would be wrong, each given the full model's own answer before it. For
+a classifier, it is the share of its inputs. What counts is the number of texts:
+without any error, 59 texts show a risk of at most 0.05 with confidence 0.95.
+The texts must come from the same distribution as those in use, and must not be those
 that the heads were trained on.
 
-Calibrate again when the model is quantized or exported anew, or its heads
-change. Until then, thresholds that were made for another model are refused."""
+Calibrate again when the model is quantized or exported again, or when its heads
+change. Until then, thresholds of another model are refused."""
 
 
 class CalibrateCommand(BaseOptimumCLICommand):
     @staticmethod
     def parse_args(parser: ArgumentParser):
         status = STATUS.replace(
-            "  130", f"  {NO_THRESHOLD}    no threshold holds the guarantee with this much data\n  130"
+            "  130", f"  {NO_THRESHOLD}    no threshold can be guaranteed with this amount of data\n  130"
         )
         describe(parser, DESCRIPTION, status)
         parser.add_argument("model", metavar="MODEL_DIR", help="Directory of an export that has exit heads.")
@@ -48,33 +48,33 @@ class CalibrateCommand(BaseOptimumCLICommand):
             action="append",
             required=True,
             metavar="FILE[:COLUMN]",
-            help="Of a decoder, prompts: a .jsonl, .csv or .txt file, or the id of a data set on the Hub. Of a"
-            " classifier, FILE without a column: also a directory with a folder of images for each label, or an .npz"
-            " file. Repeatable.",
+            help="Calibration data. For a decoder, prompts: a .jsonl, .csv or .txt file, or the id of a data set on"
+            " the Hub. For a classifier, FILE without a column, also a directory with a folder of images for each"
+            " label, or an .npz file. Repeatable.",
         )
         group = parser.add_argument_group("Guarantee")
         group.add_argument(
             "--risk",
             default=None,
-            help="token_disagreement, or disagreement of classifiers: the exit says something else than the full"
-            " model. accuracy: the full model is right and the exit is not; about the text's next token (texts are"
-            " then taken as they stand), or the label. package.module:function: your own. Default: disagreement.",
+            help="token_disagreement, or disagreement for classifiers: the exit differs from the full"
+            " model. accuracy: the full model is right and the exit is wrong, about the text's next token (texts are"
+            " then used as they are) or the label. package.module:function: your own risk. Default: disagreement.",
         )
-        group.add_argument("--epsilon", type=float, default=0.05, help="The risk allowed. Default: %(default)s.")
+        group.add_argument("--epsilon", type=float, default=0.05, help="Largest risk. Default: %(default)s.")
         group.add_argument(
-            "--delta", type=float, default=0.05, help="The probability that it is more. Default: %(default)s."
+            "--delta", type=float, default=0.05, help="Probability of a larger risk. Default: %(default)s."
         )
         group.add_argument(
             "--criterion",
             choices=criterion_names(),
             default="max_prob",
-            help="What is compared with the threshold. Default: %(default)s.",
+            help="Criterion of early exit, which is compared with the threshold. Default: %(default)s.",
         )
         group.add_argument(
             "--method",
             choices=METHODS,
             default="hoeffding_bentkus",
-            help="hoeffding_bentkus, wsr (often stronger) and binomial (one token a text): Learn then Test with this"
+            help="hoeffding_bentkus, wsr (often stronger) and binomial (one token per text): Learn then Test with this"
             " p-value. conformal: a bound on the expected risk, without delta. Default: %(default)s.",
         )
         group.add_argument(
@@ -82,15 +82,15 @@ class CalibrateCommand(BaseOptimumCLICommand):
             dest="candidates",
             choices=CANDIDATES,
             default="shared",
-            help="shared: the same at all exits. per_exit: one for each, for which 3 in 10 texts are not tested on."
-            " Default: %(default)s.",
+            help="shared: the same threshold at all exits. per_exit: one threshold for each exit; the test then"
+            " cannot use 3 in 10 texts. Default: %(default)s.",
         )
         group.add_argument(
             "--budget-flops",
             type=float,
             default=None,
             metavar="SHARE",
-            help="Of classifiers: instead of a risk, the mean share of the full model's arithmetic.",
+            help="For classifiers: the mean share of the full model's operations, instead of a risk.",
         )
         group = parser.add_argument_group("Data")
         add_column_arguments(group)
@@ -98,28 +98,31 @@ class CalibrateCommand(BaseOptimumCLICommand):
             "--continuations",
             choices=("own", "text"),
             default=None,
-            help="own: ask about the model's own answers. text: about the texts as they stand. Default: own, or text"
+            help="own: use the model's own answers. text: use the texts as they are. Default: own, or text"
             " for the risk accuracy.",
         )
         group.add_argument(
             "--max-samples",
             type=int,
             default=None,
-            help="Texts to use at most, drawn from all. Default: 500 of decoders, all of others.",
+            help="Maximum number of texts, drawn at random. Default: 500 for decoders, all for others.",
         )
         group.add_argument(
-            "--max-new-tokens", type=int, default=128, help="Length of an answer at most. Default: %(default)s."
+            "--max-new-tokens",
+            type=int,
+            default=128,
+            help="Maximum number of tokens in an answer. Default: %(default)s.",
         )
-        group.add_argument("--seed", type=int, default=0, help="Of what is drawn. Default: %(default)s.")
+        group.add_argument("--seed", type=int, default=0, help="Random seed. Default: %(default)s.")
         group.add_argument(
             "--precision",
             choices=("fast", "exact"),
             default="fast",
-            help="The one that the model will be used with. Default: %(default)s.",
+            help="Precision in which the model will be used. Default: %(default)s.",
         )
         group.add_argument("--device", default="CPU", help="OpenVINO device. Default: %(default)s.")
         group.add_argument(
-            "--cache-dir", default=None, help="Where to keep answers and records for the next call; else nowhere."
+            "--cache-dir", default=None, help="Directory that keeps answers and records for the next call."
         )
         add_common_arguments(parser)
 
@@ -137,11 +140,11 @@ class CalibrateCommand(BaseOptimumCLICommand):
         calibrator, unit = calibrators[DynExecConfig.from_pretrained(self.args.model).task]
         found = calibrator(self.args)
         lines = [
-            f"Guaranteed: {found.guarantee}",
+            f"Guarantee: {found.guarantee}",
             f"Measured: {found.measured_risk:.4f} ({interval_text(found.risk_interval, '{:.4f}')}) on"
             f" {found.num_samples} {unit} of {found.num_texts} texts",
             f"Layers per {unit[:-1]}: {found.mean_layers:.1f} of {found.num_layers}",
-            *([] if found.mean_flops is None else [f"Arithmetic: {found.mean_flops:.1%} of the full model's"]),
+            *([] if found.mean_flops is None else [f"Operations: {found.mean_flops:.1%} of the full model's"]),
             *accuracy_lines(found),
             *(_exit_line(found, layer, unit) for layer in found.thresholds),
             f"Written to {self.args.model}/dynexec_config.json",

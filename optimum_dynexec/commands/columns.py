@@ -1,16 +1,23 @@
-"""Where in the rows of a data set things stand, on the command line."""
+"""Options that name the columns of a data set."""
 
 from argparse import Namespace
 from typing import Any
 
 
 def add_column_arguments(group: Any) -> None:
-    """Adds the arguments to a group of a parser. They are for others than decoders."""
-    group.add_argument("--text-column", default=None, help="Of the text or image. Default: text, sentence, image, ...")
-    group.add_argument("--text-pair-column", default=None, help="Of a second text. Default: there is none.")
-    group.add_argument("--label-column", default=None, help="Of the label. Default: label, category, ... if there.")
+    """Adds the arguments to a group of a parser. They are not for decoders."""
     group.add_argument(
-        "--max-length", type=int, default=128, help="Of texts for encoders, in tokens. Default: %(default)s."
+        "--text-column", default=None, help="Column of the text or image. Default: text, sentence, image, ..."
+    )
+    group.add_argument("--text-pair-column", default=None, help="Column of a second text. Default: none.")
+    group.add_argument(
+        "--label-column", default=None, help="Column of the label. Default: label, category, ..., if any."
+    )
+    group.add_argument(
+        "--max-length",
+        type=int,
+        default=128,
+        help="Maximum number of tokens in a text, for encoders. Default: %(default)s.",
     )
 
 

@@ -17,27 +17,27 @@ from .tune import TuneCommand
 
 
 class DynExecCommand(BaseOptimumCLICommand):
-    COMMAND = CommandInfo(name="dynexec", help="Train, calibrate and measure what dynamic execution needs.")
+    COMMAND = CommandInfo(name="dynexec", help="Train, calibrate, tune and measure dynamic execution.")
     SUBCOMMANDS = (
-        CommandInfo("optimize", "Make a model fast within a limit of quality: all of it.", OptimizeCommand),
+        CommandInfo("optimize", "Make a model fast within a quality limit, in one command.", OptimizeCommand),
         CommandInfo("train-heads", "Train heads for an exported model.", TrainHeadsCommand),
-        CommandInfo("attach-heads", "Put trained heads beside an exported model.", AttachHeadsCommand),
-        CommandInfo("calibrate", "Find thresholds for early exit with a guarantee.", CalibrateCommand),
+        CommandInfo("attach-heads", "Attach trained heads to an exported model.", AttachHeadsCommand),
+        CommandInfo("calibrate", "Find thresholds of early exit with a guarantee.", CalibrateCommand),
         CommandInfo("quantize", "Quantize an exported model with its heads.", QuantizeCommand),
-        CommandInfo("benchmark", "Measure models with dynamic execution and without.", BenchmarkCommand),
-        CommandInfo("report", "Make a page of what was measured.", ReportCommand),
-        CommandInfo("train-steps", "Train a predictor of a diffusion pipeline's steps.", TrainStepsCommand),
-        CommandInfo("tune", "Measure which way of running a model is fastest here.", TuneCommand),
+        CommandInfo("benchmark", "Measure models with and without dynamic execution.", BenchmarkCommand),
+        CommandInfo("report", "Make a page from benchmark results.", ReportCommand),
+        CommandInfo("train-steps", "Train a step predictor for a diffusion pipeline.", TrainStepsCommand),
+        CommandInfo("tune", "Find the fastest way to run a model on this machine.", TuneCommand),
     )
 
     @staticmethod
     def parse_args(parser: ArgumentParser):
         describe(
             parser,
-            "Heads predict tokens from a model's inner layers. They draft for it, which does not\n"
-            "change its output, or, calibrated, answer in its place.\n\n"
-            "First `optimum-cli export dynexec`, then train-heads; calibrate is for early exit.\n"
+            "Heads predict tokens from a model's inner layers. They draft for the model, which does not\n"
+            "change its output, or, after calibration, answer instead of it.\n\n"
+            "Start with `optimum-cli export dynexec`, then train-heads. calibrate is for early exit.\n"
             "train-steps is for diffusion pipelines, exported with `optimum-cli export openvino`.\n"
-            "benchmark measures what came of it, and report makes a page of that.",
+            "benchmark measures the result, and report makes a page from it.",
             STATUS,
         )

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Exports a transformers model to a directory that optimum-intel and openvino-genai load
-as it is, and that dynamic execution can run: a decoder, an encoder, or a vision or
-audio model. Nothing but a finished export ever stands at the output.
+can load and that dynamic execution can run: a decoder, an encoder, or a vision or
+audio model. The output directory appears when the export is complete.
 
   optimum-cli export dynexec --model HuggingFaceTB/SmolLM2-135M-Instruct \\
       --weight-format int8 smollm2-int8"""
@@ -33,10 +33,10 @@ class DynExecExportCommand(BaseOptimumCLICommand):
     def parse_args(parser: "ArgumentParser"):
         parse_args_openvino(parser)
         describe(parser, DESCRIPTION)
-        # Its own default overlooks HF_HUB_CACHE.
+        # The default of optimum-intel ignores HF_HUB_CACHE.
         parser.set_defaults(cache_dir=HF_HUB_CACHE)
         for action in parser._actions:
-            # Left out of the help. Given all the same, they end in an error that says why.
+            # These options are not shown in the help. If they are given, an error says why they cannot be used.
             if action.dest in DENIED_OPTIONS:
                 action.help, action.default = argparse.SUPPRESS, argparse.SUPPRESS
         group = parser.add_argument_group("Dynamic execution")
@@ -45,27 +45,27 @@ class DynExecExportCommand(BaseOptimumCLICommand):
             type=parse_layers,
             default=None,
             metavar="LAYERS",
-            help="Layers after which tokens, or whole inputs of an encoder, may leave the model, separated by commas. "
+            help="Layers after which tokens, or samples of an encoder, may leave the model, separated by commas. "
             "Layer 0 is the first.",
         )
         group.add_argument(
             "--heads",
             default=None,
             metavar="PATH",
-            help="Trained heads to put beside the model: a safetensors file, or a directory with some.",
+            help="Trained heads to attach: a safetensors file, or a directory of such files.",
         )
         add_head_formats(group)
         group.add_argument(
             "--single-ir",
             action="store_true",
-            help="Write a classifier with its exit heads as one model with If operators too, for other runtimes.",
+            help="Also write a classifier with its exit heads as one model with If operators, for other runtimes.",
         )
         group.add_argument(
             "--exit-threshold",
             type=float,
             default=None,
             metavar="PROBABILITY",
-            help="The probability from which samples leave that model. Default: the calibrated thresholds.",
+            help="Probability from which samples leave the model of --single-ir. Default: the calibrated thresholds.",
         )
         add_common_arguments(parser)
 
@@ -73,10 +73,10 @@ class DynExecExportCommand(BaseOptimumCLICommand):
         run_command("dynexec", self.args, self._export, group="export")
 
     def _export(self) -> Outcome:
-        # Loads torch, transformers and openvino, which other commands must not wait for.
+        # Loads torch, transformers and openvino, for which other commands must not wait.
         from ..exporters import export_dynexec
 
-        # The last of them is set by the command line itself.
+        # The command line itself sets the last one.
         options = {name: value for name, value in vars(self.args).items() if name not in ("json", "verbose", "func")}
         output = str(options.pop("output"))
         config = export_dynexec(options.pop("model"), output, **options)

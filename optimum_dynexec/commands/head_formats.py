@@ -1,9 +1,9 @@
-"""Weight formats of heads, on the command line."""
+"""Options for the weight formats of heads."""
 
 from typing import Any
 
 
-# Those of `heads.weight_formats`, which is not asked, as it loads OpenVINO.
+# The formats of `heads.weight_formats`, which is not imported because it loads OpenVINO.
 HEAD_FORMATS = ("fp32", "int8", "int4")
 
 
@@ -13,12 +13,12 @@ def add_head_formats(group: Any) -> None:
         "--head-weight-format",
         choices=HEAD_FORMATS,
         default=None,
-        help="Of the weights of heads. Default: as they are; of heads that are attached, int8 for decoders, fp32 for"
+        help="Weight format of the heads. Default: unchanged; when heads are attached, int8 for decoders and fp32 for"
         " others.",
     )
     group.add_argument(
         "--draft-weight-format",
         choices=HEAD_FORMATS,
         default=None,
-        help="Of the weights of the draft head. Default: as of all heads.",
+        help="Weight format of the draft head. Default: that of all heads.",
     )

@@ -9,8 +9,8 @@ def whole_numbers(of: str, example: str) -> Callable[[str], list[int]]:
     Makes the `type` of an argument that takes whole numbers separated by commas.
 
     Args:
-        of (`str`): what they are, for the error.
-        example (`str`): of a list.
+        of (`str`): name of the numbers, for the error message.
+        example (`str`): example of a list, for the error message.
     """
 
     def parse(text: str) -> list[int]:

@@ -10,18 +10,18 @@ from .numbers import parse_layers
 from .running import Outcome, add_common_arguments, describe, run_command
 
 
-# What the registry holds; it is not asked, as other commands must not wait for it.
+# The entries of the registry, which is not imported because other commands must not wait for it.
 RECIPES = ("latency", "throughput", "memory")
 DESCRIPTION = """\
-Makes a model fast within a limit of quality, from one command: exports it, quantizes
-it as far as the limit allows, trains heads on the quantized model, calibrates early
-exit for what is left of the limit, tunes, measures and writes a report.
+Makes a model fast within a quality limit, in one command: exports it, quantizes it as
+far as the limit allows, trains heads on the quantized model, calibrates early exit for
+the rest of the limit, tunes, measures and writes a report.
 
-Inputs like those that the model will see are needed: they are parted in three, to
-learn from, to choose by and to report on. Each decision is printed with its reason.
+The command needs inputs like those in use. It splits them into three parts: to
+train, to choose and to report. It prints each decision with its reason.
 
-Interrupted or killed, the same command goes on where it was; with other arguments it
-does again what depends on them. OUTPUT/model is what comes of it."""
+If the command is interrupted, it resumes where it stopped. With other arguments, it
+repeats the steps that depend on them. The result is OUTPUT/model."""
 
 
 class OptimizeCommand(BaseOptimumCLICommand):
@@ -31,20 +31,20 @@ class OptimizeCommand(BaseOptimumCLICommand):
         parser.add_argument(
             "model",
             metavar="MODEL",
-            help="A transformers model, a directory or an id on the Hub; or the directory of an export in fp32.",
+            help="Directory or Hub id of a transformers model, or directory of an export in fp32.",
         )
-        parser.add_argument("output", metavar="OUTPUT", help="Directory for all of it.")
+        parser.add_argument("output", metavar="OUTPUT", help="Directory for all results.")
         parser.add_argument(
             "--data",
             action="append",
             required=True,
             metavar="FILE[:COLUMN]",
-            help="Inputs like those to come. Of a decoder, prompts: a .jsonl, .csv or .txt file, or the id of"
-            " a data set on the Hub. Of a classifier, FILE without a column: also a directory with a folder of images"
+            help="Inputs like those in use. For a decoder, prompts: a .jsonl, .csv or .txt file, or the id of"
+            " a data set on the Hub. For a classifier, FILE without a column, also a directory with a folder of images"
             " for each label, or an .npz file. Repeatable.",
         )
-        parser.add_argument("--task", default="auto", help="Of the model. Default: by its architecture.")
-        group = parser.add_argument_group("What for")
+        parser.add_argument("--task", default="auto", help="Task of the model. Default: from its architecture.")
+        group = parser.add_argument_group("Goal")
         group.add_argument(
             "--recipe",
             choices=RECIPES,
@@ -56,75 +56,92 @@ class OptimizeCommand(BaseOptimumCLICommand):
             "--max-loss",
             type=float,
             default=0.01,
-            help="Of quality, against the model in fp32. Decoders: the share of tokens at which it would go on"
-            " differently. Classifiers: accuracy, or without labels the share of other answers. Default: %(default)s.",
+            help="Largest loss of quality, relative to the model in fp32. Decoders: the share of tokens that differ."
+            " Classifiers: accuracy, or without labels the share of answers that differ. Default: %(default)s.",
         )
         group.add_argument(
             "--format",
             action="append",
             default=None,
             metavar="NAME",
-            help="Quantization to try, in place of the recipe's; repeatable. Decoders: int8, int4, int4-mixed."
+            help="Quantization to try, instead of the recipe's. Repeatable. Decoders: int8, int4, int4-mixed."
             " Classifiers: int8-weights, int8. none: no quantization.",
         )
         group = parser.add_argument_group("Training of a classifier")
         group.add_argument(
             "--fine-tune",
             action="store_true",
-            help="Train the model on the labels of the data first, together with exits (the recipe `joint` of"
-            " train-heads). A bare encoder gets a classifier for these labels.",
+            help="First train the model on the labels of the data, together with exit heads (the recipe `joint` of"
+            " train-heads). An encoder without a classifier gets one for these labels.",
         )
         group.add_argument(
-            "--fine-tune-epochs", type=float, default=None, help="Passes over the data for that. Default: 3."
+            "--fine-tune-epochs",
+            type=float,
+            default=None,
+            help="Number of passes over the data for --fine-tune. Default: 3.",
         )
         group.add_argument(
             "--no-accuracy-check",
             dest="accuracy_check",
             action="store_false",
-            help="Accept a model that is not shown to be right more often than the most frequent label of the data.",
+            help="Accept a model that is not shown to be more accurate than the most frequent label of the data.",
         )
         group = parser.add_argument_group("Heads")
-        group.add_argument("--heads", default=None, metavar="PATH", help="Trained heads to use. Default: train some.")
-        group.add_argument("--no-heads", dest="train", action="store_false", help="Train none.")
+        group.add_argument("--heads", default=None, metavar="PATH", help="Trained heads to use. Default: train heads.")
+        group.add_argument("--no-heads", dest="train", action="store_false", help="Do not train heads.")
         group.add_argument(
             "--layers",
             type=parse_layers,
             default=None,
             metavar="LAYERS",
-            help="To train exit heads for. Default: none of a decoder, all but the last of a classifier.",
+            help="Layers to train exit heads for. Default: none for a decoder, all but the last for a classifier.",
         )
-        group.add_argument("--epochs", type=float, default=None, help="Of their training. Default: as in train-heads.")
         group.add_argument(
-            "--vocab-size", type=int, default=8192, help="Words of a decoder's heads. Default: %(default)s."
+            "--epochs", type=float, default=None, help="Epochs of the training. Default: as in train-heads."
+        )
+        group.add_argument(
+            "--vocab-size",
+            type=int,
+            default=8192,
+            help="Number of tokens that a decoder's heads can predict. Default: %(default)s.",
         )
         group = parser.add_argument_group("Effort")
-        group.add_argument("--max-samples", type=int, default=None, help="Inputs to use at most. Default: all.")
+        group.add_argument("--max-samples", type=int, default=None, help="Maximum number of inputs. Default: all.")
         group.add_argument(
-            "--max-new-tokens", type=int, default=128, help="Of a decoder's answers. Default: %(default)s."
+            "--max-new-tokens",
+            type=int,
+            default=128,
+            help="Maximum number of tokens in a decoder's answer. Default: %(default)s.",
         )
         group.add_argument(
             "--quantization-samples",
             type=int,
             default=64,
-            help="That data-aware quantization looks at. Default: %(default)s.",
+            help="Number of samples for data-aware quantization. Default: %(default)s.",
         )
-        group.add_argument("--tuning-time", type=float, default=600.0, metavar="SECONDS", help="Default: %(default)s.")
+        group.add_argument(
+            "--tuning-time",
+            type=float,
+            default=600.0,
+            metavar="SECONDS",
+            help="Time for tuning. Default: %(default)s.",
+        )
         group.add_argument(
             "--benchmark-samples",
             type=int,
             default=None,
-            help="Inputs that the report is about; 0: no report. Default: 20 prompts, or as many samples as it takes"
-            " to show that a loss is within --max-loss, if there are so many.",
+            help="Number of inputs for the report; with 0, there is no report. Default: 20 prompts, or the number of"
+            " samples needed to show that a loss is within --max-loss, if the data has enough.",
         )
         group.add_argument(
             "--delta",
             type=float,
             default=0.1,
-            help="The probability that a calibrated risk is above its limit. Default: %(default)s.",
+            help="Probability that a calibrated risk is above its limit. Default: %(default)s.",
         )
         group = parser.add_argument_group("Data of classifiers")
         add_column_arguments(group)
-        group.add_argument("--seed", type=int, default=0, help="Of all that is drawn. Default: %(default)s.")
+        group.add_argument("--seed", type=int, default=0, help="Random seed. Default: %(default)s.")
         add_common_arguments(parser)
 
     def run(self):
@@ -143,7 +160,7 @@ class OptimizeCommand(BaseOptimumCLICommand):
             formats=None if formats is None else tuple(name for name in formats if name != "none"),
             columns=Columns(**read_columns(self.args)),
         )
-        # What is decided is told while it runs, on stderr, and once more at the end, on stdout.
+        # Decisions are printed to stderr during the run, and again to stdout at the end.
         found = optimize(self.args.model, self.args.output, data=self.args.data, arguments=arguments, say=_tell)
         values = {
             "model": str(found.directory),

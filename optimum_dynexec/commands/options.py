@@ -10,7 +10,7 @@ def parse_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is not JSON: {error}") from None
+        raise ArgumentTypeError(f"{text!r} is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise ArgumentTypeError(f"{text!r} is not a JSON object such as '{{\"threshold\": 0.9}}'")
     return value
@@ -39,5 +39,5 @@ def unique(what: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """
     named = dict(pairs)
     if len(named) < len(pairs):
-        raise ValueError(f"two {what} have the same name: {[name for name, _ in pairs]}")
+        raise ValueError(f"several {what} have the same name, but each needs its own: {[name for name, _ in pairs]}")
     return named

@@ -11,7 +11,7 @@ from .head_formats import add_head_formats
 from .running import Outcome, add_common_arguments, describe, run_command
 
 
-# Of `optimum-cli export openvino`, what is about quantization.
+# The options of `optimum-cli export openvino` that are about quantization.
 OPTIONS = (
     "weight_format",
     "quant_mode",
@@ -32,17 +32,17 @@ OPTIONS = (
     "smooth_quant_alpha",
 )
 FLOATS = ("fp32", "fp16")
-# Full quantization with weights of another kind than the activations.
+# Full quantization with different types of weights and activations.
 MIXED = ("cb4_f8e4m3", "int4_f8e4m3", "int4_f8e5m2")
 DESCRIPTION = """\
 Quantizes an exported model with NNCF, as `optimum-cli export openvino` does, and
-writes a complete directory: layer boundaries are marked anew, and heads taken along.
---weight-format compresses the weights alone: for decoders. --quant-mode int8
-quantizes activations too, and needs --data: for encoders, vision models and the
+writes a complete directory: layer boundaries are marked again, and heads are copied.
+--weight-format compresses only the weights and is for decoders. --quant-mode int8
+also quantizes activations and needs --data. It is for encoders, vision models and the
 denoiser of a diffusion pipeline.
 
-Thresholds of early exit are those of the model before: calibrate again. Heads go on
-working; trained on the quantized model (train-heads), they are right more often."""
+Thresholds of early exit belong to the original model: calibrate again. Heads still
+work; heads that are trained on the quantized model (train-heads) are right more often."""
 
 
 class QuantizeCommand(BaseOptimumCLICommand):
@@ -52,7 +52,7 @@ class QuantizeCommand(BaseOptimumCLICommand):
         parser.add_argument(
             "model",
             metavar="MODEL_DIR",
-            help="Directory of an exported model or diffusion pipeline, with weights in fp32 or fp16.",
+            help="Directory of an exported model or diffusion pipeline with weights in fp32 or fp16.",
         )
         parser.add_argument("output", metavar="OUTPUT", help="Directory to write to.")
         group = parser.add_argument_group("Quantization, as in `optimum-cli export openvino`")
@@ -69,36 +69,37 @@ class QuantizeCommand(BaseOptimumCLICommand):
             action="append",
             default=[],
             metavar="FILE[:COLUMN]",
-            help="What the model is shown, in place of --dataset. Of a decoder, texts: a .jsonl, .csv or .txt file,"
-            " the id of a data set on the Hub, or `self` for what the model writes by itself. Of a classifier, FILE"
-            " without a column: also a directory with a folder of images for each label, or an .npz file. Of a"
+            help="Calibration data, instead of --dataset. For a decoder, texts: a .jsonl, .csv or .txt file,"
+            " the id of a data set on the Hub, or `self` for texts that the model writes itself. For a classifier,"
+            " FILE"
+            " without a column, also a directory with a folder of images for each label, or an .npz file. For a"
             " diffusion pipeline, prompts. Repeatable.",
         )
         group.add_argument(
             "--continuations",
             choices=("own", "text"),
             default="text",
-            help="Of decoders. text: the texts as they stand. own: they are prompts, shown with the model's own"
+            help="For decoders. text: the texts as they are. own: the texts are prompts, used with the model's own"
             " answers. Default: %(default)s.",
         )
         add_column_arguments(group)
-        group.add_argument("--seed", type=int, default=0, help="Of what is drawn. Default: %(default)s.")
+        group.add_argument("--seed", type=int, default=0, help="Random seed. Default: %(default)s.")
         group = parser.add_argument_group("Accuracy")
         group.add_argument(
             "--accuracy-control",
             type=float,
             default=None,
             metavar="MAX_DROP",
-            help="Of classifiers with --quant-mode int8: bring layers back to floating point until no more accuracy is"
-            " lost than that, 0.01 for a hundredth. Takes long.",
+            help="For classifiers with --quant-mode int8: restore layers to floating point until the accuracy loss is"
+            " at most DROP, for example 0.01. This takes long.",
         )
         group.add_argument(
             "--validation-data",
             action="append",
             default=[],
             metavar="FILE",
-            help="What the accuracy is measured on. Without labels, the full model's answers are right. Default: that"
-            " of --data.",
+            help="Data to measure the accuracy on. Without labels, the full model's answers count as right. Default:"
+            " that of --data.",
         )
         add_common_arguments(parser)
 
@@ -119,7 +120,7 @@ class QuantizeCommand(BaseOptimumCLICommand):
         if args.accuracy_control is not None:
             control = AccuracyControl(args.accuracy_control, args.validation_data or args.data, **common)
         elif args.validation_data:
-            raise ValueError("--validation-data is for --accuracy-control, which is not given")
+            raise ValueError("--validation-data needs --accuracy-control: give it too, or leave --validation-data out")
         made = quantize_dynexec(
             args.model,
             args.output,
@@ -140,9 +141,16 @@ class QuantizeCommand(BaseOptimumCLICommand):
             "calibration_is_stale": stale,
         }
         lines = [
-            f"Weights: {after / 1e6:.1f} MB, before {before / 1e6:.1f} MB",
+            f"Weights: {after / 1e6:.1f} MB, {before / 1e6:.1f} MB before",
             *([f"Heads: {', '.join(values['heads'])}"] if values["heads"] else []),
-            *([f"Thresholds are stale: optimum-cli dynexec calibrate {args.output} --data ..."] if stale else []),
+            *(
+                [
+                    "The thresholds belong to the original model: run"
+                    f" `optimum-cli dynexec calibrate {args.output} --data ...`"
+                ]
+                if stale
+                else []
+            ),
             f"Written to {args.output}",
         ]
         return values, lines
@@ -150,19 +158,21 @@ class QuantizeCommand(BaseOptimumCLICommand):
 
 def quantization_options(args: Namespace) -> dict[str, Any]:
     """
-    The fields of optimum-intel's quantization configuration that the command line asks for, by its own functions.
+    The fields of optimum-intel's quantization configuration, made from the command line by its own functions.
 
     Raises:
-        `ValueError`: if it asks for nothing, or for two things that exclude each other.
+        `ValueError`: if the command line requests no quantization, or two that exclude each other.
     """
     from optimum.intel.openvino.configuration import _DEFAULT_4BIT_WQ_CONFIG
 
     if (args.weight_format is None) == (args.quant_mode is None):
-        raise ValueError("give either --weight-format, for the weights alone, or --quant-mode, for activations too")
+        raise ValueError("give either --weight-format, for only the weights, or --quant-mode, for activations too")
     if args.weight_format in FLOATS:
-        raise ValueError(f"--weight-format {args.weight_format} is no quantization; export the model with it")
+        raise ValueError(
+            f"--weight-format {args.weight_format} is not a quantization: export the model with this format"
+        )
     if args.smooth_quant_alpha is not None and args.quant_mode is None:
-        raise ValueError("--smooth-quant-alpha is for --quant-mode, which is not given")
+        raise ValueError("--smooth-quant-alpha needs --quant-mode: give it too, or leave --smooth-quant-alpha out")
     if args.data:
         args.dataset = None
     if args.quant_mode is None:

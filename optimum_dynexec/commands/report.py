@@ -18,8 +18,12 @@ class ReportCommand(BaseOptimumCLICommand):
     @staticmethod
     def parse_args(parser: ArgumentParser):
         describe(parser, DESCRIPTION)
-        parser.add_argument("results", nargs="+", metavar="RESULTS", help="JSON files, a part of the page for each.")
-        parser.add_argument("output", metavar="OUT_DIR", help="Directory for the report; made if absent.")
+        parser.add_argument(
+            "results", nargs="+", metavar="RESULTS", help="JSON files of results. Each becomes a part of the page."
+        )
+        parser.add_argument(
+            "output", metavar="OUT_DIR", help="Directory for the report, created if it does not exist."
+        )
         add_common_arguments(parser)
 
     def run(self):

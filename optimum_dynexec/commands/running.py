@@ -1,4 +1,4 @@
-"""How our subcommands of `optimum-cli` run: what they print, where, and the status they end with."""
+"""Runs our subcommands of `optimum-cli`: their output and their exit status."""
 
 import contextlib
 import json
@@ -18,20 +18,20 @@ exit status:
   130  interrupted (Ctrl-C)
 """
 
-# What a command gives: a dictionary for `--json`, and lines for people.
+# The outcome of a command: a dictionary for `--json`, and lines to print.
 Outcome = tuple[dict[str, Any], list[str]]
 
 
 def describe(parser: ArgumentParser, description: str, epilog: str = STATUS) -> None:
-    """Gives a parser a text of several paragraphs."""
+    """Adds a description of several paragraphs to a parser."""
     parser.formatter_class = RawDescriptionHelpFormatter
     parser.description, parser.epilog = description, epilog
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
-    """Adds the arguments that all subcommands have."""
+    """Adds the arguments of all subcommands."""
     group = parser.add_argument_group("Output")
-    group.add_argument("--json", action="store_true", help="Print the outcome as one JSON object, and only it.")
+    group.add_argument("--json", action="store_true", help="Print only one JSON object with the outcome.")
     group.add_argument("--verbose", action="store_true", help="Show the traceback of an error, and more messages.")
 
 
@@ -46,20 +46,20 @@ def run_command(
     Runs a subcommand. Messages and progress go to stderr, the outcome to stdout.
 
     Args:
-        name (`str`): of the subcommand.
-        arguments (`Namespace`): with `json` and `verbose`.
-        command (`Callable[[], Outcome]`): imports what it needs and does the work.
-        statuses (`dict[str, int]`, *optional*, defaults to none): exit status by the name of an exception's class.
-        group (`str`, *optional*, defaults to `"dynexec"`): of `optimum-cli`, that the subcommand belongs to.
+        name (`str`): name of the subcommand.
+        arguments (`Namespace`): arguments, including `json` and `verbose`.
+        command (`Callable[[], Outcome]`): function that imports what it needs and does the work.
+        statuses (`dict[str, int]`, *optional*, defaults to `{}`): exit status by the name of an exception's class.
+        group (`str`, *optional*, defaults to `"dynexec"`): group of `optimum-cli` that contains the subcommand.
 
     Raises:
-        `SystemExit`: with another status than 0, if it was not done.
+        `SystemExit`: with a status other than 0, if the command failed.
     """
     if arguments.verbose:
         logging.getLogger("optimum_dynexec").setLevel(logging.INFO)
         logging.basicConfig(stream=sys.stderr)
     try:
-        # What libraries print has no place among the outcome.
+        # Output of libraries must not mix with the outcome.
         with contextlib.redirect_stdout(sys.stderr):
             values, lines = command()
     except KeyboardInterrupt:

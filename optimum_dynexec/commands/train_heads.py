@@ -15,19 +15,19 @@ from .train_heads_tasks import prepare_decoder, prepare_encoder, train_encoder_w
 
 CONFIG_NAME = "dynexec_config.json"
 DESCRIPTION = """\
-Trains heads for a model, by its task.
+Trains heads for a model. The task of the model decides which.
 
-For a decoder, whose own weights stay as they are: a draft head, which proposes
+For a decoder, whose own weights do not change: a draft head, which proposes
 several tokens ahead, and exit heads, which predict tokens from the hidden states
-after inner layers. They learn from what the model itself answers to prompts, so
-any prompts will do that are like those it will see.
+after inner layers. They learn from the model's own answers to prompts, so
+use prompts like those that the model will see.
 
-For an encoder or vision model: exit heads, which answer after inner layers. With
-the recipe `frozen` the model stays as it is. The recipes `joint` and `alternating`
-start from a transformers model, which may be a bare encoder, and train it too.
+For an encoder, vision or audio model: exit heads, which answer after inner layers. With
+the recipe `frozen`, the model does not change. The recipes `joint` and `alternating`
+start from a transformers model, possibly without a head, and train it too.
 
-Interrupted, the same command goes on where it was. Each head is a safetensors
-file with a training card in it."""
+If the command is interrupted, it resumes where it stopped. Each head is a safetensors
+file with a training card in its metadata."""
 
 
 class TrainHeadsCommand(BaseOptimumCLICommand):
@@ -43,14 +43,14 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
     def _train(self) -> Outcome:
         if self.args.recipe in BACKBONE_RECIPES:
             return train_encoder_with_heads(self.args)
-        # Loads torch, transformers and openvino, which other commands must not wait for.
+        # Loads torch, transformers and openvino, for which other commands must not wait.
         from ..directory.config import DECODER_TASK, ENCODER_TASKS, DynExecConfig
 
         prepared = {DECODER_TASK: prepare_decoder, **dict.fromkeys(ENCODER_TASKS, prepare_encoder)}
         model = Path(self.args.model)
         exported = (model / CONFIG_NAME).is_file()
         task = DynExecConfig.from_pretrained(model).task if exported else self._task_of_checkpoint()
-        # Whatever can be found wrong is found before minutes go into an export.
+        # Errors in the arguments are found before an export, which takes minutes.
         train = prepared[task](self.args, task, exported)
         directory, heads, attach = self._places(exported)
         with ExitStack() as stack:
@@ -65,12 +65,12 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
         lines.append(
             f"Attached to {directory}"
             if attach
-            else f"To use them: optimum-cli dynexec attach-heads {directory} {heads}"
+            else f"To use them, run `optimum-cli dynexec attach-heads {directory} {heads}`"
         )
         return {"model": str(directory), "attached": attach, **values}, lines
 
     def _task_of_checkpoint(self) -> str:
-        """Of a model that is not exported yet."""
+        """The task of a model that is not exported yet."""
         from ..directory.config import what_it_is_instead
         from ..exporters.tasks import resolve_task
 
@@ -80,13 +80,13 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
             raise ValueError(f"{model} cannot be trained for: {what_it_is_instead(model)}")
         if self.args.output is None:
             raise ValueError(
-                f"{model} is not exported yet: say with --output where to, or export it first with"
+                f"{model} is not exported yet: give a directory for the export with --output, or export it first with"
                 " `optimum-cli export dynexec`"
             )
         return resolve_task(model, self.args.task)
 
     def _places(self, exported: bool) -> tuple[Path, Path, bool]:
-        """The exported model, the directory for its heads, and whether they are to be attached."""
+        """The exported model, the directory for its heads, and whether to attach them."""
         model, output = Path(self.args.model), self.args.output
         if exported:
             return model, (model / "heads" if output is None else Path(output)), output is None

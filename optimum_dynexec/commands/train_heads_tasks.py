@@ -1,4 +1,4 @@
-"""What `optimum-cli dynexec train-heads` does, by the task of the model."""
+"""The work of `optimum-cli dynexec train-heads`, by the task of the model."""
 
 import os
 import tempfile
@@ -82,11 +82,11 @@ def _check_encoder(args: Namespace, options: dict[str, Any], task: str) -> None:
 
 
 def train_encoder_with_heads(args: Namespace) -> Outcome:
-    """With its heads. What comes of it is a transformers model, which is not exported yet."""
+    """Trains the model with its heads. The result is a transformers model, which is not exported yet."""
     from ..exporters.tasks import resolve_task
 
     if args.output is None:
-        raise ValueError(f"the recipe {args.recipe!r} trains the model too: say with --output where to write it")
+        raise ValueError(f"the recipe {args.recipe!r} also trains the model: give a directory for it with --output")
     output, options = Path(args.output), _encoder_options(args)
     with ExitStack() as stack:
         if not args.resume:
@@ -95,7 +95,7 @@ def train_encoder_with_heads(args: Namespace) -> Outcome:
         task = resolve_task(args.model, args.task)
         values, lines = _train_encoder(options, args.model, output, task)
     lines.append(
-        f"To use them: optimum-cli export dynexec --model {output} --task {task} --heads {output}/heads OUTPUT"
+        f"To use them, run `optimum-cli export dynexec --model {output} --task {task} --heads {output}/heads OUTPUT`"
     )
     return {"model": str(output), "attached": False, **values}, lines
 

@@ -10,12 +10,12 @@ from .running import Outcome, add_common_arguments, describe, run_command
 
 RULES = ("similarity", "first_drop")
 DESCRIPTION = """\
-Trains a predictor of how many denoising steps a prompt needs, and puts it beside an
-exported diffusion pipeline, whose own files stay as they are. The pipeline is then
-called with num_inference_steps="auto".
+Trains a predictor of the number of denoising steps that a prompt needs, and stores it in
+the directory of an exported diffusion pipeline, whose own files do not change. Then call
+the pipeline with num_inference_steps="auto".
 
-Pictures of all prompts are made at all step counts first, which takes long.
-Interrupted, the same command goes on where it was."""
+First, images of all prompts are generated with all step counts, which takes long. If the
+command is interrupted, it resumes where it stopped."""
 
 
 class TrainStepsCommand(BaseOptimumCLICommand):
@@ -38,21 +38,28 @@ class TrainStepsCommand(BaseOptimumCLICommand):
             metavar="COUNTS",
             help="Step counts, ascending, separated by commas. The last is the reference. Default: 5 to 100.",
         )
-        group.add_argument("--max-prompts", type=int, default=500, help="At most. Default: %(default)s.")
-        group.add_argument("--batch-size", type=int, default=8, help="Prompts at once. Default: %(default)s.")
-        group.add_argument("--guidance-scale", type=float, default=None, help="Default: the pipeline's.")
         group.add_argument(
-            "--cache-dir", default=None, help="Of the sweep. Default: step_saver_sweep in PIPELINE_DIR."
+            "--max-prompts", type=int, default=500, help="Maximum number of prompts. Default: %(default)s."
         )
-        group.add_argument("--seed", type=int, default=0, help="Of noise and training. Default: %(default)s.")
+        group.add_argument(
+            "--batch-size", type=int, default=8, help="Number of prompts at once. Default: %(default)s."
+        )
+        group.add_argument(
+            "--guidance-scale", type=float, default=None, help="Guidance scale. Default: the pipeline's."
+        )
+        group.add_argument(
+            "--cache-dir", default=None, help="Directory for the images. Default: step_saver_sweep in PIPELINE_DIR."
+        )
+        group.add_argument("--seed", type=int, default=0, help="Random seed. Default: %(default)s.")
         group.add_argument("--device", default="CPU", help="OpenVINO device. Default: %(default)s.")
         group = parser.add_argument_group("Labels")
         group.add_argument(
             "--rule",
             choices=RULES,
             default="similarity",
-            help="similarity: the smallest count from which on pictures are at least TAU like the reference (SSIM)."
-            " first_drop: the one before the similarity of successive counts first drops. Default: %(default)s.",
+            help="similarity: the smallest count from which images have a similarity (SSIM) of at least TAU to the"
+            " reference. first_drop: the count before the similarity of successive counts first drops. Default:"
+            " %(default)s.",
         )
         group.add_argument("--tau", type=float, default=0.95, help="Threshold of the rule. Default: %(default)s.")
         group = parser.add_argument_group("Predictor")
@@ -60,15 +67,17 @@ class TrainStepsCommand(BaseOptimumCLICommand):
             "--delta",
             type=float,
             default=0.1,
-            help="Probability that a prompt needs more than predicted, at most. Default: %(default)s.",
+            help="Largest probability that a prompt needs more steps than predicted. Default: %(default)s.",
         )
         group.add_argument(
             "--text-encoder",
             default=None,
             metavar="DIR_OR_ID",
-            help="A transformers encoder to fine-tune. Default: a small one, trained from the beginning.",
+            help="Transformers encoder to fine-tune. Default: a small encoder, trained from initial weights.",
         )
-        group.add_argument("--epochs", type=int, default=60, help="Passes over the prompts. Default: %(default)s.")
+        group.add_argument(
+            "--epochs", type=int, default=60, help="Number of passes over the prompts. Default: %(default)s."
+        )
         add_common_arguments(parser)
 
     def run(self):
@@ -100,7 +109,7 @@ class TrainStepsCommand(BaseOptimumCLICommand):
         metrics = config.metrics
         lines = [
             f"Needed: {metrics['mean_needed']:.1f} steps on average, of {config.steps[-1]}",
-            f"Predicted: {metrics['mean_predicted']:.1f}, enough for {metrics['calibration_coverage']:.1%} of"
+            f"Predicted: {metrics['mean_predicted']:.1f}, sufficient for {metrics['calibration_coverage']:.1%} of"
             f" {metrics['calibration_prompts']} calibration prompts",
             f"Written to {self.args.pipeline}/step_saver",
         ]

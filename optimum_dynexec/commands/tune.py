@@ -13,21 +13,21 @@ from .running import Outcome, add_common_arguments, describe, run_command
 OBJECTIVES = ("latency", "throughput")
 PRECISIONS = ("fast", "exact")
 DESCRIPTION = """\
-Measures which way of running an exported model is fastest on inputs like yours and
-on this machine, and writes it into dynexec_config.json, from where the model starts
+Finds the fastest way to run an exported model, on inputs like yours and
+on this machine, and writes it to dynexec_config.json. The model uses it
 the next time it is loaded here.
 
-For a decoder: who proposes tokens and how many, precision and threads. None of this
-changes what it writes (precision `fast` as far as rounding goes). `generate` starts
-from it where a call says nothing about speculation.
+For a decoder: the draft source, the draft length, precision and threads. None of this
+changes the output, except for rounding in the precision `fast`. `generate` starts
+from it in calls without arguments for speculation.
 
-For a classifier: when samples leave early, batch size, precision and threads. What
-is not shown to lose at most --max-loss on samples that it was not chosen by is not
-chosen. `early_exit="tuned"` leaves by it.
+For a classifier: early exit, batch size, precision and threads. A setting is
+chosen only if samples that were not used to choose it show a loss of at most
+--max-loss. `early_exit="tuned"` uses it.
 
-All are run side by side; the slower half leaves each round (successive halving). The
+All settings run in turns; each round drops the slower half (successive halving). The
 leader is chosen only if a last comparison shows that it is faster than running the
-model untuned: on a machine that is too noisy to tell, the model stays untuned."""
+untuned model. If the machine is too noisy for that, the model stays untuned."""
 
 
 class TuneCommand(BaseOptimumCLICommand):
@@ -40,8 +40,8 @@ class TuneCommand(BaseOptimumCLICommand):
             action="append",
             required=True,
             metavar="FILE[:COLUMN]",
-            help="Inputs like those to come. Of a decoder, prompts: a .jsonl, .csv or .txt file, or the id of a data"
-            " set on the Hub. Of a classifier, FILE without a column: also a directory with a folder of images for"
+            help="Inputs like those in use. For a decoder, prompts: a .jsonl, .csv or .txt file, or the id of a data"
+            " set on the Hub. For a classifier, FILE without a column, also a directory with a folder of images for"
             " each label, or an .npz file. Repeatable.",
         )
         group = parser.add_argument_group("Tuning")
@@ -55,7 +55,7 @@ class TuneCommand(BaseOptimumCLICommand):
             "--max-loss",
             type=float,
             default=0.01,
-            help="Of classifiers: accuracy that may be lost, or without labels the share of other answers. Default:"
+            help="For classifiers: largest accuracy loss, or without labels the share of answers that differ. Default:"
             " %(default)s.",
         )
         group.add_argument(
@@ -63,7 +63,7 @@ class TuneCommand(BaseOptimumCLICommand):
             type=float,
             default=600.0,
             metavar="SECONDS",
-            help="Time for the measurements. What is not shown to be faster by then is not chosen. Default:"
+            help="Time for the measurements. A setting that is not shown to be faster by then is not chosen. Default:"
             " %(default)s.",
         )
         group.add_argument(
@@ -71,29 +71,33 @@ class TuneCommand(BaseOptimumCLICommand):
             choices=PRECISIONS,
             action="append",
             default=None,
-            help="To try; repeatable. Default: both.",
+            help="Precision to try. Repeatable. Default: both.",
         )
         group.add_argument(
             "--threads",
             type=parse_threads,
             default=None,
             metavar="COUNTS",
-            help="Numbers of threads to try, separated by commas. Default: half of the processors, and all.",
+            help="Numbers of threads to try, separated by commas. Default: half of the processors, and all"
+            " processors.",
         )
-        group.add_argument("--batch-size", type=int, default=8, help="Of prompts, for throughput. Default: 8.")
+        group.add_argument("--batch-size", type=int, default=8, help="Prompts in a batch, for throughput. Default: 8.")
         group = parser.add_argument_group("Data")
         group.add_argument(
             "--max-samples",
             type=int,
             default=None,
-            help="Prompts to use at most, or 16 times as many samples; drawn. Default: 32 prompts, or as many samples"
-            " as it takes to show that a loss is within --max-loss.",
+            help="Maximum number of prompts, or of 16 samples each, drawn at random. Default: 32 prompts, or the"
+            " number of samples that is needed to show that a loss is within --max-loss.",
         )
         group.add_argument(
-            "--max-new-tokens", type=int, default=64, help="Length of an answer at most. Default: %(default)s."
+            "--max-new-tokens",
+            type=int,
+            default=64,
+            help="Maximum number of tokens in an answer. Default: %(default)s.",
         )
         add_column_arguments(group)
-        group.add_argument("--seed", type=int, default=0, help="Of what is drawn. Default: %(default)s.")
+        group.add_argument("--seed", type=int, default=0, help="Random seed. Default: %(default)s.")
         group.add_argument("--device", default="CPU", help="OpenVINO device. Default: %(default)s.")
         add_common_arguments(parser)
 
@@ -116,11 +120,11 @@ class TuneCommand(BaseOptimumCLICommand):
 
 def tuning_lines(found: Any, directory: str) -> list[str]:
     """
-    A table of what was tried, and what was chosen and why.
+    A table of the settings that were tried, and the choice with its reason.
 
     Args:
-        found ([`~directory.tuning.Tuning`]): to explain.
-        directory (`str`): where it is written.
+        found ([`~directory.tuning.Tuning`]): tuning to describe.
+        directory (`str`): directory of the model.
     """
     from ..utils.intervals import interval_text
 
@@ -136,23 +140,23 @@ def tuning_lines(found: Any, directory: str) -> list[str]:
     threads = found.ov_config.get("INFERENCE_NUM_THREADS", "default")
     lines += [
         f"Chosen: {found.best['name']} ({found.options}, precision {found.precision}, {threads} threads)",
-        f"Because {found.decision}",
+        f"Reason: {found.decision}",
         speed_line(found),
     ]
     if found.loss_samples:
         lines.append(
-            f"Loss on samples that it was not chosen by: {found.loss:.2%}"
-            f" ({interval_text(found.loss_interval)}, {found.loss_samples} samples), allowed are {found.max_loss:.2%}"
+            f"Loss on samples that were not used to choose: {found.loss:.2%}"
+            f" ({interval_text(found.loss_interval)}, {found.loss_samples} samples); the limit is {found.max_loss:.2%}"
         )
     return [*lines, f"Written to {directory}/dynexec_config.json"]
 
 
 def speed_line(found: Any) -> str:
     """
-    How fast a tuned model is against plain execution.
+    The speed of a tuned model relative to plain execution.
 
     Args:
-        found ([`~directory.tuning.Tuning`]): to explain.
+        found ([`~directory.tuning.Tuning`]): tuning to describe.
     """
     inputs = "1 input" if found.samples == 1 else f"{found.samples} inputs"
     spent = f"{1e3 * found.best['seconds']:.3f} ms per token or sample"

@@ -1,25 +1,25 @@
-"""Which samples go together in a step."""
+"""Groups samples into the batches of the training steps."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 
-# Batches whose samples are sorted by length together.
+# The number of batches whose samples are sorted by length together.
 BUCKET = 50
 
 
 def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: Sequence[int]) -> list[list[int]]:
     """
-    Batches of samples of like length, in random order, so that there is little padding.
+    Batches of samples of similar length, in random order, so that there is little padding.
 
     Args:
-        lengths (`Sequence[int]`): of the samples.
-        batch_size (`int`): samples in a batch; the last one may have fewer.
-        seed (`Sequence[int]`): of the order.
+        lengths (`Sequence[int]`): length of each sample.
+        batch_size (`int`): number of samples in a batch; the last batch may have fewer.
+        seed (`Sequence[int]`): random seed of the order.
 
     Returns:
-        `list[list[int]]`: indices of samples; each once.
+        `list[list[int]]`: indices of samples; each index occurs once.
     """
     rng = np.random.default_rng(list(seed))
     order = rng.permutation(len(lengths))
@@ -33,25 +33,25 @@ def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: Sequence[int
 
 
 def sorted_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Batches of all samples by their length."""
+    """Batches of all samples, sorted by length."""
     order = np.argsort(np.asarray(lengths), kind="stable")
     return [order[i : i + batch_size].tolist() for i in range(0, len(order), batch_size)]
 
 
 def lengths_of(samples_inputs: Sequence[object]) -> list[int]:
-    """What is sorted by: characters of texts; images are of one length."""
+    """The sort key: the number of characters of a text. All images have the same length."""
     return [len(value) if isinstance(value, str) else 0 for value in samples_inputs]
 
 
 def hold_out(count: int, ratio: float, seed: int) -> tuple[list[int], list[int]]:
     """
-    Parts samples at random into training and held-out ones; each part has at least one.
+    Splits samples at random into training samples and held-out samples. Each part has at least one sample.
 
     Raises:
         `ValueError`: if there are fewer than 2.
     """
     if count < 2:
-        raise ValueError(f"training needs at least 2 samples, one of which is held out, but there is {count}")
+        raise ValueError(f"training needs at least 2 samples, because one is held out, but the data has {count}")
     order = np.random.default_rng(seed).permutation(count).tolist()
     held_out = min(max(round(ratio * count), 1), count - 1)
     return order[held_out:], order[:held_out]

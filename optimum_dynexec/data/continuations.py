@@ -1,4 +1,4 @@
-"""A model's own continuations of prompts: what its heads learn from."""
+"""The model's own continuations of prompts, on which its heads are trained."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..modeling import DynExecModelForCausalLM
 
 
-# Prompts are sorted by length within stretches of so many, so that those that share a forward pass are about as long.
+# Prompts are sorted by length within groups of this size, so that the prompts of a forward pass have similar lengths.
 STRETCH = 512
 BATCH_SIZE = 32
 
@@ -25,12 +25,12 @@ BATCH_SIZE = 32
 @dataclass(frozen=True)
 class Text:
     """
-    A prompt and what the model made of it.
+    A prompt and the model's continuation.
 
     Args:
-        tokens (`list[int]`): prompt and continuation.
+        tokens (`list[int]`): token ids of the prompt and the continuation.
         first (`int`): position of the first token of the continuation.
-        greedy (`bool`): whether every token of the continuation was the most probable one.
+        greedy (`bool`): whether each token of the continuation was the most probable one.
     """
 
     tokens: list[int]
@@ -41,14 +41,15 @@ class Text:
 @dataclass(frozen=True)
 class ContinuationArguments:
     """
-    How continuations are made.
+    Settings for the continuations.
 
     Args:
-        max_new_tokens (`int`, *optional*, defaults to 192): length of a continuation, at most.
-        max_prompt_tokens (`int`, *optional*, defaults to 1024): longer prompts are left out.
-        sampled_every (`int`, *optional*, defaults to 8): each so-manieth batch is sampled; 0: none is.
-        temperature (`float`, *optional*, defaults to 0.8): of the sampled ones.
-        seed (`int`, *optional*, defaults to 0): of the order and the samples.
+        max_new_tokens (`int`, *optional*, defaults to 192): maximum number of tokens in a continuation.
+        max_prompt_tokens (`int`, *optional*, defaults to 1024):
+            maximum number of tokens in a prompt; longer prompts are left out.
+        sampled_every (`int`, *optional*, defaults to 8): one batch in this many is sampled; with 0, none is.
+        temperature (`float`, *optional*, defaults to 0.8): temperature of the sampled batches.
+        seed (`int`, *optional*, defaults to 0): random seed of the order and of sampling.
     """
 
     max_new_tokens: int = 192
@@ -67,23 +68,23 @@ def own_continuations(
     progress: bool = True,
 ) -> list[Text]:
     """
-    Has the model continue prompts, many at a time. What an interrupted call has done is not done again.
+    Has the model continue prompts, many at a time. A call that was interrupted resumes where it stopped.
 
     Args:
         model ([`DynExecModelForCausalLM`]): the model whose heads are trained.
-        prompts (`list[list[int]]`): token ids of each.
-        directory (`str` or `Path`): where the continuations are kept.
-        args ([`ContinuationArguments`]): how.
+        prompts (`list[list[int]]`): token ids of each prompt.
+        directory (`str` or `Path`): directory that keeps the continuations.
+        args ([`ContinuationArguments`]): settings for the continuations.
         progress (`bool`, *optional*, defaults to `True`): show a progress bar.
 
     Returns:
-        `list[Text]`: in the order of the prompts, without those that are too long or were continued by nothing.
+        `list[Text]`: in the order of the prompts, without prompts that are too long or have an empty continuation.
     """
     identity: Any = [
         prompts,
         asdict(args),
         model.dynexec_config.model_hash if model.dynexec_config else None,
-        # Of near ties, precisions and devices choose otherwise.
+        # Where two tokens are nearly tied, another precision or device can choose the other one.
         {key: str(model.ov_config.get(key)) for key in EXACT_OV_CONFIG},
         model._device,
     ]
@@ -139,7 +140,7 @@ def _generate(
         if seed is None
         else {"do_sample": True, "temperature": args.temperature, "seed": args.seed + seed}
     )
-    # Many sequences share a pass here, so speculation has nothing to gain.
+    # Many sequences share a pass here, so speculation would gain nothing.
     output = model.generate(
         ids,
         attention_mask=mask,
@@ -157,7 +158,7 @@ def _read(path: Path) -> dict[int, dict[str, Any]]:
     done: dict[int, dict[str, Any]] = {}
     if path.is_file():
         whole = path.read_bytes()
-        # The last line of a killed process may be half written.
+        # The last line of a process that was killed may be incomplete.
         complete = whole[: whole.rfind(b"\n") + 1]
         if complete != whole:
             path.write_bytes(complete)

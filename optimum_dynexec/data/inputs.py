@@ -1,4 +1,4 @@
-"""From samples to a model's inputs, by the task. A task is a function and a line in the registry."""
+"""Makes a model's inputs from samples, by task. A task is a function and a line in the registry."""
 
 import json
 from collections.abc import Callable
@@ -10,28 +10,30 @@ import numpy as np
 from .samples import Samples
 
 
-# What a feature extractor of sounds gives.
+# The output of a feature extractor for audio.
 SOUND_TYPES: dict[str, type] = {"input_values": np.float32, "attention_mask": np.int64}
-# (samples, longest text in tokens) -> inputs by name, the first dimension being that of the samples
+# (samples, longest text in tokens) -> inputs by name, whose first dimension is the number of samples
 Inputs = Callable[[Samples, int], dict[str, np.ndarray]]
 
 
 def load_inputs(directory: str | Path, task: str) -> tuple[Inputs, Any]:
     """
-    Finds out how a model's inputs are made.
+    Finds the function that makes a model's inputs.
 
     Args:
-        directory (`str` or `Path`): of the model, with its tokenizer or image processor.
-        task (`str`): one of [`INPUTS`].
+        directory (`str` or `Path`): directory of the model, with its tokenizer or image processor.
+        task (`str`): name of the task, a key of [`INPUTS`].
 
     Returns:
         `tuple`: the function, and the tokenizer or processor that it uses.
 
     Raises:
-        `ValueError`: for another task.
+        `ValueError`: if the task is not one of these.
     """
     if task not in INPUTS:
-        raise ValueError(f"heads can be trained and calibrated for the tasks {sorted(INPUTS)}, not for {task!r}")
+        raise ValueError(
+            f"heads can be trained and calibrated for the tasks {sorted(INPUTS)}, but the task is {task!r}"
+        )
     return INPUTS[task](directory)
 
 
@@ -52,16 +54,16 @@ def _texts(directory: str | Path) -> tuple[Inputs, Any]:
 
 def as_image(value: Any) -> Any:
     """
-    Makes an image of an input of an image model.
+    Converts an input of an image model to an image.
 
     Args:
-        value (`str`, `Path`, `np.ndarray` or `PIL.Image.Image`): a file, pixels, or an image.
+        value (`str`, `Path`, `np.ndarray` or `PIL.Image.Image`): the image, its pixels or its file.
 
     Returns:
-        `PIL.Image.Image`: in RGB.
+        `PIL.Image.Image`: the image in RGB.
 
     Raises:
-        `ValueError`: if it is no image, or its file cannot be opened; the message names the file.
+        `ValueError`: if this is not an image, or its file cannot be opened. The message names the file.
     """
     from PIL import Image
 
@@ -71,13 +73,13 @@ def as_image(value: Any) -> Any:
                 return opened.convert("RGB")
         except OSError as error:
             raise ValueError(
-                f"the model takes images, but {str(value)[:200]!r} in the data is no file of one that can be opened"
+                f"the model takes images, but {str(value)[:200]!r} in the data is not an image file that can be opened"
                 f" ({type(error).__name__})"
             ) from error
     if isinstance(value, np.ndarray):
         value = Image.fromarray(value)
     if not isinstance(value, Image.Image):
-        raise ValueError(f"the model takes images, but the data holds {type(value).__name__}")
+        raise ValueError(f"the model takes images, but the data contains {type(value).__name__}")
     return value.convert("RGB")
 
 
@@ -106,12 +108,14 @@ def _sounds(directory: str | Path) -> tuple[Inputs, Any]:
 
 def _sound(value: Any) -> np.ndarray:
     if not isinstance(value, np.ndarray):
-        raise ValueError(f"a sound is expected, but the data holds {type(value).__name__}")
+        raise ValueError(f"the model takes audio, but the data contains {type(value).__name__}")
     return np.asarray(value, np.float32)
 
 
 def _image_processor(directory: str | Path) -> Any:
-    """transformers' `AutoImageProcessor` wants torchvision, which its processors for PIL do without."""
+    """
+    Loads the processor for PIL. transformers' `AutoImageProcessor` requires torchvision, which that one does not.
+    """
     import transformers
     from transformers.utils import cached_file, is_torchvision_available
 
@@ -127,7 +131,7 @@ def _image_processor(directory: str | Path) -> Any:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"a text is expected, but the data holds {type(value).__name__}")
+        raise ValueError(f"the model takes texts, but the data contains {type(value).__name__}")
     return value
 
 
@@ -142,7 +146,7 @@ INPUTS: dict[str, Callable[[str | Path], tuple[Inputs, Any]]] = {
 
 
 def with_defaults(feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Inputs of text models that a tokenizer may leave out, as transformers would have them."""
+    """Inputs of text models that a tokenizer may leave out, with the values that transformers gives them."""
     ids = feed.get("input_ids")
     if ids is None:
         return feed

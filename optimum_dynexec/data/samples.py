@@ -1,4 +1,4 @@
-"""What classifiers are trained, calibrated and measured on: texts, images or sounds, with labels or without."""
+"""Samples for training, calibrating and measuring classifiers: texts, images or audio, with or without labels."""
 
 import hashlib
 import os
@@ -23,11 +23,11 @@ IMAGE_FILES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 @dataclass(frozen=True)
 class Columns:
     """
-    Where in a row things stand. Unset, the first usual name that there is.
+    The columns of a row. If a column is not set, the first usual name that exists is used.
 
     Args:
-        text (`str`, *optional*): column of the text; of an `.npz` file or a data set of images, of the image.
-        text_pair (`str`, *optional*): column of a second text, if inputs are pairs.
+        text (`str`, *optional*): column of the text, or of the image in an `.npz` file or a data set of images.
+        text_pair (`str`, *optional*): column of the second text, if the inputs are pairs.
         label (`str`, *optional*): column of the label.
     """
 
@@ -39,17 +39,17 @@ class Columns:
 @dataclass(frozen=True)
 class Samples:
     """
-    Inputs of a classifier.
+    Samples for a classifier.
 
     Args:
         inputs (`Sequence`):
-            Texts; images: `Path`s, PIL images or uint8 arrays `[height, width]` or `[height, width, 3]`; or sounds:
-            float arrays `[length]`.
-        pairs (`Sequence[str]`, *optional*): a second text for each.
-        labels (`Sequence[str]`, *optional*): what is right, by its name.
+            Texts; images (`Path`s, PIL images or uint8 arrays `[height, width]` or `[height, width, 3]`); or audio
+            (float arrays `[length]`).
+        pairs (`Sequence[str]`, *optional*): the second text of each sample.
+        labels (`Sequence[str]`, *optional*): the name of the correct label of each sample.
 
     Raises:
-        `ValueError`: if these differ in length.
+        `ValueError`: if the lists differ in length.
     """
 
     inputs: Sequence[Any]
@@ -66,7 +66,7 @@ class Samples:
         return len(self.inputs)
 
     def select(self, indices: Sequence[int]) -> "Samples":
-        """Some of them, in the order given."""
+        """Some of the samples, in the given order."""
 
         def some(values: Any) -> Any:
             return None if values is None else [values[index] for index in indices]
@@ -75,23 +75,23 @@ class Samples:
 
     @property
     def label_names(self) -> list[str]:
-        """The labels that occur: whole numbers by their value, others by their name."""
+        """The labels that occur, sorted: whole numbers by value, others by name."""
         names = set(self.labels or [])
         numbers = all(name.lstrip("-").isdigit() for name in names)
         return sorted(names, key=int) if numbers else sorted(names)
 
     def label_ids(self, label2id: dict[str, int]) -> np.ndarray | None:
         """
-        The labels as a model numbers them.
+        The labels as the model's numbers.
 
         Args:
-            label2id (`dict[str, int]`): of the model's configuration. Labels may also be those numbers themselves.
+            label2id (`dict[str, int]`): numbers of the model's labels. Labels may also be these numbers themselves.
 
         Returns:
             `np.ndarray` int64 `[samples]`; `None` if there are no labels.
 
         Raises:
-            `ValueError`: if the model has no such label.
+            `ValueError`: if the model does not have one of the labels. The message names it.
         """
         if self.labels is None:
             return None
@@ -100,13 +100,13 @@ class Samples:
         unknown = sorted(set(self.labels) - set(known))
         if unknown:
             raise ValueError(
-                f"the data has the label {unknown[0]!r}, but the model's labels are {list(label2id)[:20]}"
+                f"the data has the label {unknown[0]!r}, but the labels of the model are {list(label2id)[:20]}"
             )
         return np.array([known[label] for label in self.labels], np.int64)
 
     @property
     def data_hash(self) -> str:
-        """16 hexadecimal digits over all of it; of an image that is a file, over what is in it, wherever it lies."""
+        """16 hexadecimal digits: a hash of all samples. For an image file it covers the content, not the location."""
         digest = hashlib.sha256()
         for values in (self.inputs, self.pairs or [], self.labels or []):
             digest.update(str(len(values)).encode())
@@ -118,24 +118,24 @@ class Samples:
 
 def read_samples(sources: Sequence[str | Path], columns: Columns | None = None, *, split: str = "train") -> Samples:
     """
-    Reads inputs of a classifier.
+    Reads samples for a classifier.
 
     Args:
         sources (`Sequence[str or Path]`):
             `.csv`, `.jsonl` or `.txt` files of texts; directories with one folder of images for each label; `.npz`
             files with an array `images` uint8 `[samples, height, width]` or `[samples, height, width, 3]`, or `audio`
-            float `[samples, length]` at the rate of the model, and `labels`; or ids of data sets on the Hub.
-        columns ([`Columns`], *optional*): where in a row things stand.
-        split (`str`, *optional*, defaults to `"train"`): of a data set on the Hub.
+            float `[samples, length]` at the sampling rate of the model, and `labels`; or ids of data sets on the Hub.
+        columns ([`Columns`], *optional*): the columns of a row.
+        split (`str`, *optional*, defaults to `"train"`): split of a data set on the Hub.
 
     Raises:
-        `ValueError`: if there is no such file or column, or nothing in it; the message says what there is.
+        `ValueError`: if a file or column does not exist or is empty. The message says what exists.
     """
     columns = columns or Columns()
     parts = [_read(str(source), columns, split) for source in sources]
     for name in ("pairs", "labels"):
         if len({getattr(part, name) is None for part in parts}) > 1:
-            raise ValueError(f"some of {[str(source) for source in sources]} have {name}, others have not")
+            raise ValueError(f"some of {[str(source) for source in sources]} have {name} and others do not")
     first = parts[0]
     return Samples(
         [value for part in parts for value in part.inputs],
@@ -150,7 +150,7 @@ def most_frequent_share(labels: Sequence[str] | None) -> float | None:
 
 
 def draw(samples: Samples, limit: int | None, seed: int) -> Samples:
-    """At most `limit` of the samples, drawn without replacement; all, in their order, without a limit."""
+    """At most `limit` samples, drawn without replacement. Without a limit: all samples, in their order."""
     if limit is None or limit >= len(samples):
         return samples
     return samples.select(np.random.default_rng(seed).permutation(len(samples))[:limit].tolist())
@@ -160,7 +160,7 @@ def _read(source: str, columns: Columns, split: str) -> Samples:
     reader = _READERS.get("directory" if os.path.isdir(source) else Path(source).suffix, _from_rows)
     samples = reader(source, columns, split)
     if not len(samples):
-        raise ValueError(f"{source} holds nothing to train on")
+        raise ValueError(f"{source} contains no samples")
     return samples
 
 
@@ -169,7 +169,7 @@ def _from_rows(source: str, columns: Columns, split: str) -> Samples:
     if rows and all(isinstance(row, str) for row in rows):
         return Samples([row for row in rows if row.strip()])
     if not rows or not isinstance(rows[0], dict):
-        raise ValueError(f"{source} holds no rows with columns")
+        raise ValueError(f"{source} contains no rows with columns")
     text = _column(rows, columns.text, (*TEXT_COLUMNS, *IMAGE_COLUMNS), source, "text")
     inputs = _values(rows, text, source, "text")
     if text in IMAGE_COLUMNS:
@@ -192,7 +192,7 @@ def _from_folders(source: str, columns: Columns, split: str) -> Samples:
 
 
 def _from_arrays(source: str, columns: Columns, split: str) -> Samples:
-    # Arrays of objects would be pickled, and are refused.
+    # Arrays of objects would need pickle, so they are refused.
     with np.load(source, allow_pickle=False) as file:
         name, label = columns.text or next((name for name in ARRAYS if name in file), ""), columns.label or "labels"
         if name not in file:
@@ -203,7 +203,7 @@ def _from_arrays(source: str, columns: Columns, split: str) -> Samples:
     if not sounds and (found.dtype != np.uint8 or found.ndim not in (3, 4)):
         raise ValueError(
             f"{name!r} in {source} must be images, uint8 [samples, height, width] or [samples, height, width, 3], or"
-            f" sounds, float [samples, length], but it is {found.dtype} {list(found.shape)}"
+            f" audio, float [samples, length], but it is {found.dtype} {list(found.shape)}"
         )
     return Samples(list(found), None, None if labels is None else [str(value) for value in labels])
 
@@ -212,7 +212,7 @@ _READERS: dict[str, Callable[[str, Columns, str], Samples]] = {"directory": _fro
 
 
 def _column(rows: list[Any], name: str | None, usual: Sequence[str], source: str, field: str) -> str:
-    """The column that was named, or the first of the usual ones in the first row."""
+    """The column that was named, or else the first usual column that the first row has."""
     found = name or next((column for column in usual if column in rows[0]), None)
     if found is None or found not in rows[0]:
         raise _missing(source, rows[0], name, usual, field)
@@ -222,12 +222,12 @@ def _column(rows: list[Any], name: str | None, usual: Sequence[str], source: str
 def _values(rows: list[Any], column: str, source: str, field: str) -> list[Any]:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise ValueError(f"{source}, row {number}, is not an object with columns, but {type(row).__name__}")
+            raise ValueError(f"{source}, row {number}: expected an object with columns, got {type(row).__name__}")
         if column not in row:
             raise _missing(f"{source}, row {number},", row, column, (), field)
-        # What a .csv file has in the place of a cell that its line is too short for.
+        # The csv reader gives None for a cell that its line is too short for.
         if row[column] is None:
-            raise ValueError(f"{source}, row {number}, has nothing in the column {column!r}")
+            raise ValueError(f"{source}, row {number}, has no value in the column {column!r}")
     return [row[column] for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Texts to train and calibrate on, from files or the Hub."""
+"""Texts for training and calibration, from files or the Hub."""
 
 import csv
 import json
@@ -29,20 +29,21 @@ def read_texts(source: str | Path, *, split: str = "train") -> list[str]:
     Args:
         source (`str` or `Path`):
             A `.jsonl`, `.csv` or `.txt` file (one text a line), or the id of a data set on the Hub; `source:column`
-            names the column to read, which is else the first of `prompt`, `question`, `instruction` and `text` there.
-        split (`str`, *optional*, defaults to `"train"`): of a data set on the Hub.
+            names the column to read. The default is the first column among `prompt`, `question`, `instruction`,
+            `text`.
+        split (`str`, *optional*, defaults to `"train"`): split of a data set on the Hub.
 
     Returns:
         `list[str]`: the texts that are not empty, in order.
 
     Raises:
-        `ValueError`: if there is no such file or column, or no text in it; the message says what there is.
+        `ValueError`: if the file or column does not exist or contains no text. The message says what exists.
     """
     name, _, column = str(source).partition(":")
     texts = [row_text(row, column, name) for row in read_rows(name, split=split)]
     texts = [text for text in texts if text.strip()]
     if not texts:
-        raise ValueError(f"{name} holds no text")
+        raise ValueError(f"{name} contains no text")
     return texts
 
 
@@ -52,21 +53,21 @@ def read_rows(name: str | Path, *, split: str = "train") -> list[Any]:
 
     Args:
         name (`str` or `Path`): a `.jsonl`, `.csv` or `.txt` file, or the id of a data set on the Hub.
-        split (`str`, *optional*, defaults to `"train"`): of a data set on the Hub.
+        split (`str`, *optional*, defaults to `"train"`): split of a data set on the Hub.
 
     Returns:
         `list`: a dictionary or a text for each row, in order.
 
     Raises:
-        `ValueError`: if there is no such file, or it is of another kind; the message says what can be read.
+        `ValueError`: if the file does not exist or is of another kind. The message says what can be read.
     """
     path = Path(name)
-    # Unlike pathlib's, these functions answer for names that are too long for a file, too.
+    # Unlike the methods of pathlib, these functions also answer for names that are too long for a file.
     if path.suffix in FILE_KINDS or os.path.exists(path):
         if not os.path.isfile(path):
             raise ValueError(f"The data file {name} does not exist")
         if path.suffix not in FILE_KINDS:
-            raise ValueError(f"{name} is none of the files that can be read, {', '.join(FILE_KINDS)}")
+            raise ValueError(f"{name} cannot be read; accepted kinds of files are {', '.join(FILE_KINDS)}")
         try:
             return _READERS[path.suffix](path)
         except UnicodeDecodeError as error:
@@ -81,7 +82,7 @@ def read_rows(name: str | Path, *, split: str = "train") -> list[Any]:
 
 def chat_prompts(texts: list[str], tokenizer: "PreTrainedTokenizerBase") -> list[list[int]]:
     """
-    Token ids of texts as a user's messages, if the tokenizer has a chat template, else of the texts themselves.
+    Tokenizes texts: as messages of a user if the tokenizer has a chat template, and as they are otherwise.
     """
     if tokenizer.chat_template is None:
         return [tokenizer(text)["input_ids"] for text in texts]
@@ -97,7 +98,7 @@ def _read_jsonl(path: Path) -> list[Any]:
                 try:
                     rows.append(json.loads(line))
                 except ValueError as error:
-                    raise ValueError(f"{path}, line {number}, is not JSON: {error}") from error
+                    raise ValueError(f"{path}, line {number}, is not valid JSON: {error}") from error
     return rows
 
 
@@ -118,13 +119,13 @@ def _from_hub(name: str, split: str) -> list[Any]:
         from datasets import load_dataset
     except ImportError as error:
         raise ValueError(
-            f"{_shown(name)} is no file, and reading it from the Hub needs datasets: {install_hint('train')}"
+            f"{_shown(name)} is not a file, and reading it from the Hub needs datasets: {install_hint('train')}"
         ) from error
     repository, _, configuration = name.partition("@")
     try:
         return list(load_dataset(repository, configuration or None, split=split))
     except Exception as error:
-        # Whatever the network, the Hub or a reader of files raises.
+        # Catches whatever the network, the Hub or a reader of files raises.
         raise ValueError(
             f"{_shown(name)} is neither a file nor a data set that can be read from the Hub"
             f" ({type(error).__name__}: {_shown(str(error))})"
@@ -141,17 +142,17 @@ def row_text(row: Any, column: str, source: str) -> str:
     The text of a row.
 
     Args:
-        row (`str` or `dict`): of [`read_rows`].
-        column (`str`): to read; empty for the first of the usual ones.
-        source (`str`): for messages.
+        row (`str` or `dict`): a row from [`read_rows`].
+        column (`str`): the column to read; if empty, the first usual column.
+        source (`str`): name of the file or data set, for messages.
 
     Raises:
-        `ValueError`: if there is no such column.
+        `ValueError`: if the row does not have the column.
     """
     if isinstance(row, str):
         return row
     if not isinstance(row, dict):
-        raise ValueError(f"{source} holds {type(row).__name__} where a text or an object is expected")
+        raise ValueError(f"{source} contains {type(row).__name__} where a text or an object is expected")
     chosen = column or next((name for name in COLUMNS if name in row), None)
     if chosen is None or chosen not in row:
         raise missing_column(source, row, column or None, COLUMNS, f"{source}:COLUMN")
@@ -164,10 +165,10 @@ def missing_column(source: str, row: dict[Any, Any], column: str | None, usual: 
 
     Args:
         source (`str`): the name of the file or the data set.
-        row (`dict`): a row of it.
-        column (`str`, *optional*): the column that was asked for; unset if one of `usual` was looked for.
-        usual (`Sequence[str]`): the columns that are looked for by themselves.
-        how (`str`): how the user names a column.
+        row (`dict`): a row of the source.
+        column (`str`, *optional*): the column that was asked for; `None` if the usual columns were looked for.
+        usual (`Sequence[str]`): the columns that are looked for by default.
+        how (`str`): option with which the user names a column.
     """
     there = [str(name) for name in row if name is not None]
     wanted = f"the column {column!r}" if column else f"any of the columns {', '.join(map(repr, usual))}"

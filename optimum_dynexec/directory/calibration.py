@@ -1,4 +1,4 @@
-"""The outcome of a calibration, as it stands in `dynexec_config.json`."""
+"""The outcome of a calibration, which is stored in `dynexec_config.json`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -11,49 +11,51 @@ if TYPE_CHECKING:
     from ..early_exit import EarlyExitConfig
 
 
-# What people call a risk, which is named after what it is a risk for.
+# Readable names of risks.
 RISK_WORDS = {"accuracy": "accuracy loss", "token_disagreement": "token disagreement"}
 
 
 @dataclass(frozen=True)
 class Calibration:
     """
-    Thresholds, and what is known of their risk: with probability `1 - delta` over the calibration data, the risk is at
-    most `epsilon` on texts drawn as those were.
+    Thresholds and the evidence about their risk: with probability `1 - delta` over the calibration data, the risk is
+    at most `epsilon` on texts from the same distribution.
 
     Args:
-        criterion (`str`): one of [`~early_exit.criterion_names`].
-        thresholds (`Mapping[int, float]`): one for each layer where inputs may leave.
+        criterion (`str`): criterion, one of [`~early_exit.criterion_names`].
+        thresholds (`Mapping[int, float]`): threshold for each exit layer.
         risk (`str`): name of the risk. Its unit is the text: the mean over texts of the mean over a text's tokens.
-        epsilon (`float`, *optional*): the risk allowed; `None` with the method `"budget"`, which guarantees none.
+        epsilon (`float`, *optional*): largest risk; `None` with the method `"budget"`, which guarantees no risk.
         delta (`float`, *optional*):
-            Probability that it is more; `None` with the method `"conformal"`, which bounds the expected risk only, and
-            with `"budget"`.
-        method (`str`): one of [`~calibration.methods.METHODS`], or `"budget"`.
-        candidates (`str`): one of [`~calibration.candidates.CANDIDATES`], or `"geometric"` for a budget.
-        num_texts (`int`): texts the thresholds were tested on.
-        num_samples (`int`): tokens, or inputs, in them.
-        num_tuning_texts (`int`): further texts that drew the candidates or taught the criterion.
-        measured_risk (`float`): on the texts tested.
-        p_value (`float`, *optional*): of the hypothesis that the risk of these thresholds is above epsilon.
+            Probability of a larger risk; `None` with the method `"conformal"`, which bounds only the expected risk,
+            and with `"budget"`.
+        method (`str`): method, one of [`~calibration.methods.METHODS`], or `"budget"`.
+        candidates (`str`):
+            kind of candidates, one of [`~calibration.candidates.CANDIDATES`], or `"geometric"` for a budget.
+        num_texts (`int`): number of texts on which the thresholds were tested.
+        num_samples (`int`): number of tokens, or inputs, in these texts.
+        num_tuning_texts (`int`): number of further texts that were used for the candidates or to train the criterion.
+        measured_risk (`float`): risk on the test texts.
+        p_value (`float`, *optional*): p-value of the hypothesis that the risk of these thresholds is above epsilon.
         upper_bound (`float`, *optional*):
-            What their risk is below with confidence `1 - delta`, were they chosen beforehand.
-        mean_layers (`float`): layers that were run per sample.
-        num_layers (`int`): layers of the full model.
-        exit_shares (`Mapping[int, float]`): how many of the samples left after each layer, the last being the full
-            model.
-        data_hash (`str`): of the records, see [`~calibration.ExitRecords`].
-        model_hash (`str`, *optional*): of the model.
-        head_hashes (`Mapping[int, str]`): of the heads by their layer.
-        criterion_hash (`str`, *optional*): of the criterion's learned weights, if it has any.
-        source (`Mapping[str, Any]`): where the texts came from.
-        risk_interval (`list[float]`, *optional*): the 95% interval of `measured_risk`; of the texts, not their tokens.
+            Upper bound of their risk with confidence `1 - delta`, if they had been chosen in advance.
+        mean_layers (`float`): mean number of layers that were run per sample.
+        num_layers (`int`): number of layers of the full model.
+        exit_shares (`Mapping[int, float]`):
+            share of the samples that left after each layer; the last layer is the full model.
+        data_hash (`str`): hash of the records, see [`~calibration.ExitRecords`].
+        model_hash (`str`, *optional*): hash of the model.
+        head_hashes (`Mapping[int, str]`): hashes of the heads by layer.
+        criterion_hash (`str`, *optional*): hash of the criterion's learned weights, if it has any.
+        source (`Mapping[str, Any]`): origin of the texts.
+        risk_interval (`list[float]`, *optional*):
+            95% interval of `measured_risk`, computed over texts and not over tokens.
         budget_flops (`float`, *optional*):
-            With the method `"budget"`, the mean share of the full model's arithmetic asked for.
-        mean_flops (`float`, *optional*): that share as measured; of encoders only.
+            Requested mean share of the full model's operations, with the method `"budget"`.
+        mean_flops (`float`, *optional*): measured mean share, for encoders only.
         full_accuracy (`float`, *optional*):
-            How often the full model is right on the texts tested; `None` without labels.
-        accuracy (`float`, *optional*): how often the model that leaves by these thresholds is.
+            Accuracy of the full model on the test texts; `None` without labels.
+        accuracy (`float`, *optional*): accuracy of the model with these thresholds on the test texts.
 
     Raises:
         `ValueError`: if the layers are not whole numbers.
@@ -95,7 +97,7 @@ class Calibration:
                 raise ValueError(f"`{name}` must have layers as keys, but it is {values!r}") from None
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, as plain values that JSON can hold; layers as strings, as JSON has them."""
+        """The fields by name, as plain values for JSON; layers are strings, as in JSON."""
         values = asdict(self)
         for name in ("thresholds", "exit_shares", "head_hashes"):
             values[name] = {str(layer): value for layer, value in values[name].items()}
@@ -104,10 +106,10 @@ class Calibration:
     @classmethod
     def from_dict(cls, values: Any) -> "Calibration":
         """
-        Reads what [`~Calibration.to_dict`] gave.
+        Reads the result of [`~Calibration.to_dict`].
 
         Raises:
-            `ValueError`: if a field is missing, unknown or of a wrong type; the message names it.
+            `ValueError`: if a field is missing, is unknown or has a wrong type. The message names it.
         """
         known = {f.name for f in fields(cls)}
         if not isinstance(values, dict) or not set(values) <= known:
@@ -121,10 +123,10 @@ class Calibration:
 
     def early_exit(self, **options: Any) -> "EarlyExitConfig":
         """
-        How to leave by these thresholds.
+        The configuration of early exit with these thresholds.
 
         Args:
-            options: `kv` and `prefill` of the [`~early_exit.EarlyExitConfig`].
+            options (*optional*): `kv` and `prefill` of the [`~early_exit.EarlyExitConfig`].
         """
         from ..early_exit import EarlyExitConfig
 
@@ -132,11 +134,11 @@ class Calibration:
 
     @property
     def guarantee(self) -> str:
-        """What is guaranteed, in one sentence."""
+        """The guarantee, in one sentence."""
         texts, risk = f"{self.num_texts} texts", RISK_WORDS.get(self.risk, self.risk)
         if self.epsilon is None:
             return (
-                f"nothing of the risk; thresholds for {self.budget_flops:g} of the full model's arithmetic ({texts})"
+                f"no risk is guaranteed; thresholds for {self.budget_flops:g} of the full model's operations ({texts})"
             )
         if self.delta is None:
             return f"expected {risk} at most {self.epsilon:g} (conformal risk control, {texts})"

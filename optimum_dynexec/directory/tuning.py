@@ -1,4 +1,4 @@
-"""What tuning has found, as it stands in `dynexec_config.json`, and whether it is still that of the model."""
+"""The result of a tuning, which is stored in `dynexec_config.json`, and the check that it belongs to the model."""
 
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,33 +13,34 @@ from .errors import TuningError
 @dataclass(frozen=True)
 class Tuning:
     """
-    How a model runs best.
+    Result of a tuning: the fastest way to run a model.
 
     Args:
-        objective (`str`): `"latency"` or `"throughput"`.
+        objective (`str`): objective, `"latency"` or `"throughput"`.
         options (`dict[str, Any]`):
-            Of a decoder, arguments of `generate`. Of a classifier, `early_exit`: `None`, `"calibrated"` or the fields
-            of an [`~early_exit.EarlyExitConfig`]; and `batch_size`.
-        precision (`str`): of `from_pretrained`.
+            For a decoder: arguments of `generate`. For a classifier: `early_exit` (`None`, `"calibrated"` or the
+            fields of an [`~early_exit.EarlyExitConfig`]) and `batch_size`.
+        precision (`str`): argument `precision` of `from_pretrained`.
         ov_config (`dict[str, str]`): OpenVINO properties, such as `INFERENCE_NUM_THREADS`.
-        baseline, best (`dict[str, Any]`): name and seconds per token or sample: without anything, and as chosen.
-        loss (`float`, *optional*): of classifiers, on samples that nothing was chosen by.
-        max_loss (`float`): that was allowed.
-        samples (`int`): prompts or samples that `baseline` and `best` were measured on.
-        table (`list[dict[str, Any]]`): everything that was tried.
-        model_hash (`str`, *optional*): of the model.
-        head_hashes (`dict[str, str]`): of its heads, by name.
+        baseline (`dict[str, Any]`): name and seconds per token or sample of the untuned model.
+        best (`dict[str, Any]`): name and seconds per token or sample of the chosen setting.
+        loss (`float`, *optional*): for classifiers, loss on samples that were not used to choose.
+        max_loss (`float`): limit of the loss.
+        samples (`int`): number of prompts or samples on which `baseline` and `best` were measured.
+        table (`list[dict[str, Any]]`): all settings that were tried.
+        model_hash (`str`, *optional*): hash of the model.
+        head_hashes (`dict[str, str]`): hashes of its heads, by name.
         machine (`dict[str, Any]`): the processor and the number of processors.
-        versions (`dict[str, str]`): of what ran.
-        date (`str`): in UTC, ISO 8601.
-        data (`list[str]`): that was measured on.
-        seconds (`float`): that tuning took.
-        speedup (`float`): of what was chosen, over running the model plainly, in the typical round.
-        speedup_interval (`list[float]`, *optional*): the 95% interval of `speedup`; `None` where `best` is `baseline`.
-        rounds (`int`): in which both were compared at last.
-        decision (`str`): why `best` was chosen, in a sentence.
-        loss_interval (`list[float]`, *optional*): the 95% interval of `loss`.
-        loss_samples (`int`): that `loss` was measured on.
+        versions (`dict[str, str]`): versions of the software.
+        date (`str`): date in UTC, ISO 8601.
+        data (`list[str]`): data for the measurements.
+        seconds (`float`): duration of the tuning.
+        speedup (`float`): speed-up of the chosen setting over the untuned model, in the typical round.
+        speedup_interval (`list[float]`, *optional*): 95% interval of `speedup`; `None` where `best` is `baseline`.
+        rounds (`int`): number of rounds of the last comparison of both.
+        decision (`str`): reason for the choice of `best`, in a sentence.
+        loss_interval (`list[float]`, *optional*): 95% interval of `loss`.
+        loss_samples (`int`): number of samples on which `loss` was measured.
     """
 
     objective: str
@@ -67,7 +68,7 @@ class Tuning:
     loss_samples: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can hold."""
+        """The fields as plain values for JSON."""
         return asdict(self)
 
     @classmethod
@@ -92,25 +93,26 @@ class Tuning:
 
 
 def this_machine(device: str = "CPU") -> dict[str, Any]:
-    """What a tuning depends on beside the model: the processor, and how many of its threads there are."""
+    """What a tuning depends on besides the model: the processor and the number of its threads."""
     import openvino as ov
 
     return {"device": device, "name": ov.Core().get_property(device, "FULL_DEVICE_NAME"), "cpus": usable_cpus()}
 
 
 def head_hashes(config: DynExecConfig) -> dict[str, str]:
-    """Hashes of a model's heads by name, as its configuration has them."""
+    """Hashes of a model's heads by name, from its configuration."""
     return {name: head.hash for name, head in sorted(config.heads.items())}
 
 
 def why_stale(tuning: Tuning, config: DynExecConfig, device: str = "CPU") -> str | None:
     """
-    Why a tuning is not one of this model on this machine; `None` if it is.
+    The reason why a tuning does not belong to this model on this machine; `None` if it does.
 
     Args:
-        tuning ([`Tuning`]): as loaded.
-        config ([`DynExecConfig`]): of the model. Its recorded hashes are compared: what a tuning chooses costs time at
-            most, so that reading the whole model at every load would be out of proportion.
+        tuning ([`Tuning`]): tuning to check.
+        config ([`DynExecConfig`]):
+            configuration of the model. Only its recorded hashes are compared: a wrong tuning costs only time, so
+            reading the whole model at each load would be too much.
         device (`str`, *optional*, defaults to `"CPU"`): OpenVINO device.
     """
     if tuning.model_hash != config.model_hash:
@@ -130,11 +132,11 @@ def load_tuning(directory: str | Path, device: str = "CPU") -> Tuning:
     Reads the tuning of a model and checks that it is one of this model on this machine.
 
     Args:
-        directory (`str` or `Path`): of the model.
+        directory (`str` or `Path`): directory of the model.
         device (`str`, *optional*, defaults to `"CPU"`): OpenVINO device.
 
     Raises:
-        [`TuningError`]: if there is none, or it is stale.
+        [`TuningError`]: if there is no tuning, or it is stale.
     """
     config = DynExecConfig.from_pretrained(directory)
     if config.tuning is None:

@@ -1,4 +1,4 @@
-"""Early exit: how a call leaves the model before its last layer, and the criteria that decide when. It is lossy."""
+"""Early exit, which is lossy: how a call leaves the model before its last layer, and the criteria for it."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""How a call leaves the model early."""
+"""The configuration of early exit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,36 +8,36 @@ from ..utils.numbers import is_finite, is_whole
 from .criteria import criterion_class
 
 
-# How the layers that a token skipped get its keys and values, which later tokens attend to.
+# How skipped layers get the keys and values of a token, to which later tokens attend.
 KV_MODES = ("deferred", "copy")
 
 
 @dataclass(frozen=True)
 class EarlyExitConfig:
     """
-    When tokens leave the model before its last layer, and what then becomes of the layers they skipped. The output is
-    not that of the full model.
+    When tokens or samples leave the model before its last layer, and what happens to the layers that they skip. The
+    output is not that of the full model.
 
     Args:
         criterion (`str`, *optional*, defaults to `"max_prob"`):
-            One of [`~early_exit.criterion_names`].
+            Criterion, one of [`~early_exit.criterion_names`].
         threshold (`float`, *optional*):
-            The same at all exits.
+            Threshold of the criterion at all exits.
         thresholds (`Mapping[int, float]`, *optional*):
-            One for each exit by its layer, instead; at other exits nothing leaves.
+            Instead of `threshold`: a threshold for each exit, by its layer. Nothing leaves at other exits.
         kv (`str`, *optional*, defaults to `"deferred"`):
-            `"deferred"`: when a later token needs the layers that were skipped, they are run for all tokens that
-            skipped them, in one pass; the cache is exact. `"copy"`: those layers compute keys and values from the
-            hidden state the token left with (CALM, arXiv 2207.07061); cheaper, and an approximation.
+            `"deferred"`: when a later token needs the skipped layers, they run for all tokens that
+            skipped them, in one pass; the cache is exact. `"copy"`: the skipped layers compute keys and values from
+            the hidden state at the exit (CALM, arXiv 2207.07061). This is cheaper, but an approximation.
         prefill (`bool`, *optional*, defaults to `False`):
-            Whether prompts may leave early too.
+            Whether prompts may also leave early.
         deadline_ms (`float`, *optional*):
-            Milliseconds after which a call is to end, of encoders only: samples then leave, whatever the criterion
-            says, at the last exit that can be reached in time; the first exit is always reached. With it, thresholds
-            may be left out.
+            Time limit of a call in milliseconds, for encoders only. Samples then leave at the last exit that can be
+            reached in time, whatever the criterion says; the first exit is always reached. With a time limit,
+            thresholds are optional.
 
     Raises:
-        `ValueError`: if a field's value is not acceptable; the message names the field, the value and what is
+        `ValueError`: if the value of a field is not accepted. The message names the field, the value and what is
             accepted.
     """
 
@@ -53,9 +53,9 @@ class EarlyExitConfig:
         unset = self.threshold is None and self.thresholds is None
         if (unset and self.deadline_ms is None) or not (self.threshold is None or self.thresholds is None):
             raise ValueError(
-                "give either `threshold`, the same at all exits, or `thresholds`, one for each layer to leave after,"
-                f" but they are {self.threshold!r} and {self.thresholds!r}; only with `deadline_ms` may both"
-                " be left out"
+                "give either `threshold`, the same at all exits, or `thresholds`, one for each exit layer,"
+                f" but they are {self.threshold!r} and {self.thresholds!r}; both may be left out only with"
+                " `deadline_ms`"
             )
         if self.kv not in KV_MODES:
             raise ValueError(f"`kv` must be one of {list(KV_MODES)}, but it is {self.kv!r}")
@@ -74,17 +74,17 @@ class EarlyExitConfig:
 
         Args:
             layers (`Sequence[int]`):
-                The layers that the model has exit heads after, ascending.
+                The layers after which the model has exit heads, ascending.
 
         Returns:
-            `list[float]`: as long as `layers`; where nothing leaves, an infinity that no score passes.
+            `list[float]`: one threshold for each layer; where nothing leaves, an infinity that no score passes.
 
         Raises:
-            `ValueError`: if the model has no exits, or a threshold is for a layer that is none.
+            `ValueError`: if the model has no exit heads, or a threshold is for a layer without an exit head.
         """
         if not layers:
             raise ValueError(
-                "early exit needs exit heads, which this model has none of: train them with"
+                "early exit needs exit heads, but this model has none: train them with"
                 " `optimum-cli dynexec train-heads`"
             )
         never = criterion_class(self.criterion).never()
@@ -93,21 +93,24 @@ class EarlyExitConfig:
         unknown = sorted(set(self.thresholds) - set(layers))
         if unknown:
             raise ValueError(
-                f"`thresholds` has one for layer {unknown[0]}, but the model has exit heads after {list(layers)}"
+                f"`thresholds` has a threshold for layer {unknown[0]}, but the model has exit heads after"
+                f" {list(layers)}"
             )
         return [self.thresholds.get(layer, never) for layer in layers]
 
 
 def _milliseconds(value: Any) -> float:
     if not is_finite(value) or value < 0:
-        raise ValueError(f"`deadline_ms` must be a number of milliseconds from 0, but it is {value!r}")
+        raise ValueError(f"`deadline_ms` must be a number of milliseconds of 0 or more, but it is {value!r}")
     return float(value)
 
 
 def _checked(thresholds: Any, check: Any) -> dict[int, float]:
     if not isinstance(thresholds, Mapping) or not thresholds:
-        raise ValueError(f"`thresholds` must have a threshold for each layer to leave after, but is {thresholds!r}")
+        raise ValueError(f"`thresholds` must map each exit layer to its threshold, but it is {thresholds!r}")
     for layer in thresholds:
         if not is_whole(layer) or layer < 0:
-            raise ValueError(f"`thresholds` must have layers from 0 as keys, but one is {layer!r}")
+            raise ValueError(
+                f"`thresholds` must have layers as keys, whole numbers of 0 or more, but one is {layer!r}"
+            )
     return {int(layer): check(threshold) for layer, threshold in sorted(thresholds.items())}

@@ -1,4 +1,4 @@
-"""What one call of an encoder with early exit did, in figures."""
+"""Statistics of one call of an encoder with early exit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,21 @@ from typing import Any
 @dataclass(frozen=True)
 class EncoderStats:
     """
-    Statistics of one call, or of one stream so far. Times are wall clock seconds; `print` gives a readable block.
+    Statistics of one call, or of one stream so far. Times are wall-clock seconds. `print` shows a readable summary.
 
     Args:
-        samples (`int`): that have left.
-        exit_histogram (`dict[int, int]`): how many left after each layer; the last layer is the full model.
-        mean_exit_layer (`float`): mean of the number of layers that were run, less one: comparable with layers.
-        segment_rows (`list[int]`): samples that each segment ran.
-        segment_passes (`list[int]`): passes of each segment; with the former, the mean size of its batches.
-        segment_places (`list[int]`): samples times places of their sequence, padding included, that each segment ran.
-        segment_seconds (`list[float]`): in each segment.
-        head_seconds (`float`): in the exit heads.
-        total_seconds (`float`): in the engine.
-        out_of_time (`int`, *optional*, defaults to 0): of those that left early, how many for `deadline_ms`.
+        samples (`int`): number of samples that have left.
+        exit_histogram (`dict[int, int]`):
+            number of samples that left after each layer; the last layer is the full model.
+        mean_exit_layer (`float`): mean index of the layer after which a sample left; 0 is the first layer.
+        segment_rows (`list[int]`): number of samples that each segment ran.
+        segment_passes (`list[int]`):
+            number of forward passes of each segment. `segment_rows` divided by it is the mean batch size.
+        segment_places (`list[int]`): number of sequence positions that each segment ran, including padding.
+        segment_seconds (`list[float]`): time in each segment.
+        head_seconds (`float`): time in the exit heads.
+        total_seconds (`float`): time in the engine.
+        out_of_time (`int`, *optional*, defaults to 0): number of samples that left early because of `deadline_ms`.
     """
 
     samples: int
@@ -37,11 +39,11 @@ class EncoderStats:
     @classmethod
     def from_native(cls, stats: Any, layers: Sequence[int]) -> "EncoderStats":
         """
-        Makes the statistics of what the engine counted.
+        Makes the statistics from the engine's counts.
 
         Args:
-            stats (`_C.EncoderStats`): from the engine.
-            layers (`Sequence[int]`): of the exits, then the model's last.
+            stats (`_C.EncoderStats`): counts of the engine.
+            layers (`Sequence[int]`): exit layers, followed by the model's last layer.
         """
         histogram: Mapping[int, int] = dict(zip(layers, stats.exits, strict=True))
         samples = sum(stats.exits)
@@ -74,7 +76,8 @@ class EncoderStats:
                 f"mean exit layer        {self.mean_exit_layer:.2f}",
                 *([f"for the deadline       {self.out_of_time}"] if self.out_of_time else []),
                 f"mean batch by segment  {batches}",
-                f"seconds                {self.total_seconds:.4f}, {sum(self.segment_seconds):.4f} of them in segments"
+                f"seconds                {self.total_seconds:.4f}, of which {sum(self.segment_seconds):.4f} in"
+                " segments"
                 f" and {self.head_seconds:.4f} in heads",
             ]
         )

@@ -1,4 +1,4 @@
-"""What every criterion decides by: a few numbers about the distribution that an exit head gives."""
+"""The statistics that criteria use: a few numbers about the distribution of an exit head."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -12,27 +12,27 @@ NO_PREDICTION = -1
 @dataclass(frozen=True)
 class ExitStatistics:
     """
-    Statistics of `samples` inputs (tokens, or whole inputs of a classifier) at `exits` exits, in order of depth.
+    Statistics of `samples` inputs (tokens, or samples of a classifier) at `exits` exits, in order of depth.
 
-    A row of logits that holds NaN or +inf, or only -inf, has no distribution: its prediction is -1, the rest is NaN.
-    NaN passes no threshold, so no input leaves there.
+    A row of logits that contains NaN or +inf, or only -inf, has no distribution: its prediction is -1, the rest is
+    NaN. NaN passes no threshold, so no input leaves there.
 
     Args:
         prediction (`np.ndarray` int64 `[samples, exits]`):
-            Most probable token or class; the lowest of equals.
+            Most probable token or class; in a tie, the lowest index.
         max_prob (`np.ndarray` float32 or float64 `[samples, exits]`):
-            Its probability.
+            Probability of the prediction.
         margin (`np.ndarray` float32 or float64 `[samples, exits]`):
-            `max_prob` less the second largest probability.
+            `max_prob` minus the second largest probability.
         entropy (`np.ndarray` float32 or float64 `[samples, exits]`):
-            Of the distribution, in nats.
+            Entropy of the distribution, in nats.
         position (`np.ndarray` int64 `[samples]`, *optional*, defaults to zeros):
-            Position of a token in its sequence, the first being 0.
+            Position of a token in its sequence, from 0.
         certainty (`np.ndarray` float32 or float64 `[samples, exits]`, *optional*):
-            What exits say of their answers beside the distribution, for the criteria `learned` and `settled`.
+            Certainty that the exit heads predict for their answers, for the criteria `learned` and `settled`.
 
     Raises:
-        `ValueError`: if the shapes do not fit each other.
+        `ValueError`: if the shapes do not match.
     """
 
     prediction: np.ndarray
@@ -44,7 +44,7 @@ class ExitStatistics:
 
     def __post_init__(self) -> None:
         if self.prediction.ndim != 2:
-            raise ValueError(f"`prediction` must have the shape (samples, exits), got {self.prediction.shape}")
+            raise ValueError(f"`prediction` must have the shape (samples, exits), but it has {self.prediction.shape}")
         if self.position is None:
             object.__setattr__(self, "position", np.zeros(len(self.prediction), np.int64))
         for field in fields(self):
@@ -52,7 +52,9 @@ class ExitStatistics:
                 continue
             shape = self.prediction.shape[:1] if field.name == "position" else self.prediction.shape
             if getattr(self, field.name).shape != shape:
-                raise ValueError(f"`{field.name}` must have the shape {shape}, got {getattr(self, field.name).shape}")
+                raise ValueError(
+                    f"`{field.name}` must have the shape {shape}, but it has {getattr(self, field.name).shape}"
+                )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -60,11 +62,11 @@ class ExitStatistics:
         return self.prediction.shape[0], self.prediction.shape[1]
 
     def __getitem__(self, samples: np.ndarray) -> "ExitStatistics":
-        """Those of some samples: `samples` is an array of indices or a mask."""
+        """The statistics of some samples: `samples` is an array of indices or a mask."""
         return ExitStatistics(**{name: values[samples] for name, values in self.arrays().items()})
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The fields that there are, by name."""
+        """The fields that are set, by name."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: values for name, values in found.items() if values is not None}
 
@@ -75,15 +77,15 @@ def reference_statistics(
     position: np.ndarray | None = None,
 ) -> ExitStatistics:
     """
-    Computes the statistics in float64, plainly. This is what the C++ kernel is tested against.
+    Computes the statistics in float64. This simple version is the reference for tests of the C++ kernel.
 
     Args:
         logits (`np.ndarray` `[samples, exits, words]`, or a sequence of `[samples, words]`, one for each exit):
-            What the heads give. Their numbers of words may differ.
+            Logits of the exit heads, whose vocabularies may differ in size.
         token_ids (sequence of `np.ndarray` int64 `[words]` or `None`, *optional*):
-            For each exit, the token that each word is; `None` where a word is its own index.
+            For each exit, the token id of each logit; `None` where the index is the token id.
         position (`np.ndarray` int64 `[samples]`, *optional*):
-            See [`ExitStatistics`].
+            Position of a token in its sequence, from 0.
     """
     exits = list(np.moveaxis(np.asarray(logits), 1, 0)) if isinstance(logits, np.ndarray) else list(logits)
     columns: list[tuple[np.ndarray, ...]] = []

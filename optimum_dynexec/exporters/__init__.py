@@ -1,4 +1,4 @@
-"""Export to an optimum-intel directory that also carries what dynamic execution needs."""
+"""Exports models to optimum-intel directories that also contain what dynamic execution needs."""
 
 from typing import TYPE_CHECKING
 

@@ -31,25 +31,28 @@ def annotate_export(
     directory: str | Path, *, exit_layers: list[int] | None = None, task: str = DECODER_TASK
 ) -> DynExecConfig:
     """
-    Marks the layer boundaries in an exported model and writes `dynexec_config.json` beside it. The weights are not
-    touched.
+    Marks the layer boundaries in an exported model and writes `dynexec_config.json` next to it. The weights do not
+    change.
 
-    If the model cannot be cut or paged, one warning says what is lost, and the configuration says so too.
+    If the model cannot be cut or paged, a warning names the features that are lost, and the configuration records
+    this.
 
     Args:
         directory (`str` or `Path`):
-            A model's directory, as optimum-intel exports it.
-        exit_layers (`list[int]`, *optional*, defaults to none):
-            Layers after which tokens, or whole inputs of an encoder, may leave the model; 0 is the first layer.
+            Directory of a model as optimum-intel exports it.
+        exit_layers (`list[int]`, *optional*, defaults to `()`):
+            Exit layers: layers after which tokens, or samples of an encoder, may leave the model; 0 is the first
+            layer.
         task (`str`, *optional*, defaults to `"text-generation-with-past"`):
-            What the model was exported for.
+            Task that the model was exported for.
 
     Returns:
         [`DynExecConfig`]: the configuration written.
 
     Raises:
-        [`~directory.errors.ExportError`]: if the model cannot be read, or cannot be cut although exits are asked for.
-        `ValueError`: if the exits are not layers of the model.
+        [`~directory.errors.ExportError`]: if the model cannot be read, or cannot be cut although exit layers are
+            requested.
+        `ValueError`: if an exit layer is not a layer of the model.
     """
     from openvino import Core
 
@@ -66,8 +69,10 @@ def annotate_export(
         names = _boundaries_of(model, directory, task)
     except NotSegmentableError as error:
         if exit_layers:
-            raise ExportError(f"the model can have no exit layers, as it cannot be cut: {error}") from error
-        lost.append(f"no early exit, as it cannot be cut between its layers ({error})")
+            raise ExportError(
+                f"the model cannot have exit layers, because it cannot be cut between its layers: {error}"
+            ) from error
+        lost.append(f"no early exit, because it cannot be cut between its layers ({error})")
     check_exit_layers(exit_layers, len(names))
 
     reason = None if task == DECODER_TASK else ENCODER_REASON
@@ -76,7 +81,7 @@ def annotate_export(
             to_paged(model)
     except NotPageableError as error:
         reason = str(error)
-        lost.append(f"no speculative decoding, as its KV cache cannot be paged ({error})")
+        lost.append(f"no speculative decoding, because its KV cache cannot be paged ({error})")
     del model
     if lost:
         verb = "generates" if task == DECODER_TASK else "runs"
@@ -99,7 +104,7 @@ def annotate_export(
 
 def layers_of(model_name_or_path: str | Path, **loading: Any) -> int | None:
     """
-    Number of layers that a model's configuration states; of networks in stages, the blocks of all stages.
+    Number of layers according to a model's configuration; for a network with stages, the blocks of all stages.
 
     Args:
         model_name_or_path (`str` or `Path`):
@@ -108,7 +113,8 @@ def layers_of(model_name_or_path: str | Path, **loading: Any) -> int | None:
             Arguments of `AutoConfig.from_pretrained`.
 
     Returns:
-        `int`, *optional*: `None` if it has no such entry or cannot be read without running code.
+        `int`, *optional*: the number of layers; `None` if there is no such entry or the configuration needs code to be
+        run.
     """
     from transformers import AutoConfig
 
@@ -124,7 +130,7 @@ def layers_of(model_name_or_path: str | Path, **loading: Any) -> int | None:
 
 
 def image_size_of(directory: str | Path) -> tuple[int, int] | None:
-    """Height and width of the images that a model's configuration states; `None` if it states none."""
+    """Height and width of images according to a model's configuration; `None` if it does not contain them."""
     try:
         size = json.loads((Path(directory) / "config.json").read_text(encoding="utf-8")).get("image_size")
     except (OSError, ValueError, AttributeError):
@@ -138,10 +144,10 @@ def _boundaries_of(model: "Model", directory: str | Path, task: str) -> list[str
     names = find_layer_boundaries(model) if task == DECODER_TASK else find_encoder_boundaries(model)
     stated = layers_of(directory)
     if stated is not None and stated != len(names):
-        raise NotSegmentableError(f"it has {len(names)} places to cut after, but {stated} layers")
+        raise NotSegmentableError(f"it has {stated} layers, but {len(names)} boundaries were found")
     if task != DECODER_TASK:
         from ..graph.encoder_segments import cut_encoder
 
-        # Whether it can be cut there shows when it is.
+        # Only a cut shows whether the model can be cut there.
         cut_encoder(model, names[:-1], image_size_of(directory))
     return names

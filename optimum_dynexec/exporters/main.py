@@ -23,7 +23,7 @@ from .tasks import resolve_task
 logger = logging.getLogger(__name__)
 
 TORCH_WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.gguf")
-# Options that do not change what an exported model is like.
+# Options that do not change the exported model.
 LOADING_OPTIONS = {"trust_remote_code", "cache_dir", "variant"}
 
 
@@ -43,50 +43,55 @@ def export_dynexec(
 ) -> DynExecConfig:
     """
     Exports a decoder, an encoder, or a vision or audio model to an OpenVINO directory that optimum-intel and
-    openvino-genai load as it is, with the layer boundaries marked in the model and a `dynexec_config.json` beside it.
+    openvino-genai can load. The layer boundaries are marked in the model, and `dynexec_config.json` is added.
 
-    The directory appears when it is complete. A failed or killed export leaves an earlier one at `output` as it was.
+    The directory appears when it is complete. A failed or killed export does not change an earlier export at `output`.
 
     Args:
         model_name_or_path (`str` or `Path`):
-            Id on the Hugging Face Hub or local directory of a transformers model. A local directory that optimum-intel
-            has exported already is copied, not exported again.
+            Id on the Hugging Face Hub, or local directory of a transformers model. A local directory that
+            optimum-intel has already exported is copied, not exported again.
         output (`str` or `Path`):
-            Directory to write to: absent, empty, or an earlier export, which is replaced.
+            Directory to write to. It must not exist, be empty or contain an earlier export, which is replaced.
         task (`str`, *optional*, defaults to `"auto"`):
             `"auto"`, `"text-generation-with-past"`, `"text-classification"`, `"token-classification"`,
             `"question-answering"`, `"feature-extraction"`, `"image-classification"` or `"audio-classification"`.
-        exit_layers (`list[int]`, *optional*, defaults to none):
-            Layers after which tokens, or whole inputs, may leave the model; 0 is the first layer. Unset, a copy has
-            those of its source.
+        exit_layers (`list[int]`, *optional*, defaults to `()`):
+            Exit layers: layers after which tokens, or samples, may leave the model; 0 is the first layer. If not set,
+            a copy has the exit layers of its source.
         heads (`str` or `Path`, *optional*):
-            Trained heads to put beside the model: a safetensors file, or a directory with some. The layers of exit
+            Trained heads to attach: a safetensors file, or a directory with such files. The layers of exit
             heads are added to `exit_layers`.
         weight_format (`str`, *optional*):
-            `"fp32"`, `"fp16"`, `"int8"`, `"int4"`, `"mxfp4"`, `"nf4"` or `"cb4"`. Unset: optimum-intel's default.
-        head_weight_format, draft_weight_format (`str`, *optional*):
-            `"fp32"`, `"int8"` or `"int4"`: of `heads`, and of the draft head among them. Unset: `"int8"` for decoders,
-            `"fp32"` for others.
+            `"fp32"`, `"fp16"`, `"int8"`, `"int4"`, `"mxfp4"`, `"nf4"` or `"cb4"`. If not set: optimum-intel's default.
+        head_weight_format (`str`, *optional*):
+            Weight format of `heads`: `"fp32"`, `"int8"` or `"int4"`. If not set: `"int8"` for decoders, `"fp32"` for
+            others.
+        draft_weight_format (`str`, *optional*):
+            Weight format of the draft head among `heads`. If not set: `head_weight_format`.
         single_ir (`bool`, *optional*, defaults to `False`):
-            Write `openvino_early_exit_model.xml` too: a classifier, its exit heads and `If` operators in one model,
+            Whether to also write `openvino_early_exit_model.xml`: a classifier, its exit heads and `If` operators,
             which runs without this library. See [`~exporters.single_ir.export_single_ir`].
         exit_threshold (`float`, *optional*):
-            The probability from which samples leave it. Unset: the thresholds that its source was calibrated with.
+            The probability from which samples leave the single IR. If not set: the calibrated thresholds of its
+            source.
         options (*optional*):
-            The other options of `optimum-cli export openvino` by name, such as `group_size=64` or `sym=True`.
+            The other options of `optimum-cli export openvino` by name, for example `group_size=64` or `sym=True`.
 
     Returns:
         [`DynExecConfig`]: the configuration written.
 
     Raises:
-        [`~directory.errors.ExportError`]: if the export cannot be done as asked.
+        [`~directory.errors.ExportError`]: if the export is not possible with these arguments.
         `ValueError`: if the heads are damaged or do not fit the model.
         `TypeError`: if an option is unknown.
     """
     options["weight_format"] = weight_format
     _check_options(options)
     if heads is None and (head_weight_format or draft_weight_format):
-        raise ExportError("a weight format of heads is for those that are given with `heads`, but none are")
+        raise ExportError(
+            "`head_weight_format` and `draft_weight_format` apply to `heads`: give `heads`, or leave the formats out"
+        )
     source = _normalize(model_name_or_path)
     earlier = _earlier_config(Path(source))
     if earlier is not None and exit_layers is None:
@@ -107,7 +112,7 @@ def export_dynexec(
             with _temporary_files_in(staging / ".tmp"):
                 export_openvino(source, staging, task, options)
         if not (staging / EXPORT_MARK).is_file():
-            raise ExportError(f"the export of {source} has no {EXPORT_MARK}, so it is no model that can be used here")
+            raise ExportError(f"the export of {source} contains no {EXPORT_MARK}, so this library cannot use it")
         config = annotate_export(staging, exit_layers=exit_layers, task=task)
         if earlier is not None and earlier.heads:
             config = replace(config, heads=earlier.heads)
@@ -128,14 +133,14 @@ def _add_single_ir(staging: Path, source: Path, threshold: float | None) -> None
     if threshold is not None:
         early_exit = EarlyExitConfig(threshold=threshold)
     elif _earlier_config(source) is None:
-        raise ExportError("a single IR of a model that is not calibrated yet needs an `exit_threshold`")
+        raise ExportError("the model is not calibrated, so a single IR needs an `exit_threshold`")
     else:
         early_exit = resolve_early_exit("calibrated", source)
     export_single_ir(staging, early_exit)
 
 
 def _earlier_config(source: Path) -> DynExecConfig | None:
-    """Of a directory that was exported by this package before, and is copied now."""
+    """The exit layers of an earlier export by this package, which is now copied."""
     copied = _is_exported(source) and (source / DYNEXEC_CONFIG_NAME).is_file()
     return DynExecConfig.from_pretrained(source) if copied else None
 
@@ -146,12 +151,13 @@ def _check_options(options: dict[str, Any]) -> None:
         if name in DENIED_OPTIONS:
             raise ExportError(f"the option `{name}` cannot be used: {DENIED_OPTIONS[name]}")
         if name not in accepted:
-            raise TypeError(f"export_dynexec has no option `{name}`; there are {sorted(accepted)}")
+            raise TypeError(f"export_dynexec has no option `{name}`; the options are {sorted(accepted)}")
 
 
 def _normalize(model_name_or_path: str | Path) -> str:
     source = os.fspath(model_name_or_path)
-    # An id on the Hub is `name` or `owner/name`. What looks like a path and is none would end as a failed download.
+    # An id on the Hub is `name` or `owner/name`. Anything else that does not exist as a path would end as a failed
+    # download.
     looks_like_path = (
         isinstance(model_name_or_path, Path) or source.startswith((".", "/", "~")) or source.count("/") > 1
     )
@@ -170,13 +176,13 @@ def _check_copyable(source: str, options: dict[str, Any]) -> None:
     changed = [name for name, value in options.items() if value != defaults[name] and name not in LOADING_OPTIONS]
     if changed:
         raise ExportError(
-            f"{source} is already exported, so `{changed[0]}` can no longer be chosen; export from the original model"
+            f"{source} is already exported, so `{changed[0]}` cannot be chosen any more: export the original model"
         )
 
 
 def _copy_export(source: Path, staging: Path) -> None:
     if not (source / EXPORT_MARK).with_suffix(".bin").is_file():
-        raise ExportError(f"{source} has an {EXPORT_MARK} without its weights beside it")
+        raise ExportError(f"{source} contains {EXPORT_MARK} but not its weights: export the model again")
     for entry in source.iterdir():
         if entry.is_file() and not entry.name.startswith("."):
             shutil.copy2(entry, staging / entry.name)
@@ -184,7 +190,7 @@ def _copy_export(source: Path, staging: Path) -> None:
 
 @contextmanager
 def _temporary_files_in(directory: Path) -> Iterator[None]:
-    """optimum-intel compresses by way of a temporary directory. Here it is found, and removed, by the next export."""
+    """optimum-intel compresses through a temporary directory. Here, the next export finds and removes it."""
     directory.mkdir()
     before, tempfile.tempdir = tempfile.tempdir, str(directory)
     try:

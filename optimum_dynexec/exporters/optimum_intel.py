@@ -11,18 +11,18 @@ from optimum.commands.export.openvino import OVExportCommand, parse_args_openvin
 from ..directory.errors import ExportError
 
 
-# Options of `export openvino` that make no sense here, and why.
+# Options of `export openvino` that make no sense here, with the reason.
 DENIED_OPTIONS = {
     "disable_stateful": "a stateless model has no KV cache to page",
-    "framework": "there is one, PyTorch",
-    "library": "the decoders that can be exported are those of transformers",
+    "framework": "PyTorch is the only one",
+    "library": "only models of transformers can be exported",
 }
 # Options that this package has arguments for, or fills in.
 OWN_OPTIONS = {"model", "output", "task"}
 
 
 def default_options() -> dict[str, Any]:
-    """The options of optimum-intel's export that apply here, by name, with their defaults."""
+    """The options of optimum-intel's export that apply here and their defaults."""
     options = vars(_default_arguments())
     return {name: value for name, value in options.items() if name not in {*DENIED_OPTIONS, *OWN_OPTIONS}}
 
@@ -39,7 +39,7 @@ def export_openvino(model_name_or_path: str, output: Path, task: str, options: d
         task (`str`):
             The task to export for.
         options (`dict[str, Any]`):
-            Values for some of [`default_options`].
+            Values for some of the options in [`default_options`].
     """
     arguments = _default_arguments()
     vars(arguments).update(options, model=model_name_or_path, output=output, task=task, library="transformers")
@@ -48,19 +48,19 @@ def export_openvino(model_name_or_path: str, output: Path, task: str, options: d
 
 def check_architecture(model_name_or_path: str, task: str, **loading: Any) -> None:
     """
-    Sees to it that what cannot be exported is refused with an error that says so; optimum-intel's own is about code
-    that one could write to make it possible.
+    Raises a clear error for models that cannot be exported. The message of optimum-intel is about code that one could
+    write to make the export possible.
 
     Args:
         model_name_or_path (`str`):
             Id on the Hub or local directory.
         task (`str`):
-            Of an encoder.
+            Task of an encoder.
         loading (*optional*):
             Arguments of `AutoConfig.from_pretrained`.
 
     Raises:
-        [`ExportError`]: if optimum-intel does not export models of this kind.
+        [`ExportError`]: if optimum-intel does not export models of this type.
     """
     import optimum.exporters.openvino.model_configs  # noqa: F401  fills the registry
     from optimum.exporters.tasks import TasksManager
@@ -69,20 +69,20 @@ def check_architecture(model_name_or_path: str, task: str, **loading: Any) -> No
     try:
         model_type = AutoConfig.from_pretrained(model_name_or_path, **loading).model_type
     except (OSError, ValueError, ImportError):
-        # The export itself will say what is wrong with it.
+        # The export itself reports what is wrong.
         return
     try:
         TasksManager.get_supported_tasks_for_model_type(model_type, "openvino", library_name="transformers")
     except KeyError:
         raise ExportError(
-            f"optimum-intel {version('optimum-intel')} does not export models of the type {model_type!r}, for"
-            f" {task!r} or anything else"
+            f"optimum-intel {version('optimum-intel')} does not export models of the type {model_type!r},"
+            f" neither for the task {task!r} nor for any other"
         ) from None
 
 
 def _default_arguments() -> Namespace:
     parser = ArgumentParser()
     parse_args_openvino(parser)
-    # Its own default overlooks HF_HUB_CACHE.
+    # The default of optimum-intel ignores HF_HUB_CACHE.
     parser.set_defaults(cache_dir=HF_HUB_CACHE)
     return parser.parse_args(["--model", "model", "output"])

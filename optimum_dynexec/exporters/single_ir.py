@@ -1,4 +1,4 @@
-"""The whole early-exit network as one OpenVINO model with `If` operators, for runtimes without this library."""
+"""Writes an early-exit network as one OpenVINO model with `If` operators, for runtimes without this library."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,33 +24,35 @@ EXIT_LAYER = "exit_layer"
 
 def export_single_ir(directory: str | Path, early_exit: EarlyExitConfig | str = "calibrated") -> Path:
     """
-    Writes `openvino_early_exit_model.xml` and `.bin` beside a classifier: the model, its exit heads and what decides
-    between them in one. It holds the weights a second time.
+    Writes `openvino_early_exit_model.xml` and `.bin` next to a classifier: one model that contains the classifier, its
+    exit heads and the decisions between them. It contains a second copy of the weights.
 
     Args:
         directory (`str` or `Path`):
-            An export with exit heads, of a model for text, image or audio classification.
+            Directory of an export with exit heads, for text, image or audio classification.
         early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*, defaults to `"calibrated"`):
-            The thresholds; the criterion is `"max_prob"`. `"calibrated"`: those in `dynexec_config.json`.
+            The thresholds; the criterion is `"max_prob"`. `"calibrated"`: the thresholds in `dynexec_config.json`.
 
     Returns:
-        `Path`: of the `.xml` file.
+        `Path`: the `.xml` file.
 
     Raises:
-        `ValueError`: if the task or criterion is another one, or the model has no exit heads.
-        [`~directory.errors.CalibrationError`]: if there is no calibration, or not one of this model.
+        `ValueError`: if the task or the criterion is not supported, or the model has no exit heads.
+        [`~directory.errors.CalibrationError`]: if there is no calibration, or it belongs to another model.
     """
     from ..directory.calibrated_exit import resolve_early_exit
 
     directory = Path(directory)
     config = DynExecConfig.from_pretrained(directory)
     if not config.task.endswith("classification") or config.task == "token-classification":
-        raise ValueError(f"a single IR is for classifiers of whole inputs, not for the task {config.task!r}")
+        raise ValueError(
+            f"a single IR needs a model for text, image or audio classification, but the task is {config.task!r}"
+        )
     early_exit = resolve_early_exit(early_exit, directory)
     if early_exit.deadline_ms is not None:
-        raise ValueError("a single IR has no clock: leave out `deadline_ms`")
+        raise ValueError("a single IR cannot measure time: leave out `deadline_ms`")
     if early_exit.criterion != "max_prob":
-        raise ValueError(f"a single IR leaves by the criterion 'max_prob', not {early_exit.criterion!r}")
+        raise ValueError(f"a single IR needs the criterion 'max_prob', but it is {early_exit.criterion!r}")
     model, config, found = read_export(directory)
     heads = exit_heads(found)
     layers = list(heads)
@@ -70,31 +72,33 @@ def build_single_ir(
     image_size: tuple[int, int] | None = None,
 ) -> Model:
     """
-    Makes one model of a classifier and its exits. It leaves at the first exit where the largest probability is at
-    least the threshold (criterion `max_prob`) for all samples of the batch: with one, where the engine leaves too.
+    Makes one model of a classifier and its exits. A batch leaves at the first exit where the largest probability of
+    each sample is at least the threshold (criterion `max_prob`). With one sample, this is where the engine leaves too.
 
-    Its inputs are those of the model. Its outputs are the model's, and `exit_layer` int64 `[1]`: where it left.
+    It has the inputs and outputs of the model, and the output `exit_layer` int64 `[1]`: the layer of the exit.
 
     Args:
         model (`openvino.Model`):
-            A classifier as optimum-intel exports it; left as it is.
+            A classifier as optimum-intel exports it. It is not changed.
         boundaries (`Mapping[int, str]`):
             For each layer, the friendly name of the node after it.
         heads (`Mapping[int, openvino.Model]`):
             Exit heads of kind `"pooled"` by their layer.
         thresholds (`Mapping[int, float]`):
-            For layers with a head; at others nothing leaves.
+            Thresholds for layers with a head. Nothing leaves at other layers.
         image_size (`tuple[int, int]`, *optional*):
             Height and width of images, for models that can be cut for one size only.
 
     Raises:
         [`~graph.errors.NotSegmentableError`]: if the model cannot be cut there.
-        `ValueError`: if there is no threshold, or one for a layer without a head.
+        `ValueError`: if there is no threshold, or a threshold is for a layer without a head.
     """
     layers = sorted(thresholds)
     unknown = [layer for layer in layers if layer not in heads]
     if unknown or not layers:
-        raise ValueError(f"thresholds are for layers with an exit head, {sorted(heads)}, but are for {layers}")
+        raise ValueError(
+            f"`thresholds` must be for layers with an exit head, {sorted(heads)}, but they are for {layers}"
+        )
     segments = cut_encoder(model, [boundaries[layer] for layer in layers], image_size).models
     last = len(boundaries) - 1
     body = _with_exit_layer(segments[-1], last)
@@ -106,7 +110,7 @@ def build_single_ir(
 
 
 def _with_exit(segment: Model, head: Model, rest: Model, layer: int, threshold: float) -> Model:
-    """The model that runs a segment and the head behind it, and `rest` if that is not sure enough."""
+    """The model that runs a segment and the head after it, and `rest` if the head is not confident enough."""
     inputs = {_name(value): value.get_node() for value in segment.inputs}
     hidden_states = segment.outputs[0].get_node().input_value(0)
     for value in [*head.inputs, *rest.inputs]:
@@ -147,7 +151,7 @@ def _ordered(model: Model, names: Sequence[str]) -> list[Node]:
 
 
 def _feed(model: Model, values: Mapping[str, ov.Output]) -> None:
-    """Puts what another model computes in the place of a model's inputs."""
+    """Replaces the inputs of a model by outputs of another model."""
     for value in model.inputs:
         value.get_node().output(0).replace(values[_name(value)])
 

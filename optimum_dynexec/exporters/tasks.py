@@ -1,4 +1,4 @@
-"""Which task a model is exported for."""
+"""Finds the task that a model is exported for."""
 
 import json
 import os
@@ -13,9 +13,9 @@ TASKS = (DECODER_TASK, *ENCODER_TASKS)
 
 def resolve_task(model_name_or_path: str, task: str, cache_dir: str | None = None) -> str:
     """
-    Settles the task, from the model's architecture where `"auto"` is asked for.
+    Determines the task: with `"auto"`, from the model's architecture.
 
-    optimum-intel infers the task of a model on the Hub from its model card, and of a local directory not at all.
+    optimum-intel infers the task of a model on the Hub from its model card. It cannot infer that of a local directory.
 
     Args:
         model_name_or_path (`str`):
@@ -23,13 +23,13 @@ def resolve_task(model_name_or_path: str, task: str, cache_dir: str | None = Non
         task (`str`):
             `"auto"` or a task's name.
         cache_dir (`str`, *optional*):
-            Where downloads are kept, if not in the usual place.
+            Directory for downloads, instead of the default one.
 
     Returns:
         `str`: one of `TASKS`.
 
     Raises:
-        [`ExportError`]: if the task is another one, or cannot be inferred.
+        [`ExportError`]: if the task is not supported or cannot be inferred.
     """
     if task in {DECODER_TASK, "causal-lm-with-past"}:
         return DECODER_TASK
@@ -66,8 +66,11 @@ def _architecture(model_name_or_path: str, cache_dir: str | None) -> str | None:
         try:
             path = cached_file(model_name_or_path, "config.json", cache_dir=cache_dir)
         except (OSError, RuntimeError) as error:
-            # huggingface_hub asks again with a client that it has closed, which is a RuntimeError, if there is no net.
-            raise ExportError(f"{model_name_or_path} is no local directory, and not to be had: {error}") from error
+            # huggingface_hub asks again with a client that it has closed, which raises a RuntimeError, if there is no
+            # network.
+            raise ExportError(
+                f"{model_name_or_path} is not a local directory and cannot be downloaded: {error}"
+            ) from error
     try:
         config = json.loads(Path(str(path)).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Finds the parts of a decoder's graph that heads share with it or start from: unembedding, embedding, weights.
+"""Finds the parts of a decoder's graph that heads share or start from: the unembedding, the embedding, weights.
 
 Everything is found by structure, in models of any family and weight format, as optimum-intel exports them.
 """
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from openvino import Model, Node, Output
 
 
-# Rows of a large table that are computed at once.
+# The number of rows of a large table that are computed at once.
 CHUNK = 4096
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
-# Operations that may read a weight and yet give nothing to compute with.
+# Operations that read a weight but produce nothing to compute with.
 NO_VALUE = {"Result", "ShapeOf"}
 
 
@@ -34,18 +34,21 @@ def unembedding(model: "Model") -> np.ndarray:
         `np.ndarray` of shape `(vocab_size, hidden_size)`, float32: `logits = hidden_states @ matrix.T`.
 
     Raises:
-        `ValueError`: if the logits are not such a product alone, but have a bias, say, or are scaled or capped.
+        `ValueError`: if the logits are not this product alone, for example if they have a bias, are scaled or are
+            capped.
     """
     node = unembedding_product(model)
     after = _between(node, model)
     if after:
         raise ValueError(
             f"the model's logits are not the plain product of hidden states and unembedding: {' and '.join(after)} "
-            "comes after it, so that no head can share the unembedding"
+            "comes after it, so a head cannot share the unembedding"
         )
     weight = node.input_value(1)
     if not _is_constant(weight.get_node(), {}):
-        raise ValueError("the model's logits are not a product with a constant, so that no head can share it")
+        raise ValueError(
+            "the model's logits are not a product with a constant, so a head cannot share the unembedding"
+        )
     attributes = node.get_attributes()
     matrix = _evaluate_constant(model, weight)
     return matrix if attributes["transpose_b"] else np.ascontiguousarray(matrix.T)
@@ -53,7 +56,7 @@ def unembedding(model: "Model") -> np.ndarray:
 
 def last_hidden_states(model: "Model") -> "Output":
     """
-    Where the unembedding reads from: the hidden states after the last norm.
+    The tensor that the unembedding reads: the hidden states after the last norm.
 
     Args:
         model (`openvino.Model`):
@@ -77,7 +80,7 @@ def unembedding_product(model: "Model") -> "Node":
             A decoder, stateful or paged.
 
     Raises:
-        `ValueError`: if there is none before the logits.
+        `ValueError`: if the logits do not come from a product.
     """
     results = [result for result in model.get_results() if "logits" in result.output(0).get_names()]
     if not results:
@@ -87,37 +90,37 @@ def unembedding_product(model: "Model") -> "Node":
     while node.get_type_name() != "MatMul":
         data = [value.get_node() for value in node.input_values() if not _is_constant(value.get_node(), constant)]
         if not data:
-            raise ValueError("no product with the unembedding stands before the logits")
+            raise ValueError("the logits do not come from a product with the unembedding")
         node = data[0]
     return node
 
 
 def embeddings(model: "Model") -> "Output":
     """
-    What the model makes of token ids alone: the last node on the way of all tokens that depends on nothing else.
-    Position embeddings are thus not part of it, while a scale or a norm after the table is.
+    The tensor that the model computes from token ids alone: the last node on the path of all tokens that depends on
+    nothing else. It does not include position embeddings, but it includes a scale or a norm after the table.
 
     Args:
         model (`openvino.Model`):
             A stateful decoder.
 
     Returns:
-        `openvino.Output`: of shape `[batch, length, embedding_size]`, of a real type.
+        `openvino.Output`: of shape `[batch, length, embedding_size]`, of a floating-point type.
 
     Raises:
-        `ValueError`: if there is no such node.
+        `ValueError`: if the model does not have such a node.
     """
     shared, _, _ = shared_nodes(model)
     alone: dict[str, bool] = {}
     found = [node for node in shared if _is_embedding(node) and _depends_on_ids_alone(node, alone)]
     if not found:
-        raise ValueError("the model has no tensor with one vector per token id")
+        raise ValueError("the model does not compute one vector for each token id")
     return found[-1].output(0)
 
 
 def embedding_matrix(model: "Model") -> np.ndarray:
     """
-    The table of [`embeddings`]: row *t* is what the model makes of token *t*.
+    The table of [`embeddings`]: row *t* is the vector of token *t*.
 
     Args:
         model (`openvino.Model`):
@@ -127,7 +130,7 @@ def embedding_matrix(model: "Model") -> np.ndarray:
         `np.ndarray` of shape `(vocab_size, embedding_size)`, float32.
 
     Raises:
-        `ValueError`: if the model has no such table.
+        `ValueError`: if the model does not have such a table.
     """
     model = model.clone()
     output = embeddings(model)
@@ -143,16 +146,16 @@ def embedding_matrix(model: "Model") -> np.ndarray:
 
 def named_weight(model: "Model", name: str) -> np.ndarray | None:
     """
-    A weight by the name that its constant has in the exported model.
+    A weight, by the name of its constant in the exported model.
 
     Args:
         model (`openvino.Model`):
             A decoder, compressed or not.
         name (`str`):
-            For instance `self.model.layers.29.self_attn.q_proj.weight`.
+            Name of the constant, such as `self.model.layers.29.self_attn.q_proj.weight`.
 
     Returns:
-        `np.ndarray`, float32, decompressed, laid out as in the graph; `None` if the model has no constant of the name.
+        `np.ndarray`, float32, decompressed, laid out as in the graph; `None` if no constant has this name.
     """
     value = _named_constant(model, name)
     return None if value is None else _evaluate_constant(model, value)
@@ -160,13 +163,13 @@ def named_weight(model: "Model", name: str) -> np.ndarray | None:
 
 def norm_weight_before(model: "Model", name: str | None = None) -> np.ndarray | None:
     """
-    The weight of the RMSNorm whose output goes into a product. The weights of norms have no names in exported models.
+    The weight of the RMSNorm whose output goes into a product. In exported models, weights of norms have no names.
 
     Args:
         model (`openvino.Model`):
             A decoder, compressed or not.
         name (`str`, *optional*):
-            Name of the product's weight, as in [`named_weight`]. Unset, the product is the one with the unembedding.
+            Name of the product's weight, as in [`named_weight`]. If not set, the product with the unembedding.
 
     Returns:
         `np.ndarray` of shape `(hidden_size,)`, float32; `None` if there is no such product, or no scale by a vector
@@ -193,9 +196,9 @@ def norm_weight_before(model: "Model", name: str | None = None) -> np.ndarray | 
 
 
 def _named_constant(model: "Model", name: str) -> "Output | None":
-    """The constant of that name after its decompression: as far as nothing but constants has a part in it."""
+    """The constant of this name after decompression: the last node that depends on constants alone."""
     constant: dict[str, bool] = {}
-    # In a float16 model the name is that of the conversion behind the constant.
+    # In a float16 model, the name belongs to the conversion after the constant.
     node = next((op for op in model.get_ops() if op.get_friendly_name() == name and _is_constant(op, constant)), None)
     if node is None:
         return None
@@ -209,7 +212,7 @@ def _named_constant(model: "Model", name: str) -> "Output | None":
 
 
 def _between(product: "Node", model: "Model") -> list[str]:
-    """Types of the operations between the product and the logits, conversions left out."""
+    """Types of the operations between the product and the logits, without conversions."""
     types = []
     node = model.output("logits").get_node().input_value(0).get_node()
     constant: dict[str, bool] = {}
@@ -221,7 +224,7 @@ def _between(product: "Node", model: "Model") -> list[str]:
 
 
 def _is_constant(node: "Node", known: dict[str, bool]) -> bool:
-    """Whether a node's value depends on constants alone. `known` keeps what has been found out, by name."""
+    """Whether a node's value depends on constants alone. `known` caches the answers by name."""
     return _depends_on(node, known, {"Constant"})
 
 
@@ -230,7 +233,7 @@ def _depends_on_ids_alone(node: "Node", known: dict[str, bool]) -> bool:
 
 
 def _depends_on(node: "Node", known: dict[str, bool], allowed: set[str]) -> bool:
-    """Whether all that a node depends on is allowed: types of operations without inputs, or names of parameters."""
+    """Whether a node depends only on what is allowed: types of operations without inputs, or names of parameters."""
     stack = [node]
     while stack:
         top = stack[-1]
@@ -262,7 +265,7 @@ def _leads_to(end: "Node", start: "Node") -> bool:
 
 
 def _evaluate_constant(model: "Model", value: "Output") -> np.ndarray:
-    """The value of an output of `model` that depends on constants alone, as float32 and as a copy."""
+    """The float32 copy of an output of `model` that depends on constants alone."""
     node = value.get_node()
     if node.get_type_name() == "Constant" and value.get_element_type().is_real():
         return np.array(node.data, np.float32)

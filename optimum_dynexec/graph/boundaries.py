@@ -1,9 +1,10 @@
 """Finds where one decoder layer of an OpenVINO model ends and the next begins.
 
-The search looks at the graph's structure alone, so it knows no model family and no naming scheme. What a layer hands
-to the next, the residual stream, is one tensor that every path from the tokens to the logits goes through; inside a
-layer the paths part, around the attention and around the MLP. So: list the nodes that all paths share, see between
-which of them the attentions lie, and take the last shared node before the next attention.
+The search looks at the structure of the graph only, so it depends on no model family and no naming scheme. The
+residual stream, which one layer passes to the next, is one tensor on every path from the tokens to the logits. Inside
+a layer, the paths split around the attention and around the MLP. The search therefore lists the nodes that all paths
+share, finds the shared nodes between which the attentions lie, and takes the last shared node before the next
+attention.
 """
 
 from itertools import combinations, pairwise
@@ -25,7 +26,7 @@ def find_layer_boundaries(model: "Model") -> list[str]:
     Finds the nodes whose output is the residual stream after each decoder layer.
 
     Works on the stateful model as exported, compressed or not, and on the same model after the PagedAttention
-    transformation; both give the same names.
+    transformation. Both give the same names.
 
     Args:
         model (`openvino.Model`):
@@ -33,23 +34,25 @@ def find_layer_boundaries(model: "Model") -> list[str]:
 
     Returns:
         `list[str]`: the friendly name of the node after each layer, in order. The output of a node has the shape
-        `[batch, length, hidden]` in the stateful model. The last entry is the stream after the last layer, before the
-        final norm.
+        `[batch, length, hidden]` in the stateful model. The last entry is the residual stream after the last layer,
+        before the final norm.
 
     Raises:
-        [`NotSegmentableError`]: if no such nodes exist; the message says why.
+        [`NotSegmentableError`]: if there are no such nodes. The message says why.
     """
     shared, reached, attention_gaps = shared_nodes(model)
     if not attention_gaps:
-        raise NotSegmentableError(f"it has none of the attention operations {' and '.join(sorted(ATTENTION_TYPES))}")
+        raise NotSegmentableError(
+            f"it does not contain an attention operation ({' or '.join(sorted(ATTENTION_TYPES))})"
+        )
 
     residual_adds = [i for i, node in enumerate(shared) if joins_two_paths(node, reached)]
     last_add = max(residual_adds, default=-1)
     if last_add <= attention_gaps[-1]:
-        raise NotSegmentableError("the last attention is not followed by an addition to the residual stream")
+        raise NotSegmentableError("there is no addition to the residual stream after the last attention")
     stream = shared[last_add].get_output_partial_shape(0)
     if stream.rank.is_dynamic or stream[-1].is_dynamic:
-        raise NotSegmentableError(f"the residual stream has the shape {stream}, whose last dimension is not known")
+        raise NotSegmentableError(f"the residual stream has the shape {stream}, whose last dimension is unknown")
     width = stream[-1].get_length()
 
     boundaries = []
@@ -75,14 +78,14 @@ def shared_nodes(
     Walks the paths from the tokens to the logits.
 
     Args:
-        model (`openvino.Model`): whose graph it is.
-        source (`openvino.Node`, *optional*): where paths begin; the token input by default.
-        sinks (`list[openvino.Node]`, *optional*): where they end; the result `logits` by default.
-        attention_types (`set[str]`, *optional*): types of the operations that are taken for attentions.
+        model (`openvino.Model`): the model that contains the graph.
+        source (`openvino.Node`, *optional*): start of the paths; the token input by default.
+        sinks (`list[openvino.Node]`, *optional*): ends of the paths; the result `logits` by default.
+        attention_types (`set[str]`, *optional*): types of the operations that count as attentions.
 
     Returns:
-        `tuple`: the nodes that lie on every path, in order; the names of all nodes the tokens reach; and for each
-        place with attentions, ascending, the index of the last shared node before it.
+        `tuple`: the nodes on every path, in order; the names of all nodes that the tokens reach; and for each place
+        with attentions, ascending, the index of the last shared node before it.
     """
     source = source or _token_input(model)
     sinks = sinks or [_logits_result(model)]
@@ -90,8 +93,8 @@ def shared_nodes(
     names = [node.get_name() for node in order]
     consumers = {name: _data_consumers(node) for name, node in zip(names, order, strict=True)}
 
-    # The number of paths from the source to each node, and from each node to the sink: a node is on all of the paths
-    # if the product is their total. The counts grow exponentially with depth; Python's integers stay exact.
+    # The number of paths from the source to each node, and from each node to the sink: a node is on all paths
+    # if the product of both is the total. The counts grow exponentially with depth; Python's integers stay exact.
     from_source = dict.fromkeys(names, 0)
     from_source[source.get_name()] = 1
     for name in names:
@@ -114,7 +117,8 @@ def shared_nodes(
             attentions.setdefault(len(shared) - 1, []).append(name)
         if paths == total:
             shared.append(node)
-    # Attentions side by side are one layer's. One after the other they are two layers', with nothing shared between.
+    # Attentions side by side belong to one layer. Attentions one after the other belong to two layers that share no
+    # node.
     for layer, group in enumerate(attentions.values()):
         if any(_leads_to(first, second, consumers) for first, second in combinations(group, 2)):
             raise NotSegmentableError(f"layer {layer} and layer {layer + 1} share more than one tensor")
@@ -139,7 +143,9 @@ def _token_input(model: "Model") -> "Node":
     for name in TOKEN_INPUTS:
         if name in parameters:
             return parameters[name]
-    raise NotSegmentableError(f"it has none of the inputs {list(TOKEN_INPUTS)}, only {sorted(parameters)}")
+    raise NotSegmentableError(
+        f"it needs one of the inputs {list(TOKEN_INPUTS)}, but its inputs are {sorted(parameters)}"
+    )
 
 
 def _logits_result(model: "Model") -> "Node":
@@ -147,7 +153,7 @@ def _logits_result(model: "Model") -> "Node":
     for result in results:
         if "logits" in result.input_value(0).get_names() or "logits" in result.output(0).get_names():
             return result
-    raise NotSegmentableError(f"it has no output named 'logits' among its {len(results)}")
+    raise NotSegmentableError("it has no output named 'logits'")
 
 
 def _data_consumers(node: "Node") -> list[str]:
@@ -161,14 +167,14 @@ def _data_consumers(node: "Node") -> list[str]:
 
 
 def joins_two_paths(node: "Node", reached: set[str]) -> bool:
-    """Tells an addition to the residual stream from the addition of a bias."""
+    """Whether a node adds to the residual stream. The alternative is the addition of a bias."""
     return node.get_type_name() == "Add" and all(
         value.get_node().get_name() in reached for value in node.input_values()
     )
 
 
 def carries(node: "Node", width: int) -> bool:
-    """Tells whether the node's one output holds a hidden state per token."""
+    """Whether the only output of a node is one hidden state per token."""
     if node.get_output_size() != 1 or not node.get_output_element_type(0).is_real():
         return False
     shape = node.get_output_partial_shape(0)
@@ -177,8 +183,8 @@ def carries(node: "Node", width: int) -> bool:
 
 def steps_after_add(boundaries: list[int], residual_adds: list[int], shared: list["Node"], last_add: int) -> int:
     """
-    How far behind its last addition a layer ends: 0, unless the layer goes on to normalise (post-norm) or reshape.
-    What follows the last layer does not show where it ends, so it ends as the layers before it do.
+    How many nodes after its last addition a layer ends: 0, unless the layer then normalises (post-norm) or reshapes.
+    The nodes after the last layer do not show where it ends, so it ends as the layers before it do.
     """
     if not boundaries:
         return 0
@@ -193,4 +199,4 @@ def check_unique(names: list[str], model: "Model") -> None:
     wanted = set(names)
     found = [name for name in (node.get_friendly_name() for node in model.get_ops()) if name in wanted]
     if len(found) != len(names) or len(wanted) != len(names):
-        raise NotSegmentableError("the names of the layer boundaries are not unique in the model")
+        raise NotSegmentableError("several nodes have the name of a layer boundary")

@@ -1,4 +1,4 @@
-"""Keys and values for layers that were left out: models that make them from a copied hidden state."""
+"""Models that make keys and values for skipped layers from a copied hidden state."""
 
 from collections.abc import Sequence
 
@@ -15,22 +15,22 @@ ATTENTION = "PagedAttentionExtension"
 
 def make_copier(segment: Model, boundaries: Sequence[str]) -> Model:
     """
-    Makes the model that gives all layers of a segment keys and values, each made from the same hidden states, as if
-    the layers before had changed nothing (CALM, arXiv 2207.07061). What is no use for that is left out: of each layer,
-    norm, projections and the attention that writes the cache remain.
+    Makes a model that computes the keys and values of all layers of a segment from the same hidden states, as if the
+    layers before had changed nothing (CALM, arXiv 2207.07061). It contains only what this needs: of each layer, the
+    norm, the projections and the attention that writes the cache.
 
     Args:
         segment (`openvino.Model`):
-            One from [`cut`] that is not the first. Left as it is.
+            A segment from [`cut`] that is not the first. It is not changed.
         boundaries (`Sequence[str]`):
-            Friendly names of the nodes whose outputs are the hidden states after each layer, of all layers of the
+            Friendly names of the nodes whose outputs are the hidden states after each layer, for all layers of the
             model.
 
     Returns:
-        `openvino.Model`: with the inputs of the segment, as far as needed. It shares the weights.
+        `openvino.Model`: a model with those inputs of the segment that it needs. It shares the weights.
 
     Raises:
-        `ValueError`: if the segment has no layers that are known by `boundaries`.
+        `ValueError`: if `boundaries` does not name all layers of the segment.
     """
     model = segment.clone()
     hidden_states = hidden_states_of(model)

@@ -1,10 +1,10 @@
 """Cuts an encoder, or a vision or audio model, into segments at the hidden states between its layers.
 
-What all layers share, an attention mask in the form that they want it, relative position biases, is computed from the
-model's own small inputs in every segment that needs it: that costs little, and stays right when samples leave the
-batch or padding is dropped. Such parts often begin with the shape of a tensor before the boundary, which a later
-segment must not need. Where OpenVINO's symbols show that a dimension of that tensor is a dimension of the hidden
-states or of an input, it is taken from there.
+All layers share some tensors: an attention mask in the form that they need, relative position biases. Each segment
+that needs such a tensor computes it from the small inputs of the model. This costs little, and it stays correct when
+samples leave the batch or padding is removed. The computation often begins with the shape of a tensor before the
+boundary, which a later segment must not need. Where OpenVINO's symbols show that a dimension of that tensor is a
+dimension of the hidden states or of an input, it is read from there.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ from .segments import HIDDEN_STATES, parameters_of
 from .walks import nodes_before
 
 
-# The dimensions of a tensor as far as they are known: a size, or a symbol that equal dimensions share.
+# The dimensions of a tensor that are known: a size, or a symbol that equal dimensions share.
 _Shape = list[int | Symbol | None]
 
 
@@ -34,11 +34,11 @@ class EncoderSegments:
 
     Args:
         models (`list[openvino.Model]`):
-            In order. All but the first take `dynexec.hidden_states`, all but the last give one output, the hidden
-            states at their boundary; the last has the outputs of the model. They may take any other input of the
-            model but the main one (`input_ids`, `pixel_values`, `input_values`).
+            The segments, in order. All but the first take `dynexec.hidden_states`. All but the last have one output,
+            the hidden states at their boundary; the last one has the outputs of the model. They may take every input
+            of the model except the main one (`input_ids`, `pixel_values`, `input_values`).
         sequence_inputs (`list[str]`): inputs of the model whose second dimension is the length of the hidden states.
-        outputs_are_sequences (`bool`): whether that is the second dimension of the model's outputs too.
+        outputs_are_sequences (`bool`): whether this length is also the second dimension of the model's outputs.
     """
 
     models: list[Model]
@@ -48,20 +48,20 @@ class EncoderSegments:
 
 def cut_encoder(model: Model, boundaries: Sequence[str], image_size: tuple[int, int] | None = None) -> EncoderSegments:
     """
-    Cuts `model` after each node named in `boundaries`. Weights stay shared.
+    Cuts `model` after each node named in `boundaries`. The segments share the weights.
 
     Args:
         model (`openvino.Model`):
-            As exported; left as it is.
+            The model as exported. It is not changed.
         boundaries (`Sequence[str]`):
             Friendly names of the nodes to cut after, in the order of execution.
         image_size (`tuple[int, int]`, *optional*):
-            Height and width of images. Some models (Swin) can be cut only for one size; the segments then take no
+            Height and width of images. Some models (Swin) can be cut for one size only; the segments then accept no
             other.
 
     Raises:
-        [`~graph.errors.NotSegmentableError`]: if a name is not in the model, they are not in the order of
-            execution, or a layer after a boundary needs more of what is before it than the hidden states.
+        [`~graph.errors.NotSegmentableError`]: if the model does not have a node of a name, the names are not in the
+            order of execution, or a layer after a boundary needs another tensor from before the boundary.
     """
     try:
         return _cut(model, boundaries)
@@ -78,7 +78,9 @@ def _cut(model: Model, boundaries: Sequence[str]) -> EncoderSegments:
     labels = _label(model)
     missing = [name for name in boundaries if name not in labels.nodes]
     if missing:
-        raise NotSegmentableError(f"it has no node named {missing}: the export and its dynexec_config.json disagree")
+        raise NotSegmentableError(
+            f"it has no node named {missing}: its dynexec_config.json is for another model, so export it again"
+        )
     ends: list[str | None] = [*boundaries, None]
     models = [_segment(model, labels, ends[index - 1] if index else None, end) for index, end in enumerate(ends)]
     length = _length(labels.nodes[boundaries[0]]) if boundaries else None
@@ -89,7 +91,7 @@ def _cut(model: Model, boundaries: Sequence[str]) -> EncoderSegments:
 
 @dataclass(frozen=True)
 class _Labels:
-    """Shapes with symbols: of nodes by their friendly name, of inputs by theirs, and of the outputs."""
+    """Shapes with symbols: of nodes and inputs by friendly name, and of the outputs."""
 
     nodes: dict[str, _Shape]
     inputs: dict[str, _Shape]
@@ -97,7 +99,7 @@ class _Labels:
 
 
 def _label(model: Model) -> _Labels:
-    """Gives every dynamic dimension of the inputs a symbol and sees where OpenVINO's shape inference takes it."""
+    """Gives each dynamic dimension of the inputs a symbol and lets OpenVINO's shape inference propagate it."""
     model = model.clone()
     batch, length = Symbol(), Symbol()
     texts = {"attention_mask", "input_ids", "token_type_ids", "position_ids"}
@@ -122,8 +124,8 @@ def _label(model: Model) -> _Labels:
 
 def _anchor(model: Model) -> dict[str, _Shape]:
     """
-    Where shape inference loses the symbol of a dimension on the way of the hidden states (a convolution makes another
-    length), the dimension gets a new one. Returns the shapes of the nodes where it does.
+    Shape inference can lose the symbol of a dimension of the hidden states, for example where a convolution changes
+    the length. The dimension then gets a new symbol. Returns the shapes of the nodes where this happens.
     """
     shared, _, _ = shared_nodes(model, main_input(model), list(model.get_results()), ENCODER_ATTENTION_TYPES)
     anchored = {}
@@ -138,7 +140,7 @@ def _anchor(model: Model) -> dict[str, _Shape]:
         for target in node.output(0).get_target_inputs():
             target.replace_source_output(place.output(0))
         model.add_parameters([place])
-        # Keeps what is before it in the model, and so under observation.
+        # Keeps the nodes before it in the model, so that their shapes stay known.
         model.add_results([ops.result(node.output(0))])
         model.validate_nodes_and_infer_types()
         anchored[node.get_friendly_name()] = _read(place.get_partial_shape())
@@ -158,7 +160,8 @@ def _segment(model: Model, labels: _Labels, start: str | None, end: str | None) 
         for target in output.get_target_inputs():
             taken = hidden
             if target.get_node().get_type_name() == "Result":
-                # The hidden states are the model's answer. An input and an output of one tensor would share a name.
+                # Here the hidden states are the model's output. An input and an output of one tensor would share a
+                # name.
                 taken = ops.convert(hidden, output.get_element_type())
                 taken.output(0).set_names(output.get_names())
             target.replace_source_output(taken.output(0))
@@ -173,14 +176,16 @@ def _segment(model: Model, labels: _Labels, start: str | None, end: str | None) 
     needed = parameters_of(results, parameters)
     names = [node.get_name() for node in needed]
     if (main.get_name() in names) != (start is None) or (hidden is not None and hidden.get_name() not in names):
-        raise NotSegmentableError(f"what follows {start!r} needs more of what is before it than the hidden states")
+        raise NotSegmentableError(
+            f"the layers after {start!r} need another tensor from before it than the hidden states"
+        )
     return Model(results, needed, f"{model.get_friendly_name()}.{start or 'start'}")
 
 
 def _take_shapes_from(
     hidden: Node, labels: _Labels, start: str, results: list[Node], parameters: list[Node], main: Node
 ) -> None:
-    """Has shapes of tensors before the boundary, as far as a segment needs them, read off what it has."""
+    """Replaces the shapes of tensors before the boundary that a segment needs by shapes that it can read itself."""
     sources = [(hidden, labels.nodes[start])]
     for parameter in parameters:
         for name in parameter.output(0).get_names() & set(labels.inputs):

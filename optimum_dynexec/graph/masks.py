@@ -1,9 +1,9 @@
-"""Whether a paged model attends to what its stateful original attends to.
+"""Checks that a paged model attends to the same tokens as its stateful original.
 
-PagedAttention takes no mask: it is causal, with a sliding window and with ALiBi slopes where it is given them.
-OpenVINO's transformation derives these from the mask's subgraph if it knows its form, and if it does not, silently
-drops the mask. So the masks of the original are evaluated here and compared with what PagedAttention does instead.
-Masks depend on shapes and hardly ever on weights, which makes this cheap for a model of any size.
+PagedAttention takes no mask: it is causal, with an optional sliding window and optional ALiBi slopes. OpenVINO's
+transformation derives these from the subgraph of the mask if it knows its form, and silently drops the mask if it does
+not. So the masks of the original are evaluated here and compared with what PagedAttention does instead. Masks depend
+on shapes and hardly ever on weights, so this is cheap for a model of any size.
 """
 
 import logging
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Tokens in the cache when masks are evaluated. A window longer than that goes unnoticed. Models whose mask is a stored
-# table have no more than their longest context, so shorter ones follow.
+# Numbers of tokens in the cache when masks are evaluated. A window longer than that is not noticed. A model whose mask
+# is a stored table has no more than its longest context, so shorter ones follow.
 PAST_LENGTHS = (9000, 1500, 200)
 NEW_TOKENS = 3
-# Below any ALiBi bias at these lengths, above the least float16, which is one way to forbid.
+# Below any ALiBi bias at these lengths, and above the lowest float16 value, which some masks use to forbid a token.
 FORBIDDEN = -3e4
-# Places of PagedAttention's inputs, and of those of ScaledDotProductAttention.
+# Positions of PagedAttention's inputs, and of those of ScaledDotProductAttention.
 SLIDING_WINDOW, ALIBI_SLOPES, PAGED_SINKS = 10, 11, 20
 MASK, SINKS = 3, 5
 
@@ -44,16 +44,16 @@ def check_masks(stateful: "Model", paged: "Model") -> None:
 
     Raises:
         [`NotPageableError`]: if an attention of the paged model attends to other tokens or weighs them differently, or
-            if that cannot be told.
+            if that cannot be determined.
     """
     stateful, paged = stateful.clone(), paged.clone()
     before = [node for node in stateful.get_ordered_ops() if node.get_type_name() == "ScaledDotProductAttention"]
     after = [node for node in paged.get_ordered_ops() if node.get_type_name() == "PagedAttentionExtension"]
     if len(before) != len(after):
-        raise NotPageableError(f"of the model's {len(before)} attentions {len(after)} are paged")
+        raise NotPageableError(f"the model has {len(before)} attentions, but only {len(after)} are paged")
 
     parameters = _evaluate([node.input_value(i) for node in after for i in (SLIDING_WINDOW, ALIBI_SLOPES)], {})
-    # An attention that is causal by its attribute takes no notice of a mask.
+    # An attention that is causal by its attribute ignores a mask.
     causal = {node.get_name() for node in before if node.get_attributes()["causal"]}
     masked = [node for node in before if node.get_input_size() > MASK and node.get_name() not in causal]
     past, masks = _evaluate_masks(stateful, [node.input_value(MASK) for node in masked])
@@ -67,7 +67,9 @@ def check_masks(stateful: "Model", paged: "Model") -> None:
         if mask is not None and not _same_attention(mask, past, abs(window), slopes):
             raise NotPageableError(f"the PagedAttention transformation does not keep the mask of layer {layer}")
         if node.get_input_size() > SINKS and 0 in paged_node.input_value(PAGED_SINKS).get_shape():
-            raise NotPageableError(f"the PagedAttention transformation does not keep the sinks of layer {layer}")
+            raise NotPageableError(
+                f"the PagedAttention transformation does not keep the attention sinks of layer {layer}"
+            )
 
 
 def _same_attention(mask: np.ndarray, past: int, window: int, slopes: np.ndarray) -> bool:
@@ -81,14 +83,14 @@ def _same_attention(mask: np.ndarray, past: int, window: int, slopes: np.ndarray
         return False
     if mask.dtype == bool:
         return slopes.size == 0
-    # Softmax does not see what a whole row has in common.
+    # Softmax ignores what is added to a whole row.
     bias = np.where(expected, mask + slopes.reshape(-1, 1, 1) * distance if slopes.size else mask, np.nan)
     spread = np.nanmax(bias, axis=-1) - np.nanmin(bias, axis=-1)
     return bool(np.all(spread <= 1e-3 * max(1.0, float(np.abs(mask[allowed]).max()))))
 
 
 def _evaluate_masks(model: "Model", masks: list["Output"]) -> tuple[int, list[np.ndarray]]:
-    """Evaluates masks for a few new tokens; changes `model`. Returns the number of tokens before them too."""
+    """Evaluates masks for a few new tokens; changes `model`. Also returns the number of tokens before them."""
     states = _states_as_inputs(model)
     for past in PAST_LENGTHS if masks else ():
         inputs: dict[str, np.ndarray] = {
@@ -104,12 +106,12 @@ def _evaluate_masks(model: "Model", masks: list["Output"]) -> tuple[int, list[np
         except RuntimeError as error:
             logger.debug("masks cannot be evaluated with %d tokens before: %s", past, error)
     if masks:
-        raise NotPageableError("the attention mask cannot be evaluated, so that paging may not keep it")
+        raise NotPageableError("the attention mask cannot be evaluated, so paging might not keep it")
     return 0, []
 
 
 def _states_as_inputs(model: "Model") -> dict[str, "PartialShape"]:
-    """Puts an input in the place of each state, and returns their names and shapes, `[batch, heads, length, size]`."""
+    """Replaces each state by an input, and returns the names and shapes, `[batch, heads, length, size]`."""
     from openvino import opset13 as ops
 
     shapes = {}
@@ -124,7 +126,7 @@ def _states_as_inputs(model: "Model") -> dict[str, "PartialShape"]:
 
 
 def _evaluate(values: list["Output"], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """Computes values anywhere in a model from those of its inputs that they depend on."""
+    """Computes values anywhere in a model from the values of the inputs that they depend on."""
     import openvino as ov
     from openvino import opset13 as ops
 
@@ -135,7 +137,7 @@ def _evaluate(values: list["Output"], inputs: dict[str, np.ndarray]) -> list[np.
     try:
         feed = {parameter: inputs[parameter.output(0).get_any_name()] for parameter in parameters}
     except KeyError as error:
-        raise NotPageableError(f"the attention mask depends on the input {error}, which is not known") from error
+        raise NotPageableError(f"the attention mask depends on the input {error}, whose value is unknown") from error
     compiled = ov.Core().compile_model(
         ov.Model(list(results.values()), parameters), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )

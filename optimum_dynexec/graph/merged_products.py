@@ -1,4 +1,4 @@
-"""Joins products of one input with several weights into one product: fewer, larger steps for the same arithmetic."""
+"""Joins products of one input with several weights into one product: fewer operations, the same arithmetic."""
 
 import math
 from collections.abc import Sequence
@@ -9,26 +9,26 @@ import openvino.opset13 as ops
 from openvino import Model, Node, Output
 
 
-# What may stand between a product and its weights.
+# Operations that may lie between a product and its weights.
 DECOMPRESSION_TYPES = ("Convert", "Subtract", "Multiply", "Reshape")
 ROW_AXIS = 0
 
 
 def merge_products(model: Model) -> int:
     """
-    Replaces the products of one input with several weights `[rows, width]`, those of queries, keys and values or of
-    gate and up projections, by one with all of their rows, and splits what comes out. A device then has half as many
-    products to start. Each output is computed from the same numbers as before.
+    Replaces the products of one input with several weights `[rows, width]` (queries, keys and values, or the gate and
+    up projections) by one product with all rows, and splits its output. A device then has half as many products to
+    start. Each output is computed from the same numbers as before.
 
-    Weights in 8 or 4 bits are joined as they are, with their scales and zero points. Weights of another rank, such as
-    those of experts, `[experts, rows, width]`, stay as they are.
+    Weights in 8 or 4 bits stay in that format, with their scales and zero points. Weights of another rank, such as
+    those of experts, `[experts, rows, width]`, do not change.
 
     Args:
         model (`openvino.Model`):
-            Changed.
+            The model, which is changed.
 
     Returns:
-        `int`: how many products went into others.
+        `int`: the number of products that were joined to another one.
     """
     groups: dict[tuple, list[Node]] = {}
     for node in model.get_ordered_ops():
@@ -69,19 +69,19 @@ def _shape(value: Output) -> tuple[int, ...]:
 
 
 def _has_rows(node: Node, result: Node) -> bool:
-    """Whether what `result` is computed from has a part for each of its rows, and is not the same for all of them."""
+    """Whether an input of `result` has one part for each row, instead of one value for all rows."""
     shape, target = _shape(node.output(0)), _shape(result.output(0))
     same_rank = len(shape) == len(target) or result.get_type_name() == "Reshape"
     return bool(shape) and same_rank and shape[ROW_AXIS] == target[ROW_AXIS]
 
 
 def _form(node: Node) -> tuple:
-    """What weights must have in common to be joined: their steps and types, and all dimensions but the rows."""
+    """The properties in which weights must agree to be joined: operations, types, and all dimensions but the rows."""
     shape, element = _shape(node.output(0)), node.get_output_element_type(0)
     if not shape:
         return ()
     if node.get_type_name() == "Constant":
-        # Rows are joined byte by byte.
+        # Rows are joined byte by byte, so each must be a whole number of bytes.
         return ("Constant", str(element), shape[1:]) if math.prod(shape) * element.bitwidth % 8 == 0 else ()
     if node.get_type_name() not in DECOMPRESSION_TYPES:
         return ()
@@ -109,7 +109,7 @@ def _parts(node: Node) -> list[Node]:
 
 
 def _join(nodes: Sequence[Node], rows: list[int]) -> Node:
-    """The same steps over all rows."""
+    """The same operations over all rows."""
     first = nodes[0]
     kind = first.get_type_name()
     if kind == "Constant":
@@ -130,7 +130,7 @@ def _join_constants(nodes: Sequence[Node]) -> Node:
     first = nodes[0]
     shape = list(first.get_output_shape(0))
     shape[ROW_AXIS] = sum(node.get_output_shape(0)[ROW_AXIS] for node in nodes)
-    # A tensor with memory of its own, which the constant keeps.
+    # The tensor owns its memory, which the constant keeps.
     joined = ov.Tensor(first.get_output_element_type(0), ov.Shape(shape))
     parts = [node.data.reshape(-1).view(np.uint8) for node in nodes]
     np.concatenate(parts, out=joined.data.reshape(-1).view(np.uint8))

@@ -1,4 +1,4 @@
-"""Turns a decoder IR into the form the engine runs: paged attention, logits of chosen rows only."""
+"""Turns a decoder IR into the form that the engine runs: paged attention, and logits only for selected rows."""
 
 from collections.abc import Sequence
 
@@ -16,31 +16,31 @@ from .walks import nodes_by_name
 
 LOGITS_INDICES = _C.LOGITS_INDICES
 LAST_HIDDEN_STATES = _C.LAST_HIDDEN_STATES
-# Names of nodes that hand the hidden states of a layer to the draft head begin so.
+# Prefix of the names of the nodes that pass the hidden states of a layer to the draft head.
 FEATURE = "dynexec.feature."
 
 
 def prepare(model: Model, features: Sequence[str] | None = None) -> Model:
     """
-    Makes the model that the engine runs, of `n` tokens of several sequences laid end to end.
+    Makes the model that the engine runs, for `n` tokens of several sequences laid end to end.
 
     Its inputs are `input_ids` and `position_ids` int64 `[n]`, those of PagedAttention, and `dynexec.logits_indices`
     int64 `[rows]`; its output is float32 logits, `[rows, 1, vocab_size]`.
 
     Args:
         model (`openvino.Model`):
-            A decoder as optimum-intel exports it, with its KV cache as state. Left as it is.
+            A decoder as optimum-intel exports it, with its KV cache as state. It is not changed.
         features (`Sequence[str]`, *optional*):
-            With it, even if it is empty, the second output, `dynexec.last_hidden_states`, is what a draft head reads
-            of all tokens: the outputs of the nodes with these friendly names, and then what the unembedding is applied
-            to, float32 `[n, 1, (len(features) + 1) * hidden_size]`.
+            If set, even to an empty sequence, the model has a second output, `dynexec.last_hidden_states`, which a
+            draft head reads for all tokens. It contains the outputs of the nodes with these friendly names, followed
+            by the input of the unembedding, float32 `[n, 1, (len(features) + 1) * hidden_size]`.
 
     Returns:
-        `openvino.Model`: a transformed clone, which shares the weights.
+        `openvino.Model`: a transformed clone, which shares the weights with `model`.
 
     Raises:
-        [`NotPageableError`]: if the engine cannot run this architecture; the message says why.
-        `ValueError`: if the model has no node of such a name.
+        [`NotPageableError`]: if the engine cannot run this architecture. The message says why.
+        `ValueError`: if the model has no node with one of these names.
     """
     paged = to_paged(model)
     hidden_states = select_logits(paged)
@@ -55,7 +55,7 @@ def _features(model: Model, names: Sequence[str], last: ov.Output) -> ov.Output:
     if not names:
         return _as_float32(last)
     nodes = nodes_by_name(model, names)
-    # Some models have their tokens on the second axis.
+    # Some models have the tokens on the second axis.
     shape = ops.constant(np.array([-1, 1, last.get_partial_shape()[-1].get_length()], np.int64))
     parts = [ops.reshape(nodes[name], shape, special_zero=False, name=f"{FEATURE}{name}") for name in names]
     return ops.concat([_as_float32(part.output(0)) for part in parts] + [_as_float32(last)], -1).output(0)
@@ -63,14 +63,14 @@ def _features(model: Model, names: Sequence[str], last: ov.Output) -> ov.Output:
 
 def select_logits(model: Model) -> ov.Output:
     """
-    Computes logits only for the rows in a new input: the unembedding of a whole prompt would be wasted work.
+    Computes logits only for the rows that a new input selects: the unembedding of a whole prompt would be wasted work.
 
     Args:
         model (`openvino.Model`):
-            A paged model, which has its tokens on axis 0; changed.
+            A paged model, A paged model with the tokens on axis 0. It is changed.
 
     Returns:
-        `openvino.Output`: what the rows are taken of, `[n, 1, hidden_size]`.
+        `openvino.Output`: the tensor from which rows are selected, `[n, 1, hidden_size]`.
 
     Raises:
         [`NotPageableError`]: if the logits do not come from a product.

@@ -1,4 +1,4 @@
-"""Whether a model can run with a paged KV cache."""
+"""Makes the paged form of a model, or says why it has none."""
 
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from openvino import Model
 
 
-# Why a model that is no decoder is not.
+# The reason why a model that is not a decoder cannot be paged.
 ENCODER_REASON = "it has no KV cache"
 STATE_TYPES = {"ReadValue", "Assign"}
-# What a paged model is fed with, besides the blocks of its caches.
+# The inputs of a paged model, apart from the blocks of its caches.
 PAGED_INPUTS = {
     _C.INPUT_IDS,
     _C.POSITION_IDS,
@@ -33,14 +33,14 @@ def to_paged(model: "Model") -> "Model":
 
     Args:
         model (`openvino.Model`):
-            The decoder, which is left as it is.
+            The decoder, which is not changed.
 
     Returns:
-        `openvino.Model`: a transformed clone, which shares the weights.
+        `openvino.Model`: a transformed clone, which shares the weights with `stateful`.
 
     Raises:
         [`NotPageableError`]: if the transformation does not apply, leaves part of the state outside the cache or
-            changes what is attended to, or if the model has an input of its own.
+            changes what is attended to, or if the model has an unknown input.
     """
     from openvino._offline_transformations import paged_attention_transformation
 
@@ -48,7 +48,7 @@ def to_paged(model: "Model") -> "Model":
     try:
         paged_attention_transformation(paged)
     except RuntimeError as error:
-        # OpenVINO's message: the failed check, its place in the sources, then a line that says what is missing.
+        # OpenVINO's message: the failed check, its place in the sources, then a line about what is missing.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise NotPageableError(f"the PagedAttention transformation does not apply: {lines[-1].rstrip('.')}") from error
     left = sorted({node.get_type_name() for node in paged.get_ops()} & STATE_TYPES)
@@ -57,6 +57,6 @@ def to_paged(model: "Model") -> "Model":
     inputs = [value.get_any_name() for value in paged.inputs]
     strange = [name for name in inputs if name not in PAGED_INPUTS and not name.startswith(CACHE_PREFIXES)]
     if strange:
-        raise NotPageableError(f"the model has the input '{strange[0]}', which a paged model is not fed with")
+        raise NotPageableError(f"the model has the input '{strange[0]}', which the engine does not provide")
     check_masks(model, paged)
     return paged

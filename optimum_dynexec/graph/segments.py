@@ -1,4 +1,4 @@
-"""Cuts a paged decoder into segments at residual-stream boundaries."""
+"""Cuts a paged decoder into segments at boundaries in the residual stream."""
 
 import numpy as np
 import openvino as ov
@@ -18,19 +18,20 @@ def cut(model: Model, boundaries: list[str]) -> list[Model]:
     """Cuts `model` after each node named in `boundaries` into a chain of models.
 
     Each segment but the last has one output, the hidden states `[n, 1, hidden_size]` or `[1, n, hidden_size]` at its
-    boundary; each but the first takes them as input `dynexec.hidden_states`. If a draft head reads further layers of
-    `model`, their hidden states stand behind those, and in place of layers that are still to come, once more those of
-    the boundary. The last one has the outputs of `model`. Weights stay shared.
+    boundary. Each but the first takes them as the input `dynexec.hidden_states`. If a draft head reads further layers
+    of
+    `model`, their hidden states follow those of the boundary; layers that are still to come are represented by the
+    boundary's hidden states again. The last segment has the outputs of `model`. The segments share the weights.
 
     Args:
         model (`openvino.Model`):
-            A decoder from [`prepare`]. Left as it is.
+            A decoder from [`prepare`]. It is not changed.
         boundaries (`list[str]`):
             Friendly names of the nodes to cut after, in the order of execution.
 
     Raises:
-        `ValueError`: if a name is not in the model, the names are not in the order of execution, or a layer after a
-            boundary needs one before it.
+        `ValueError`: if the model has no node of a name, the names are not in the order of execution, or a layer after
+            a boundary needs another tensor from before it.
     """
     model = model.clone()
     _fold_static_dimensions(model)
@@ -62,10 +63,12 @@ def cut(model: Model, boundaries: list[str]) -> list[Model]:
         needed = parameters_of(results, parameters)
         expected = [] if index == 0 else [cuts[index - 1][1].get_name()]
         if [p.get_name() for p in needed if p.get_friendly_name() == HIDDEN_STATES] != expected:
-            raise ValueError(f"{boundaries} does not cut the model into a chain: the names must be in execution order")
+            raise ValueError(
+                f"{boundaries} does not cut the model into a chain: the names must be in the order of execution"
+            )
         caches = {p.get_name() for p in needed if p.output(0).get_any_name().startswith(CACHE_PREFIXES)}
         if caches & seen_caches:
-            raise ValueError(f"{boundaries} does not cut the model: a layer after a boundary needs one before it")
+            raise ValueError(f"{boundaries} cannot cut the model: a layer after a boundary needs a layer before it")
         seen_caches |= caches
         segments.append(ov.Model(results, needed, f"{model.get_friendly_name()}.segment_{index}"))
     return segments
@@ -73,11 +76,11 @@ def cut(model: Model, boundaries: list[str]) -> list[Model]:
 
 def hidden_states_of(segment: Model) -> ov.Output:
     """
-    The hidden states that a segment goes on from, without those of feature layers that only pass through it.
+    The hidden states with which a segment continues, without those of feature layers that only pass through it.
 
     Args:
         segment (`openvino.Model`):
-            One from [`cut`] that is not the first.
+            A segment from [`cut`] that is not the first.
     """
     parameter = next(p for p in segment.get_parameters() if p.get_friendly_name() == HIDDEN_STATES)
     (first, *others) = [target.get_node() for target in parameter.output(0).get_target_inputs()]
@@ -85,14 +88,14 @@ def hidden_states_of(segment: Model) -> ov.Output:
 
 
 def _feature_inputs(model: Model) -> list[ov.Input]:
-    """Where the hidden states of feature layers enter into what a draft head reads."""
+    """The node where the hidden states of feature layers enter the input of a draft head."""
     return [node.input(0) for node in model.get_ops() if node.get_friendly_name().startswith(FEATURE)]
 
 
 def _fold_static_dimensions(model: Model) -> None:
     """
-    Replaces the dimensions that a graph reads off its tensors, where they are known, by constants. All layers may
-    share what one of them has read off (Phi-3 does), and would else need that layer's tensors behind a boundary.
+    Replaces the dimensions that a graph reads from its tensors by constants, where they are known. All layers may
+    share what one layer has read (Phi-3 does); otherwise they would need that layer's tensors after a boundary.
     """
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Gather" or node.input_value(0).get_node().get_type_name() != "ShapeOf":
@@ -111,6 +114,6 @@ def _fold_static_dimensions(model: Model) -> None:
 
 
 def parameters_of(ends: list[ov.Node], parameters: list[ov.Node]) -> list[ov.Node]:
-    """Those of `parameters`, in their order, that `ends` depend on."""
+    """The `parameters` that `ends` depend on, in order."""
     needed = {node.get_name() for node in parameters_before(ends)}
     return [parameter for parameter in parameters if parameter.get_name() in needed]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def nodes_before(ends: Iterable["Node"]) -> list["Node"]:
-    """All nodes that `ends` depend on, they included, each once."""
+    """All nodes that `ends` depend on, and `ends`, each once."""
     seen: set[str] = set()
     found, stack = [], list(ends)
     while stack:
@@ -27,13 +27,15 @@ def nodes_by_name(model: "Model", names: Sequence[str]) -> dict[str, "Node"]:
     The nodes with these friendly names.
 
     Raises:
-        `ValueError`: if one is not in the model.
+        `ValueError`: if the model does not have one of the nodes.
     """
     wanted = set(names)
     nodes = {node.get_friendly_name(): node for node in model.get_ops() if node.get_friendly_name() in wanted}
     missing = [name for name in names if name not in nodes]
     if missing:
-        raise ValueError(f"The model has no node named {missing}: the export and its dynexec_config.json disagree")
+        raise ValueError(
+            f"the model has no node named {missing}: its dynexec_config.json is for another model, so export it again"
+        )
     return nodes
 
 

@@ -1,4 +1,4 @@
-"""What a head is like, apart from its weights."""
+"""The configuration of a head: everything except its weights."""
 
 import json
 import math
@@ -21,24 +21,24 @@ FORMAT_VERSION = 1
 @dataclass(frozen=True)
 class HeadConfig(ABC):
     """
-    Shape and place of one head, a [`DecoderHeadConfig`] or an [`EncoderHeadConfig`]. It stands in the metadata of the
-    head's safetensors file.
+    The shape and the place of one head: a [`DecoderHeadConfig`] or an [`EncoderHeadConfig`]. It is stored in the
+    metadata of the head's safetensors file.
 
     Args:
-        kind (`str`): what the head computes; one of the class's `kinds`.
+        kind (`str`): the computation of the head; one of the class's `kinds`.
         layer (`int`, *optional*):
-            Layer whose hidden states an exit head reads; 0 is the first. `None` for a draft head, which reads what the
-            backbone's unembedding reads.
+            Layer whose hidden states an exit head reads; 0 is the first layer. `None` for a draft head, which reads
+            the input of the backbone's unembedding.
         hidden_size (`int`): width of the backbone's hidden states at that layer.
         norm_eps (`float`, *optional*, defaults to 1e-5): epsilon of all norms.
         format_version (`int`, *optional*, defaults to 1): version of the file's layout.
 
     Raises:
-        `ValueError`: if a field's value is not acceptable; the message names the field, the value and what is
+        `ValueError`: if the value of a field is not accepted. The message names the field, the value and what is
             accepted.
     """
 
-    # What `kind` may be.
+    # The accepted values of `kind`.
     kinds: ClassVar[tuple[str, ...]]
 
     kind: str
@@ -53,10 +53,14 @@ class HeadConfig(ABC):
             raise ValueError(f"`kind` must be one of {list(self.kinds)}, but it is {self.kind!r}")
         if (self.layer is None) != (self.kind == "draft"):
             raise ValueError(
-                f"`layer` must be given exactly for exit heads, but it is {self.layer!r} for {self.kind!r}"
+                f"`layer` must be given for exit heads and for no other head, but it is {self.layer!r} for"
+                f" {self.kind!r}"
             )
         if self.format_version > FORMAT_VERSION:
-            raise ValueError(f"`format_version` is {self.format_version}, this version reads up to {FORMAT_VERSION}")
+            raise ValueError(
+                f"`format_version` is {self.format_version}, but this version of the library reads at most"
+                f" {FORMAT_VERSION}"
+            )
         for name in self._positive_fields():
             if not getattr(self, name) > 0:
                 raise ValueError(
@@ -66,15 +70,15 @@ class HeadConfig(ABC):
 
     @abstractmethod
     def _positive_fields(self) -> list[str]:
-        """Names of the fields that must be above 0."""
+        """Names of the fields that must be greater than 0."""
 
     @abstractmethod
     def _check(self) -> None:
-        """Checks what only this family of heads has."""
+        """Checks the fields that only this family of heads has."""
 
     @property
     def name(self) -> str:
-        """`draft_head`, or `exit_head_` and the layer; the head's files are called so."""
+        """`draft_head`, or `exit_head_` and the layer. The head's files have this name."""
         return "draft_head" if self.layer is None else f"exit_head_{self.layer}"
 
     @property
@@ -90,7 +94,7 @@ class HeadConfig(ABC):
             num_layers (`int`): the number of the model's layers; there is no exit after the last one.
 
         Raises:
-            `ValueError`: if the model lacks one of them.
+            `ValueError`: if the model lacks one of these layers.
         """
         if self.layer is not None and not 0 <= self.layer < num_layers - 1:
             raise ValueError(f"it is for layer {self.layer}, but the model with {num_layers} layers has no such exit")
@@ -105,7 +109,8 @@ class HeadConfig(ABC):
         Reads what [`~HeadConfig.to_json`] wrote.
 
         Raises:
-            `ValueError`: if the text is not a JSON object, or a field is unknown, missing or not acceptable.
+            `ValueError`: if the text is not a JSON object, or a field is unknown, missing or has a value that is not
+                accepted.
         """
         values: Any = json.loads(text)
         if not isinstance(values, dict) or values.get("kind") not in KINDS:
@@ -116,33 +121,39 @@ class HeadConfig(ABC):
         family = EncoderHeadConfig if values["kind"] in ENCODER_KINDS else DecoderHeadConfig
         known = {f.name for f in fields(family)}
         if not set(values) <= known:
-            raise ValueError(f"the configuration of a head has the fields {sorted(known)}, not {text[:200]!r}")
+            raise ValueError(f"the configuration of a head has the fields {sorted(known)}, but it is {text[:200]!r}")
         try:
             return family(**values)
         except TypeError as error:
-            raise ValueError(f"the configuration of a head is incomplete or of wrong types: {error}") from error
+            raise ValueError(
+                f"the configuration of a head is incomplete, or a value has the wrong type: {error}"
+            ) from error
 
 
 @dataclass(frozen=True)
 class DecoderHeadConfig(HeadConfig):
     """
-    An exit head or the draft head of a decoder: it gives logits over words.
+    An exit head or the draft head of a decoder: it computes logits over tokens.
 
     Args:
         kind (`str`): `"norm"`, `"adapter"` or `"block"` for an exit head, `"draft"` for the draft head.
-        layer, hidden_size: see [`HeadConfig`].
-        vocab_size (`int`): the number of the decoder's tokens.
-        num_attention_heads, num_key_value_heads, head_dim, intermediate_size (`int`, *optional*, defaults to 0):
-            Sizes of the transformer block of the kinds `"block"` and `"draft"`.
+        layer (`int`, *optional*): layer that an exit head reads; `None` for a draft head.
+        hidden_size (`int`): width of the backbone's hidden states at that layer.
+        vocab_size (`int`): the size of the decoder's vocabulary.
+        num_attention_heads (`int`, *optional*, defaults to 0):
+            Number of query heads in the transformer block of the kinds `"block"` and `"draft"`.
+        num_key_value_heads (`int`, *optional*, defaults to 0): number of key and value heads in that block.
+        head_dim (`int`, *optional*, defaults to 0): size of an attention head in that block.
+        intermediate_size (`int`, *optional*, defaults to 0): width of the MLP in that block.
         rope_theta (`float`, *optional*, defaults to 10000.0): base of that block's rotary position embeddings.
-        rank (`int`, *optional*, defaults to 0): rank of the kind `"adapter"`.
+        rank (`int`, *optional*, defaults to 0): rank of a head of kind `"adapter"`.
         shares_unembedding (`bool`, *optional*, defaults to `True`):
-            Whether the head uses the backbone's rows to go from hidden states to its words.
-        feature_layers (`tuple[int, ...]`, *optional*, defaults to none):
-            Layers whose hidden states a draft head reads beside what the unembedding reads (EAGLE-3, arXiv
+            Whether the head computes its logits with the rows of the backbone's unembedding.
+        feature_layers (`tuple[int, ...]`, *optional*, defaults to `()`):
+            Layers whose hidden states a draft head reads in addition to the input of the unembedding (EAGLE-3, arXiv
             2503.01840), ascending.
         stop_classifier (`tuple[float, ...]`, *optional*):
-            3 weights and a bias of the logistic regression that gives the probability that a draft token is accepted.
+            The 3 weights and the bias of a logistic regression: the probability that a draft token is accepted.
             The schedule `"disco"` needs it.
 
     Raises:
@@ -182,7 +193,7 @@ class DecoderHeadConfig(HeadConfig):
         wrong = [layer for layer in layers if not isinstance(layer, int) or layer < 0]
         if wrong or list(layers) != sorted(set(layers)) or (layers and self.kind != "draft"):
             raise ValueError(
-                f"`feature_layers` must be ascending layers, and are only for kind 'draft', but they are {layers} for "
+                f"`feature_layers` must be ascending layers of a head of kind 'draft', but they are {layers} for "
                 f"{self.kind!r}"
             )
         object.__setattr__(self, "feature_layers", layers)
@@ -202,40 +213,42 @@ class DecoderHeadConfig(HeadConfig):
         super().check_layers(num_layers)
         last = num_layers - 1
         if any(layer >= last for layer in self.feature_layers):
-            raise ValueError(f"it reads layers {list(self.feature_layers)}, of which all must be below {last}")
+            raise ValueError(f"it reads layers {list(self.feature_layers)}, which must all be below {last}")
 
     @property
     def feature_size(self) -> int:
-        """Numbers per token that the head reads: the hidden states of its feature layers, and then `hidden_size`."""
+        """How many numbers the head reads per token: the hidden states of its feature layers, then `hidden_size`."""
         return (len(self.feature_layers) + 1) * self.hidden_size
 
     @property
     def has_block(self) -> bool:
-        """Whether the head holds a transformer block, and so a KV cache of its own."""
+        """Whether the head contains a transformer block and therefore its own KV cache."""
         return self.kind in ("block", "draft")
 
 
 @dataclass(frozen=True)
 class EncoderHeadConfig(HeadConfig):
     """
-    An exit head of an encoder, vision or audio model: it gives what the model gives (docs/encoder_internals.md).
+    An exit head of an encoder, vision or audio model. Its outputs are those of the model (docs/encoder_internals.md).
 
     Args:
         kind (`str`): `"pooled"`, `"token"`, `"span"` or `"features"`.
-        layer, hidden_size: see [`HeadConfig`].
-        num_labels (`int`): the numbers the head gives: labels; 2 for `"span"`; `hidden_size` for `"features"`.
+        layer (`int`): layer whose hidden states the head reads; 0 is the first layer.
+        hidden_size (`int`): width of the model's hidden states at that layer.
+        num_labels (`int`): size of the output: the number of labels; 2 for `"span"`; `hidden_size` for `"features"`.
         pooling (`str`, *optional*, defaults to `"cls"`):
-            Of the kind `"pooled"`: `"cls"`, the first token, or `"mean"`, over all tokens or places.
+            Pooling of the kind `"pooled"`: `"cls"`, the first token, or `"mean"`, over all tokens or positions.
         layout (`str`, *optional*, defaults to `"tokens"`):
             Layout of the hidden states: `"tokens"` `[batch, length, hidden_size]`, `"nchw"` `[batch, hidden_size,
             height, width]` or `"nhwc"` `[batch, height, width, hidden_size]`.
         masked (`bool`, *optional*, defaults to `False`):
-            Whether the pooling leaves out the tokens that an attention mask hides.
-        dense_size (`int`, *optional*, defaults to 0): width of a layer before the output; 0: there is none.
-        activation (`str`, *optional*, defaults to `"tanh"`): after that layer; `"tanh"`, `"relu"` or `"gelu"`.
-        layer_norm (`bool`, *optional*, defaults to `False`): whether a layer norm comes first, after the pooling.
+            Whether the pooling ignores the tokens that an attention mask hides.
+        dense_size (`int`, *optional*, defaults to 0): width of a dense layer before the output; with 0, there is none.
+        activation (`str`, *optional*, defaults to `"tanh"`):
+            activation after that layer: `"tanh"`, `"relu"` or `"gelu"`.
+        layer_norm (`bool`, *optional*, defaults to `False`): whether a layer norm follows the pooling.
         certainty (`bool`, *optional*, defaults to `False`):
-            Whether a head of kind `"pooled"` also gives how certain it is of its answer (BERxiT's learning to exit).
+            Whether a head of kind `"pooled"` also computes a certainty of its answer (BERxiT's learning to exit).
 
     Raises:
         `ValueError`: see [`HeadConfig`].

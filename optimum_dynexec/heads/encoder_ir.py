@@ -20,7 +20,7 @@ ACTIVATIONS: dict[str, Callable[[Node], Node]] = {
     "relu": ops.relu,
     "gelu": lambda x: ops.gelu(x, "erf"),
 }
-# Axes of the places, behind that of the samples.
+# Axes of the positions, after the axis of the samples.
 PLACES = {"tokens": [1], "nchw": [2, 3], "nhwc": [1, 2]}
 
 
@@ -28,16 +28,17 @@ def build_encoder_head_ir(
     config: EncoderHeadConfig, tensors: Mapping[str, np.ndarray], *, weight_format: str = "fp32"
 ) -> ov.Model:
     """
-    Makes the OpenVINO model of an exit head of an encoder: docs/encoder_internals.md has the formulas.
+    Makes the OpenVINO model of an exit head of an encoder. docs/encoder_internals.md has the formulas.
 
-    Its inputs are `dynexec.hidden_states` float32, in the layout of `config`, and with `masked` the `attention_mask`
-    int64 `[batch, length]`. Its outputs have the names of the model's own: `logits`, `start_logits` and `end_logits`,
-    or `last_hidden_state`; with `certainty`, `dynexec.certainty` float32 `[batch, 1]` too.
+    The inputs are `dynexec.hidden_states` float32, in the layout of `config`, and for a `masked` head also
+    `attention_mask` int64 `[batch, length]`. The outputs have the names of the model's outputs: `logits`,
+    `start_logits` and `end_logits`, or `last_hidden_state`; with `certainty`, `dynexec.certainty` float32 `[batch, 1]`
+    too.
 
     Args:
-        config ([`EncoderHeadConfig`]): what the head is like.
-        tensors (`Mapping[str, np.ndarray]`): its tensors by name, checked.
-        weight_format (`str`, *optional*, defaults to `"fp32"`): `"fp32"` or `"int8"`.
+        config ([`EncoderHeadConfig`]): configuration of the head.
+        tensors (`Mapping[str, np.ndarray]`): checked tensors of the head by name.
+        weight_format (`str`, *optional*, defaults to `"fp32"`): format of the weights: `"fp32"` or `"int8"`.
     """
     weights = Weights(tensors, weight_format == "int8")
     d = config.hidden_size
@@ -67,12 +68,13 @@ def build_encoder_head_ir(
 
 def pool(hidden_states: Node, mask: Node | None, config: EncoderHeadConfig) -> Node:
     """
-    Makes one vector of the hidden states of a sample.
+    Pools the hidden states of each sample to one vector.
 
     Args:
         hidden_states (`openvino.Node`): float32, in the layout of `config`.
-        mask (`openvino.Node`, *optional*): int64 `[batch, length]`; a sample without any token gets zeros.
-        config ([`EncoderHeadConfig`]): says how.
+        mask (`openvino.Node`, *optional*):
+            attention mask, int64 `[batch, length]`. A sample without tokens gets zeros.
+        config ([`EncoderHeadConfig`]): configuration of the head.
 
     Returns:
         `openvino.Node`: float32 `[batch, hidden_size]`.

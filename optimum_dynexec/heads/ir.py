@@ -18,14 +18,14 @@ from .tensors import check_tensors
 HIDDEN_STATES = _C.HIDDEN_STATES
 LAST_HIDDEN_STATES = _C.LAST_HIDDEN_STATES
 TOKEN_IDS = "dynexec.token_ids"
-# Where an IR says which head it is.
+# The entry of an IR that contains the configuration of the head.
 RT_INFO = ["dynexec", "head"]
 WEIGHT_FORMATS = ("fp32", "int8")
 
 
 @dataclass
 class _Body:
-    """What a kind computes before the norm and the unembedding, `output` `[batch, length, hidden_size]`."""
+    """The result of a kind before the norm and the unembedding: `output` `[batch, length, hidden_size]`."""
 
     output: Node
     inputs: list[Node]
@@ -85,28 +85,29 @@ def build_head_ir(
     weight_format: str = "fp32",
 ) -> ov.Model:
     """
-    Makes the OpenVINO model of a head, which runs by itself. For heads of encoders see
+    Makes the OpenVINO model of a decoder's head, which runs on its own. For heads of encoders, see
     [`~heads.encoder_ir.build_encoder_head_ir`].
 
     The inputs of a decoder's head are `dynexec.hidden_states` float32 `[batch, length, feature_size]`; for the
     kinds with a transformer block, whose KV cache is state, `position_ids` int64 `[batch, length]` and `beam_idx`
     int32 `[batch]`; for the draft head the next tokens' `inputs_embeds`, float32 `[batch, length, hidden_size]`.
-    Its outputs are `logits`, float32 `[batch, length, words]`; of the draft head `dynexec.last_hidden_states`,
-    which stand in for the backbone's while it drafts, with zeros for its feature layers; and the constant
-    `dynexec.token_ids`, int64 `[words]`: the token that each word is.
+    The outputs are `logits`, float32 `[batch, length, words]`; for the draft head `dynexec.last_hidden_states`,
+    which replace the hidden states of the backbone while it drafts, with zeros for its feature layers; and the
+    constant
+    `dynexec.token_ids`, int64 `[words]`: the token id of each logit.
 
     Args:
         config ([`DecoderHeadConfig`]):
-            What the head is like.
+            Configuration of the head.
         tensors (`Mapping[str, np.ndarray]`):
-            Its tensors by name, as [`~heads.storage.load_head`] gives them.
+            Tensors of the head by name, as [`~heads.storage.load_head`] returns them.
         unembedding (`np.ndarray` of shape `(vocab_size, hidden_size)`, *optional*):
-            The backbone's; needed if the head shares it.
+            The backbone's unembedding. Required if the head shares it.
         weight_format (`str`, *optional*, defaults to `"fp32"`):
-            `"fp32"` or `"int8"`: matrices in 8 bits with one scale per row, symmetric.
+            `"fp32"`, or `"int8"`: symmetric 8-bit matrices with one scale per row.
 
     Raises:
-        `ValueError`: if a tensor is missing, not known or of another shape than `config` says.
+        `ValueError`: if a tensor is missing, is unknown or has another shape than `config` requires.
     """
     if weight_format not in WEIGHT_FORMATS:
         raise ValueError(f"`weight_format` must be one of {list(WEIGHT_FORMATS)}, got {weight_format!r}")
@@ -133,17 +134,19 @@ def build_head_ir(
 
 def head_config(model: ov.Model) -> HeadConfig:
     """
-    Tells what a head's model is like.
+    Reads the configuration of a head from its model.
 
     Args:
         model (`openvino.Model`):
             A model from [`build_head_ir`], or read from its file.
 
     Raises:
-        `ValueError`: if it is no head.
+        `ValueError`: if the model is not a head.
     """
     if not model.has_rt_info(RT_INFO):
-        raise ValueError(f"the model {model.get_friendly_name()!r} is no head: it does not say of which kind it is")
+        raise ValueError(
+            f"the model {model.get_friendly_name()!r} is not a head: it contains no configuration of a head"
+        )
     return HeadConfig.from_json(model.get_rt_info(RT_INFO).astype(str))
 
 
@@ -156,23 +159,27 @@ def decoder_head_config(model: ov.Model) -> DecoderHeadConfig:
             A model from [`build_head_ir`], or read from its file.
 
     Raises:
-        `ValueError`: if it is no head, or the head of an encoder.
+        `ValueError`: if the model is not a head, or is the head of an encoder.
     """
     config = head_config(model)
     if not isinstance(config, DecoderHeadConfig):
-        raise ValueError(f"a decoder needs a head of the kinds {list(DECODER_KINDS)}, but this one is {config.kind!r}")
+        raise ValueError(
+            f"a decoder needs a head of one of the kinds {list(DECODER_KINDS)}, but this head is {config.kind!r}"
+        )
     return config
 
 
 def _parts(h: Node, config: DecoderHeadConfig) -> list[ov.Output]:
-    """The hidden states of each feature layer, and the last ones."""
+    """The hidden states of each feature layer, and the last hidden states."""
     if not config.feature_layers:
         return [h.output(0)]
     return ops.split(h, np.int64(-1), len(config.feature_layers) + 1).outputs()
 
 
 def _as_features(own: Node, config: DecoderHeadConfig) -> Node:
-    """The head's own hidden states as it reads them; what the feature layers would say is not known, and zero."""
+    """
+    The hidden states of the head in the form that it reads: the parts of the feature layers are unknown and zero.
+    """
     if not config.feature_layers:
         return own
     zeros = ops.constant(np.array([0, 0, config.feature_size - config.hidden_size], np.int64))
@@ -182,7 +189,7 @@ def _as_features(own: Node, config: DecoderHeadConfig) -> Node:
 def _rows(config: DecoderHeadConfig, unembedding: np.ndarray | None, token_ids: np.ndarray) -> np.ndarray:
     expected = (config.vocab_size, config.hidden_size)
     if unembedding is None:
-        raise ValueError(f"the {config.name} shares the backbone's unembedding, which must be given")
+        raise ValueError(f"the {config.name} shares the backbone's unembedding: pass it as `unembedding`")
     if unembedding.shape != expected:
         raise ValueError(
             f"the {config.name} was made for an unembedding of shape {expected}, but the backbone's is "

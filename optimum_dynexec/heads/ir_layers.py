@@ -1,6 +1,6 @@
 """
-Layers of heads as OpenVINO graphs, in the patterns that its transformations know: they fuse norms and rotary positions
-and turn the attention into a paged one.
+Layers of heads as OpenVINO graphs. They have the patterns that OpenVINO's transformations recognise, which fuse norms
+and rotary positions and turn the attention into a paged attention.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ class Weights:
     A head's tensors as constants of a graph.
 
     Args:
-        tensors (`Mapping[str, np.ndarray]`): float32, by name.
-        int8 (`bool`): whether matrices are stored in 8 bits, with one scale per row, symmetric.
+        tensors (`Mapping[str, np.ndarray]`): float32 tensors by name.
+        int8 (`bool`): whether matrices are stored in symmetric 8 bits, with one scale per row.
     """
 
     def __init__(self, tensors: Mapping[str, np.ndarray], int8: bool):
@@ -61,11 +61,11 @@ def transformer_block(
     A Llama block with its KV cache as state.
 
     Args:
-        x (`openvino.Node`): hidden states `[batch, length, hidden_size]`.
-        position_ids (`openvino.Node`): int64 `[batch, length]`.
-        beam_idx (`openvino.Node`): int32 `[batch]`, the row of the state that each row continues.
-        weights ([`Weights`]): of the head.
-        config ([`DecoderHeadConfig`]): of the head.
+        x (`openvino.Node`): hidden states, `[batch, length, hidden_size]`.
+        position_ids (`openvino.Node`): positions of the tokens, int64 `[batch, length]`.
+        beam_idx (`openvino.Node`): row of the state that each row continues, int32 `[batch]`.
+        weights ([`Weights`]): weights of the head.
+        config ([`DecoderHeadConfig`]): configuration of the head.
 
     Returns:
         `tuple`: the block's output, shaped as `x`, and the two nodes that write the state.
@@ -120,7 +120,7 @@ def _rotate(x: Node, cos: Node, sin: Node) -> Node:
 
 
 def _cached(new: Node, name: str, batch: Node, beam_idx: Node, config: DecoderHeadConfig) -> tuple[Node, Node, Node]:
-    """Keys or values so far, with the new ones behind them, and the node that keeps these as state."""
+    """The keys or values so far followed by the new ones, and the node that keeps them as state."""
     heads, size = config.num_key_value_heads, config.head_dim
     info = VariableInfo()
     info.variable_id, info.data_type = name, new.get_output_element_type(0)
@@ -133,7 +133,7 @@ def _cached(new: Node, name: str, batch: Node, beam_idx: Node, config: DecoderHe
 
 
 def _repeated(x: Node, config: DecoderHeadConfig) -> Node:
-    """Keys or values for every head that queries them."""
+    """Keys or values, repeated for each query head."""
     if config.num_attention_heads == config.num_key_value_heads:
         return x
     heads, size = config.num_key_value_heads, config.head_dim
@@ -145,7 +145,7 @@ def _repeated(x: Node, config: DecoderHeadConfig) -> Node:
 
 
 def _causal_mask(past: Node, x: Node) -> Node:
-    """float32 `[1, 1, length, past + length]`: 0 where a row may look, the lowest number where it may not."""
+    """float32 `[1, 1, length, past + length]`: 0 where a row may attend, the lowest number elsewhere."""
     seen = ops.gather(ops.shape_of(past), _int(2), _int(0))
     total = ops.add(seen, ops.gather(ops.shape_of(x), _int(1), _int(0)))
     columns = ops.range(_int(0), total, _int(1), "i64")

@@ -24,15 +24,15 @@ def save_head(
     card: str | None = None,
 ) -> None:
     """
-    Writes a head, whole or not at all.
+    Writes a head to a file, completely or not at all.
 
     Args:
-        config ([`HeadConfig`]): what the head is like.
+        config ([`HeadConfig`]): configuration of the head.
         tensors (`Mapping[str, np.ndarray]`): float32 weights by name; of a decoder's head also `token_ids` int64.
         path (`str` or `Path`): file to write, ending in `.safetensors`.
         weight_format (`str`, *optional*, defaults to `"fp32"`):
-            `"fp32"`, `"fp16"` or `"int8"`: matrices with one scale per row, symmetric.
-        card (`str`, *optional*): how the head was trained, as a JSON object.
+            `"fp32"`, `"fp16"`, or `"int8"`: symmetric 8-bit matrices with one scale per row.
+        card (`str`, *optional*): description of the training, as a JSON object.
     """
     if weight_format not in ("fp32", "fp16", "int8"):
         raise ValueError(f"`weight_format` must be 'fp32', 'fp16' or 'int8', got {weight_format!r}")
@@ -58,17 +58,17 @@ def load_head(path: str | Path) -> tuple[HeadConfig, dict[str, np.ndarray]]:
         path (`str` or `Path`): file that [`save_head`] wrote.
 
     Returns:
-        `tuple`: the [`HeadConfig`], and the tensors by name: of a decoder's head `token_ids` int64 `[words]`, all
-        others float32.
+        `tuple`: the [`HeadConfig`], and the tensors by name: for a decoder's head `token_ids` int64 `[words]`, all
+        other tensors float32.
 
     Raises:
-        `ValueError`: if the file is not a head; the message says why.
+        `ValueError`: if the file is not a head. The message says why.
     """
     try:
         with safe_open(str(path), framework="np") as file:
             text = (file.metadata() or {}).get("config")
             if text is None:
-                raise ValueError("it has no configuration of a head in its metadata")
+                raise ValueError("its metadata contains no configuration of a head")
             config = HeadConfig.from_json(text)
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
@@ -84,7 +84,7 @@ def load_head(path: str | Path) -> tuple[HeadConfig, dict[str, np.ndarray]]:
         return config, tensors
     ids = tensors.get("token_ids")
     if ids is None or ids.ndim != 1 or len(np.unique(ids)) != len(ids):
-        raise ValueError(f"{path} is not a head: `token_ids` must be a list of different tokens")
+        raise ValueError(f"{path} is not a head: `token_ids` must be a list of distinct token ids")
     if len(ids) == 0 or ids.min() < 0 or ids.max() >= config.vocab_size:
         raise ValueError(f"{path} is not a head: `token_ids` must be from 0 to {config.vocab_size - 1}")
     return config, tensors

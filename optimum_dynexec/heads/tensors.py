@@ -1,4 +1,4 @@
-"""The tensors that a head consists of."""
+"""The tensors of a head."""
 
 from collections.abc import Callable, Mapping
 
@@ -58,7 +58,7 @@ def _encoder(config: EncoderHeadConfig) -> Shapes:
     return {**shapes, "out.weight": (config.num_labels, inner), "out.bias": (config.num_labels,)}
 
 
-# What a decoder's head of each kind consists of.
+# The tensors of a decoder's head of each kind.
 SHAPES: dict[str, Callable[[DecoderHeadConfig], Shapes]] = {
     "norm": _norm,
     "adapter": _adapter,
@@ -69,10 +69,10 @@ SHAPES: dict[str, Callable[[DecoderHeadConfig], Shapes]] = {
 
 def tensor_shapes(config: HeadConfig, num_words: int) -> Shapes:
     """
-    The shapes of a head's tensors by name, all float32 but `token_ids`.
+    The shapes of a head's tensors by name. All are float32 except `token_ids`.
 
     Args:
-        config ([`HeadConfig`]): what the head is like.
+        config ([`HeadConfig`]): configuration of the head.
         num_words (`int`): number of tokens that a decoder's head can predict.
     """
     if isinstance(config, EncoderHeadConfig):
@@ -86,14 +86,14 @@ def tensor_shapes(config: HeadConfig, num_words: int) -> Shapes:
 
 def check_tensors(config: HeadConfig, tensors: Mapping[str, np.ndarray]) -> None:
     """
-    Checks that a head's tensors are all there, have the right shapes, and no other is.
+    Checks that all tensors of a head are there, that they have the right shapes, and that there are no others.
 
     Args:
-        config ([`HeadConfig`]): what the head is like.
-        tensors (`Mapping[str, np.ndarray]`): by name.
+        config ([`HeadConfig`]): configuration of the head.
+        tensors (`Mapping[str, np.ndarray]`): tensors by name.
 
     Raises:
-        `ValueError`: if they are not; the message names the first tensor that is wrong.
+        `ValueError`: if a check fails. The message names the first wrong tensor.
     """
     shapes = tensor_shapes(config, len(tensors.get("token_ids", ())))
     for name in sorted({*shapes, *tensors}):

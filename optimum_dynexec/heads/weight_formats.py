@@ -1,4 +1,4 @@
-"""A head's OpenVINO model in another weight format. A format is a line in the registry."""
+"""Converts a head's OpenVINO model to another weight format. A format is a line in the registry."""
 
 import math
 from typing import Any
@@ -8,13 +8,13 @@ import openvino as ov
 from openvino import opset13 as ops
 
 
-# What NNCF is asked for.
+# The arguments of NNCF for each format.
 WEIGHT_FORMATS: dict[str, dict[str, Any] | None] = {
     "fp32": None,
     "int8": {"mode": "int8_sym"},
     "int4": {"mode": "int4_sym", "all_layers": True},
 }
-# Weights that share a scale in 4 bits, at most.
+# The largest number of weights that share a scale in 4 bits.
 GROUP_SIZE = 64
 COMPRESSED_TYPES = ("i8", "u8", "i4", "u4")
 DECOMPRESSION_TYPES = ("Convert", "Subtract", "Multiply", "Reshape")
@@ -23,7 +23,7 @@ DECOMPRESSION_TYPES = ("Convert", "Subtract", "Multiply", "Reshape")
 def check_weight_format(weight_format: str, name: str = "weight_format") -> None:
     """
     Raises:
-        `ValueError`: if there is no such format.
+        `ValueError`: if the format does not exist.
     """
     if weight_format not in WEIGHT_FORMATS:
         raise ValueError(f"`{name}` must be one of {list(WEIGHT_FORMATS)}, got {weight_format!r}")
@@ -31,15 +31,16 @@ def check_weight_format(weight_format: str, name: str = "weight_format") -> None
 
 def with_weight_format(model: ov.Model, weight_format: str) -> ov.Model:
     """
-    Makes a head in another format, from one in any. What was lost by an earlier compression stays lost.
+    Converts a head from any format to another one. Precision that an earlier compression has lost stays lost.
 
     Args:
-        model (`openvino.Model`): of a head; left as it is.
-        weight_format (`str`): `"fp32"`, `"int8"` or `"int4"`, by `nncf.compress_weights`, symmetric. In 4 bits, up to
-            64 weights of a row share a scale.
+        model (`openvino.Model`): model of a head, which is not changed.
+        weight_format (`str`):
+            `"fp32"`, `"int8"` or `"int4"`, with `nncf.compress_weights`, symmetric. In 4 bits, at most 64 weights of a
+            row share a scale.
 
     Raises:
-        `ValueError`: if there is no such format.
+        `ValueError`: if the format does not exist.
     """
     check_weight_format(weight_format)
     model = _decompressed(model)
@@ -52,7 +53,7 @@ def with_weight_format(model: ov.Model, weight_format: str) -> ov.Model:
     if "all_layers" in options:
         options["group_size"] = _group_size(model)
     others = [node.get_friendly_name() for node in _products(model) if not _is_matrix(node.input_value(1).get_node())]
-    # The frequencies of rotary positions are a constant in a product too, but no weight.
+    # The frequencies of rotary positions are also a constant in a product, but they are not a weight.
     options["ignored_scope"] = nncf.IgnoredScope(names=others)
     return nncf.compress_weights(model, **options)
 
@@ -63,7 +64,7 @@ def is_compressed(model: ov.Model) -> bool:
 
 
 def _decompressed(model: ov.Model) -> ov.Model:
-    """A clone whose compressed matrices are constants in float32."""
+    """A clone whose compressed matrices are float32 constants."""
     model = model.clone()
     for product in _products(model):
         weight = product.input_value(1)
@@ -73,11 +74,11 @@ def _decompressed(model: ov.Model) -> ov.Model:
             ov.Model([ops.result(ops.convert(weight, "f32"))], []), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
         )
         values = np.array(compiled([])[0], np.float32)
-        # The name that the weight has where it was never compressed.
+        # The name of the weight in a model that was never compressed.
         name = weight.get_node().get_friendly_name().removesuffix("/scaled")
         product.input(1).replace_source_output(ops.constant(values, name=name).output(0))
     if model.has_rt_info(["nncf"]):
-        # NNCF leaves a model alone that says it was compressed.
+        # NNCF skips a model that is marked as compressed.
         model.set_rt_info({}, ["nncf"])
     model.validate_nodes_and_infer_types()
     return model

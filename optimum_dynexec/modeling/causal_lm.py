@@ -94,31 +94,33 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
 
         Args:
             model_id (`str` or `Path`):
-                Model on the hub or directory; with `export=False`, one that holds an OpenVINO model.
+                Model on the Hub, or directory. With `export=False`, it must contain an OpenVINO model.
             export (`bool`, *optional*, defaults to `False`):
-                Convert a transformers model.
+                Whether to convert a transformers model.
             precision (`str`, *optional*):
-                `"fast"` computes as OpenVINO does by default (bfloat16 and a compressed KV cache where the device has
-                them): the last bits of a logit then depend on how many tokens share a forward pass, and near ties may
-                be decided differently with speculation than without. `"exact"` computes in float32: greedy output
-                with speculation equals plain decoding token for token. Unset: as the model was tuned, or `"fast"`.
+                `"fast"`: OpenVINO's defaults (bfloat16 and a compressed KV cache where the device supports them). The
+                last bits of a logit then depend on how many tokens share a forward pass, so greedy text can differ
+                where two tokens are nearly tied. With `speculation="auto"`, the same call can give different text from
+                call to call. `"exact"`: float32. Greedy text with speculation then equals plain decoding, token for
+                token. If not set: the precision that the model was tuned to, or `"fast"`.
             exit_layers (`list[int]`, *optional*):
-                Layers after which the model is cut into segments. Unset: those of `dynexec_config.json` and of the
-                exit heads in `heads`; with a draft head, only when a call asks for an exit, which then takes as long
-                as loading. Exit heads at other layers are not used.
+                Layers after which the model is cut into segments. If not set: those of `dynexec_config.json` and of
+                the exit heads in `heads`. With a draft head, the model is cut only when a call requests an exit, which
+                then takes as long as loading. Exit heads at other layers are not used.
             heads (`str` or `Path`, *optional*):
-                Trained heads to use beside those that the directory has, or in their place: a safetensors file, or a
-                directory with some. Saving the model saves them too.
+                Trained heads to add to those of the directory, or to replace them: a safetensors file, or a directory
+                of such files. They are saved with the model.
             max_cache_tokens (`int`, *optional*):
-                Most tokens the KV cache may hold over all sequences of a call. Unset, it grows with need.
+                Maximum number of tokens in the KV cache over all sequences of a call. If not set, the cache grows as
+                needed.
             tuned (`bool`, *optional*, defaults to `True`):
-                Start from what `optimum-cli dynexec tune` has found for this model on this machine, if it has been
-                run: `precision` and threads here, speculation in [`generate`]. What the caller says comes first.
-            kwargs:
-                Everything `OVModelForCausalLM.from_pretrained` takes.
+                Whether to use the result of `optimum-cli dynexec tune` for this model on this machine, if there is
+                one: `precision` and threads here, speculation in [`generate`]. Explicit arguments take precedence.
+            kwargs (*optional*):
+                All other arguments of `OVModelForCausalLM.from_pretrained`.
 
         Raises:
-            `ValueError`: for a `precision` or an exit layer that does not exist, or heads that do not fit the model.
+            `ValueError`: if a `precision` or an exit layer does not exist, or heads do not match the model.
         """
         if precision is not None:
             check_precision(precision)
@@ -272,45 +274,48 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         **kwargs: Any,
     ) -> torch.Tensor | GenerateDecoderOnlyOutput:
         """
-        Generates as `transformers` does, faster. Greedy output equals plain decoding token for token (see `precision`
-        of [`from_pretrained`]), sampled output equals it in distribution.
+        Generates like `transformers`, but faster. Greedy text equals plain decoding token for token (see `precision`
+        of [`from_pretrained`]). Sampled text has the same distribution.
 
         Takes all arguments of `transformers.GenerationMixin.generate`, and:
 
         Args:
             assistant_model ([`DynExecModelForCausalLM`] or `OVModelForCausalLM`, *optional*):
-                A smaller model with the same tokenizer that proposes tokens.
+                Smaller model with the same tokenizer that proposes tokens.
             speculation (`str`, *optional*):
-                `"auto"` mixes all there is and chooses draft lengths by measured gain, `"off"` decodes plainly;
-                `"prompt_lookup"`, `"draft_model"`, `"draft_head"` and `"exit_heads"` (heads that were trained for this
-                model) use one source. Unset: what transformers' own arguments (`prompt_lookup_num_tokens`,
-                `assistant_model`, `assistant_early_exit`) ask for; without any of them, what the model was tuned to
-                (`optimum-cli dynexec tune`), or else `"auto"`.
+                `"auto"`: mixes all draft sources and chooses the number of draft tokens by the measured gain; with the
+                precision `"fast"`, the same call can then give different text from call to call. `"off"`: plain
+                decoding. `"prompt_lookup"`, `"draft_model"`, `"draft_head"` or `"exit_heads"` (heads that were trained
+                for this model): one draft source. If not set: the mode that transformers' own arguments
+                (`prompt_lookup_num_tokens`, `assistant_model`, `assistant_early_exit`) request; without them, the mode
+                that the model was tuned to (`optimum-cli dynexec tune`), or else `"auto"`.
             assistant_early_exit (`int`, *optional*):
-                Draft with so many of the model's first layers and the exit head behind them.
+                Number of the model's first layers that draft, with the exit head after them.
             early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*):
-                Let tokens leave the model early, after layers with an exit head. The output is then not that of the
-                model. `"calibrated"`: by the thresholds in `dynexec_config.json` that `optimum-cli dynexec calibrate`
-                has found, with their guarantee. Excludes speculation.
+                Lets tokens leave the model early, after layers with an exit head. The output is then not that of the
+                full model. `"calibrated"`: with the thresholds of `optimum-cli dynexec calibrate` in
+                `dynexec_config.json`, and their guarantee. It cannot be combined with speculation.
             num_assistant_tokens_schedule (`str`, *optional*):
-                transformers' `"constant"`, `"heuristic"`, `"heuristic_transient"`, or `"auto"`; `"disco"` has heads
-                end a draft by the classifier they were trained with (arXiv 2405.04304), at
+                transformers' `"constant"`, `"heuristic"` or `"heuristic_transient"`; or `"auto"`; or `"disco"`, with
+                which heads end a draft by the classifier that they were trained with (arXiv 2405.04304), at
                 `assistant_confidence_threshold`.
             seed (`int`, *optional*):
-                For sampling, from 0 to 2**64 - 1. Unset, it is drawn from torch's generator, so
-                `transformers.set_seed` works; what runs on the plain model draws from that generator itself, as in
-                optimum-intel. Prompt lookup does not change the tokens that a seed gives; an assistant model does, and
-                so do its draft lengths, which are the same every time only with the schedule `"constant"`.
-            presence_penalty, frequency_penalty (`float`, *optional*, defaults to 0):
-                Subtracted from the logits of generated tokens, once or per occurrence.
+                Random seed for sampling, from 0 to 2**64 - 1. If not set, it is drawn from torch's generator, so
+                `transformers.set_seed` works. Calls that run on the plain model draw from that generator themselves,
+                as in optimum-intel. Prompt lookup does not change the tokens that a seed gives. An assistant model
+                does, and so do its draft lengths, which are always the same only with the schedule `"constant"`.
+            presence_penalty (`float`, *optional*, defaults to 0):
+                Number that is subtracted once from the logits of generated tokens.
+            frequency_penalty (`float`, *optional*, defaults to 0):
+                Number that is subtracted from the logits of generated tokens for each occurrence.
 
         Returns:
             `torch.LongTensor` of shape `(batch_size * num_return_sequences, length)`, or
             [`DynExecGenerateOutput`] with `return_dict_in_generate=True`.
 
         Raises:
-            `ValueError`: for arguments that are not accepted, an empty prompt, or token ids outside the vocabulary.
-            `TypeError`: for an `assistant_model` or `early_exit` of another kind, or inputs that are no tensor.
+            `ValueError`: if an argument is not accepted, a prompt is empty, or a token id is outside the vocabulary.
+            `TypeError`: if `assistant_model` or `early_exit` has another type, or the inputs are not a tensor.
         """
         call = GenerateCall.read(
             defaults=self.generation_config,

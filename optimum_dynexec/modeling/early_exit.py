@@ -94,9 +94,11 @@ def early_exit_params(
     layers = list(engine.exit_heads)
     early_exit = resolve_early_exit(early_exit, directory, precision)
     if criterion_class(early_exit.criterion).needs_certainty:
-        raise ValueError(f"the criterion {early_exit.criterion!r} is for encoders: a decoder's exits say no certainty")
+        raise ValueError(
+            f"the criterion {early_exit.criterion!r} is for encoders: the exit heads of a decoder predict no certainty"
+        )
     if early_exit.deadline_ms is not None:
-        raise ValueError("`deadline_ms` is for encoders: a decoder has no call per token to end")
+        raise ValueError("`deadline_ms` is for encoders: leave it out for a decoder")
     params = fill_params(_C.EarlyExitParams(), early_exit, layers, directory)
     params.exits = [engine.exit(layer) for layer in layers]
     params.prefill = early_exit.prefill
@@ -132,7 +134,7 @@ def encoder_exit_params(
     asked = early_exit.threshold is not None or early_exit.thresholds is not None
     if asked and criterion_class(early_exit.criterion).for_embeddings != embeddings:
         needed = "'settled'" if embeddings else "another one"
-        raise ValueError(f"the criterion {early_exit.criterion!r} cannot judge what this model gives: use {needed}")
+        raise ValueError(f"the criterion {early_exit.criterion!r} cannot be used with this model: use {needed}")
     params = fill_params(_C.EncoderParams(), early_exit, layers, directory)
     if early_exit.deadline_ms is not None:
         params.deadline_seconds = early_exit.deadline_ms / 1000

@@ -35,8 +35,8 @@ AS_LOADED = "as_loaded"
 
 class DynExecEncoderMixin(DynExecModelMixin):
     """
-    Goes before an `OVModelFor…` class in the bases of a class. `forward` then lets samples leave after layers with an
-    exit head, if `early_exit` says so when the model is loaded or called; otherwise the plain model runs, as in
+    Mixin that precedes an `OVModelFor…` class in the bases of a class. `forward` then lets samples leave after layers
+    with an exit head, if `early_exit` is set when the model is loaded or called. Otherwise the plain model runs, as in
     optimum-intel.
 
     `last_stats` holds the [`~early_exit.encoder_stats.EncoderStats`] of the latest call with early exit, of whichever
@@ -70,30 +70,31 @@ class DynExecEncoderMixin(DynExecModelMixin):
 
         Args:
             model_id (`str` or `Path`):
-                Model on the hub or directory; with `export=False`, one that holds an OpenVINO model.
+                Model on the Hub, or directory. With `export=False`, it must contain an OpenVINO model.
             export (`bool`, *optional*, defaults to `False`):
-                Convert a transformers model.
+                Whether to convert a transformers model.
             precision (`str`, *optional*):
-                `"fast"` computes as OpenVINO does by default (bfloat16 where the device has it), `"exact"` in float32.
-                Unset: as the model was tuned, or `"fast"`.
+                `"fast"`: OpenVINO's defaults (bfloat16 where the device supports it). `"exact"`: float32.
+                If not set: the precision that the model was tuned to, or `"fast"`.
             exit_layers (`list[int]`, *optional*):
-                Layers after which samples may leave. Unset: those of `dynexec_config.json` and of the exit heads in
+                Layers after which samples may leave. If not set: those of `dynexec_config.json` and of the exit heads
+                in
                 `heads`. Exit heads at other layers are not used.
             heads (`str` or `Path`, *optional*):
-                Trained heads to use beside those that the directory has, or in their place: a safetensors file, or a
-                directory with some. Saving the model saves them too.
+                Trained heads to add to those of the directory, or to replace them: a safetensors file, or a
+                directory of such files. They are saved with the model.
             early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*):
-                When samples leave in calls that do not say. `"calibrated"`: by the thresholds in
-                `dynexec_config.json`. `"tuned"`: as `optimum-cli dynexec tune` has found to be fastest within its
-                limit, which may be not to leave at all.
+                Early exit of calls without this argument. `"calibrated"`: with the thresholds in
+                `dynexec_config.json`. `"tuned"`: the setting that `optimum-cli dynexec tune` has found to be the
+                fastest within its limit, which may be without early exit.
             tuned (`bool`, *optional*, defaults to `True`):
-                Start from the precision and threads that the model was tuned to on this machine, if it was. What the
-                caller says comes first.
-            kwargs:
-                Everything that `from_pretrained` of the `OVModelFor…` class takes.
+                Whether to use the precision and threads that the model was tuned to on this machine, if it was.
+                Explicit arguments take precedence.
+            kwargs (*optional*):
+                All other arguments of `from_pretrained` of the `OVModelFor…` class.
 
         Raises:
-            `ValueError`: for a `precision` or an exit layer that does not exist, or heads that do not fit the model.
+            `ValueError`: if a `precision` or an exit layer does not exist, or heads do not match the model.
         """
         if precision is not None:
             check_precision(precision)
@@ -195,9 +196,9 @@ class DynExecEncoderMixin(DynExecModelMixin):
         if self.dynexec_config is None or not self.dynexec_config.hidden_state_names:
             return f"early exit is not possible: this {self.config.model_type} cannot be cut between its layers"
         if self._embeddings:
-            return "early exit needs layers to leave after: load the model with `exit_layers`"
+            return "early exit needs exit layers: load the model with `exit_layers`"
         return (
-            "early exit needs exit heads, which this model has none of: train them with"
+            "early exit needs exit heads, but this model has none: train them with"
             " `optimum-cli dynexec train-heads` and attach them, or give `heads`"
         )
 
@@ -335,22 +336,22 @@ class DynExecEncoderMixin(DynExecModelMixin):
         max_waiting: int | None = None,
     ) -> Iterator[ModelOutput]:
         """
-        Runs samples as they come, in full batches: where some have left, others take their place. Outputs come in the
+        Runs samples as they arrive, in full batches: new samples replace those that have left. Outputs have the
         order of the inputs.
 
         Args:
             inputs (`Iterable[Mapping[str, torch.Tensor or np.ndarray or list]]`):
-                The model's inputs for one sample each, with or without the dimension of the batch.
+                The model's inputs for one sample each, with or without the batch dimension.
             batch_size (`int`, *optional*, defaults to 8):
-                Samples that run together in a segment.
+                Number of samples that run together in a segment.
             early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*):
-                When samples leave. Unset: as the model was loaded.
+                Early exit of the samples. If not set: as the model was loaded.
             max_waiting (`int`, *optional*):
-                A sample that waits for others to fill its batch goes on without them when more than so many samples
-                have come in behind it. Unset: 8 batches.
+                Maximum number of samples that may arrive after a sample that waits for a full batch. The sample then
+                continues without a full batch. If not set: 8 batches.
 
         Yields:
-            What `forward` returns, for one sample: the dimension of the batch is 1.
+            The output of `forward` for one sample; the batch dimension is 1.
 
         Raises:
             `ValueError`: if there is no early exit to do, or a sample has not the shape that the model takes, or more

@@ -23,14 +23,14 @@ class _EarlyExitOutput:
 @dataclass
 class DynExecSequenceClassifierOutput(SequenceClassifierOutput, _EarlyExitOutput):
     """
-    transformers' fields; with early exit also:
+    transformers' output with two more fields when early exit is used.
 
     Args:
-        exit_layer (`torch.LongTensor` of shape `(batch_size,)`): layer after which each sample left; the last layer of
-            the model if it did not leave early.
-        confidence (`torch.FloatTensor` of shape `(batch_size,)`): the largest probability of its answer; of several,
-            for tokens or for start and end, the least; for embeddings the cosine with the exit before. NaN where there
-            is none.
+        exit_layer (`torch.LongTensor` of shape `(batch_size,)`):
+            layer after which each sample left, or the last layer of the model if it did not leave early.
+        confidence (`torch.FloatTensor` of shape `(batch_size,)`): largest probability of the answer; of several,
+            for tokens or for start and end, the smallest; for embeddings, the cosine with the previous exit. NaN where
+            there is none.
 
     The attribute `dynexec`, which is no field, holds the [`~early_exit.encoder_stats.EncoderStats`] of the call;
     `None` without early exit, and in the outputs of a stream.

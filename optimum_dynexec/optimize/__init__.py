@@ -1,4 +1,4 @@
-"""From a model to its fastest form within a quality limit: all steps in a row."""
+"""Makes a model as fast as possible within a quality limit, in one call."""
 
 from typing import TYPE_CHECKING
 

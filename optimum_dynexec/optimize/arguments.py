@@ -1,4 +1,4 @@
-"""What a model is optimized for, and how long that may take."""
+"""The arguments of an optimization."""
 
 import os
 from dataclasses import dataclass
@@ -16,41 +16,43 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class OptimizeArguments:
     """
-    What a model is optimized for, and how long that may take.
+    Goal, limits and data of an optimization.
 
     Args:
-        recipe (`str`, *optional*, defaults to `"latency"`): one of [`~optimize.recipes.RECIPES`].
+        recipe (`str`, *optional*, defaults to `"latency"`): recipe, one of [`~optimize.recipes.RECIPES`].
         max_loss (`float`, *optional*, defaults to 0.01):
-            Of quality, over all steps, against the model in float32. Of decoders: the share of tokens at which the
-            model would go on differently, given the same text. Of classifiers: accuracy, or without labels the share
-            of other answers.
-        task (`str`, *optional*, defaults to `"auto"`): of the model.
+            Largest loss of quality over all steps, relative to the model in float32. Decoders: the share of tokens for
+            which the model would continue differently, given the same text. Classifiers: accuracy, or without labels
+            the share of answers that differ.
+        task (`str`, *optional*, defaults to `"auto"`): task of the model.
         fine_tune (`bool`, *optional*, defaults to `False`):
-            Train a classifier on the labels of the data first; a bare encoder gets a classifier for them.
-        fine_tune_epochs (`float`, *optional*): passes over the data for that. Unset: as the recipe `joint` has it.
+            Whether to first train a classifier on the labels of the data. An encoder without a classifier gets one.
+        fine_tune_epochs (`float`, *optional*):
+            number of passes over the data for `fine_tune`. If not set: as in `joint`.
         accuracy_check (`bool`, *optional*, defaults to `True`):
-            Refuse a classifier that is not shown to be right more often than the most frequent label of the data.
-        formats (`tuple[str, ...]`, *optional*): quantizations to try, in place of the recipe's; none: `()`.
-        heads (`str` or `Path`, *optional*): trained heads to use; they are then not trained.
-        train (`bool`, *optional*, defaults to `True`): whether heads are trained, if the recipe has any.
-        layers (`list[int]`, *optional*): to train exit heads for. Unset: none of a decoder, all of a classifier.
-        epochs (`float`, *optional*): of the heads' training. Unset: as `train-heads` has it.
-        vocab_size (`int`, *optional*, defaults to 8192): words of a decoder's heads.
-        max_samples (`int`, *optional*): of the data to use, at most, drawn.
-        max_new_tokens (`int`, *optional*, defaults to 128): of a decoder's answers.
-        quantization_samples (`int`, *optional*, defaults to 64): that data-aware quantization looks at.
-        max_length (`int`, *optional*, defaults to 128): of a classifier's texts, in tokens.
-        delta (`float`, *optional*, defaults to 0.1): the probability that a calibrated risk is above its limit.
-        tuning_time (`float`, *optional*, defaults to 600): seconds that tuning may measure.
+            Whether to refuse a classifier that is not shown to be more accurate than the most frequent label.
+        formats (`tuple[str, ...]`, *optional*): quantizations to try, instead of the recipe's; `()` for none.
+        heads (`str` or `Path`, *optional*): trained heads to use, instead of training heads.
+        train (`bool`, *optional*, defaults to `True`): whether to train heads, if the recipe has any.
+        layers (`list[int]`, *optional*):
+            layers to train exit heads for. If not set: none for a decoder, all for a classifier.
+        epochs (`float`, *optional*): number of epochs of the heads' training. If not set: as in `train-heads`.
+        vocab_size (`int`, *optional*, defaults to 8192): number of tokens that a decoder's heads can predict.
+        max_samples (`int`, *optional*): maximum number of inputs, which are drawn at random.
+        max_new_tokens (`int`, *optional*, defaults to 128): maximum number of tokens in a decoder's answer.
+        quantization_samples (`int`, *optional*, defaults to 64): number of samples for data-aware quantization.
+        max_length (`int`, *optional*, defaults to 128): maximum number of tokens in a classifier's text.
+        delta (`float`, *optional*, defaults to 0.1): probability that a calibrated risk is above its limit.
+        tuning_time (`float`, *optional*, defaults to 600): time for the measurements of tuning, in seconds.
         benchmark_samples (`int`, *optional*):
-            That the report is about; 0: no benchmark, no report. Unset: 20 prompts of a decoder, whose loss is
-            measured on the tokens of all; of a classifier as many samples as it takes to show that a loss is within
-            `max_loss`, if there are so many.
-        columns ([`~data.samples.Columns`], *optional*): where in a row of a classifier's data things stand.
-        seed (`int`, *optional*, defaults to 0): of all that is drawn.
+            Number of inputs for the report; with 0, there is no benchmark and no report. If not set: 20 prompts for a
+            decoder, whose loss is measured on the tokens of all inputs; for a classifier, the number of samples that
+            shows that a loss is within `max_loss`, if there are enough.
+        columns ([`~data.samples.Columns`], *optional*): columns of a row of a classifier's data.
+        seed (`int`, *optional*, defaults to 0): random seed.
 
     Raises:
-        [`OptimizeError`]: if a value is not acceptable.
+        [`OptimizeError`]: if a value is not accepted.
     """
 
     recipe: str = "latency"
@@ -95,4 +97,4 @@ class OptimizeArguments:
         if self.benchmark_samples is not None and self.benchmark_samples < 0:
             raise OptimizeError(f"`benchmark_samples` must be 0 or more, but it is {self.benchmark_samples!r}")
         if self.heads is not None and not os.path.exists(self.heads):
-            raise OptimizeError(f"there are no heads at {self.heads}")
+            raise OptimizeError(f"`heads` must be a file or directory of heads, but {self.heads} does not exist")

@@ -1,4 +1,4 @@
-"""What the steps share."""
+"""The context that the steps share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 @dataclass
 class Context:
     """
-    What the steps share.
+    The context that the steps share.
 
     Args:
-        model (`str`): to optimize: an id, a directory of transformers, or an export.
-        output (`Path`): where all is written.
-        data (`list[str]`): of the user.
-        args ([`OptimizeArguments`]): what for.
-        task (`str`): of the model.
-        kind ([`~optimize.kinds.Kind`]): of the model.
-        say (`Callable`): shows a line while it runs.
-        found (`dict[str, dict[str, Any]]`): what the steps so far have found, by their names.
-        progress (`bool`): show progress bars of what the steps do.
+        model (`str`): model to optimize: an id, a directory of transformers, or an export.
+        output (`Path`): directory for all results.
+        data (`list[str]`): data of the user.
+        args ([`OptimizeArguments`]): goal, limits and data.
+        task (`str`): task of the model.
+        kind ([`~optimize.kinds.Kind`]): kind of the model.
+        say (`Callable`): function that shows a line during the run.
+        found (`dict[str, dict[str, Any]]`): results of the steps so far, by name.
+        progress (`bool`): whether the steps show progress bars.
     """
 
     model: str
@@ -42,7 +42,7 @@ class Context:
 
     @property
     def recipe(self) -> Recipe:
-        """What it is optimized for."""
+        """The recipe of the optimization."""
         return RECIPES[self.args.recipe]
 
     @property
@@ -62,17 +62,17 @@ class Context:
 
     @property
     def quantized(self) -> Path:
-        """Where quantized exports are, each in a directory of the name of its format."""
+        """The directory of quantized exports, each in a directory with the name of its format."""
         return self.output / "quantized"
 
     @property
     def heads(self) -> Path:
-        """Where trained heads are."""
+        """The directory of trained heads."""
         return self.output / "heads"
 
     @property
     def result(self) -> Path:
-        """The model that comes of it all."""
+        """The directory of the resulting model."""
         return self.output / "model"
 
     @property

@@ -1,5 +1,5 @@
-"""What can go wrong when a model is optimized."""
+"""Errors of an optimization."""
 
 
 class OptimizeError(ValueError):
-    """A model that cannot be optimized as asked; the message says why and what to do."""
+    """The model cannot be optimized as requested. The message says why and what to do."""

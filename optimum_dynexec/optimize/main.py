@@ -1,4 +1,4 @@
-"""Does the steps in a row."""
+"""Runs all steps of an optimization."""
 
 import os
 import shutil
@@ -24,21 +24,21 @@ from .steps import STEPS
 
 REPORT_PACKAGES = ("jinja2", "matplotlib")
 NO_DATA = (
-    "give inputs like those that the model will see as `data` (--data): heads learn from them, and limits, speed and"
-    " the choice between methods are measured on them. Without, nothing that was decided would be worth anything"
+    "give inputs like those in use as `data` (--data). The heads learn from them, and limits, speed and"
+    " the choice between methods are measured on them"
 )
 
 
 @dataclass(frozen=True)
 class Optimized:
     """
-    What came of it.
+    Result of [`optimize`].
 
     Args:
-        directory (`Path`): of the model.
-        report (`Path`, *optional*): the page, if there is one.
-        lines (`list[str]`): what was decided, and why.
-        steps (`dict[str, dict[str, Any]]`): what each step has found.
+        directory (`Path`): directory of the model.
+        report (`Path`, *optional*): HTML page of the report, if there is one.
+        lines (`list[str]`): decisions and their reasons.
+        steps (`dict[str, dict[str, Any]]`): results of each step.
     """
 
     directory: Path
@@ -58,22 +58,23 @@ def optimize(
 ) -> Optimized:
     """
     Exports a model, quantizes it, trains heads on the quantized model, calibrates early exit, tunes and measures, all
-    within one limit of quality. What an interrupted call has done is not done again.
+    within one quality limit. A call that was interrupted resumes where it stopped.
 
     Args:
-        model (`str` or `Path`): a transformers model, an id or a directory, or an export in float32.
+        model (`str` or `Path`): id or directory of a transformers model, or directory of an export in float32.
         output (`str` or `Path`):
-            Directory for all of it: absent, empty, or of an earlier call. `model` in it is what comes of it, `report`
-            says how good it is, and `optimize.json` what is done.
+            Directory for all results. It must not exist, be empty or belong to an earlier call. `model` in it is the
+            resulting model, `report` shows its quality and speed, and `optimize.json` records the steps.
         data (`Sequence[str or Path]`):
-            Inputs like those to come: of a decoder prompts, as [`~data.texts.read_texts`] takes them; of a classifier
-            samples, as [`~data.samples.read_samples`] does.
-        arguments ([`OptimizeArguments`], *optional*): what for.
-        progress (`bool`, *optional*, defaults to `True`): show progress bars.
-        say (`Callable[[str], None]`, *optional*): is given each line as it comes. Unset: written above the bar.
+            Inputs like those in use. For a decoder: prompts, as accepted by [`~data.texts.read_texts`]. For a
+            classifier: samples, as accepted by [`~data.samples.read_samples`].
+        arguments ([`OptimizeArguments`], *optional*): goal, limits and data.
+        progress (`bool`, *optional*, defaults to `True`): whether to show progress bars.
+        say (`Callable[[str], None]`, *optional*):
+            function that receives each line. If not set, lines are written above the progress bar.
 
     Raises:
-        [`OptimizeError`]: for a model, data or a directory that this cannot be done with.
+        [`OptimizeError`]: if the model, the data or the directory cannot be used.
         Whatever the steps raise.
     """
     args = arguments or OptimizeArguments()
@@ -82,7 +83,7 @@ def optimize(
         raise OptimizeError(NO_DATA)
     missing = [name for name in REPORT_PACKAGES if args.benchmark_samples != 0 and find_spec(name) is None]
     if missing:
-        # Now, and not when all else is done.
+        # Checked now, not after all other steps.
         raise OptimizeError(
             f"the report needs {missing[0]}: {install_hint('report')}, or do without one"
             " (`benchmark_samples=0`, --benchmark-samples 0)"
@@ -92,7 +93,9 @@ def optimize(
     kind = kind_for(task)
     unknown = [name for name in args.formats or () if name not in kind.formats]
     if unknown:
-        raise OptimizeError(f"there is no format {unknown[0]!r} of a {kind.name}; there are {list(kind.formats)}")
+        raise OptimizeError(
+            f"there is no format {unknown[0]!r} for a {kind.name}; the formats are {list(kind.formats)}"
+        )
     _prepare(directory)
     lines: list[str] = []
     with tqdm(total=len(STEPS), disable=not progress, bar_format="{desc}", leave=False) as bar:
@@ -108,7 +111,7 @@ def optimize(
         state = State.load(directory)
         key = digest([hash_source(str(model)), task, [_source_key(source) for source in sources]])
         values = asdict(args)
-        # A path to heads stands for what is there.
+        # A path to heads stands for the files there.
         values["heads"] = None if args.heads is None else hash_source(str(args.heads))
         for number, step in enumerate(STEPS, 1):
             heading = f"{step.name} (step {number} of {len(STEPS)})"
@@ -129,7 +132,7 @@ def optimize(
             lines += done["lines"]
             bar.update()
     shutil.rmtree(directory / ".cache", ignore_errors=True)
-    # One of an earlier call, with other arguments, may be there though this one made none.
+    # A report of an earlier call with other arguments may exist although this call made none.
     pages = context.found["report"].get("places")
     return Optimized(context.result, directory / pages[0] if pages else None, lines, context.found)
 
@@ -142,18 +145,20 @@ def _task(model: str, args: OptimizeArguments) -> str:
 
 def _prepare(directory: Path) -> None:
     if directory.exists() and not directory.is_dir():
-        raise OptimizeError(f"the output {directory} is a file; give a directory")
+        raise OptimizeError(f"`output` must be a directory, but {directory} is a file")
     others = [entry for entry in directory.iterdir() if not entry.name.startswith(".")] if directory.exists() else []
     if others and not (directory / STATE_NAME).is_file():
         names = {entry.name for entry in others}
         # An earlier call may have been killed before its first step was done.
         if not names <= {"data"}:
-            raise OptimizeError(f"the output directory {directory} holds other files; give an empty or a new one")
+            raise OptimizeError(
+                f"the output directory {directory} contains other files: give an empty or a new directory"
+            )
     directory.mkdir(parents=True, exist_ok=True)
 
 
 def _source_key(source: str) -> Any:
-    """Of `FILE:COLUMN`, the content of the file and the column."""
+    """The content of the file and the column of `FILE:COLUMN`."""
     if os.path.exists(source):
         return hash_source(source)
     path, _, column = source.partition(":")

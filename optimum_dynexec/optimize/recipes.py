@@ -1,4 +1,4 @@
-"""What is optimized for. A recipe is a line in the registry."""
+"""The goals of an optimization. A recipe is a line in the registry."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Recipe:
     """
-    What is tried, and what the choice goes by.
+    The methods to try and the measure for the choice.
 
     Args:
-        objective (`str`): `"latency"`, `"throughput"` or `"memory"`: what is compared between weight formats.
-        tuned_for (`str`): `"latency"` or `"throughput"`: what the model is tuned for.
-        formats (`dict[str, tuple[str, ...]]`): quantizations to try, by the kind of model; see the kinds.
+        objective (`str`): `"latency"`, `"throughput"` or `"memory"`: measure by which weight formats are compared.
+        tuned_for (`str`): `"latency"` or `"throughput"`: objective of the tuning.
+        formats (`dict[str, tuple[str, ...]]`): quantizations to try, by the kind of model.
         heads (`dict[str, bool]`): whether heads are trained, by the kind of model.
     """
 

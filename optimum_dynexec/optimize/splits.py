@@ -1,4 +1,4 @@
-"""The data in parts, so that nothing is measured on what it was made with."""
+"""Splits the data, so that nothing is measured on its own training data."""
 
 import json
 import random
@@ -10,29 +10,31 @@ import numpy as np
 from .errors import OptimizeError
 
 
-# Heads and quantization learn from the first; limits and choices are made on the second; the report is of the third.
+# Heads and quantization use the first part, limits and choices the second part, and the report the third part.
 SHARES = {"train": 0.6, "calibrate": 0.2, "test": 0.2}
 LEAST = 10
 
 
 def parts_of(count: int, limit: int | None, seed: int, least: int = LEAST) -> dict[str, list[int]]:
     """
-    Indices of each part, drawn.
+    The indices of each part, drawn at random.
 
     Args:
-        count (`int`): of inputs.
-        limit (`int`, *optional*): to use at most.
-        seed (`int`): of what is drawn.
-        least (`int`, *optional*, defaults to 10): inputs that it takes, all parts together.
+        count (`int`): number of inputs.
+        limit (`int`, *optional*): maximum number of inputs.
+        seed (`int`): random seed.
+        least (`int`, *optional*, defaults to 10): smallest number of inputs in all parts together.
 
     Raises:
-        [`OptimizeError`]: if there is too little for three parts.
+        [`OptimizeError`]: if there are too few inputs for three parts.
     """
     order = list(range(count))
     random.Random(seed).shuffle(order)
     order = order[:limit]
     if len(order) < least:
-        raise OptimizeError(f"the data is to be parted in three, which takes {least} inputs; there are {len(order)}")
+        raise OptimizeError(
+            f"the data is split into three parts, which needs at least {least} inputs, but there are {len(order)}"
+        )
     ends = [round(len(order) * share) for share in (SHARES["train"], SHARES["train"] + SHARES["calibrate"])]
     return {"train": order[: ends[0]], "calibrate": order[ends[0] : ends[1]], "test": order[ends[1] :]}
 

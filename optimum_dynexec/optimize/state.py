@@ -1,4 +1,4 @@
-"""What has been done already, in a file of the output directory."""
+"""The steps that are done, in a file of the output directory."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ VERSION = 1
 @dataclass
 class State:
     """
-    The steps that are done, with what they have found. A step is done for one key: a hash of its arguments and of the
-    keys of those before it. With another key it is done again, and so are all behind it.
+    The steps that are done, with their results. A step is done for one key: a hash of its arguments and of the
+    keys of the steps before it. With another key, it is done again, and so are all later steps.
 
     Args:
-        path (`Path`): of the file.
-        steps (`dict[str, dict[str, Any]]`): by name, with `key`, `values`, `lines` and `seconds`.
+        path (`Path`): path of the file.
+        steps (`dict[str, dict[str, Any]]`): steps by name, with `key`, `values`, `lines` and `seconds`.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class State:
         Reads the state of a directory; an empty one if there is none.
 
         Raises:
-            [`OptimizeError`]: if the file is damaged, or of a later version.
+            [`OptimizeError`]: if the file is damaged, or was written by a later version.
         """
         path = directory / STATE_NAME
         if not path.is_file():
@@ -44,13 +44,15 @@ class State:
             content = json.loads(path.read_text(encoding="utf-8"))
             version, steps = content["version"], content["steps"]
         except (ValueError, KeyError, TypeError) as error:
-            raise OptimizeError(f"{path} cannot be read ({error}): remove it to begin anew") from error
+            raise OptimizeError(f"{path} cannot be read ({error}): remove it to start again") from error
         if version != VERSION:
-            raise OptimizeError(f"{path} is of version {version}, this reads {VERSION}: remove it to begin anew")
+            raise OptimizeError(
+                f"{path} has the version {version}, but this library reads {VERSION}: remove it to start again"
+            )
         return cls(path, steps)
 
     def done(self, name: str, key: str) -> dict[str, Any] | None:
-        """What a step has found, if it is done for this key and what it has written is still there."""
+        """The results of a step, if it is done for this key and its files still exist."""
         entry = self.steps.get(name)
         if entry is None or entry["key"] != key:
             return None
@@ -59,8 +61,8 @@ class State:
 
     def begin(self, name: str) -> None:
         """
-        Writes down that a step is done no longer, nor is what came behind it: what they have written is about to be
-        replaced, and must not be taken for theirs if that is cut off.
+        Records that a step and all later steps are no longer done: their files are about to be
+        replaced, and must not count as theirs if the replacement is interrupted.
         """
         names = list(self.steps)
         if name in names:
@@ -69,7 +71,7 @@ class State:
             self._write()
 
     def finish(self, name: str, key: str, values: dict[str, Any], lines: list[str], seconds: float) -> None:
-        """Writes down that a step is done."""
+        """Records that a step is done."""
         self.steps[name] = {"key": key, "values": values, "lines": lines, "seconds": round(seconds, 1)}
         self._write()
 
@@ -79,14 +81,14 @@ class State:
 
 
 def digest(content: Any) -> str:
-    """16 hexadecimal digits of what JSON can hold."""
+    """A hash of JSON values, 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def hash_source(source: str) -> Any:
     """
-    What tells a model or a data file from another: of a file its content, of a directory the names, sizes and times of
-    its files, and else the name.
+    The identity of a model or a data file: the content of a file, the names, sizes and times of a directory's files,
+    or the name.
     """
     path = Path(source)
     if os.path.isfile(path):

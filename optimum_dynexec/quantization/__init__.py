@@ -1,4 +1,4 @@
-"""Quantization by NNCF of exported models, through optimum-intel's OVQuantizer."""
+"""Quantizes exported models with NNCF, through optimum-intel's OVQuantizer."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Full quantization that gives up layers until no more accuracy is lost than allowed."""
+"""Full quantization that keeps layers in floating point until the accuracy loss is within a limit."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class AccuracyControl:
     """
-    How much accuracy a full quantization may cost.
+    The limit of the accuracy loss of a full quantization.
 
     Args:
-        max_drop (`float`): of accuracy on `sources`, absolute, between 0 and 1.
+        max_drop (`float`): largest accuracy loss on `sources`, absolute, between 0 and 1.
         sources (`Sequence[str or Path]`):
-            Samples, as [`~data.samples.read_samples`] takes them. Without labels, what the full model says
-            counts as right.
-        columns ([`~data.samples.Columns`], *optional*): where in a row things stand.
-        max_samples (`int`, *optional*): samples to use at most, drawn from all.
-        max_length (`int`, *optional*, defaults to 128): of texts, in tokens.
-        seed (`int`, *optional*, defaults to 0): of what is drawn.
+            Samples, as accepted by [`~data.samples.read_samples`]. Without labels, the predictions of the full model
+            count as correct.
+        columns ([`~data.samples.Columns`], *optional*): columns of a row.
+        max_samples (`int`, *optional*): maximum number of samples, which are drawn at random.
+        max_length (`int`, *optional*, defaults to 128): maximum number of tokens in a text.
+        seed (`int`, *optional*, defaults to 0): random seed of the draw.
 
     Raises:
-        [`QuantizationError`]: if a value is not acceptable.
+        [`QuantizationError`]: if a value is not accepted.
     """
 
     max_drop: float
@@ -49,7 +49,7 @@ class AccuracyControl:
         if not 0.0 < self.max_drop < 1.0:
             raise QuantizationError(f"`max_drop` must be between 0 and 1, but it is {self.max_drop!r}")
         if isinstance(self.sources, str | Path) or not self.sources:
-            raise QuantizationError("accuracy control needs samples to validate on: give `sources`")
+            raise QuantizationError("accuracy control needs validation samples: give `sources`")
 
 
 def quantize_with_accuracy_control(
@@ -61,20 +61,20 @@ def quantize_with_accuracy_control(
     control: AccuracyControl,
 ) -> ov.Model:
     """
-    Quantizes weights and activations, and brings layers back to floating point, those that cost most first, until the
-    accuracy is within the limit (`nncf.quantize_with_accuracy_control`).
+    Quantizes weights and activations, and restores layers to floating point, those with the largest loss first, until
+    the accuracy is within the limit (`nncf.quantize_with_accuracy_control`).
 
     Args:
-        model (`openvino.Model`): a classifier; left as it is.
-        directory (`Path`): of the model.
-        task (`str`): of the model.
-        config (`OVQuantizationConfig`): of the quantization.
-        dataset (`nncf.Dataset`): to calibrate on.
-        control ([`AccuracyControl`]): the limit, and what it is measured on.
+        model (`openvino.Model`): classifier, which is not changed.
+        directory (`Path`): directory of the model.
+        task (`str`): task of the model.
+        config (`OVQuantizationConfig`): configuration of the quantization.
+        dataset (`nncf.Dataset`): calibration data.
+        control ([`AccuracyControl`]): the limit and its validation samples.
 
     Raises:
         [`QuantizationError`]: if the configuration has options that NNCF's accuracy
-            control does not know, or the limit cannot be held.
+            control does not support, or the limit cannot be kept.
     """
     import nncf
 
@@ -106,15 +106,15 @@ def quantize_with_accuracy_control(
         advanced_quantization_parameters=options.pop("advanced_parameters"),
         **options,
     )
-    # Where NNCF does not get there, it says so in its log, and gives what it has.
+    # If NNCF does not reach the limit, it logs this and returns its last model.
     before, after = (
         float((found == labels).mean()) for found in (original, said(ov.Core().compile_model(quantized, "CPU"), feeds))
     )
     if before - after > control.max_drop:
         raise QuantizationError(
-            f"the quantized model has an accuracy of {after:.4g}, {before - after:.4g} less than before, which is more"
-            f" than the {control.max_drop:g} allowed, even with layers brought back to floating point: quantize the"
-            " weights alone (--weight-format), or calibrate on more data"
+            f"the quantized model has an accuracy of {after:.4g}, {before - after:.4g} less than before. This is more"
+            f" than the allowed {control.max_drop:g}, even with layers restored to floating point: quantize only the"
+            " weights (--weight-format), or calibrate on more data"
         )
     return quantized
 
@@ -133,20 +133,22 @@ def check_control(directory: Path, task: str, control: AccuracyControl) -> None:
         `ValueError`: if the samples cannot be read, or have labels that the model does not know.
     """
     if task not in CLASSIFIER_TASKS:
-        raise QuantizationError(f"accuracy control is for the tasks {list(CLASSIFIER_TASKS)}, not for {task!r}")
+        raise QuantizationError(
+            f"accuracy control is for the tasks {list(CLASSIFIER_TASKS)}, but the task is {task!r}"
+        )
     _validation(directory, control)
 
 
 def said(model: Any, feeds: Sequence[dict[str, np.ndarray]]) -> np.ndarray:
     """
-    What a compiled classifier answers.
+    The predictions of a compiled classifier.
 
     Args:
-        model (`openvino.CompiledModel`): with the output `logits`.
+        model (`openvino.CompiledModel`): classifier with the output `logits`.
         feeds (`Sequence[dict[str, np.ndarray]]`): inputs by name.
 
     Returns:
-        `np.ndarray` int64 `[samples]`: the most probable label of each.
+        `np.ndarray` int64 `[samples]`: the most probable label of each sample.
     """
     return np.concatenate([np.asarray(model(feed)["logits"]).argmax(-1) for feed in feeds]).astype(np.int64)
 

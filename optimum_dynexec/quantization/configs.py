@@ -1,4 +1,4 @@
-"""What optimum-intel's quantization configurations say, brought into one form."""
+"""Reads optimum-intel's quantization configurations into one form."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,21 +16,20 @@ from optimum.intel.openvino.configuration import (
 from .errors import QuantizationError
 
 
-# Options of weight compression that look at activations.
+# Options of weight compression that need activations.
 DATA_AWARE = ("scale_estimation", "gptq", "lora_correction")
 
 
 def as_ov_config(given: Any) -> OVConfig:
     """
     Args:
-        given (`OVConfig`, `OVWeightQuantizationConfig`, `OVQuantizationConfig`, `OVMixedQuantizationConfig`,
-            `OVPipelineQuantizationConfig` or `dict`): what to quantize to; it is not changed.
+        given (`OVConfig`, `OVQuantizationConfigBase` or `dict`): quantization configuration, which is not changed.
 
     Returns:
-        `OVConfig`: with a `quantization_config`.
+        `OVConfig`: a configuration with a `quantization_config`.
 
     Raises:
-        [`QuantizationError`]: if it says nothing about quantization, or is of another type.
+        [`QuantizationError`]: if it contains no quantization, or has another type.
     """
     config = given.quantization_config if isinstance(given, OVConfig) else given
     if isinstance(config, OVQuantizationConfigBase):
@@ -38,13 +37,13 @@ def as_ov_config(given: Any) -> OVConfig:
     if isinstance(config, dict) and config:
         return OVConfig(quantization_config=dict(config))
     raise QuantizationError(
-        "`quantization_config` must be an OVConfig with one, an OVWeightQuantizationConfig, OVQuantizationConfig,"
+        "`quantization_config` must be an OVConfig that has one, an OVWeightQuantizationConfig, OVQuantizationConfig,"
         f" OVMixedQuantizationConfig or OVPipelineQuantizationConfig, or a dict of its fields, but it is {given!r}"
     )
 
 
 def parts(config: OVQuantizationConfigBase) -> Iterator[OVQuantizationConfigBase]:
-    """The configurations of all models of a pipeline; of one model, its own."""
+    """The configurations of all models of a pipeline, or the configuration of a single model."""
     if isinstance(config, OVPipelineQuantizationConfig):
         yield from config.quantization_configs.values()
         if config.default_config is not None:
@@ -54,17 +53,17 @@ def parts(config: OVQuantizationConfigBase) -> Iterator[OVQuantizationConfigBase
 
 
 def needs_data(config: OVQuantizationConfigBase) -> bool:
-    """Whether quantization is not possible without calibration data."""
+    """Whether the quantization requires calibration data."""
     return any(_needs_data(part) for part in parts(config))
 
 
 def uses_data(config: OVQuantizationConfigBase) -> bool:
-    """Whether calibration data would change what comes of it."""
+    """Whether calibration data would change the result."""
     return any(_needs_data(part) or _uses_data(part) for part in parts(config))
 
 
 def num_samples(config: OVQuantizationConfigBase) -> int | None:
-    """The largest number of calibration samples that is asked for; `None` if none is."""
+    """The largest number of calibration samples in the configuration; `None` if it contains none."""
     numbers = [part.num_samples for part in [config, *parts(config)] if part.num_samples is not None]
     return max(numbers, default=None)
 

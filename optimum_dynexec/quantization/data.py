@@ -1,4 +1,4 @@
-"""What a model is shown while it is quantized. A kind of model is a function and a line in the registry."""
+"""Calibration data for quantization. A kind of model is a function and a line in the registry."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,31 +15,32 @@ if TYPE_CHECKING:
 
     from ..data.samples import Columns
 
-# As many as optimum-intel's quantizer takes if nothing is said.
+# The default of optimum-intel's quantizer.
 DEFAULT_SAMPLES = 128
 
 
 @dataclass(frozen=True)
 class CalibrationData:
     """
-    Calibration data of a model that is quantized.
+    Calibration data for quantization.
 
     Args:
         sources (`Sequence[str or Path]`):
-            Of a decoder, prompts or texts as [`~data.texts.read_texts`] takes them, or `"self"`: what the model writes
-            by itself, alone. Of an encoder or vision model, as [`~data.samples.read_samples`] takes it. Of a
-            diffusion pipeline, prompts.
+            For a decoder: prompts or texts, as accepted by [`~data.texts.read_texts`], or only `"self"`: texts that
+            the model writes itself. For an encoder or a vision model: samples, as accepted by
+            [`~data.samples.read_samples`]. For a diffusion pipeline: prompts.
         continuations (`str`, *optional*, defaults to `"text"`):
-            Of decoders. `"text"`: the texts as they stand. `"own"`: they are prompts, and the model is shown them with
-            its own answers.
-        columns ([`~data.samples.Columns`], *optional*): where in a row things stand; not of decoders.
-        max_samples (`int`, *optional*, defaults to 128): samples to use at most, drawn from all.
-        max_length (`int`, *optional*, defaults to 128): of texts, in tokens; what is longer is cut off. Of what the
-            model writes itself, without what it was given.
-        seed (`int`, *optional*, defaults to 0): of what is drawn.
+            For decoders only. `"text"`: the texts as they are. `"own"`: the texts are prompts, which are used with
+            the model's own answers.
+        columns ([`~data.samples.Columns`], *optional*): columns of a row; not for decoders.
+        max_samples (`int`, *optional*, defaults to 128): maximum number of samples, which are drawn at random.
+        max_length (`int`, *optional*, defaults to 128):
+            maximum number of tokens in a text; longer texts are truncated. For texts that the model writes itself, the
+            prompt does not count.
+        seed (`int`, *optional*, defaults to 0): random seed of the draw.
 
     Raises:
-        [`QuantizationError`]: if a value is not acceptable.
+        [`QuantizationError`]: if a value is not accepted.
     """
 
     sources: Sequence[str | Path]
@@ -55,7 +56,8 @@ class CalibrationData:
         if SELF in self.sources and any(source != SELF for source in self.sources):
             others = [str(source) for source in self.sources if source != SELF]
             raise QuantizationError(
-                f"{SELF!r} in `sources` stands alone, but {others} are beside it: leave out the one or the others"
+                f"{SELF!r} must be the only entry of `sources`, but {others} are given too: leave out {SELF!r} or the"
+                " others"
             )
         if self.continuations not in ("own", "text"):
             raise QuantizationError(f"`continuations` must be 'own' or 'text', but it is {self.continuations!r}")
@@ -66,19 +68,19 @@ class CalibrationData:
 
 def calibration_dataset(model: Any, directory: Path, task: str, data: CalibrationData) -> "nncf.Dataset":
     """
-    Makes what NNCF runs the model on.
+    Makes the calibration data set for NNCF.
 
     Args:
-        model (`OVBaseModel`): as [`~quantization.models.load_model`] gives it.
-        directory (`Path`): of the model, with its tokenizer or processor.
-        task (`str`): of the model.
-        data ([`CalibrationData`]): what to show.
+        model (`OVBaseModel`): model from [`~quantization.models.load_model`].
+        directory (`Path`): directory of the model, with its tokenizer or processor.
+        task (`str`): task of the model.
+        data ([`CalibrationData`]): calibration data.
 
     Returns:
-        `nncf.Dataset`: of the model's inputs by name, one sample each.
+        `nncf.Dataset`: the model's inputs by name, one sample per entry.
 
     Raises:
-        `ValueError`: if the data cannot be read, or does not fit the model.
+        `ValueError`: if the data cannot be read, or does not suit the model.
     """
     return DATASETS[task](model, directory, task, data)
 
@@ -146,7 +148,7 @@ def _token_lists(directory: Path, data: CalibrationData) -> list[list[int]]:
         lists = [tokenizer(text)["input_ids"][: data.max_length] for text in texts]
     lists = [tokens for tokens in lists if tokens]
     if not lists:
-        raise QuantizationError(f"{[str(source) for source in data.sources]} give no text to calibrate on")
+        raise QuantizationError(f"the calibration data {[str(source) for source in data.sources]} contains no text")
     return lists
 
 
@@ -164,11 +166,11 @@ def encoder_inputs(model: Any, directory: Path, task: str, samples: Any, max_len
     Inputs of an encoder, one sample at a time, so that there is no padding.
 
     Args:
-        model (`openvino.Model`): that takes them.
-        directory (`Path`): of the model.
-        task (`str`): of the model.
-        samples ([`~data.samples.Samples`]): what to make them of.
-        max_length (`int`): of texts, in tokens.
+        model (`openvino.Model`): model with these inputs.
+        directory (`Path`): directory of the model.
+        task (`str`): task of the model.
+        samples ([`~data.samples.Samples`]): samples to convert.
+        max_length (`int`): maximum number of tokens in a text.
 
     Returns:
         `list[dict[str, np.ndarray]]`: arrays `[1, ...]` by name.

@@ -1,5 +1,5 @@
-"""What can go wrong when a model is quantized."""
+"""Errors of quantization."""
 
 
 class QuantizationError(ValueError):
-    """A model that cannot be quantized as asked; the message says why and what to do."""
+    """The model cannot be quantized as requested. The message says why and what to do."""

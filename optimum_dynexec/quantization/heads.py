@@ -1,4 +1,4 @@
-"""Heads of a model that is quantized: taken along, in the weight format asked for."""
+"""Copies the heads of a model to its quantized model, in the requested weight format."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +18,16 @@ def carry_heads(
     draft_weight_format: str | None,
 ) -> DynExecConfig:
     """
-    Writes the heads of an export beside its quantized model.
+    Writes the heads of an export to the directory of its quantized model.
 
     Args:
-        source (`Path`): of the export.
-        target (`Path`): of the quantized model.
-        earlier ([`DynExecConfig`]): of the export.
-        config ([`DynExecConfig`]): of the quantized model.
-        head_weight_format (`str`, *optional*): of all heads, as [`check_formats`] lets it pass. Unset: as they are.
-        draft_weight_format (`str`, *optional*): the same of the draft head. Unset: as of all heads.
+        source (`Path`): directory of the export.
+        target (`Path`): directory of the quantized model.
+        earlier ([`DynExecConfig`]): configuration of the export.
+        config ([`DynExecConfig`]): configuration of the quantized model.
+        head_weight_format (`str`, *optional*):
+            weight format of all heads, checked by [`check_formats`]. If not set: unchanged.
+        draft_weight_format (`str`, *optional*): weight format of the draft head. If not set: `head_weight_format`.
 
     Returns:
         [`DynExecConfig`]: `config` with the heads.
@@ -46,7 +47,7 @@ def carry_heads(
 def check_formats(config: DynExecConfig, head_weight_format: str | None, draft_weight_format: str | None) -> None:
     """
     Raises:
-        `ValueError`: if a format is unknown, or is for a head that the model has not.
+        `ValueError`: if a format is unknown, or is for a head that the model does not have.
     """
     for name, value, concerned in (
         ("head_weight_format", head_weight_format, list(config.heads)),

@@ -1,4 +1,4 @@
-"""From an exported directory to a quantized one."""
+"""Quantizes an exported directory."""
 
 import logging
 import shutil
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Files that are written anew.
+# Files that are written again.
 WRITTEN = {EXPORT_MARK, "openvino_model.bin", "openvino_config.json", DYNEXEC_CONFIG_NAME}
 
 
@@ -41,46 +41,48 @@ def quantize_dynexec(
     accuracy_control: AccuracyControl | None = None,
 ) -> DynExecConfig | None:
     """
-    Quantizes an exported decoder, encoder, vision or audio model, or diffusion pipeline with NNCF, by optimum-intel's
-    `OVQuantizer`, and writes a complete directory: layer boundaries are found and marked anew, heads are taken along.
-    A calibration of early exit is taken along too, but it is one of another model now, and refused until
-    `optimum-cli dynexec calibrate` has been run on `output`.
+    Quantizes an exported decoder, encoder, vision or audio model, or diffusion pipeline with NNCF, through
+    optimum-intel's
+    `OVQuantizer`, and writes a complete directory: layer boundaries are found and marked again, and heads are copied.
+    A calibration of early exit is also copied. Because the model has changed, it is refused until
+    `optimum-cli dynexec calibrate` has run on `output`.
 
     The directory appears when it is complete.
 
     Args:
         model_dir (`str` or `Path`):
-            Directory of an export that is not quantized yet. It stays as it is.
+            Directory of an export that is not quantized yet. It is not changed.
         output (`str` or `Path`):
-            Directory to write to: absent, empty, or an earlier export, which is replaced. Of a pipeline: absent or
-            empty.
-        quantization_config (`OVConfig`, `OVWeightQuantizationConfig`, `OVQuantizationConfig`,
-            `OVMixedQuantizationConfig`, `OVPipelineQuantizationConfig` or `dict`):
-            What to quantize to, as optimum-intel has it.
+            Directory to write to. It must not exist, be empty or contain an earlier export, which is replaced. For a
+            pipeline, it must not exist or be empty.
+        quantization_config (`OVConfig`, `OVQuantizationConfigBase` or `dict`):
+            Quantization configuration of optimum-intel: an `OVConfig` with one, an `OVWeightQuantizationConfig`,
+            `OVQuantizationConfig`, `OVMixedQuantizationConfig` or `OVPipelineQuantizationConfig`, or a dictionary of
+            its fields.
         head_weight_format (`str`, *optional*):
-            `"fp32"`, `"int8"` or `"int4"`, of all heads. Unset: as they are.
+            Weight format of all heads: `"fp32"`, `"int8"` or `"int4"`. If not set: unchanged.
         draft_weight_format (`str`, *optional*):
-            The same, of the draft head.
+            Weight format of the draft head. If not set: `head_weight_format`.
         dataset ([`CalibrationData`], `Sequence[str or Path]` or `nncf.Dataset`, *optional*):
-            What the model is shown: files or data sets, or samples that are ready. Unset: what the configuration's own
-            `dataset` says, as in optimum-intel.
+            Calibration data: files or data sets, or prepared samples. If not set: the configuration's own
+            `dataset`, as in optimum-intel.
         accuracy_control ([`AccuracyControl`], *optional*):
-            Of classifiers that are fully quantized: bring layers back to floating point until no more accuracy is lost
-            than that.
+            For the full quantization of classifiers: restores layers to floating point until the accuracy loss is
+            within this limit.
 
     Returns:
-        [`DynExecConfig`]: the configuration written; `None` of a pipeline, which has none.
+        [`DynExecConfig`]: the configuration written; `None` for a pipeline, which has none.
 
     Raises:
-        [`QuantizationError`]: if the model is no export or is quantized already, if calibration data is missing, or if
-            the quantized model has other layers than before.
-        `ValueError`: if the data or a weight format is not acceptable.
+        [`QuantizationError`]: if the model is not an export or is already quantized, if calibration data is missing,
+            or if the quantized model can be cut after other layers than before.
+        `ValueError`: if the data or a weight format is not accepted.
         [`~directory.errors.ExportError`]: if `output` cannot be written to.
     """
     source = Path(model_dir)
     check_source(source)
     if Path(output).resolve() == source.resolve():
-        raise QuantizationError(f"the output is the model's own directory, {source}: give another one")
+        raise QuantizationError(f"`output` is the model's own directory, {source}: give another directory")
     ov_config = as_ov_config(quantization_config)
     config = ov_config.quantization_config
     if config.dataset is None and dataset is None and needs_data(config):
@@ -136,7 +138,7 @@ def quantize_dynexec(
 
 
 def _as_data(dataset: Any, limit: int | None) -> Any:
-    """Sources as [`CalibrationData`]; what is ready, as it is."""
+    """Converts sources to [`CalibrationData`]. Prepared data is returned unchanged."""
     if isinstance(dataset, CalibrationData):
         return replace(dataset, max_samples=limit) if limit is not None else dataset
     if isinstance(dataset, list | tuple):
@@ -157,13 +159,13 @@ def _quantize(model: Any, ov_config: Any, dataset: Any, source: Path) -> None:
     from optimum.intel import OVQuantizer
 
     if dataset is None and ov_config.quantization_config.dataset is not None:
-        # What a data set on the Hub is read with.
+        # How a data set on the Hub is read.
         ov_config.quantization_config.tokenizer = ov_config.quantization_config.tokenizer or str(source)
     OVQuantizer(model).quantize(calibration_dataset=dataset, ov_config=ov_config)
 
 
 def _copy_others(source: Path, staging: Path, heads: set[str]) -> None:
-    """Tokenizers, processors and what else stands beside the model; the files of heads are carried over elsewhere."""
+    """Copies tokenizers, processors and the other files of the model. Files of heads are copied elsewhere."""
     for entry in source.iterdir():
         wanted = entry.is_file() and not entry.name.startswith(".") and entry.name not in WRITTEN
         if wanted and entry.stem not in heads and not (staging / entry.name).exists():

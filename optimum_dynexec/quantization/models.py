@@ -1,4 +1,4 @@
-"""The model of a directory as optimum-intel's quantizer takes it."""
+"""Loads a model for optimum-intel's quantizer."""
 
 from pathlib import Path
 from typing import Any
@@ -11,28 +11,28 @@ from .errors import QuantizationError
 
 
 PIPELINE_MARK = "model_index.json"
-# Where NNCF writes that it has been at a model.
+# The entry in which NNCF records that it has quantized a model.
 MARKS = ("weight_compression", "quantization")
 
 
 def is_pipeline(directory: Path) -> bool:
-    """Whether a directory holds a diffusion pipeline."""
+    """Whether a directory contains a diffusion pipeline."""
     return (directory / PIPELINE_MARK).is_file()
 
 
 def load_model(directory: Path, task: str) -> Any:
     """
-    Loads a model, not compiled, as the plain class of optimum-intel.
+    Loads a model with the class of optimum-intel, without compiling it.
 
     Args:
-        directory (`Path`): of an export.
-        task (`str`): one of [`~directory.config.MODEL_CLASSES`].
+        directory (`Path`): directory of an export.
+        task (`str`): task of the model, one of [`~directory.config.MODEL_CLASSES`].
 
     Returns:
         `OVBaseModel`.
 
     Raises:
-        [`QuantizationError`]: if it is quantized already.
+        [`QuantizationError`]: if it is already quantized.
     """
     import optimum.intel
 
@@ -43,10 +43,10 @@ def load_model(directory: Path, task: str) -> Any:
 
 def load_pipeline(directory: Path) -> Any:
     """
-    Loads a diffusion pipeline, not compiled, as optimum-intel does.
+    Loads a diffusion pipeline with optimum-intel, without compiling it.
 
     Raises:
-        [`QuantizationError`]: if a model of it is quantized already.
+        [`QuantizationError`]: if one of its models is already quantized.
     """
     from optimum.intel import OVDiffusionPipeline
 
@@ -60,12 +60,12 @@ def load_pipeline(directory: Path) -> Any:
 def check_not_quantized(model: ov.Model, place: str | Path) -> None:
     """
     Raises:
-        [`QuantizationError`]: if NNCF has been at the model, which it can be once only.
+        [`QuantizationError`]: if NNCF has already quantized the model. This is possible only once.
     """
     done = [mark for mark in MARKS if model.has_rt_info(["nncf", mark])]
     if done:
         raise QuantizationError(
-            f"{place} is quantized already (nncf {done[0]}): export the original model with --weight-format fp32, and"
+            f"{place} is already quantized (nncf {done[0]}): export the original model with --weight-format fp32 and"
             " quantize that"
         )
 
@@ -73,12 +73,13 @@ def check_not_quantized(model: ov.Model, place: str | Path) -> None:
 def check_source(directory: Path) -> None:
     """
     Raises:
-        [`QuantizationError`]: if a directory holds nothing that can be quantized.
+        [`QuantizationError`]: if a directory contains nothing that can be quantized.
     """
     if is_pipeline(directory) or (directory / EXPORT_MARK).is_file():
         return
     raise QuantizationError(
-        f"{directory} is no exported model: it has neither {EXPORT_MARK} nor {PIPELINE_MARK}; export the model first"
+        f"{directory} is not an exported model: it contains neither {EXPORT_MARK} nor {PIPELINE_MARK}; export the"
+        " model first"
         " with `optimum-cli export dynexec` or `optimum-cli export openvino`"
     )
 

@@ -1,4 +1,4 @@
-"""What a decoder writes by itself, to be quantized on."""
+"""Texts that a decoder writes itself, as calibration data for its quantization."""
 
 import random
 import tempfile
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 
-# The source of texts that is no file: the model itself.
+# The source that is not a file: the model itself.
 SELF = "self"
 
 
@@ -20,16 +20,16 @@ def own_texts(
     seed: int,
 ) -> list[list[int]]:
     """
-    Has a decoder answer prompts. Without prompts it goes on from single tokens that are drawn from its vocabulary, and
-    samples, so that its texts differ: the data-free calibration of LLM-QAT (arXiv 2305.17888).
+    Has a decoder answer prompts. Without prompts, it continues single tokens that are drawn from its vocabulary, and
+    samples, so that the texts differ: the data-free calibration of LLM-QAT (arXiv 2305.17888).
 
     Args:
-        directory (`Path`): of the exported decoder.
-        prompts (`list[list[int]]`, *optional*): token ids of each.
-        tokenizer (`PreTrainedTokenizerBase`): of the model.
-        max_samples (`int`): the number of texts without prompts.
-        max_length (`int`): the most tokens that are added to a prompt.
-        seed (`int`): of the order and the samples.
+        directory (`Path`): directory of the exported decoder.
+        prompts (`list[list[int]]`, *optional*): token ids of each prompt.
+        tokenizer (`PreTrainedTokenizerBase`): tokenizer of the model.
+        max_samples (`int`): number of texts if there are no prompts.
+        max_length (`int`): maximum number of tokens that are added to a prompt.
+        seed (`int`): random seed of the order and of sampling.
 
     Returns:
         `list[list[int]]`: token ids of each text, its prompt included.

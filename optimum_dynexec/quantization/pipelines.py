@@ -1,4 +1,4 @@
-"""Quantization of diffusion pipelines."""
+"""Quantizes diffusion pipelines."""
 
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,19 @@ from .models import load_pipeline
 
 def quantize_pipeline(source: Path, staging: Path, ov_config: Any, data: Any) -> None:
     """
-    Quantizes an exported pipeline. Of a full quantization, the denoiser (UNet or transformer) is quantized fully and
-    the other models in their weights, as optimum-intel has it.
+    Quantizes an exported pipeline. In a full quantization, the denoiser (UNet or transformer) is fully quantized, and
+    for the other models only the weights are quantized, as in optimum-intel.
 
     Args:
-        source (`Path`): of the pipeline.
-        staging (`Path`): where to write.
-        ov_config (`OVConfig`): what to quantize to; with prompts as data, it is given them.
-        data ([`CalibrationData`] or `OVCalibrationDataset`, *optional*): prompts, or samples of its models by name.
+        source (`Path`): directory of the pipeline.
+        staging (`Path`): directory to write to.
+        ov_config (`OVConfig`): quantization configuration. If the data is prompts, they are added to it.
+        data ([`CalibrationData`] or `OVCalibrationDataset`, *optional*):
+            calibration data: prompts, or samples of the pipeline's models by name.
 
     Raises:
         `ValueError`: if prompts cannot be read.
-        [`QuantizationError`]: if the pipeline is quantized already.
+        [`QuantizationError`]: if the pipeline is already quantized.
     """
     from optimum.intel import OVQuantizer
 
@@ -36,7 +37,7 @@ def quantize_pipeline(source: Path, staging: Path, ov_config: Any, data: Any) ->
         config.num_samples = config.num_samples or data.max_samples
         data = None
     OVQuantizer(pipeline).quantize(calibration_dataset=data, ov_config=ov_config)
-    # The prompts have no place in the written configuration.
+    # The prompts do not belong into the written configuration.
     config.dataset = None
     pipeline.save_pretrained(staging)
     predictor = source / STEP_SAVER_DIRECTORY

@@ -1,4 +1,4 @@
-"""Results of benchmarks as a page that one can decide from."""
+"""Makes a page from the results of benchmarks."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a report."""
+"""Errors of reports."""
 
 from ..utils.installing import install_hint
 
@@ -8,5 +8,5 @@ class ReportError(ValueError):
 
 
 def not_installed(library: str) -> ReportError:
-    """What is raised where a library of the extra `report` is missing."""
+    """The error for a missing library of the extra `report`."""
     return ReportError(f"a report needs {library}, which is not installed: {install_hint('report')}")

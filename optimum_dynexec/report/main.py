@@ -18,23 +18,24 @@ def write_report(results: Sequence[dict[str, Any]], output_directory: str | Path
     Writes results of benchmarks as one HTML page, which needs no other file, and as Markdown.
 
     Args:
-        results (`Sequence[dict]`): of [`~benchmark.run_benchmark`], or read from its files.
-        output_directory (`str` or `Path`): made if absent; `report.html` and `report.md` in it are replaced.
+        results (`Sequence[dict]`): results from [`~benchmark.run_benchmark`] or from its files.
+        output_directory (`str` or `Path`):
+            directory, created if it does not exist. `report.html` and `report.md` in it are replaced.
 
     Returns:
-        `list[Path]`: the files.
+        `list[Path]`: the files that were written.
 
     Raises:
-        [`~report.ReportError`]: for something else than results, or if a library that is needed is missing.
+        [`~report.ReportError`]: if something is not a result, or a required library is missing.
     """
     if not results:
-        raise ReportError("there are no results to report on")
+        raise ReportError("a report needs at least one result, but there are none")
     checked = [check_results(content, f"result {number}") for number, content in enumerate(results, 1)]
     # Both are made before anything is written.
     pages = {MARKDOWN_NAME: render(checked, "report.md.jinja"), HTML_NAME: render(checked, "report.html.jinja")}
     output_directory = Path(output_directory)
     if output_directory.exists() and not output_directory.is_dir():
-        raise ReportError(f"the output {output_directory} is a file; give a directory")
+        raise ReportError(f"`output_directory` must be a directory, but {output_directory} is a file")
     output_directory.mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
         write_atomically(output_directory / name, text.encode())

@@ -1,4 +1,4 @@
-"""From results to pages."""
+"""Makes pages from results."""
 
 import shlex
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def render(results: Sequence[dict[str, Any]], template: str) -> str:
     Fills in a template.
 
     Args:
-        results (`Sequence[dict]`): checked.
+        results (`Sequence[dict]`): checked results.
         template (`str`): name of a file in `templates`.
 
     Raises:
@@ -65,8 +65,8 @@ def ablation(result: dict[str, Any], workload: dict[str, Any]) -> dict[str, Any]
     The systems as a table of models by modes.
 
     Args:
-        result (`dict`): of a benchmark.
-        workload (`dict`): one of its workloads.
+        result (`dict`): results of a benchmark.
+        workload (`dict`): workload of the results.
 
     Returns:
         `dict`: the titles of `modes`, and `rows` with a `model` and its `cells`, each with the texts `speedup`,
@@ -101,14 +101,14 @@ def ablation(result: dict[str, Any], workload: dict[str, Any]) -> dict[str, Any]
 
 
 def _shown(row: dict[str, Any], texts: dict[str, Any]) -> str:
-    """How sure a loss is; empty where nothing can be lost, or it is unknown."""
+    """The interval of a loss; empty if there can be no loss, or it is unknown."""
     if row["loss"] is None or not row.get("loss_samples"):
         return ""
     return f"{interval_text(row['loss_interval'])}, {row['loss_samples']} {texts['loss_unit']}"
 
 
 def multiplied(row: dict[str, Any]) -> str:
-    """Whether savings multiply, in a sentence."""
+    """A sentence about whether the speed-ups multiply."""
     mode = "" if row["mode"] == ON else f" ({row['mode']})"
     return (
         f"{row['model']}{mode}: quantized alone {row['quantized']:.2f} ×, dynamic alone {row['dynamic']:.2f} ×, their"

@@ -1,4 +1,4 @@
-"""Export directories made into compiled engines, and the C++ loops that run them."""
+"""Compiles models for the C++ engines that run them."""
 
 from typing import TYPE_CHECKING
 

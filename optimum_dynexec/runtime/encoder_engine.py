@@ -1,4 +1,4 @@
-"""An encoder, or a vision or audio model, compiled in segments for the C++ engine."""
+"""Compiles an encoder, or a vision or audio model, in segments for the C++ engine."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from ..graph.encoder_segments import cut_encoder
 from ..native import _C
 
 
-# How the outputs of a task are judged: see csrc/encoder/answer.h.
+# How the engine reads the outputs of a task: see csrc/encoder/answer.h.
 ANSWERS = {
     "text-classification": "classes",
     "image-classification": "classes",
@@ -19,36 +19,36 @@ ANSWERS = {
     "question-answering": "span",
     "feature-extraction": "embedding",
 }
-# A sample that waits for others to fill its batch goes on when this many times the batch size have come in behind it.
+# A sample that waits for a full batch continues when this many times the batch size have arrived after it.
 PATIENCE_OF_STREAMS = 8
 
 
 class EncoderEngine:
     """
-    A compiled model whose samples may leave at exits. Calls from several threads take turns.
+    A compiled model whose samples may leave early. Calls from several threads take turns.
 
     Args:
         model (`openvino.Model`):
-            As optimum-intel exports it; left as it is.
+            Model as optimum-intel exports it. It is not changed.
         device (`str`):
             OpenVINO device to run on.
         ov_config (`Mapping[str, str]`):
             OpenVINO properties for compilation.
         task (`str`):
-            What the model is for; one of [`~directory.config.ENCODER_TASKS`].
+            Task of the model, one of [`~directory.config.ENCODER_TASKS`].
         boundaries (`Mapping[int, str]`):
             For each layer of the model, the friendly name of the node after it.
         exit_layers (`Sequence[int]`):
-            Layers with exits, ascending. Where there is no head, a model for feature extraction leaves out the layers
-            in between and ends as it does behind its last layer.
+            Exit layers, ascending. At an exit without a head, a model for feature extraction skips the layers
+            in between and continues as after its last layer.
         heads (`Mapping[int, openvino.Model]`):
-            Exit heads by their layer, from [`~heads.ir.build_head_ir`] or their files.
+            Exit heads by layer, from [`~heads.ir.build_head_ir`] or their files.
         image_size (`tuple[int, int]`, *optional*):
             Height and width of images, for models that can be cut for one size only.
 
     Raises:
         [`~graph.errors.NotSegmentableError`]: if the model cannot be cut at the exits.
-        `ValueError`: if an exit has no head and needs one, or a head does not fit.
+        `ValueError`: if an exit needs a head but has none, or a head does not match the model.
     """
 
     def __init__(
@@ -69,7 +69,9 @@ class EncoderEngine:
         if None in models:
             layer = self.exit_layers[models.index(None)]
             if task != "feature-extraction":
-                raise ValueError(f"the exit after layer {layer} has no head: train and attach one, or leave it out")
+                raise ValueError(
+                    f"the exit after layer {layer} has no head: train and attach one, or leave this exit out"
+                )
             tail = cut_encoder(model, [boundaries[self.num_layers - 1]], image_size).models[1]
             models = [tail if head is None else head for head in models]
         core = ov.Core()
@@ -85,7 +87,7 @@ class EncoderEngine:
         spec.outputs_are_sequences = cut.outputs_are_sequences
         spec.answer = ANSWERS[task]
         self.native = _C.Encoder(spec)
-        # Types and shapes of what it takes; the first segment may take images of one size only.
+        # Types and shapes of the inputs; the first segment may accept images of one size only.
         ports = {value.get_any_name(): value for part in (model, cut.models[0]) for value in part.inputs}
         self.inputs = {value.get_any_name(): ports[value.get_any_name()] for value in model.inputs}
         self.inputs = {name: port for name, port in self.inputs.items() if name in self.native.inputs}
@@ -93,13 +95,13 @@ class EncoderEngine:
 
     def start(self, params: Any) -> Any:
         """
-        Begins a run.
+        Starts a run.
 
         Args:
-            params (`_C.EncoderParams`): when samples leave.
+            params (`_C.EncoderParams`): criterion and thresholds of the run.
 
         Returns:
-            `_C.EncoderRun`: takes samples in, and gives those that have left.
+            `_C.EncoderRun`: the run, which accepts samples and returns those that have left.
         """
         return _C.EncoderRun(self.native, params)
 
@@ -108,7 +110,7 @@ class EncoderEngine:
         Makes the engine's inputs.
 
         Args:
-            inputs (`Mapping[str, np.ndarray]`): by name; what the engine does not take is left out.
+            inputs (`Mapping[str, np.ndarray]`): inputs by name. Inputs that the engine does not have are ignored.
             copy (`bool`, *optional*, defaults to `False`): whether the tensors outlive the arrays.
 
         Raises:

@@ -1,4 +1,4 @@
-"""A whole encoder that also tells what its exits would say, for training and calibration."""
+"""Runs a whole encoder with all exit heads, for training and calibration."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,19 +12,19 @@ from ..heads.encoder_ir import ATTENTION_MASK, HIDDEN_STATES
 
 class EncoderExits:
     """
-    Runs all layers of a model on every sample, and its exit heads beside them.
+    Runs all layers of a model and its exit heads on each sample.
 
     Args:
         model (`openvino.Model`):
-            As optimum-intel exports it; left as it is.
+            Model as optimum-intel exports it. It is not changed.
         device (`str`):
             OpenVINO device to run on.
         ov_config (`Mapping[str, str]`):
             OpenVINO properties for compilation.
         boundaries (`Mapping[int, str]`):
-            For each layer whose hidden states are wanted, the friendly name of the node after it.
+            For each layer whose hidden states are requested, the friendly name of the node after it.
         heads (`Mapping[int, openvino.Model]`, *optional*, defaults to none):
-            Heads by their layer, which is one of those.
+            Exit heads by layer. The layer must be in `boundaries`.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class EncoderExits:
     ) -> tuple[dict[str, np.ndarray], dict[int, np.ndarray], dict[int, dict[str, np.ndarray]]]:
         """
         Args:
-            inputs (`Mapping[str, np.ndarray]`): of the model, by name.
-            layers (`Sequence[int]`, *optional*): those whose hidden states are wanted; all by default.
+            inputs (`Mapping[str, np.ndarray]`): inputs of the model by name.
+            layers (`Sequence[int]`, *optional*): layers whose hidden states are requested; all by default.
 
         Returns:
             `tuple`: the model's outputs by name; the hidden states by layer, float32 `[batch, ...]`; and for each

@@ -1,4 +1,4 @@
-"""A decoder compiled for the C++ decode loop."""
+"""Compiles a decoder for the C++ decode loop."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from .heads import CompiledHead, compile_head, default_ov_config
 from .memory import released_weights
 
 
-# Longest stretch of prompt in one forward pass. It bounds the memory of activations.
+# Largest number of prompt tokens in one forward pass. It limits the memory for activations.
 MAX_BATCH_TOKENS = 1024
 
 
@@ -27,33 +27,33 @@ class Engine:
 
     Args:
         model (`openvino.Model`):
-            A stateful decoder as optimum-intel exports it; left as it is.
+            Stateful decoder as optimum-intel exports it. It is not changed.
         device (`str`):
             OpenVINO device to run on.
         ov_config (`Mapping[str, str]`):
             OpenVINO properties for compilation.
         boundaries (`Sequence[str]`):
-            Friendly names of the nodes to cut the model after; empty: one segment.
+            Friendly names of the nodes to cut the model after. If empty, there is one segment.
         max_cache_tokens (`int`, *optional*):
-            Most tokens the KV cache may hold. Unset, it grows with need.
+            Maximum number of tokens in the KV cache. If not set, the cache grows as needed.
         weights_path (`str` or `Path`, *optional*):
-            The `.bin` file that `model` maps into memory.
-        heads (`Sequence[openvino.Model]`, *optional*, defaults to none):
+            `.bin` file that `model` maps into memory.
+        heads (`Sequence[openvino.Model]`, *optional*, defaults to `()`):
             Heads of the model, from [`~heads.ir.build_head_ir`] or their files: a draft head and exit heads at
-            `boundaries`. They become `draft_head` (`None` without one) and `exit_heads`, by their layer.
+            `boundaries`. They become `draft_head` (`None` without one) and `exit_heads`, by layer.
         head_ov_config (`Mapping[str, str]`, *optional*):
-            OpenVINO properties that heads are compiled with in place of the defaults. Whatever they are, the output is
-            as exact as `ov_config` makes it: heads only propose.
+            OpenVINO properties of the heads, instead of the defaults. They do not affect the output, which is
+            as exact as `ov_config` makes it, because heads only propose.
 
         layers (`Sequence[int]`, *optional*):
-            The last layer before each of `boundaries`, and the model's last. Needed with exit heads.
+            Last layer before each of `boundaries`, and the model's last layer. Required with exit heads.
         layer_names (`Mapping[int, str]`, *optional*):
-            Friendly names of the nodes whose outputs are the hidden states after each layer. Needed with a draft head
-            that reads some of them.
+            Friendly names of the nodes whose outputs are the hidden states after each layer. Required with a draft
+            head that reads some of them.
 
     Raises:
-        [`~graph.errors.NotPageableError`]: if the architecture is not covered.
-        `ValueError`: if a head does not fit the model.
+        [`~graph.errors.NotPageableError`]: if the architecture is not supported.
+        `ValueError`: if a head does not match the model.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Engine:
         merge_products(paged)
         segments = cut(paged, list(boundaries))
         self._later_segments = segments[1:]
-        # What makes the backbone exact is of no use to heads.
+        # The properties that make the backbone exact have no use for heads.
         common = {name: value for name, value in ov_config.items() if name not in EXACT_OV_CONFIG}
         compiled_heads = []
         with released_weights(weights_path):
@@ -88,11 +88,11 @@ class Engine:
             self.paged_model.warm_up()
             for head, config in zip(heads, configs, strict=True):
                 properties = {**common, **default_ov_config(head, device), **(head_ov_config or {})}
-                # What a draft head reads of other layers passes through the segments.
+                # The hidden states that a draft head reads from other layers pass through the segments.
                 given = None if config.layer is None else config.hidden_size * (1 + len(read or ()))
                 compiled_heads.append(compile_head(head, model, device, properties, max_cache_tokens, given))
                 compiled_heads[-1].paged_model.warm_up()
-        # Now, so that no request has to wait for it.
+        # Measured now, so that no request has to wait for it.
         self.paged_model.profile()
         for head in compiled_heads:
             head.paged_model.profile()
@@ -104,8 +104,8 @@ class Engine:
 
     def add_copiers(self, boundaries: Sequence[str]) -> None:
         """
-        Makes early exit with copied hidden states possible, at the cost of memory for the projections to queries, keys
-        and values of all layers behind the first exit. Does nothing the second time.
+        Enables early exit with copied hidden states. This needs memory for the projections to queries, keys
+        and values of all layers after the first exit. A second call does nothing.
 
         Args:
             boundaries (`Sequence[str]`):
@@ -118,5 +118,5 @@ class Engine:
             self.paged_model.add_copiers(copiers)
 
     def exit(self, layer: int) -> Any:
-        """The exit after a layer that has a head, as the decode loop takes it, `_C.Exit`."""
+        """The exit after a layer with a head, in the form of the decode loop, `_C.Exit`."""
         return _C.Exit(self.exit_heads[layer].native, self.layers.index(layer))

@@ -1,4 +1,4 @@
-"""Heads made ready for the engine."""
+"""Compiles heads for the engine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,11 +28,12 @@ class CompiledHead:
     A compiled head.
 
     Args:
-        paged_model (`_C.PagedModel`): what runs it; it has a KV cache of its own if the head has a transformer block.
-        token_ids (`list[int]`): the token that each of its words is.
-        kind (`str`): as in [`~heads.HeadConfig`].
-        layer (`int`, *optional*): whose hidden states an exit head reads; `None` for the draft head.
-        stop_classifier (`tuple[float, ...]`, *optional*): as in [`~heads.HeadConfig`].
+        paged_model (`_C.PagedModel`): compiled model. It has its own KV cache if the head has a transformer block.
+        token_ids (`list[int]`): token id of each logit.
+        kind (`str`): kind of the head, as in [`~heads.HeadConfig`].
+        layer (`int`, *optional*): layer whose hidden states an exit head reads; `None` for the draft head.
+        stop_classifier (`tuple[float, ...]`, *optional*):
+            weights and bias of the classifier that ends drafts, as in [`~heads.DecoderHeadConfig`].
     """
 
     paged_model: Any
@@ -43,7 +44,7 @@ class CompiledHead:
 
     @cached_property
     def native(self) -> Any:
-        """The head as the decode loop takes it, `_C.Head`."""
+        """The head in the form of the decode loop, `_C.Head`."""
         return _C.Head(self.paged_model, self.token_ids, self.stop_classifier)
 
 
@@ -60,20 +61,20 @@ def compile_head(
 
     Args:
         model (`openvino.Model`):
-            The head, from [`~heads.ir.build_head_ir`] or its file; left as it is.
+            Head from [`~heads.ir.build_head_ir`] or its file. It is not changed.
         backbone (`openvino.Model`):
-            The decoder that the head belongs to, as exported; left as it is.
+            Exported decoder that the head belongs to. It is not changed.
         device (`str`):
             OpenVINO device to run on.
         ov_config (`Mapping[str, str]`):
             OpenVINO properties for compilation.
         max_cache_tokens (`int`, *optional*):
-            Most tokens the head's KV cache may hold. Unset, it grows with need.
+            Maximum number of tokens in the head's KV cache. If not set, the cache grows as needed.
         given_size (`int`, *optional*):
-            See [`prepare_head`].
+            Number of values that the head receives for each token; see [`prepare_head`].
 
     Raises:
-        `ValueError`: if the head does not fit the backbone.
+        `ValueError`: if the head does not match the backbone.
     """
     config = decoder_head_config(model)
     paged, token_ids = prepare_head(model, backbone, given_size)
@@ -85,41 +86,42 @@ def compile_head(
 
 def default_ov_config(model: Model, device: str) -> dict[str, str]:
     """
-    The OpenVINO properties that a head is best compiled with, as far as measured.
+    The OpenVINO properties that made heads fastest in measurements.
 
     Args:
         model (`openvino.Model`):
-            The head.
+            Head.
         device (`str`):
             OpenVINO device to run on.
     """
-    # Compressed weights are multiplied as they are, which conversions to bfloat16 on the way would only slow down.
+    # Compressed weights are multiplied directly. Conversions to bfloat16 would only slow this down.
     has_bf16 = "BF16" in ov.Core().get_property(device, "OPTIMIZATION_CAPABILITIES")
     return {"INFERENCE_PRECISION_HINT": "bf16" if has_bf16 and not is_compressed(model) else "f32"}
 
 
 def prepare_head(model: Model, backbone: Model, given_size: int | None = None) -> tuple[Model, list[int]]:
     """
-    Makes the form of a head that the engine runs, for `n` tokens of several sequences laid end to end.
+    Converts a head to the form that the engine runs, for `n` tokens of several sequences laid end to end.
 
     Its inputs are `dynexec.hidden_states` float32 `[n, 1, feature_size]` and `dynexec.logits_indices` int64 `[rows]`;
-    with a transformer block, `position_ids` int64 `[n]` and those of PagedAttention; of the draft head also
-    `input_ids` int64 `[n]`. Its outputs are `logits` float32 `[rows, 1, words]`, and of the draft head
+    with a transformer block, also `position_ids` int64 `[n]` and those of PagedAttention; for the draft head also
+    `input_ids` int64 `[n]`. Its outputs are `logits` float32 `[rows, 1, words]`, and for the draft head
     `dynexec.last_hidden_states` float32 `[n, 1, feature_size]`.
 
     Args:
         model (`openvino.Model`):
-            The head, from [`~heads.ir.build_head_ir`] or its file; left as it is.
+            Head from [`~heads.ir.build_head_ir`] or its file. It is not changed.
         backbone (`openvino.Model`):
-            The decoder that the head belongs to, as exported; left as it is. The draft head shares its embedding.
+            Exported decoder that the head belongs to. It is not changed. The draft head shares its embedding.
         given_size (`int`, *optional*):
-            Numbers that come for each token, of which the head reads the first. Unset: as many as it reads.
+            Number of values that the head receives for each token, of which it reads the first ones. If not set: the
+            number that it reads.
 
     Returns:
-        `tuple`: the model, and for each word of the head its token.
+        `tuple`: the model, and the token id of each logit of the head.
 
     Raises:
-        `ValueError`: if the head does not fit the backbone.
+        `ValueError`: if the head does not match the backbone.
     """
     config = decoder_head_config(model)
     paged = model.clone()
@@ -136,8 +138,8 @@ def prepare_head(model: Model, backbone: Model, given_size: int | None = None) -
 
 
 def _page(model: Model) -> None:
-    """Turns the head's attention into a paged one."""
-    # OpenVINO's transformation wants an input of this name. It takes the input apart, which is undone after it.
+    """Turns the head's attention into a paged attention."""
+    # OpenVINO's transformation needs an input of this name. It changes the input, which is undone afterwards.
     if not _has_input(model, EMBEDDINGS):
         _rename(model.input(HIDDEN_STATES).get_node(), EMBEDDINGS)
         paged_attention_transformation(model)
@@ -147,7 +149,7 @@ def _page(model: Model) -> None:
 
 
 def _look_up(model: Model, backbone: Model, hidden_size: int) -> None:
-    """Has the draft head take token ids, which it looks up in the backbone's embedding."""
+    """Makes token ids the input of the draft head, which looks them up in the backbone's embedding."""
     found = embeddings(backbone)
     if found.get_partial_shape()[-1] != hidden_size:
         raise ValueError(
@@ -165,7 +167,7 @@ def _look_up(model: Model, backbone: Model, hidden_size: int) -> None:
 
 
 def _put_tokens_first(model: Model, feature_size: int, given_size: int) -> None:
-    """Has the hidden states come as the backbone gives them, one token per batch row: `[n, 1, given_size]`."""
+    """Makes the hidden states have the backbone's form, one token per batch row: `[n, 1, given_size]`."""
     taken = ops.parameter([-1, 1, given_size], np.float32, name=HIDDEN_STATES)
     read = taken
     if given_size != feature_size:
@@ -175,10 +177,10 @@ def _put_tokens_first(model: Model, feature_size: int, given_size: int) -> None:
 
 
 def _replace_input(model: Model, name: str, parameter: ov.Node, value: ov.Node) -> None:
-    """Puts a new parameter, and what is made of it, in the place of an input."""
+    """Replaces an input by a new parameter and the nodes that convert it."""
     old = model.input(name).get_node()
     targets = [target.get_node() for target in old.output(0).get_target_inputs()]
-    # The transformation leaves its own reshaping behind the input it knows.
+    # The transformation leaves its own reshape after the input that it knows.
     place = targets[0] if [node.get_type_name() for node in targets] == ["Unsqueeze"] else old
     place.output(0).replace(value.output(0))
     model.remove_parameter(old)

@@ -15,14 +15,14 @@ INTERVAL_SECONDS = 0.05
 @contextmanager
 def released_weights(path: str | Path | None) -> Iterator[None]:
     """
-    Gives the pages of a memory-mapped weights file back to the system as they are read, and once more at the end.
+    Returns the pages of a memory-mapped weights file to the system while they are read, and again at the end.
 
-    A device plugin repacks weights into memory of its own, so that a model would stand in memory twice: the copy and
-    the pages of the file. The mapping stays; a page that is touched again is read again.
+    A device plugin repacks weights into its own memory, so the weights would be in memory twice: the copy and the
+    pages of the file. The mapping stays; a page that is used again is read again.
 
     Args:
         path (`str` or `Path`, *optional*):
-            The `.bin` file. `None`, or another system than Linux: nothing is done.
+            The `.bin` file. With `None`, or on a system other than Linux, nothing is done.
     """
     if path is None or not sys.platform.startswith("linux"):
         yield
@@ -42,7 +42,7 @@ def released_weights(path: str | Path | None) -> Iterator[None]:
         done.set()
         thread.join()
         _release(file)
-        # What compilation freed goes back to the system too.
+        # Memory that compilation has freed is also returned to the system.
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -52,7 +52,7 @@ def _release(file: str) -> None:
     with open("/proc/self/maps") as maps:
         for line in maps:
             fields = line.split(maxsplit=5)
-            # Read-only mappings alone: what was written to a private one would be lost.
+            # Only read-only mappings: data written to a private mapping would be lost.
             if len(fields) == 6 and fields[5].rstrip("\n") == file and "w" not in fields[1]:
                 start, end = (int(address, 16) for address in fields[0].split("-"))
                 libc.madvise(start, end - start, MADV_DONTNEED)

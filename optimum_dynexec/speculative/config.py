@@ -1,4 +1,4 @@
-"""From the arguments of `generate` to what the decode loop is asked to do."""
+"""Reads the arguments of `generate` that configure the decode loop."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from .arguments import SpeculationArguments
 # What decides the draft length; transformers calls it `num_assistant_tokens_schedule`.
 LOOKAHEADS = tuple(_C.lookahead_names())
 
-# Longest draft that "auto" considers: one less than the longest forward pass that is timed at load.
+# Longest draft that "auto" considers: one less than the number of rows in the longest forward pass that is timed at
+# load.
 AUTO_NUM_TOKENS = 31
 # Longest draft that can be asked for.
 MAX_NUM_TOKENS = 1024
-# Draft lengths and threshold that transformers has for prompt lookup and for assistants.
+# transformers' draft lengths and threshold for prompt lookup and for assistant models.
 LOOKUP_NUM_TOKENS = 10
 ASSISTANT_NUM_TOKENS = 20
 ASSISTANT_THRESHOLD = 0.4
-# transformers' longest n-gram, and the match length at which a longer one says no more about the next token.
+# transformers' longest n-gram, and the length from which a longer match gives no more information about the next
+# token.
 LOOKUP_NGRAM_SIZE = 2
 AUTO_NGRAM_SIZE = 8
-# What csrc/kernels/ngram_index.h takes.
+# Limit of csrc/kernels/ngram_index.h.
 MAX_NGRAM_SIZE = 64
 NO_EXIT_HEADS = (
     "exit heads, and the model has none: train them with `optimum-cli dynexec train-heads --layers ...` and load the"

@@ -1,4 +1,4 @@
-"""What one `generate` call did, in figures."""
+"""Statistics of one `generate` call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ EXIT_HEADS = "exit_heads"
 @dataclass(frozen=True)
 class ProposerStats:
     """
-    What one source of draft tokens contributed.
+    Statistics of one source of draft tokens.
 
     Args:
         name (`str`): `"prompt_lookup"`, `"draft_head"`, `"draft_model"` or `"exit_heads"`.
-        proposed (`int`): draft tokens it proposed.
-        accepted (`int`): of these, the tokens that were accepted.
-        forwards (`int`): forward passes of its own model.
+        proposed (`int`): number of draft tokens that it proposed.
+        accepted (`int`): number of these draft tokens that were accepted.
+        forwards (`int`): number of forward passes of its own model.
         layer (`int`, *optional*): of `"exit_heads"`, the layer after which the head drafts.
     """
 
@@ -38,27 +38,28 @@ class ProposerStats:
 @dataclass(frozen=True)
 class GenerationStats:
     """
-    Statistics of one `generate` call. Times are wall clock seconds; `print` gives a readable block.
+    Statistics of one `generate` call. Times are wall-clock seconds. `print` shows a readable summary.
 
     Args:
-        sequences (`int`): output sequences.
-        prompt_tokens (`int`): prompt tokens over all sequences, padding left out.
-        tokens (`int`): generated tokens over all sequences.
-        target_forwards (`int`): forward passes of the model itself, those of the prompts included.
-        prefill_forwards (`int`): of these, the passes that carried prompt tokens.
-        verifications (`int`): (sequence, forward pass) pairs that gave at least one token.
-        drafted_verifications (`int`): of these, those that had draft tokens to verify.
-        accepted_histogram (`list[int]`): `[k]` counts the drafted verifications that accepted exactly `k` tokens.
+        sequences (`int`): number of output sequences.
+        prompt_tokens (`int`): number of prompt tokens of all sequences, without padding.
+        tokens (`int`): number of generated tokens of all sequences.
+        target_forwards (`int`): number of forward passes of the model itself, including those of the prompts.
+        prefill_forwards (`int`): number of these passes that contained prompt tokens.
+        verifications (`int`): number of (sequence, forward pass) pairs that produced at least one token.
+        drafted_verifications (`int`): number of these pairs that had draft tokens to verify.
+        accepted_histogram (`list[int]`):
+            entry `[k]` is the number of drafted verifications that accepted exactly `k` tokens.
         proposers (`list[ProposerStats]`): the sources of draft tokens.
         exit_histogram (`dict[int, int]`):
-            With early exit, how many tokens left after each layer; the last layer is the full model.
-        total_seconds (`float`): the decode loop, from the tokens of the prompt to the last token.
-        prefill_seconds (`float`): in forward passes that carried prompt tokens.
-        propose_seconds (`float`): making drafts, the forward passes of draft models and heads included.
-        run_seconds (`float`): in the other forward passes of the model.
-        exit_head_seconds (`float`): with early exit, in the exit heads.
-        decide_seconds (`float`): verifying, choosing, stopping criteria and streaming.
-        time_to_first_token (`float`): until the first token of any sequence.
+            With early exit, the number of tokens that left after each layer; the last layer is the full model.
+        total_seconds (`float`): time of the decode loop, from the prompt to the last token.
+        prefill_seconds (`float`): time in forward passes that contained prompt tokens.
+        propose_seconds (`float`): time to make drafts, including the forward passes of draft models and heads.
+        run_seconds (`float`): time in the other forward passes of the model.
+        exit_head_seconds (`float`): time in the exit heads, with early exit.
+        decide_seconds (`float`): time to verify and choose tokens, to check stopping criteria and to stream.
+        time_to_first_token (`float`): time until the first token of any sequence.
     """
 
     sequences: int
@@ -84,10 +85,10 @@ class GenerationStats:
         cls, stats: _C.Stats, layers: Sequence[int] = (), draft_layers: Sequence[int] = ()
     ) -> "GenerationStats":
         """
-        Copies the `Stats` of the C++ decode loop.
+        Makes the statistics from the `Stats` of the C++ decode loop.
 
         Args:
-            stats (`_C.Stats`): of one call.
+            stats (`_C.Stats`): statistics of one call.
             layers (`Sequence[int]`, *optional*): the last layer of each of the engine's segments.
             draft_layers (`Sequence[int]`, *optional*): of the exit heads that draft, in the order of the call.
         """
@@ -103,27 +104,30 @@ class GenerationStats:
 
     @property
     def proposed(self) -> int:
-        """Draft tokens that were proposed."""
+        """Number of draft tokens that were proposed."""
         return sum(proposer.proposed for proposer in self.proposers)
 
     @property
     def accepted(self) -> int:
-        """Draft tokens that were accepted."""
+        """Number of draft tokens that were accepted."""
         return sum(proposer.accepted for proposer in self.proposers)
 
     @property
     def draft_forwards(self) -> int:
-        """Forward passes of draft models and draft heads."""
+        """Number of forward passes of draft models and draft heads."""
         return sum(proposer.forwards for proposer in self.proposers)
 
     @property
     def acceptance_rate(self) -> float:
-        """Share of the proposed tokens that were accepted; 0 if none was proposed."""
+        """Acceptance rate: the share of proposed tokens that were accepted; 0 if none was proposed."""
         return self.accepted / self.proposed if self.proposed else 0.0
 
     @property
     def mean_accepted_length(self) -> float:
-        """Mean tokens per verification, the model's own token included: 1 is plain decoding (Spec-Bench's figure)."""
+        """
+        Mean number of tokens per verification, including the model's own token; 1 is plain decoding (as in
+        Spec-Bench).
+        """
         return self.tokens / self.verifications if self.verifications else 0.0
 
     @property
@@ -134,12 +138,12 @@ class GenerationStats:
 
     @property
     def tokens_per_second(self) -> float:
-        """Generated tokens per second, prompt processing included."""
+        """Generated tokens per second, including the time for the prompt."""
         return self.tokens / self.total_seconds if self.total_seconds else 0.0
 
     @property
     def decode_tokens_per_second(self) -> float:
-        """Tokens per second after the prompt: the first token of each sequence and the prefill are left out."""
+        """Generated tokens per second without the prefill and without the first token of each sequence."""
         seconds = self.total_seconds - self.prefill_seconds
         return max(self.tokens - self.sequences, 0) / seconds if seconds > 0 else 0.0
 

@@ -1,6 +1,6 @@
-"""The reference implementation in torch and transformers: what the OpenVINO engine computes, in a few plain lines.
+"""The reference implementation in torch and transformers: the same results as the OpenVINO engine, in simple code.
 
-For checking, and for machines that OpenVINO has no device for. docs/torch.md says how it is used.
+It is a check of the engine, and it runs on devices that OpenVINO does not support. See docs/torch.md.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""How a task's outputs are distributions that a criterion can judge. A new task is a function and a line below."""
+"""Converts a task's outputs to distributions for a criterion. A new task is a function and a line below."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +10,12 @@ import torch
 @dataclass(frozen=True)
 class Distributions:
     """
-    Distributions of a batch.
+    The distributions of a batch.
 
     Args:
-        logits (`np.ndarray` float32 `[distributions, labels]`): `-inf` for what cannot be.
-        samples (`np.ndarray` int64 `[distributions]`): which sample of the batch each belongs to.
+        logits (`np.ndarray` float32 `[distributions, labels]`):
+            logits of the distributions; `-inf` for what is impossible.
+        samples (`np.ndarray` int64 `[distributions]`): sample of the batch to which each distribution belongs.
     """
 
     logits: np.ndarray
@@ -45,7 +46,7 @@ ANSWERS: dict[str, Callable[[dict[str, torch.Tensor], torch.Tensor | None], Dist
     "token": _tokens,
     "span": _span,
 }
-# What a head's numbers are called in the outputs of the model.
+# The names of a head's outputs in the outputs of the model.
 OUTPUTS: dict[str, Callable[[torch.Tensor], dict[str, torch.Tensor]]] = {
     "pooled": lambda values: {"logits": values},
     "token": lambda values: {"logits": values},

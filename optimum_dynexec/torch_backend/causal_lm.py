@@ -1,4 +1,4 @@
-"""`TorchDynExecModelForCausalLM`: `DynExecModelForCausalLM`, computed by torch."""
+"""`TorchDynExecModelForCausalLM`: the torch implementation of `DynExecModelForCausalLM`."""
 
 import logging
 from collections.abc import Callable
@@ -33,7 +33,7 @@ from .model import TorchDynExecModel
 logger = logging.getLogger(__name__)
 
 COVERED = (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
-# Outputs and inputs that transformers' own `generate` has to see to.
+# Outputs and inputs that only transformers' own `generate` supports.
 PLAIN_OUTPUTS = ("output_scores", "output_logits", "output_attentions", "output_hidden_states", "token_healing")
 PLAIN_INPUTS = ("past_key_values", "inputs_embeds", "position_ids")
 
@@ -41,8 +41,8 @@ PLAIN_INPUTS = ("past_key_values", "inputs_embeds", "position_ids")
 @known_to_pipelines(AutoModelForCausalLM)
 class TorchDynExecModelForCausalLM(TorchDynExecModel):
     """
-    The reference of [`DynExecModelForCausalLM`], with the same `generate`, on torch and transformers. The sequences of
-    a call run one after the other.
+    The reference implementation of [`DynExecModelForCausalLM`] on torch and transformers, with the same `generate`.
+    The sequences of a call run one after the other.
 
     `last_stats` holds the [`~speculative.GenerationStats`] of the latest `generate`, of whichever thread;
     `None` before. Those of one call are in the output of `generate(..., return_dict_in_generate=True)`.
@@ -62,7 +62,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
 
     @property
     def generation_config(self) -> GenerationConfig:
-        """The model's defaults."""
+        """The model's default generation configuration."""
         return self.model.generation_config
 
     def can_generate(self) -> bool:
@@ -70,7 +70,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         return True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The plain model."""
+        """Computes the model's outputs, without heads."""
         return self.model(*args, **kwargs)
 
     @torch.no_grad()
@@ -145,13 +145,13 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         )
         if plain:
             if early_exit is not None:
-                raise ValueError("`early_exit` is for greedy decoding and sampling of tokens alone")
+                raise ValueError("`early_exit` supports only greedy decoding and sampling of tokens")
             if asked.asked:
-                logger.warning("Generating without speculation: these arguments are for transformers' own loops.")
+                logger.warning("Generating without speculation: these arguments need transformers' own loops.")
             return self.model.generate(**arguments, stopping_criteria=criteria, **kwargs)
 
         if prepared.stop_strings is not None and "tokenizer" in kwargs:
-            # transformers does not hand the tokenizer on to decoding functions of other people.
+            # transformers does not pass the tokenizer to custom decoding functions.
             criteria.append(StopStringCriteria(kwargs["tokenizer"], prepared.stop_strings))
             kwargs = {name: value for name, value in kwargs.items() if name not in ("tokenizer", "stop_strings")}
             arguments["generation_config"] = deepcopy(generation_config or self.generation_config)
@@ -167,7 +167,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         def decode(model: Any, input_ids: torch.Tensor, **prepared: Any) -> Any:
             return self._decode(input_ids, config, assistant, rule, generator, streamer, processors, **prepared)
 
-        # transformers reads all other arguments, and hands over to `decode` in place of its own loop.
+        # transformers reads all other arguments and calls `decode` instead of its own loop.
         return self.model.generate(**arguments, stopping_criteria=criteria, custom_generate=decode, **kwargs)
 
     def _decode(
@@ -219,7 +219,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         new = [sequence.tokens[len(sequence.prompt) :] for sequence in sequences]
         longest = max(map(len, new))
         if pad is None and any(len(tokens) < longest for tokens in new):
-            raise ValueError("Sequences of different lengths came out, and no `pad_token_id` is set to fill them up")
+            raise ValueError("The generated sequences differ in length, so they need padding: set `pad_token_id`")
         rows = [[*tokens, *[0 if pad is None else int(pad)] * (longest - len(tokens))] for tokens in new]
         return torch.cat([input_ids, torch.tensor(rows, dtype=torch.long, device=input_ids.device)], dim=1)
 
@@ -252,12 +252,12 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
             model = assistant_model
         if not isinstance(model, torch.nn.Module) or not hasattr(model, "get_output_embeddings"):
             raise TypeError(
-                "`assistant_model` must be a TorchDynExecModelForCausalLM or a model of transformers, got"
+                "`assistant_model` must be a TorchDynExecModelForCausalLM or a model of transformers, but it is"
                 f" {type(assistant_model).__name__}"
             )
         sizes = [found.get_output_embeddings().weight.shape[0] for found in (self.model, model)]
         if sizes[0] != sizes[1]:
             raise ValueError(
-                f"`assistant_model` must have a vocabulary of {sizes[0]}, as the model, not of {sizes[1]}"
+                f"`assistant_model` must have the vocabulary size of the model, {sizes[0]}, but it has {sizes[1]}"
             )
         return model

@@ -1,4 +1,4 @@
-"""One sequence on a decoder of transformers, with a KV cache that is rolled back."""
+"""Runs one sequence on a decoder of transformers, with a KV cache that can be rolled back."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,14 +13,14 @@ from .layers import StopForward, find_layers, watching
 
 class Decoder:
     """
-    Runs the tokens of one sequence that have not been run yet.
+    Runs those tokens of one sequence that have not run yet.
 
-    `cached` counts the tokens that all layers have run. `states` has, for each layer that is watched, the hidden
-    states after it, `[tokens, hidden_size]`, and under `None` those that the unembedding reads.
+    `cached` counts the tokens that all layers have run. `states` contains, for each watched layer, the hidden
+    states after it, `[tokens, hidden_size]`, and under `None` the hidden states that the unembedding reads.
 
     Args:
-        model (`transformers.PreTrainedModel`): the decoder.
-        watched (`Iterable[int | None]`, *optional*): the layers whose hidden states are kept.
+        model (`transformers.PreTrainedModel`): decoder.
+        watched (`Iterable[int | None]`, *optional*): layers whose hidden states are kept.
     """
 
     def __init__(self, model: Any, watched: Iterable[int | None] = ()):
@@ -29,9 +29,10 @@ class Decoder:
         self.cached = 0
         self.states: dict[int | None, torch.Tensor] = {}
         self._layers = find_layers(model) if any(layer is not None for layer in self.watched) else []
-        # Without the configuration the cache keeps everything, also where attention has a window: it can be cropped.
+        # Without the configuration, the cache keeps everything, even where attention has a window, so it can be
+        # cropped.
         self._cache = DynamicCache()
-        # Tokens that the first layers have run.
+        # The number of tokens that the first layers have run.
         self._ahead = 0
 
     def run(self, tokens: list[int], leave: Callable[[int], bool] = lambda layer: False) -> torch.Tensor | None:
@@ -39,8 +40,8 @@ class Decoder:
         Runs `tokens[cached:]`.
 
         Args:
-            tokens (`list[int]`): the whole sequence, with a draft if there is one.
-            leave (`Callable`, *optional*): is told of every layer that is watched when it has run; if it returns
+            tokens (`list[int]`): whole sequence, including a draft if there is one.
+            leave (`Callable`, *optional*): called after each watched layer; if it returns
                 `True`, the layers after it do not run, and the tokens do not count as cached.
 
         Returns:
@@ -53,11 +54,11 @@ class Decoder:
         return logits
 
     def run_first(self, tokens: list[int], last: int) -> None:
-        """Runs the layers up to `last` alone, for drafting, over the tokens that they have not run yet."""
+        """Runs only the layers up to `last`, for drafting, on the tokens that they have not run yet."""
         self._forward(tokens, [last], lambda layer: True)
 
     def rollback(self, length: int) -> None:
-        """Forgets all tokens but the first `length`, of which all layers have run `min(length, cached)`."""
+        """Removes all tokens but the first `length`, of which all layers have run `min(length, cached)`."""
         self._cache.crop(length)
         self.cached = self._ahead = min(self.cached, length)
         self.states = {layer: states[:length] for layer, states in self.states.items()}
@@ -92,9 +93,9 @@ class Decoder:
 
     @torch.no_grad()
     def exit_logits(self, head: HeadModule, length: int) -> torch.Tensor:
-        """What an exit head says comes after `length` tokens: float32 `[vocab_size]`, on the CPU."""
+        """The logits of an exit head after `length` tokens: float32 `[vocab_size]`, on the CPU."""
         features = self.states[head.config.layer][:length].float()
-        # A row's label is the next token, so there has to be a place for one.
+        # The label of a row is the next token, so the batch needs a position for it.
         padded = torch.nn.functional.pad(features, (0, 0, 0, 1))
         (rows,) = head(Batch(padded, padded, [length + 1], [length]), 1)
         return scatter(head.logits(rows)[0], head).cpu()
@@ -102,10 +103,10 @@ class Decoder:
     @torch.no_grad()
     def draft_logits(self, head: HeadModule, tokens: list[int], drafted: list[int]) -> torch.Tensor:
         """
-        What the draft head says comes after `tokens`, of which the last has not been run, and what it has drafted.
+        The logits of the draft head after `tokens`, of which the last one has not run, and after its own draft.
 
-        Its row of token *i* takes the hidden state of token *i* and the embedding of token *i* + 1; behind the last
-        hidden state there is, its own output takes that place.
+        Its row of token *i* takes the hidden state of token *i* and the embedding of token *i* + 1; after the last
+        known hidden state, the head's own output takes its place.
         """
         length = len(tokens) + len(drafted) + 1
         ids = torch.tensor([*tokens, *drafted, 0], device=self.model.device)
@@ -120,11 +121,11 @@ class Decoder:
 @torch.no_grad()
 def check_embeddings(model: Any) -> None:
     """
-    Checks that the first layer reads the rows of the embedding table, with embeddings of positions added at most: a
+    Checks that the first layer reads the rows of the embedding table, possibly with embeddings of positions added: a
     draft head reads these rows too.
 
     Raises:
-        `ValueError`: if they are scaled or normed before.
+        `ValueError`: if the rows are scaled or normalised first.
     """
     read: list[torch.Tensor] = []
 
@@ -139,9 +140,10 @@ def check_embeddings(model: Any) -> None:
             read[-1] = read[-1] - model.get_input_embeddings()(tokens)
     finally:
         handle.remove()
-    # What is added for a position does not depend on the token there.
+    # What is added for a position does not depend on the token at that position.
     if not torch.allclose(read[0], read[1], atol=1e-4):
         raise ValueError(
-            f"a draft head cannot be used with this {model.config.model_type} here: it changes embeddings before its"
+            f"the torch backend cannot use a draft head with this {model.config.model_type}: it changes embeddings"
+            " before its"
             " first layer. Use DynExecModelForCausalLM"
         )

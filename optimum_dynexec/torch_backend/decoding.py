@@ -1,4 +1,4 @@
-"""The decode loops: draft and verify, and leave early. One sequence at a time, as plainly as it can be said."""
+"""The decode loops, draft and verify and early exit, one sequence at a time and in simple code."""
 
 import time
 from collections import Counter, defaultdict
@@ -20,7 +20,7 @@ from .proposers.base import Draft, Sources
 from .verification import distribution, draw, verify
 
 
-# Tokens that left early wait to be run by the layers they skipped. When more wait, the full model runs them, which
+# The number of tokens that may wait for the layers that they skipped. If more wait, the full model runs them, which
 # changes no decision.
 MOST_WAITING = 64
 
@@ -31,14 +31,14 @@ class Sequence:
     One sequence of a call.
 
     Args:
-        padding (`list[int]`): what stands before the prompt; processors and criteria see it, as in transformers.
-        prompt (`list[int]`): its tokens.
-        max_new_tokens (`int`): most tokens to generate.
-        do_sample (`bool`): sample, or take the most probable token.
-        processors (`LogitsProcessorList`): what shapes the distribution.
-        should_stop (`Callable`): asked about ids `[1, length]` after every token.
-        on_token (`Callable`): is handed every token.
-        generator (`torch.Generator`): of the random numbers.
+        padding (`list[int]`): padding before the prompt; processors and criteria see it, as in transformers.
+        prompt (`list[int]`): token ids of the prompt.
+        max_new_tokens (`int`): maximum number of tokens to generate.
+        do_sample (`bool`): whether to sample; otherwise the most probable token is chosen.
+        processors (`LogitsProcessorList`): processors that change the distribution.
+        should_stop (`Callable`): called with ids `[1, length]` after each token.
+        on_token (`Callable`): called with each token.
+        generator (`torch.Generator`): random generator.
     """
 
     padding: list[int]
@@ -57,20 +57,20 @@ class Sequence:
 
     @property
     def begun(self) -> bool:
-        """Whether only the last token is left to run. A prompt of one token has nothing to run before it."""
+        """Whether only the last token has not run. In a prompt of one token, there is no token before it."""
         return len(self.tokens) > len(self.prompt) or len(self.prompt) == 1
 
     @property
     def remaining(self) -> int:
-        """How many tokens may still be generated."""
+        """The number of tokens that may still be generated."""
         return self.max_new_tokens - (len(self.tokens) - len(self.prompt))
 
     def ids(self, tokens: list[int]) -> torch.Tensor:
-        """As transformers would show them, `[1, length]`."""
+        """The ids in the form of transformers, `[1, length]`."""
         return torch.tensor([[*self.padding, *tokens]])
 
     def distribution(self, logits: torch.Tensor, tokens: list[int]) -> torch.Tensor:
-        """What comes after `tokens` is drawn from it: float64 `[vocab_size]`."""
+        """The distribution of the token after `tokens`: float64 `[vocab_size]`."""
         return distribution(logits, self.ids(tokens), self.processors, self.do_sample)
 
     def draft_distribution(self, logits: torch.Tensor, tokens: list[int]) -> torch.Tensor:
@@ -83,14 +83,14 @@ class Sequence:
         return distribution(logits, self.ids(tokens), processors, self.do_sample)
 
     def append(self, token: int) -> None:
-        """Takes a token."""
+        """Adds a token."""
         self.tokens.append(token)
         self.on_token(token)
         self.finished = self.remaining <= 0 or self.should_stop(self.ids(self.tokens))
 
 
 class Counts:
-    """What a call did; see [`~speculative.GenerationStats`]."""
+    """The counts of a call; see [`~speculative.GenerationStats`]."""
 
     def __init__(self) -> None:
         self.start = time.perf_counter()
@@ -102,7 +102,7 @@ class Counts:
         self.time_to_first_token: float | None = None
 
     def time(self, name: str, since: float) -> float:
-        """Adds the time since then to a phase; gives the time now."""
+        """Adds the time since `since` to a phase and returns the present time."""
         now = time.perf_counter()
         self.seconds[name] += now - since
         if self.time_to_first_token is None and name == "decide":
@@ -125,15 +125,15 @@ def speculate(
     counts: Counts,
 ) -> None:
     """
-    Generates: draft, run the model over the draft in one pass, keep what stands, roll the rest back.
+    Generates: drafts, runs the model on the draft in one pass, keeps the accepted tokens and rolls back the rest.
 
     Args:
-        sequence ([`Sequence`]): to continue.
-        decoder ([`~torch_backend.decoder.Decoder`]): fresh, of the model.
-        config ([`~speculative.SpeculationConfig`]): who proposes, how much.
-        heads (`dict[int | None, HeadModule]`): of the model, by layer; `None` is the draft head's.
-        assistant (`transformers.PreTrainedModel`, *optional*): the assistant model.
-        counts ([`Counts`]): added to.
+        sequence ([`Sequence`]): sequence to continue.
+        decoder ([`~torch_backend.decoder.Decoder`]): new decoder of the model.
+        config ([`~speculative.SpeculationConfig`]): sources and length of drafts.
+        heads (`dict[int | None, HeadModule]`): heads of the model by layer; the draft head has the key `None`.
+        assistant (`transformers.PreTrainedModel`, *optional*): assistant model.
+        counts ([`Counts`]): counts of the call, which are updated.
     """
     sources = Sources(config, decoder, heads, assistant, sequence.draft_distribution, sequence.generator)
     proposers = [kind(sources) for kind in PROPOSERS if kind.wanted(config)]
@@ -141,7 +141,7 @@ def speculate(
     while not sequence.finished:
         since = time.perf_counter()
         begun = sequence.begun
-        # One token comes from the model itself, whatever stands of the draft.
+        # One token comes from the model itself, no matter how many draft tokens are accepted.
         limit = min(lookahead.length, sequence.remaining - 1)
         proposer, draft = _draft(proposers, sequence.tokens, limit) if begun and limit > 0 else (None, Draft())
         since = counts.time("propose", since)
@@ -164,13 +164,13 @@ def speculate(
 
 def leave_early(sequence: Sequence, decoder: Decoder, rule: TokenExitRule, counts: Counts) -> None:
     """
-    Generates; every token comes from the first exit that is sure, or else from the full model.
+    Generates. Each token comes from the first exit that is confident, or else from the full model.
 
     Args:
-        sequence ([`Sequence`]): to continue.
-        decoder ([`~torch_backend.decoder.Decoder`]): fresh, watching the layers of the exits.
-        rule ([`~torch_backend.exit_rule.TokenExitRule`]): when tokens leave.
-        counts ([`Counts`]): added to.
+        sequence ([`Sequence`]): sequence to continue.
+        decoder ([`~torch_backend.decoder.Decoder`]): new decoder that watches the exit layers.
+        rule ([`~torch_backend.exit_rule.TokenExitRule`]): rule for when tokens leave.
+        counts ([`Counts`]): counts of the call, which are updated.
     """
     while not sequence.finished:
         since = time.perf_counter()
@@ -199,7 +199,7 @@ def _draft(proposers: list[Proposer], tokens: list[int], limit: int) -> tuple[Pr
 
 
 def _decide(sequence: Sequence, draft: Draft, rows: torch.Tensor) -> int:
-    """Takes the tokens of a draft that stand, and one more; gives how many of the draft stand."""
+    """Adds the accepted tokens of a draft and one more token. Returns the number of accepted draft tokens."""
     accepted = 0
     for i, row in enumerate(rows[-len(draft.tokens) - 1 :]):
         p = sequence.distribution(row, sequence.tokens)

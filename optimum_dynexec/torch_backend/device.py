@@ -1,4 +1,4 @@
-"""Where a model runs: CPU, CUDA, Intel GPUs, and intel-extension-for-pytorch."""
+"""The devices of a model: CPU, CUDA, Intel GPUs, and intel-extension-for-pytorch."""
 
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -11,16 +11,16 @@ from ..utils.installing import install_hint
 
 IPEX = "intel-extension-for-pytorch"
 IPEX_HELP = (
-    f"its last release is 2.8.0, for torch 2.8: {install_hint('ipex')} in an environment of its own, or leave out"
+    f"its last release is 2.8.0, for torch 2.8: {install_hint('ipex')} in a separate environment, or leave out"
     " `ipex=True` (torch itself has Intel's CPU kernels and `torch.xpu` since 2.7)"
 )
-# For each type of device, whether it can be used, and what to do if not.
+# For each type of device: whether it can be used, and what to do if not.
 DEVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "cpu": (lambda: True, ""),
     "cuda": (torch.cuda.is_available, "torch sees no CUDA device, or was built without CUDA"),
     "xpu": (
         lambda: hasattr(torch, "xpu") and torch.xpu.is_available(),
-        "torch sees no Intel GPU: that takes a torch built for XPU (pip's index https://download.pytorch.org/whl/xpu)"
+        "torch sees no Intel GPU: this needs a torch built for XPU (pip's index https://download.pytorch.org/whl/xpu)"
         " and Intel's GPU driver",
     ),
 }
@@ -28,13 +28,13 @@ DEVICES: dict[str, tuple[Callable[[], bool], str]] = {
 
 def find_device(device: str | torch.device) -> torch.device:
     """
-    Checks that a device is there.
+    Checks that a device is available.
 
     Args:
-        device (`str` or `torch.device`): `"cpu"`, `"cuda"` or `"xpu"`, also with an index, as `"xpu:1"`.
+        device (`str` or `torch.device`): device: `"cpu"`, `"cuda"` or `"xpu"`, also with an index such as `"xpu:1"`.
 
     Raises:
-        `ValueError`: if it is none of these, or not available; the message says why.
+        `ValueError`: if it is not one of these, or not available. The message says why.
     """
     try:
         found = torch.device(device)
@@ -50,11 +50,11 @@ def find_device(device: str | torch.device) -> torch.device:
 
 def check_ipex() -> None:
     """
-    Checks that intel-extension-for-pytorch is installed and fits torch: the first two numbers of their versions are
+    Checks that intel-extension-for-pytorch is installed and matches torch: the first two numbers of their versions are
     the same.
 
     Raises:
-        `ImportError`: if not; the message says what is installed and what would fit.
+        `ImportError`: if not. The message says what is installed and what would match.
     """
     try:
         found = version(IPEX)
@@ -62,23 +62,23 @@ def check_ipex() -> None:
         raise ImportError(f"`ipex=True` needs {IPEX}, which is not installed: {IPEX_HELP}") from error
     if found.split(".")[:2] != torch.__version__.split(".")[:2]:
         raise ImportError(
-            f"`ipex=True`: {IPEX} {found} does not fit torch {torch.__version__}, which must have the same first two"
+            f"`ipex=True`: {IPEX} {found} does not match torch {torch.__version__}, which must have the same first two"
             f" numbers: {IPEX_HELP}"
         )
 
 
 def place(model: torch.nn.Module, device: torch.device, ipex: bool) -> Any:
     """
-    Moves a model to a device, and has intel-extension-for-pytorch optimize it if asked to.
+    Moves a model to a device and, if requested, has intel-extension-for-pytorch optimize it.
 
     Args:
-        model (`torch.nn.Module`): in evaluation mode.
-        device (`torch.device`): from [`find_device`].
+        model (`torch.nn.Module`): model in evaluation mode.
+        device (`torch.device`): device from [`find_device`].
         ipex (`bool`): whether to use the extension.
 
     Raises:
         `ImportError`: see [`check_ipex`].
-        `ValueError`: if the extension has nothing for the device.
+        `ValueError`: if the extension does not support the device.
     """
     if not ipex:
         return model.to(device)

@@ -1,4 +1,4 @@
-"""`TorchDynExecModelFor…` of classifiers: `DynExecModelFor…`, computed by torch."""
+"""`TorchDynExecModelFor…`: the torch implementation of the classes `DynExecModelFor…` for classifiers."""
 
 import time
 from pathlib import Path
@@ -35,8 +35,8 @@ from .sample_exits import SampleExits
 
 class TorchDynExecClassifier(TorchDynExecModel):
     """
-    The reference of the classifiers. A batch stays whole until its last sample has left; then the layers that are left
-    do not run.
+    The reference implementation of the classifiers. A batch stays whole until its last sample has left; then the
+    remaining layers do not run.
 
     `last_stats` holds the [`~early_exit.encoder_stats.EncoderStats`] of the latest call with early exit, of whichever
     thread; `None` before. Those of one call are the attribute `dynexec` of its output.
@@ -52,8 +52,9 @@ class TorchDynExecClassifier(TorchDynExecModel):
         Loads a checkpoint of transformers.
 
         Args:
-            model_id (`str` or `Path`): model on the hub or directory.
-            early_exit ([`~early_exit.EarlyExitConfig`], *optional*): when samples leave in calls that do not say.
+            model_id (`str` or `Path`): model on the Hub, or directory.
+            early_exit ([`~early_exit.EarlyExitConfig`], *optional*):
+                early exit of calls without the argument `early_exit`.
             kwargs: see [`TorchDynExecModel.from_pretrained`].
         """
         model = super().from_pretrained(model_id, **kwargs)
@@ -72,15 +73,16 @@ class TorchDynExecClassifier(TorchDynExecModel):
         Runs a batch.
 
         Args:
-            args, kwargs: of the model, by position or by name.
-            early_exit ([`~early_exit.EarlyExitConfig`], *optional*): when samples leave; `None`: none does. Unset: as
-                the model was loaded.
+            args (*optional*): inputs of the model by position.
+            kwargs (*optional*): inputs of the model by name.
+            early_exit ([`~early_exit.EarlyExitConfig`], *optional*):
+                early exit of this call; `None`: no sample leaves. If not set: as the model was loaded.
 
         Returns:
-            transformers' output type, in the order of the batch; with early exit also `exit_layer` and `confidence`.
+            transformers' output type, in the order of the batch; with early exit, also `exit_layer` and `confidence`.
 
         Raises:
-            `ValueError`: if the model has no exits, or `early_exit` does not fit it.
+            `ValueError`: if the model has no exit heads, or `early_exit` does not suit it.
         """
         config = self.early_exit if isinstance(early_exit, str) and early_exit == AS_LOADED else early_exit
         inputs = self._named(args, kwargs)
@@ -101,14 +103,14 @@ class TorchDynExecClassifier(TorchDynExecModel):
     @torch.no_grad()
     def exit_logits(self, **inputs: Any) -> dict[int, dict[str, torch.Tensor]]:
         """
-        Runs all layers on every sample and asks all exit heads.
+        Runs all layers and all exit heads on each sample.
 
         Args:
-            inputs (`torch.Tensor`): of the model, by name.
+            inputs (`torch.Tensor`): inputs of the model by name.
 
         Returns:
-            `dict[int, dict[str, torch.Tensor]]`: for each layer with a head the head's outputs by name, and for the
-            model's last layer its own.
+            `dict[int, dict[str, torch.Tensor]]`: for each layer with a head, the head's outputs by name; for the
+            last layer, the model's own outputs.
         """
         inputs = self._named((), inputs)
         if not self.heads:
@@ -120,7 +122,7 @@ class TorchDynExecClassifier(TorchDynExecModel):
         self, inputs: dict[str, Any], criterion: Any, thresholds: list[float]
     ) -> tuple[SampleExits, dict[str, torch.Tensor]]:
         layers = find_layers(self.model)
-        # Of audio, the mask is one of samples of sound, not of the layers' places.
+        # For audio, the mask is for samples of sound, not for positions of the layers.
         mask = inputs["attention_mask"] if "input_ids" in inputs else None
         size = len(next(iter(inputs.values())))
         exits = SampleExits(self.heads, criterion, thresholds, len(layers) - 1, mask, size)
@@ -134,7 +136,9 @@ class TorchDynExecClassifier(TorchDynExecModel):
         criterion = criterion_of(early_exit, self.exit_layers, self.directory)
         thresholds = early_exit.thresholds_for(self.exit_layers)
         if criterion.for_embeddings:
-            raise ValueError(f"the criterion {early_exit.criterion!r} cannot judge what this model gives")
+            raise ValueError(
+                f"the criterion {early_exit.criterion!r} cannot be used with this model: it is for other outputs"
+            )
         check_one_label(self.config)
         return criterion, thresholds
 
@@ -158,10 +162,10 @@ class TorchDynExecClassifier(TorchDynExecModel):
     def _stats(self, exits: SampleExits, main: torch.Tensor, start: float) -> EncoderStats:
         layers = [*self.exit_layers, self._num_layers - 1]
         histogram = {layer: int(np.sum(exits.exit_layer == layer)) for layer in layers}
-        # The batch runs whole up to the deepest of its samples.
+        # The whole batch runs up to the deepest exit of its samples.
         runs = [int(layer <= exits.exit_layer.max()) for layer in layers]
         total = time.perf_counter() - start
-        # The time of the segments is known in all only.
+        # Only the total time of the segments is known.
         share = (total - exits.head_seconds) / max(sum(runs), 1)
         places = main.shape[1] if main.ndim == 2 else 1
         return EncoderStats(
@@ -179,7 +183,7 @@ class TorchDynExecClassifier(TorchDynExecModel):
 
 @known_to_pipelines(AutoModelForSequenceClassification)
 class TorchDynExecModelForSequenceClassification(TorchDynExecClassifier):
-    """The reference of [`DynExecModelForSequenceClassification`]."""
+    """The reference implementation of [`DynExecModelForSequenceClassification`]."""
 
     auto_class = AutoModelForSequenceClassification
     output_class = DynExecSequenceClassifierOutput
@@ -187,7 +191,7 @@ class TorchDynExecModelForSequenceClassification(TorchDynExecClassifier):
 
 @known_to_pipelines(AutoModelForTokenClassification)
 class TorchDynExecModelForTokenClassification(TorchDynExecClassifier):
-    """The reference of [`DynExecModelForTokenClassification`]."""
+    """The reference implementation of [`DynExecModelForTokenClassification`]."""
 
     auto_class = AutoModelForTokenClassification
     output_class = DynExecTokenClassifierOutput
@@ -195,7 +199,7 @@ class TorchDynExecModelForTokenClassification(TorchDynExecClassifier):
 
 @known_to_pipelines(AutoModelForQuestionAnswering)
 class TorchDynExecModelForQuestionAnswering(TorchDynExecClassifier):
-    """The reference of [`DynExecModelForQuestionAnswering`]."""
+    """The reference implementation of [`DynExecModelForQuestionAnswering`]."""
 
     auto_class = AutoModelForQuestionAnswering
     output_class = DynExecQuestionAnsweringOutput
@@ -203,7 +207,7 @@ class TorchDynExecModelForQuestionAnswering(TorchDynExecClassifier):
 
 @known_to_pipelines(AutoModelForImageClassification)
 class TorchDynExecModelForImageClassification(TorchDynExecClassifier):
-    """The reference of [`DynExecModelForImageClassification`]."""
+    """The reference implementation of [`DynExecModelForImageClassification`]."""
 
     auto_class = AutoModelForImageClassification
     output_class = DynExecImageClassifierOutput
@@ -211,7 +215,7 @@ class TorchDynExecModelForImageClassification(TorchDynExecClassifier):
 
 @known_to_pipelines(AutoModelForAudioClassification)
 class TorchDynExecModelForAudioClassification(TorchDynExecClassifier):
-    """The reference of [`DynExecModelForAudioClassification`]."""
+    """The reference implementation of [`DynExecModelForAudioClassification`]."""
 
     auto_class = AutoModelForAudioClassification
     output_class = DynExecSequenceClassifierOutput

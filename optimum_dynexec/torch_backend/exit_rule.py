@@ -1,4 +1,4 @@
-"""When a token leaves: the criteria of `early_exit`, asked exit by exit."""
+"""Decides when a token leaves, exit by exit, with the criteria of `early_exit`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,8 +15,9 @@ from .decoder import Decoder
 
 
 CALIBRATED = (
-    "`early_exit='calibrated'` is for the OpenVINO classes: thresholds are guaranteed for the exported model they were"
-    " calibrated with. Give `EarlyExitConfig(thresholds=...)`"
+    "`early_exit='calibrated'` is for the OpenVINO classes: thresholds are guaranteed for the exported model that they"
+    " were"
+    " calibrated with. Use `EarlyExitConfig(thresholds=...)`"
 )
 
 
@@ -25,20 +26,20 @@ def criterion_of(early_exit: EarlyExitConfig | str, layers: list[int], directory
     Makes the criterion of a call.
 
     Args:
-        early_exit ([`~early_exit.EarlyExitConfig`]): when to leave.
-        layers (`list[int]`): of the exits, ascending.
-        directory (`str` or `Path`): of the model, where the weights of the criterion `classifier` are.
+        early_exit ([`~early_exit.EarlyExitConfig`]): configuration of early exit.
+        layers (`list[int]`): exit layers, ascending.
+        directory (`str` or `Path`): directory of the model, with the weights of the criterion `classifier`.
 
     Raises:
-        `ValueError`: for what this backend does not do, or a criterion with weights for other exits.
-        `TypeError`: for an `early_exit` of another kind.
+        `ValueError`: if this backend does not support the configuration, or the criterion has weights for other exits.
+        `TypeError`: if `early_exit` has another type.
     """
     if early_exit == "calibrated":
         raise ValueError(CALIBRATED)
     if not isinstance(early_exit, EarlyExitConfig):
-        raise TypeError(f"`early_exit` must be an EarlyExitConfig, got {early_exit!r}")
+        raise TypeError(f"`early_exit` must be an EarlyExitConfig, but it is {early_exit!r}")
     if early_exit.deadline_ms is not None:
-        raise ValueError("the torch backend has no `deadline_ms`: leave it out")
+        raise ValueError("the torch backend does not support `deadline_ms`: leave it out")
     criterion = load_criterion(early_exit.criterion, directory)
     criterion.check_layers(layers)
     return criterion
@@ -52,17 +53,17 @@ def statistics_so_far(
     certainty: Sequence[np.ndarray] | None = None,
 ) -> ExitStatistics:
     """
-    What criteria decide by when only the first exits have been asked. The others have no distribution, NaN, which no
-    criterion looks at.
+    The statistics for criteria while only the first exits have run. The others have no distribution, NaN, which no
+    criterion uses.
 
     Args:
-        logits (`Sequence[np.ndarray]`, `[samples, words]` each): of the exits asked so far, in order of depth.
-        exits (`int`): how many there are in all.
-        position (`np.ndarray` int64 `[samples]`, *optional*): see [`~early_exit.ExitStatistics`].
-        certainty (`Sequence[np.ndarray]`, `[samples]` each, *optional*): what those exits say of their answers.
+        logits (`Sequence[np.ndarray]`, `[samples, words]` each): logits of the exits so far, in order of depth.
+        exits (`int`): number of all exits.
+        position (`np.ndarray` int64 `[samples]`, *optional*): position of each token in its sequence, from 0.
+        certainty (`Sequence[np.ndarray]`, `[samples]` each, *optional*): certainty of these exits.
 
     Returns:
-        [`~early_exit.ExitStatistics`]: of shape `[samples, exits]`, float64.
+        [`~early_exit.ExitStatistics`]: the statistics, `[samples, exits]`, float64.
     """
 
     def all_exits(asked: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -76,13 +77,13 @@ def statistics_so_far(
 
 class TokenExitRule:
     """
-    Decides where one token after the other leaves.
+    Decides where each token leaves.
 
     Args:
-        early_exit ([`~early_exit.EarlyExitConfig`]): when to leave.
-        heads (`Mapping[int, HeadModule]`): by layer, ascending.
-        last_layer (`int`): of the model.
-        directory (`str` or `Path`): see [`criterion_of`].
+        early_exit ([`~early_exit.EarlyExitConfig`]): configuration of early exit.
+        heads (`Mapping[int, HeadModule]`): exit heads by layer, ascending.
+        last_layer (`int`): last layer of the model.
+        directory (`str` or `Path`): directory of the model, with the weights of the criterion `classifier`.
 
     Raises:
         `ValueError`: see [`criterion_of`].
@@ -101,17 +102,20 @@ class TokenExitRule:
         assert isinstance(early_exit, EarlyExitConfig)
         if criterion_class(early_exit.criterion).needs_certainty:
             raise ValueError(
-                f"the criterion {early_exit.criterion!r} is for encoders: a decoder's exits say no certainty"
+                f"the criterion {early_exit.criterion!r} is for encoders: the exit heads of a decoder predict no"
+                " certainty"
             )
         if early_exit.kv != "deferred":
-            raise ValueError(f"`kv={early_exit.kv!r}` is for the OpenVINO classes; here it is 'deferred'")
+            raise ValueError(
+                f"`kv={early_exit.kv!r}` is for the OpenVINO classes; the torch backend supports 'deferred'"
+            )
         self._thresholds = early_exit.thresholds_for(self._layers)
         self._last_layer = last_layer
         self.prefill = early_exit.prefill
         self.begin(decides=False)
 
     def begin(self, *, decides: bool) -> None:
-        """The next token is about to be chosen; with `decides=False` the full model chooses it."""
+        """Starts with the next token. With `decides=False`, the full model chooses it."""
         self._open = decides
         self._said: list[np.ndarray] = []
         self.layer = self._last_layer
@@ -119,11 +123,11 @@ class TokenExitRule:
 
     def leaves(self, layer: int, tokens: list[int], decoder: Decoder) -> bool:
         """
-        Asks the exit after a layer, unless the token has left already.
+        Runs the exit after a layer, unless the token has already left.
 
         Returns:
-            `bool`: whether the next token comes from this exit; `layer` and `logits`, float32 `[vocab_size]`, then say
-            which one it is and what it says.
+            `bool`: whether the next token comes from this exit; `layer` and `logits`, float32 `[vocab_size]`, then
+            contain its layer and its logits.
         """
         if not self._open:
             return self.logits is not None

@@ -1,4 +1,4 @@
-"""Trained heads, from their files to the torch modules that they were trained as."""
+"""Loads trained heads from their files as torch modules."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,19 +23,20 @@ def find_head_files(heads: str | Path | None, model_id: str | Path) -> list[Path
     Finds the files of heads.
 
     Args:
-        heads (`str` or `Path`, *optional*): a safetensors file, or a directory with some. Unset: those beside the
-            checkpoint that are called as heads are.
-        model_id (`str` or `Path`): of the checkpoint.
+        heads (`str` or `Path`, *optional*):
+            a safetensors file, or a directory with such files. If not set: the files with the names of heads in the
+            directory of the checkpoint.
+        model_id (`str` or `Path`): id or directory of the checkpoint.
 
     Raises:
-        `ValueError`: if `heads` has none.
+        `ValueError`: if `heads` contains no head.
     """
     if heads is None:
         return sorted(file for name in HEAD_FILES for file in Path(model_id).glob(name + SUFFIX))
     path = Path(heads)
     files = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
     if not files:
-        raise ValueError(f"{path} has no heads: there is no {SUFFIX} file in it")
+        raise ValueError(f"{path} contains no heads: it has no {SUFFIX} file")
     return files
 
 
@@ -44,15 +45,15 @@ def load_decoder_heads(files: list[Path], model: Any, layers: int) -> dict[int |
     Loads heads of a decoder.
 
     Args:
-        files (`list[Path]`): of the heads.
-        model (`transformers.PreTrainedModel`): the decoder, whose unembedding they may share.
-        layers (`int`): how many layers it has.
+        files (`list[Path]`): files of the heads.
+        model (`transformers.PreTrainedModel`): decoder, whose unembedding the heads may share.
+        layers (`int`): number of the decoder's layers.
 
     Returns:
-        `dict[int | None, HeadModule]`: by their layer; `None` is the draft head's.
+        `dict[int | None, HeadModule]`: the heads by layer; the draft head has the key `None`.
 
     Raises:
-        `ValueError`: if a file is no head of this model.
+        `ValueError`: if a file is not a head of this model.
     """
     output = model.get_output_embeddings()
     heads: dict[int | None, HeadModule] = {}
@@ -60,7 +61,7 @@ def load_decoder_heads(files: list[Path], model: Any, layers: int) -> dict[int |
         config, tensors = _checked(file, layers, model.config.get_text_config().hidden_size, DecoderHeadConfig)
         own = tensors.pop("unembedding.weight", None)
         if own is None and getattr(output, "bias", None) is not None:
-            raise ValueError(f"{file} does not fit the model: its unembedding has a bias, so no head can share it")
+            raise ValueError(f"{file} does not fit the model: its unembedding has a bias, so a head cannot share it")
         if config.vocab_size != output.weight.shape[0]:
             raise ValueError(f"{file} does not fit the model: its vocabulary is {config.vocab_size}")
         values = {name: torch.from_numpy(value) for name, value in tensors.items()}
@@ -80,7 +81,7 @@ def load_encoder_heads(files: list[Path], model: Any, layers: int) -> dict[int, 
     for file in files:
         config, tensors = _checked(file, layers, model.config.get_text_config().hidden_size, EncoderHeadConfig)
         if config.layout != "tokens":
-            raise ValueError(f"{file}: heads of the layout {config.layout!r} are for the OpenVINO classes only")
+            raise ValueError(f"{file}: heads with the layout {config.layout!r} are for the OpenVINO classes only")
         head = EncoderHeadModule(config)
         head.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
         _add(heads, head, file)
@@ -92,9 +93,12 @@ def _checked(file: Path, layers: int, hidden_size: int, family: type[Family]) ->
     try:
         check_tensors(config, tensors)
         if not isinstance(config, family):
-            raise ValueError(f"it is of kind {config.kind!r}, which this model has not")
+            raise ValueError(f"it is of kind {config.kind!r}, which is for models with other outputs")
         if config.hidden_size != hidden_size:
-            raise ValueError(f"it is for hidden states of {config.hidden_size}, but the model has {hidden_size}")
+            raise ValueError(
+                f"it is for hidden states of width {config.hidden_size}, but those of the model have width"
+                f" {hidden_size}"
+            )
         config.check_layers(layers)
     except ValueError as error:
         raise ValueError(f"{file} does not fit the model: {error}") from error
@@ -103,22 +107,22 @@ def _checked(file: Path, layers: int, hidden_size: int, family: type[Family]) ->
 
 def _add(heads: dict[Any, Any], head: Any, file: Path) -> None:
     if head.config.layer in heads:
-        raise ValueError(f"{file.parent} has two heads that are called {head.config.name}")
+        raise ValueError(f"{file.parent} contains two heads with the name {head.config.name}")
     heads[head.config.layer] = head.eval()
 
 
 def scatter(words: torch.Tensor, head: HeadModule) -> torch.Tensor:
-    """The logits of a head's words, laid out over the vocabulary: `-inf` for a token that it has no word for."""
+    """The logits of a head for the whole vocabulary: `-inf` for tokens that the head cannot predict."""
     logits = torch.full((head.config.vocab_size,), float("-inf"), device=words.device)
     return logits.index_copy_(0, head.token_ids, words.float())
 
 
 def of_layers(heads: Mapping[int | None, Any], exit_layers: list[int] | None) -> dict[Any, Any]:
     """
-    The heads at some layers, and the draft head, exits ascending.
+    The exit heads at some layers, ascending, and the draft head.
 
     Raises:
-        `ValueError`: if there is none at a layer.
+        `ValueError`: if there is no exit head at a layer.
     """
     there = sorted(layer for layer in heads if layer is not None)
     missing = sorted(set(exit_layers or ()) - set(there))

@@ -1,4 +1,4 @@
-"""The layers of a transformers model: found by structure, watched while it runs."""
+"""Finds the layers of a transformers model by structure and watches them while the model runs."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,15 +9,16 @@ from torch import nn
 
 
 class StopForward(Exception):
-    """Ends a forward pass behind a layer: there is nothing to do for the layers after it."""
+    """Ends a forward pass after a layer, because the later layers are not needed."""
 
 
 def find_layers(model: nn.Module) -> list[nn.Module]:
     """
-    Finds the layers of a model: the list of as many modules with attention as the configuration says.
+    Finds the layers of a model: the list of modules with attention whose length is the configuration's number of
+    layers.
 
     Args:
-        model (`transformers.PreTrainedModel`): to search.
+        model (`transformers.PreTrainedModel`): model to search.
 
     Raises:
         `ValueError`: if there is no such list, or more than one. Models that use a layer several times (ALBERT) or
@@ -29,7 +30,7 @@ def find_layers(model: nn.Module) -> list[nn.Module]:
     found = [layers for layers in lists if len(layers) == number and all(map(_is_layer, layers))]
     if len(found) != 1:
         raise ValueError(
-            f"the layers of this {config.model_type} cannot be told: it has {len(found)} lists of {number} modules"
+            f"the layers of this {config.model_type} cannot be found: it has {len(found)} lists of {number} modules"
             " with attention, and exits need exactly one. Use the OpenVINO classes for it"
         )
     return list(found[0])
@@ -40,13 +41,14 @@ def watching(
     layers: list[nn.Module], which: Iterable[int], see: Callable[[int, torch.Tensor], bool]
 ) -> Iterator[None]:
     """
-    Shows the hidden states after some layers to a function while a model runs.
+    Passes the hidden states after some layers to a function while a model runs.
 
     Args:
-        layers (`list[nn.Module]`): from [`find_layers`].
-        which (`Iterable[int]`): the numbers of the layers to watch, from 0.
-        see (`Callable`): is given the number of the layer and its hidden states `[batch, length, hidden_size]`; if it
-            returns `True`, the forward pass ends with [`StopForward`].
+        layers (`list[nn.Module]`): layers from [`find_layers`].
+        which (`Iterable[int]`): indices of the layers to watch, from 0.
+        see (`Callable`):
+            called with the index of the layer and its hidden states `[batch, length, hidden_size]`; if it returns
+            `True`, the forward pass ends with [`StopForward`].
     """
 
     def hook_of(number: int) -> Callable[..., None]:

@@ -3,22 +3,22 @@
 from collections.abc import Callable
 
 
-# Of "auto", which the OpenVINO engine decides by measured times; here it adapts as "heuristic" does.
+# The OpenVINO engine decides "auto" by measured times. Here it adapts like "heuristic".
 AUTO_START = 5
 
 
 class Constant:
-    """Always the same length."""
+    """Keeps the length constant."""
 
     def __init__(self, length: int):
         self.length = length
 
     def observe(self, proposed: int, accepted: int) -> None:
-        """Is told what became of a draft."""
+        """Learns how many tokens of a draft were accepted."""
 
 
 class Heuristic(Constant):
-    """Two more if all were accepted, else one less."""
+    """Increases the length by 2 if all tokens were accepted, and otherwise decreases it by 1."""
 
     def observe(self, proposed: int, accepted: int) -> None:
         self.length = self.length + 2 if accepted == proposed else max(1, self.length - 1)

@@ -1,4 +1,4 @@
-"""What the torch models have in common: how they are loaded, placed and saved."""
+"""The common base of the torch models: loading, devices, saving."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,12 +18,12 @@ DTYPES = {"exact": torch.float32, "fast": torch.bfloat16}
 
 class TorchDynExecModel(OptimizedModel):
     """
-    A model of transformers with trained heads. `model` is the model itself, `heads` the heads by their layer.
+    A model of transformers with trained heads. `model` is the model itself, and `heads` are the heads by layer.
 
     Args:
-        model (`transformers.PreTrainedModel`): in evaluation mode, where it is to run.
-        heads (`dict`): torch modules by their layer, on the same device.
-        directory (`str` or `Path`): what the model was loaded from.
+        model (`transformers.PreTrainedModel`): model in evaluation mode, on its device.
+        heads (`dict`): torch modules of the heads by layer, on the same device.
+        directory (`str` or `Path`): directory or id that the model was loaded from.
     """
 
     # The class of transformers that loads the model.
@@ -51,28 +51,32 @@ class TorchDynExecModel(OptimizedModel):
 
         Args:
             model_id (`str` or `Path`):
-                Model on the hub or directory, as transformers takes it; not an OpenVINO export.
+                Model on the Hub, or directory, as in transformers. It must not be an OpenVINO export.
             heads (`str` or `Path`, *optional*):
-                Trained heads: a safetensors file, or a directory with some. Unset: `draft_head.safetensors` and
-                `exit_head_*.safetensors` beside the checkpoint, if there are any.
+                Trained heads: a safetensors file, or a directory with such files. If not set: `draft_head.safetensors`
+                and
+                `exit_head_*.safetensors` in the directory of the checkpoint, if they exist.
             exit_layers (`list[int]`, *optional*):
-                Layers whose exit heads are used. Unset: all.
+                Layers whose exit heads are used. If not set: all.
             precision (`str`, *optional*, defaults to `"exact"`):
-                `"exact"` computes in float32, `"fast"` in bfloat16.
+                Precision of the arithmetic: `"exact"` is float32, `"fast"` is bfloat16.
             device (`str` or `torch.device`, *optional*, defaults to `"cpu"`):
-                `"cpu"`, `"cuda"` or `"xpu"` (Intel GPUs).
+                Device: `"cpu"`, `"cuda"` or `"xpu"` (Intel GPUs).
             ipex (`bool`, *optional*, defaults to `False`):
-                Have intel-extension-for-pytorch optimize the model, on the devices `"cpu"` and `"xpu"`.
-            kwargs:
-                Everything that `from_pretrained` of transformers' class takes.
+                Whether intel-extension-for-pytorch optimizes the model, on the devices `"cpu"` and `"xpu"`.
+            kwargs (*optional*):
+                Other arguments of `from_pretrained` of transformers' class.
 
         Raises:
-            `ValueError`: for an argument that is not accepted, a device that is not there, or heads that do not fit.
-            `ImportError`: if `ipex=True` and the extension is not installed, or not the one for this torch.
+            `ValueError`: if an argument is not accepted, the device is not available, or the heads do not match the
+                model.
+            `ImportError`: if `ipex=True` and the extension is not installed or does not match torch.
         """
         check_precision(precision)
         if (Path(model_id) / "openvino_model.xml").is_file() and not list(Path(model_id).glob("model*.safetensors*")):
-            raise ValueError(f"{model_id} is an OpenVINO export: {cls.__name__} loads the checkpoint it was made of")
+            raise ValueError(
+                f"{model_id} is an OpenVINO export: {cls.__name__} loads the checkpoint that it was made from"
+            )
         where = find_device(device)
         files = find_head_files(heads, model_id)
         model = cls.auto_class.from_pretrained(model_id, **{"dtype": DTYPES[precision], **kwargs}).eval()
@@ -85,7 +89,7 @@ class TorchDynExecModel(OptimizedModel):
 
     @property
     def device(self) -> torch.device:
-        """Where the model runs."""
+        """The device of the model."""
         return self.model.device
 
     @property
@@ -94,7 +98,7 @@ class TorchDynExecModel(OptimizedModel):
         return [layer for layer in self.heads if layer is not None]
 
     def to(self, device: str | torch.device) -> Any:
-        """Moves model and heads to another device."""
+        """Moves the model and its heads to another device."""
         where = find_device(device)
         self.model.to(where)
         for head in self.heads.values():

@@ -1,4 +1,4 @@
-"""Where the samples of one batch leave."""
+"""Decides where the samples of one batch leave."""
 
 import time
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from .exit_rule import statistics_so_far
 
 class SampleExits:
     """
-    Asks exit after exit about a batch. `exit_layer` and `confidence` have an entry for each sample, `outputs` rows of
-    those that have left.
+    Runs the exits on a batch one by one. `exit_layer` and `confidence` have an entry for each sample, and `outputs`
+    the rows of samples that have left.
 
     Args:
-        heads (`Mapping[int, EncoderHeadModule]`): by layer, ascending.
-        criterion ([`~early_exit.Criterion`]): when a sample leaves.
-        thresholds (`list[float]`): of each exit.
-        last_layer (`int`): of the model.
-        mask (`torch.Tensor` of shape `(batch, length)`, *optional*): of the batch, for texts.
-        size (`int`): of the batch.
+        heads (`Mapping[int, EncoderHeadModule]`): exit heads by layer, ascending.
+        criterion ([`~early_exit.Criterion`]): criterion for leaving.
+        thresholds (`list[float]`): threshold of each exit.
+        last_layer (`int`): last layer of the model.
+        mask (`torch.Tensor` of shape `(batch, length)`, *optional*): attention mask of the batch, for texts.
+        size (`int`): number of samples in the batch.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class SampleExits:
     @torch.no_grad()
     def see(self, layer: int, hidden: torch.Tensor) -> bool:
         """
-        Asks the exit after a layer.
+        Runs the exit after a layer.
 
         Args:
-            layer (`int`): the layer.
-            hidden (`torch.Tensor` of shape `(batch, length, hidden_size)`): what it gave.
+            layer (`int`): index of the layer.
+            hidden (`torch.Tensor` of shape `(batch, length, hidden_size)`): hidden states after the layer.
 
         Returns:
             `bool`: whether all samples have left.
@@ -71,10 +71,10 @@ class SampleExits:
 
     def finish(self, outputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """
-        Puts together what all samples get.
+        Combines the outputs of all samples.
 
         Args:
-            outputs (`dict[str, torch.Tensor]`): of the whole model; empty if all samples have left.
+            outputs (`dict[str, torch.Tensor]`): outputs of the whole model; empty if all samples have left.
         """
         if self._inside.any():
             self._settle(self._inside, *self._sure(outputs))
@@ -92,7 +92,7 @@ class SampleExits:
         self._logits.append(found.logits)
         if certainty is not None:
             self._certainty.append(certainty[found.samples])
-        # They say something only if all of them do.
+        # The outputs are complete only if all samples have them.
         said = self._certainty if len(self._certainty) == len(self._logits) else None
         statistics = statistics_so_far(self._logits, len(self._layers), certainty=said)
         passes = self._criterion.passes(self._criterion.scores(statistics)[:, exit], self._thresholds[exit])
@@ -109,7 +109,7 @@ class SampleExits:
         return found.samples, reference_statistics([found.logits]).max_prob[:, 0]
 
     def _settle(self, which: np.ndarray, samples: np.ndarray, max_prob: np.ndarray) -> None:
-        """A sample is as sure as the least sure of its distributions."""
+        """The confidence of a sample is that of its least confident distribution."""
         least = np.full(len(which), np.inf)
         np.minimum.at(least, samples, max_prob)
         self.confidence[which] = np.where(np.isfinite(least), least, np.nan)[which]

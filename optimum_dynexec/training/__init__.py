@@ -1,4 +1,4 @@
-"""Training of heads: draft heads and exit heads of decoders, exit heads of encoders, vision and audio models."""
+"""Trains heads: draft heads and exit heads of decoders, exit heads of encoders, vision and audio models."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Tuning: which way of running a model is fastest on its user's inputs and machine."""
+"""Tuning: finds the fastest way to run a model on the user's inputs and machine."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What is tried when a model is tuned."""
+"""The arguments of a tuning."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,31 +16,32 @@ OBJECTIVES = ("latency", "throughput")
 @dataclass(frozen=True)
 class TuningArguments:
     """
-    How long a model is tuned, for what, and on what.
+    Objective, limits and data of a tuning.
 
     Args:
         objective (`str`, *optional*, defaults to `"latency"`):
-            `"latency"`: one request at a time. `"throughput"`: several together; the batch size is then chosen too,
-            for classifiers.
+            `"latency"`: one request at a time. `"throughput"`: several together; for classifiers, the batch size is
+            then also chosen.
         max_loss (`float`, *optional*, defaults to 0.01):
-            Of classifiers: accuracy that may be lost against the full model, or without labels the share of other
-            answers. What is tried of decoders does not change their output.
+            For classifiers: largest accuracy loss relative to the full model, or without labels the share of answers
+            that differ. Settings for decoders do not change their output.
         max_samples (`int`, *optional*):
-            Prompts, or 16 times as many samples of a classifier; drawn. Unset: 32 prompts; of a classifier's samples
-            as many as it takes to show that a loss is within `max_loss`.
-        max_new_tokens (`int`, *optional*, defaults to 64): of a decoder's answers.
-        max_length (`int`, *optional*, defaults to 128): of a classifier's texts, in tokens.
+            Maximum number of prompts, or of 16 samples each for a classifier, drawn at random. If not set: 32 prompts;
+            for a classifier the number of samples that shows that a loss is within `max_loss`.
+        max_new_tokens (`int`, *optional*, defaults to 64): maximum number of tokens in a decoder's answer.
+        max_length (`int`, *optional*, defaults to 128): maximum number of tokens in a classifier's text.
         time_limit (`float`, *optional*, defaults to 600):
-            In seconds, of the measurements. What is not shown to be faster by then is not chosen.
-        batch_size (`int`, *optional*, defaults to 8): prompts at once of a decoder, for throughput.
-        precisions (`tuple[str, ...]`, *optional*, defaults to `("fast", "exact")`): to try.
-        threads (`tuple[int, ...]`, *optional*): to try. Unset: what the machine suggests.
-        columns ([`~data.samples.Columns`], *optional*): where in a row things stand; of classifiers.
-        seed (`int`, *optional*, defaults to 0): of what is drawn and of the order.
+            Time for the measurements, in seconds. A setting that is not shown to be faster by then is not chosen.
+        batch_size (`int`, *optional*, defaults to 8): number of a decoder's prompts in a batch, for throughput.
+        precisions (`tuple[str, ...]`, *optional*, defaults to `("fast", "exact")`): precisions to try.
+        threads (`tuple[int, ...]`, *optional*):
+            numbers of threads to try. If not set: half of the processors, and all processors.
+        columns ([`~data.samples.Columns`], *optional*): columns of a row, for classifiers.
+        seed (`int`, *optional*, defaults to 0): random seed of the draw and the order.
         device (`str`, *optional*, defaults to `"CPU"`): OpenVINO device.
 
     Raises:
-        [`TuningError`]: if a value is not acceptable.
+        [`TuningError`]: if a value is not accepted.
     """
 
     objective: str = "latency"

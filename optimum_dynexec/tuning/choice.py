@@ -1,4 +1,4 @@
-"""What of the measurements is chosen, and written."""
+"""Chooses from the measurements and writes the choice."""
 
 import random
 import time
@@ -32,13 +32,13 @@ CHOSEN = "chosen"
 @dataclass(frozen=True)
 class Decision:
     """
-    What the last comparison says.
+    Result of the last comparison.
 
     Args:
-        chosen ([`Trial`]): to run with.
-        sentence (`str`): why.
-        trials (`list[Trial]`): what was compared, as measured in it; the default first.
-        outcomes (`list[str]`): of each, for the table.
+        chosen ([`Trial`]): chosen setting.
+        sentence (`str`): reason for the choice.
+        trials (`list[Trial]`): compared settings with their measurements; the default is first.
+        outcomes (`list[str]`): outcome of each setting, for the table.
     """
 
     chosen: Trial
@@ -58,18 +58,18 @@ def decide(
     progress: bool = True,
 ) -> Decision:
     """
-    Measures what leads once more beside the default, in turns, and takes it only if it is shown to be faster: a leader
-    of many may lead by luck, and what it was found by cannot show that. Each round is a pair, so that what else the
-    machine does meets both. Where it does too much to tell, the default stays.
+    Compares the leaders again with the default, in turns, and chooses one only if it is shown to be faster: a leader
+    of many may lead by luck, which the search itself cannot show. Each round is a pair, so that other work of the
+    machine affects both. If the machine is too noisy, the default is kept.
 
     Args:
-        default ([`Trial`]): what runs without tuning.
-        challengers (`Sequence[Trial]`): what may be faster.
-        items (`Sequence`): to run on, in turn.
-        run (`Callable`): runs one on an item.
-        deadline (`float`): on `time.monotonic`; what is not shown by then is not shown.
-        seed (`int`, *optional*, defaults to 0): of the order.
-        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+        default ([`Trial`]): untuned setting.
+        challengers (`Sequence[Trial]`): settings that may be faster.
+        items (`Sequence`): inputs to run, in turns.
+        run (`Callable`): function that runs a setting on an item.
+        deadline (`float`): end of the measurements, by `time.monotonic`.
+        seed (`int`, *optional*, defaults to 0): random seed of the order.
+        progress (`bool`, *optional*, defaults to `True`): whether to show a progress bar.
     """
     order = random.Random(f"{seed} last")
     base, *others = trials = [default.again(), *(challenger.again() for challenger in challengers)]

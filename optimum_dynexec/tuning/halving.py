@@ -23,7 +23,8 @@ class Measurement(NamedTuple):
     Args:
         seconds (`float`): it took.
         units (`int`): tokens or samples of it.
-        lost, gained (`int`): of classifiers, samples on which the full model alone is right, and this trial alone.
+        lost (`int`): for classifiers, number of samples on which only the full model is right.
+        gained (`int`): for classifiers, number of samples on which only this setting is right.
     """
 
     seconds: float
@@ -42,7 +43,9 @@ class Trial:
         options (`dict[str, Any]`): what is tried.
         seconds (`list[float]`): of each run.
         units (`list[int]`): tokens or samples of each run.
-        lost, gained, judged (`int`): of classifiers, see [`Measurement`]; of so many different samples.
+        lost (`int`): for classifiers, number of samples on which only the full model is right.
+        gained (`int`): for classifiers, number of samples on which only this setting is right.
+        judged (`int`): for classifiers, number of different samples so far.
         fate (`str`): why it is no longer tried.
     """
 

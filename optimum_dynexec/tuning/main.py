@@ -19,19 +19,19 @@ def tune(
     progress: bool = True,
 ) -> Tuning:
     """
-    Measures which way of running a model is fastest on its user's inputs and machine, within the quality limit, and
-    writes it into `dynexec_config.json`, from where `from_pretrained` and `generate` start.
+    Finds the fastest way to run a model on the user's inputs and machine, within the quality limit, and
+    writes it to `dynexec_config.json`. `from_pretrained` and `generate` then use it.
 
     Args:
-        directory (`str` or `Path`): of an exported decoder or classifier.
+        directory (`str` or `Path`): directory of an exported decoder or classifier.
         data (`Sequence[str or Path]`):
-            Inputs like those to come. Of a decoder, prompts as [`~data.texts.read_texts`] takes them; of a classifier
-            as [`~data.samples.read_samples`] does.
-        arguments ([`TuningArguments`], *optional*): what is tried, and for how long.
-        progress (`bool`, *optional*, defaults to `True`): show progress bars.
+            Inputs like those in use. For a decoder: prompts, as accepted by [`~data.texts.read_texts`]. For a
+            classifier: samples, as accepted by [`~data.samples.read_samples`].
+        arguments ([`TuningArguments`], *optional*): objective, limits and data of the tuning.
+        progress (`bool`, *optional*, defaults to `True`): whether to show progress bars.
 
     Returns:
-        [`Tuning`]: as written.
+        [`Tuning`]: the tuning written.
 
     Raises:
         [`TuningError`]: if the model cannot be tuned.
@@ -39,7 +39,7 @@ def tune(
     """
     directory = Path(directory)
     if not data:
-        raise TuningError("give inputs like those that the model will see as `data` (--data)")
+        raise TuningError("give inputs like those in use as `data` (--data)")
     config = DynExecConfig.from_pretrained(directory)
     found = _tuner(config.task)(directory, data, arguments or TuningArguments(), progress)
     with staged_directory(directory, keep_others=True) as staging:
@@ -53,5 +53,5 @@ def _tuner(task: str) -> Callable[[Path, Sequence[str | Path], TuningArguments, 
 
     tuners = {DECODER_TASK: tune_decoder, **dict.fromkeys(CLASSIFIER_TASKS, tune_classifier)}
     if task not in tuners:
-        raise TuningError(f"models for the tasks {list(tuners)} can be tuned, not for {task!r}")
+        raise TuningError(f"models for the tasks {list(tuners)} can be tuned, but the task is {task!r}")
     return tuners[task]

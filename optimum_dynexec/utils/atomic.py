@@ -28,7 +28,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         path (`Path`):
             The file; replaced if it exists, keeping its permissions.
         content (`bytes`):
-            What it shall hold.
+            The new content.
     """
     _remove_abandoned(path)
     descriptor, temporary = _locked_temporary(path)
@@ -99,7 +99,7 @@ def _remove_abandoned(path: Path) -> None:
 def _mode(path: Path) -> int:
     if path.exists():
         return path.stat().st_mode & 0o777
-    # mkstemp makes files that only their owner can read; a new file gets what open() would have given it.
+    # mkstemp makes files that only their owner can read; a new file gets the permissions that open() would have set.
     umask = os.umask(0)
     os.umask(umask)
     return 0o666 & ~umask

@@ -1,8 +1,8 @@
-"""How many processors there are."""
+"""The number of processors."""
 
 import os
 
 
 def usable_cpus() -> int:
-    """Logical processors that this process may run on."""
+    """The number of logical processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

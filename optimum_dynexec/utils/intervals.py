@@ -1,4 +1,4 @@
-"""How sure a figure is that was measured on a sample: intervals, and what a limit needs to be shown."""
+"""Confidence intervals of measured figures, and the number of samples that shows a limit."""
 
 import math
 from collections.abc import Sequence
@@ -46,18 +46,20 @@ def paired_loss_interval(lost: int, gained: int, n: int, confidence: float = CON
     the same samples, `(lost - gained) / n`. The test that it inverts is McNemar's where the loss tested is 0.
 
     Args:
-        lost (`int`): samples on which the other model alone is right.
-        gained (`int`): samples on which this model alone is right.
-        n (`int`): all samples, at least 1.
-        confidence (`float`, *optional*, defaults to 0.95): between 0 and 1.
+        lost (`int`): number of samples on which only the other model is right.
+        gained (`int`): number of samples on which only this model is right.
+        n (`int`): number of all samples, at least 1.
+        confidence (`float`, *optional*, defaults to 0.95): confidence of the interval, between 0 and 1.
 
     Raises:
-        `ValueError`: if there is no sample, or more pairs that differ than samples.
+        `ValueError`: if there is no sample, or `lost + gained` is more than `n`.
     """
     from scipy.optimize import brentq
 
     if n < 1 or min(lost, gained) < 0 or lost + gained > n:
-        raise ValueError(f"of {n} samples, {lost} lost and {gained} gained cannot be")
+        raise ValueError(
+            f"`lost + gained` must be from 0 to the number of samples, {n}, but they are {lost} and {gained}"
+        )
     z = _z(confidence)
 
     def score(loss: float) -> float:
@@ -84,12 +86,12 @@ def mean_interval(
     depend on each other, the groups do not.
 
     Args:
-        sums (`Sequence[float]`): of the observations of each group; of one observation each, these.
-        counts (`Sequence[float]`, *optional*): observations in each group. Unset: one each.
-        confidence (`float`, *optional*, defaults to 0.95): between 0 and 1.
+        sums (`Sequence[float]`): sum of the observations of each group.
+        counts (`Sequence[float]`, *optional*): number of observations in each group. If not set: 1.
+        confidence (`float`, *optional*, defaults to 0.95): confidence of the interval, between 0 and 1.
 
     Returns:
-        [`Interval`], or `None` of fewer than 2 groups, which say nothing about how much groups vary.
+        [`Interval`], or `None` for fewer than 2 groups, which do not show how much groups vary.
     """
     totals = np.asarray(sums, np.float64)
     sizes = np.ones_like(totals) if counts is None else np.asarray(counts, np.float64)
@@ -106,13 +108,13 @@ def grouped_share_interval(
     successes: Sequence[int] | np.ndarray, counts: Sequence[int] | np.ndarray, confidence: float = CONFIDENCE
 ) -> Interval:
     """
-    Wilson's interval of a share of observations that come in groups, of the tokens of texts, say. Where groups vary
-    more than independent observations would, they count for so many fewer (Kish's design effect).
+    Wilson's interval of a share of observations in groups, for example of the tokens of texts. Where groups vary
+    more than independent observations would, they count as fewer observations (Kish's design effect).
 
     Args:
-        successes (`Sequence[int]`): in each group.
-        counts (`Sequence[int]`): observations in each group, at least 1 in all.
-        confidence (`float`, *optional*, defaults to 0.95): between 0 and 1.
+        successes (`Sequence[int]`): number of successes in each group.
+        counts (`Sequence[int]`): number of observations in each group, at least 1 in total.
+        confidence (`float`, *optional*, defaults to 0.95): confidence of the interval, between 0 and 1.
     """
     hits, sizes = np.asarray(successes, np.float64), np.asarray(counts, np.float64)
     total, groups = sizes.sum(), len(sizes)
@@ -134,17 +136,18 @@ def typical_ratio(
     confidence: float = CONFIDENCE,
 ) -> tuple[float, Interval | None]:
     """
-    The ratio of two systems' seconds, say, measured side by side in rounds: Hodges and Lehmann's estimate of the
-    centre of the rounds' ratios, and the interval that Wilcoxon's signed-rank test gives. A round that something
-    disturbs counts as one round however long it takes. Of two systems that are alike, the interval holds 1 with the
-    confidence asked for whatever the noise is, as either may then be the slower one in a round.
+    The ratio of measurements in rounds, for example of the times of two systems in turns: Hodges and Lehmann's
+    estimate of the centre of the rounds' ratios, and the interval that Wilcoxon's signed-rank test gives. A round that
+    something disturbs counts as one round however long it takes. For two equal systems, the interval contains 1 with
+    the requested confidence whatever the noise is, because either may be the slower one in a round.
 
     Args:
-        numerators, denominators (`Sequence[float]`): positive, a pair for each round.
-        confidence (`float`, *optional*, defaults to 0.95): between 0 and 1.
+        numerators (`Sequence[float]`): positive numbers, one for each round.
+        denominators (`Sequence[float]`): positive numbers, one for each round.
+        confidence (`float`, *optional*, defaults to 0.95): confidence of the interval, between 0 and 1.
 
     Returns:
-        `tuple[float, Interval | None]`: the ratio, and its interval; `None` of too few rounds (fewer than 6 for 95%).
+        `tuple[float, Interval | None]`: the ratio, and its interval; `None` for too few rounds (fewer than 6 for 95%).
     """
     logs = np.log(np.asarray(numerators, np.float64) / np.asarray(denominators, np.float64))
     rounds = len(logs)
@@ -172,17 +175,17 @@ def needed_samples(
     limit: float, mean: float = 0.0, variance: float = 0.0, confidence: float = CONFIDENCE
 ) -> int | None:
     """
-    About how many samples decide whether a loss is within a limit.
+    About how many samples show whether a loss is within a limit.
 
     Args:
-        limit (`float`): above 0.
-        mean (`float`, *optional*, defaults to 0.0): the loss so far.
-        variance (`float`, *optional*, defaults to 0.0): of the loss of one sample, so far.
-        confidence (`float`, *optional*, defaults to 0.95): between 0 and 1.
+        limit (`float`): limit of the loss, above 0.
+        mean (`float`, *optional*, defaults to 0.0): mean loss so far.
+        variance (`float`, *optional*, defaults to 0.0): variance of the loss of one sample so far.
+        confidence (`float`, *optional*, defaults to 0.95): confidence of the interval, between 0 and 1.
 
     Returns:
-        `int`: no fewer than it takes to show the limit where no sample loses anything; `None` where no number would
-        do, as the loss is the limit.
+        `int`: at least the number that shows the limit if no sample has a loss; `None` where no number would
+        suffice, because the loss equals the limit.
     """
     if limit <= 0 or (mean == limit and variance > 0):
         return None
@@ -194,21 +197,21 @@ def needed_samples(
 
 def planned_samples(limit: float, confidence: float = CONFIDENCE) -> int:
     """
-    How many samples to measure on so that a limit can be shown where the loss is far from it: twice the limit's share
+    The number of samples that shows a limit if the loss is far below it: twice the limit's share
     of answers may differ, as many for the better as for the worse.
 
     Args:
-        limit (`float`): of the loss, above 0.
-        confidence (`float`, *optional*, defaults to 0.95): between 0 and 1.
+        limit (`float`): limit of the loss, above 0.
+        confidence (`float`, *optional*, defaults to 0.95): confidence of the interval, between 0 and 1.
     """
     found = needed_samples(limit, variance=2 * limit, confidence=confidence)
     if found is None:
-        raise ValueError(f"no number of samples shows that a loss is at most {limit}: give a limit above 0")
+        raise ValueError(f"no number of samples can show that a loss is at most {limit}: give a limit above 0")
     return found
 
 
 def interval_text(interval: Sequence[float] | None, form: str = "{:.2%}") -> str:
-    """`95% interval 84.06% to 88.61%`, as people read it; what is missing is said."""
+    """`95% interval 84.06% to 88.61%`, as text, or a note that there is none."""
     if interval is None:
         return "no interval: too few samples"
     return f"{CONFIDENCE:.0%} interval {form.format(interval[0])} to {form.format(interval[1])}"

@@ -42,7 +42,7 @@ def lazy_exports(
             value = import_module(f".{name}", package)
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        # Kept in the package, so that the next use does not come here.
+        # Cached in the package, so that the next use does not come here.
         setattr(sys.modules[package], name, value)
         return value
 

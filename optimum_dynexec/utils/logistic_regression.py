@@ -3,7 +3,8 @@
 import numpy as np
 
 
-# Strength of the L2 penalty, as a share of one observation per weight. It keeps weights finite where all are right.
+# Strength of the L2 penalty, as a share of one observation per weight. It keeps weights finite where all answers are
+# right.
 RIDGE = 1.0
 NEWTON_STEPS = 50
 
@@ -16,11 +17,12 @@ def sigmoid(values: np.ndarray) -> np.ndarray:
 
 def fit_logistic_regression(inputs: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
     """
-    Fits by Newton's method, with a slight L2 penalty on standardised features.
+    Fits the weights with Newton's method, with a small L2 penalty on standardised features.
 
     Args:
-        inputs (`np.ndarray` float64 `[samples, features]`): rows with a number that is not finite are left out.
-        right (`np.ndarray` bool or float `[samples]`): what to predict, from 0 to 1.
+        inputs (`np.ndarray` float64 `[samples, features]`):
+            features; rows with a number that is not finite are left out.
+        right (`np.ndarray` bool or float `[samples]`): targets, from 0 to 1.
 
     Returns:
         `tuple`: weights of the features as given, float64 `[features]`, and the bias.
@@ -31,11 +33,11 @@ def fit_logistic_regression(inputs: np.ndarray, right: np.ndarray) -> tuple[np.n
     known = np.isfinite(inputs).all(axis=1)
     inputs, right = inputs[known], np.asarray(right, np.float64)[known]
     if not len(inputs):
-        raise ValueError("a classifier cannot be fitted to no samples")
+        raise ValueError("a classifier needs at least 1 sample to be fitted")
     mean, scale = inputs.mean(axis=0), inputs.std(axis=0)
     scale = np.where(scale > 1e-12, scale, 1.0)
     design = np.column_stack([(inputs - mean) / scale, np.ones(len(inputs))])
-    # The bias has a penalty too, but a slight one, so that it stays finite if all are right.
+    # The bias also has a small penalty, so that it stays finite if all answers are right.
     penalty = np.array([RIDGE] * inputs.shape[1] + [1e-3 * RIDGE])
     coefficients = np.zeros(design.shape[1])
 

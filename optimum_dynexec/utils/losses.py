@@ -33,7 +33,7 @@ class Loss:
         value (`float`): as measured.
         interval ([`~utils.intervals.Interval`], *optional*): of 95%; `None` of too few samples.
         samples (`int`): that it was measured on.
-        variance (`float`): of the loss of one sample.
+        variance (`float`): variance of the loss of one sample.
     """
 
     value: float
@@ -69,10 +69,11 @@ class Loss:
 
 def accuracy_loss(full: np.ndarray, own: np.ndarray) -> Loss:
     """
-    Accuracy that one model loses against another on the same samples.
+    The accuracy loss of one model relative to another one on the same samples.
 
     Args:
-        full, own (`np.ndarray` bool `[samples]`): where the other model is right, and where this one is.
+        full (`np.ndarray` bool `[samples]`): whether the other model is right.
+        own (`np.ndarray` bool `[samples]`): whether this model is right.
     """
     full, own = np.asarray(full, bool), np.asarray(own, bool)
     lost, gained, count = int((full & ~own).sum()), int((own & ~full).sum()), len(full)
@@ -82,10 +83,10 @@ def accuracy_loss(full: np.ndarray, own: np.ndarray) -> Loss:
 
 def disagreement(different: Sequence[np.ndarray]) -> Loss:
     """
-    The share of tokens that are others, where those of one text depend on each other.
+    The share of tokens that differ. Tokens of one text may depend on each other.
 
     Args:
-        different (`Sequence[np.ndarray]`): bool `[tokens]` of each text.
+        different (`Sequence[np.ndarray]`): whether the tokens differ, bool `[tokens]` for each text.
     """
     wrong, counts = [int(part.sum()) for part in different], [len(part) for part in different]
     interval, count = grouped_share_interval(wrong, counts), sum(counts)
@@ -95,10 +96,11 @@ def disagreement(different: Sequence[np.ndarray]) -> Loss:
 
 def mean_loss(sums: Sequence[float] | np.ndarray, counts: Sequence[float] | np.ndarray | None = None) -> Loss:
     """
-    The mean of losses that are numbers.
+    The mean of numeric losses.
 
     Args:
-        sums, counts (`Sequence[float]`): of each group of observations, see [`~utils.intervals.mean_interval`].
+        sums (`Sequence[float]`): sum of each group of observations, see [`~utils.intervals.mean_interval`].
+        counts (`Sequence[float]`, *optional*): number of observations in each group. If not set: 1.
     """
     totals = np.asarray(sums, np.float64)
     sizes = np.ones_like(totals) if counts is None else np.asarray(counts, np.float64)

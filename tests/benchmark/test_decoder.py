@@ -198,7 +198,7 @@ def test_only_what_asks_for_exits_has_the_model_cut(tiny_export, questions, tmp_
     [
         ({"precision": "half"}, "`precision` must be one of"),
         ({"repeats": 0}, "`repeats` must be at least 1"),
-        ({"batch_sizes": (1, 1)}, "`batch_sizes` must be different numbers"),
+        ({"batch_sizes": (1, 1)}, "`batch_sizes` must be different whole numbers"),
         ({"max_loss": 1.0}, "`max_loss` must be from 0"),
         ({"perplexity_window": 4, "perplexity_stride": 4}, "`perplexity_window` must be more"),
         ({"variants": {"off": {}}}, "cannot be called 'off'"),

@@ -157,13 +157,13 @@ def test_nothing_is_written_of_what_is_no_result(tmp_path):
     (tmp_path / "a.json").write_text("{}")
     (tmp_path / "b.json").write_text("{")
     (tmp_path / "c.json").write_text('{"format": "optimum-dynexec-benchmark", "format_version": 99}')
-    wrong = {"a": "is no result of", "b": "is not JSON", "c": "`format_version` 99", "d": "cannot be read"}
+    wrong = {"a": "is not a result of", "b": "is not valid JSON", "c": "`format_version` 99", "d": "cannot be read"}
     for name, message in wrong.items():
         with pytest.raises(ReportError, match=message):
             load_results(tmp_path / f"{name}.json")
-    with pytest.raises(ReportError, match="no result of"):
+    with pytest.raises(ReportError, match="not a result of"):
         write_report([{}], tmp_path / "out")
-    with pytest.raises(ReportError, match="there are no results"):
+    with pytest.raises(ReportError, match="at least one result"):
         write_report([], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -127,8 +127,8 @@ def test_own_risk():
         ("no.such.module:f", "cannot be imported"),
         ("json:nothing", "cannot be imported"),
         (lambda predictions, labels: predictions[:, 0], "of the shape"),
-        (lambda predictions, labels: 2.0 * np.ones(predictions.shape), "not numbers from 0 to 1"),
-        (lambda predictions, labels: np.full(predictions.shape, np.nan), "not numbers from 0 to 1"),
+        (lambda predictions, labels: 2.0 * np.ones(predictions.shape), "must return numbers from 0 to 1"),
+        (lambda predictions, labels: np.full(predictions.shape, np.nan), "must return numbers from 0 to 1"),
     ],
 )
 def test_bad_risks(risk, message):
@@ -162,7 +162,7 @@ def test_bad_arguments(options, message):
 def test_too_few_texts_says_how_many():
     few = RECORDS.select(np.arange(40))
     with pytest.raises(
-        NoThresholdError, match=r"no threshold .* epsilon = 0.05 .* 40 texts .* about n=59 texts"
+        NoThresholdError, match=r"no threshold .* epsilon = 0.05 .* 40 texts: .* about n=59 texts"
     ) as raised:
         calibrate(few, CalibrationArguments(epsilon=0.05))
     assert raised.value.needed == 59
@@ -183,7 +183,7 @@ def test_nothing_ever_leaves():
         [np.zeros(len(statistics.prediction), np.int64), np.ones(len(statistics.prediction), np.int64)], 1
     )
     records = replace(RECORDS, statistics=replace(statistics, prediction=changing))
-    with pytest.raises(NoThresholdError, match="no input is sure enough by 'patience'"):
+    with pytest.raises(NoThresholdError, match="no input is confident enough to leave by the criterion 'patience'"):
         calibrate(records, CalibrationArguments(criterion="patience"))
 
 

@@ -68,7 +68,9 @@ def test_changed_file_is_refused(tmp_path):
     metadata = {"records": json.dumps({**config_of(path)})}
     tensors["entropy"][0, 0] += 1
     save_file(tensors, path, metadata=metadata)
-    with pytest.raises(ValueError, match="records.safetensors does not hold exit records.*not what was written"):
+    with pytest.raises(
+        ValueError, match="records.safetensors does not contain exit records.*has changed since it was written"
+    ):
         ExitRecords.load(path)
 
 
@@ -86,7 +88,7 @@ def test_bad_description_is_refused(tmp_path, change):
     path = tmp_path / "records.safetensors"
     small_records().save(path)
     save_file(load_file(path), path, metadata={"records": json.dumps({**config_of(path), **change})})
-    with pytest.raises(ValueError, match="records.safetensors does not hold exit records"):
+    with pytest.raises(ValueError, match="records.safetensors does not contain exit records"):
         ExitRecords.load(path)
 
 
@@ -94,7 +96,7 @@ def test_bad_description_is_refused(tmp_path, change):
 def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "records.safetensors"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="does not hold exit records"):
+    with pytest.raises(ValueError, match="does not contain exit records"):
         ExitRecords.load(path)
 
 
@@ -109,7 +111,7 @@ def test_cut_file_is_refused(tmp_path):
     path = tmp_path / "records.safetensors"
     small_records().save(path)
     path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(ValueError, match="does not hold exit records"):
+    with pytest.raises(ValueError, match="does not contain exit records"):
         ExitRecords.load(path)
 
 

@@ -163,7 +163,7 @@ def test_calibrates(trained, prompts, run, tmp_path):
 
     status, output, _ = run(*arguments, "--cache-dir", tmp_path / "cache")
     assert status == 0
-    assert output.splitlines()[0] == f"Guaranteed: {printed['guarantee']}"
+    assert output.splitlines()[0] == f"Guarantee: {printed['guarantee']}"
     assert "(95% interval " in output.splitlines()[1]
     assert "After layer 1: " in output
 
@@ -234,7 +234,7 @@ def test_trains_a_model_that_is_not_exported(tiny_hf, prompts, run, tmp_path):
     arguments += ["--no-draft-head", "--max-samples", "12", "--max-new-tokens", "8", "--epochs", "1"]
     status, output, error = run(*arguments)
     assert status == 1
-    assert "is not exported yet: say with --output where to" in error
+    assert "is not exported yet: give a directory for the export with --output" in error
     status, output, error = run(*arguments, "--output", tmp_path / "made")
     assert status == 0, error
     assert output.splitlines()[0].startswith("exit_head_0: agrees with the model on ")
@@ -358,7 +358,10 @@ def test_calibration_options(run, monkeypatch, tiny_export):
         (["train-heads", "HF", "--data", "DATA", "--output", "OUT", "--epochs", "0"], "`epochs` must be"),
         (["train-heads", "HF", "--data", "DATA", "--output", "OUT", "--start-from", "/no"], "no heads at /no"),
         (["train-heads", "BERT", "--data", "/nowhere.csv", "--output", "OUT"], "/nowhere.csv does not exist"),
-        (["train-heads", "BERT", "--data", "DATA", "--output", "OUT"], "the label 'mood', but the model's labels"),
+        (
+            ["train-heads", "BERT", "--data", "DATA", "--output", "OUT"],
+            "the label 'mood', but the labels of the model",
+        ),
         (["train-heads", "BERT", "--data", "DATA", "--output", "OUT", "--epochs", "0"], "`epochs` must be"),
         (
             ["train-heads", "BARE", "--data", "TEXTS", *["--task", "text-classification", "--output", "OUT"]],
@@ -496,7 +499,7 @@ def test_step_options(run, monkeypatch, tmp_path):
             },
         )
     ]
-    assert output.splitlines()[1] == "Predicted: 3.5, enough for 95.0% of 20 calibration prompts"
+    assert output.splitlines()[1] == "Predicted: 3.5, sufficient for 95.0% of 20 calibration prompts"
     status, output, _ = run("train-steps", "model", *sources, "--json")
     assert json.loads(output)["steps"] == [2, 4]
     assert "guidance_scale" not in calls[1][1]
@@ -550,7 +553,7 @@ def test_an_encoder_trained_with_its_heads(tiny_encoder_hf, run, tmp_path):
     arguments += ["--epochs", 1, "--layers", "1"]
     status, _, error = run(*arguments)
     assert status == 1
-    assert "say with --output where" in error
+    assert "give a directory for it with --output" in error
     status, _, error = run(*arguments, "--output", tmp_path / "out")
     assert status == 1
     assert "not for 'feature-extraction'" in error

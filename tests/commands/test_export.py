@@ -57,7 +57,7 @@ def test_id_on_the_hub(tiny_hf, tmp_path):
 
     result = run("dynexec", "--model", "owner/other", tmp_path / "output", env=offline)
     assert result.returncode == 1
-    assert "owner/other is no local directory, and not to be had" in result.stderr.strip().splitlines()[-1]
+    assert "owner/other is not a local directory and cannot be downloaded" in result.stderr.strip().splitlines()[-1]
 
 
 def test_error_is_one_line(tiny_hf, tmp_path):

@@ -48,7 +48,7 @@ def test_quantizes_and_tunes(run, tiny_export, prompts, tmp_path):
     assert any(line.startswith("prompt_lookup 4 ") for line in lines)
     assert any(line.startswith("again: auto ") for line in lines)
     assert lines[-4].startswith(f"Chosen: {found.best['name']} ")
-    assert lines[-3] == f"Because {found.decision}"
+    assert lines[-3] == f"Reason: {found.decision}"
     assert lines[-2].startswith("Speed: ")
     assert lines[-2].endswith(" on 1 input")
     assert found.versions["openvino"]
@@ -81,10 +81,10 @@ def test_what_is_said_of_a_tuning():
     lines = tune.tuning_lines(found, "DIR")
     assert "2.00x    1.90 to 2.10" in lines[1]
     assert lines[3:] == [
-        f"Because {found.decision}",
+        f"Reason: {found.decision}",
         "Speed: 1.000 ms per token or sample, plain execution 2.000 ms: 2.00 times as fast (95% interval 1.90 to 2.10,"
         " 24 rounds) on 256 inputs",
-        "Loss on samples that it was not chosen by: 0.20% (95% interval -0.40% to 0.90%, 800 samples), allowed are"
+        "Loss on samples that were not used to choose: 0.20% (95% interval -0.40% to 0.90%, 800 samples); the limit is"
         " 1.00%",
         "Written to DIR/dynexec_config.json",
     ]
@@ -93,17 +93,20 @@ def test_what_is_said_of_a_tuning():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["quantize", "MODEL", "OUT"], "give either --weight-format, for the weights alone, or --quant-mode"),
-        (["quantize", "MODEL", "OUT", "--weight-format", "fp16"], "is no quantization"),
+        (["quantize", "MODEL", "OUT"], "give either --weight-format, for only the weights, or --quant-mode"),
+        (["quantize", "MODEL", "OUT", "--weight-format", "fp16"], "is not a quantization"),
         (["quantize", "MODEL", "OUT", "--quant-mode", "int8"], "needs calibration data"),
         (["quantize", "MODEL", "OUT", "--weight-format", "int8", "--head-weight-format", "int8"], "has no heads"),
-        (["quantize", "OUT", "OUT2", "--weight-format", "int8"], "is no exported model"),
-        (["quantize", "MODEL", "OUT", "--weight-format", "int8", "--validation-data", "x"], "for --accuracy-control"),
+        (["quantize", "OUT", "OUT2", "--weight-format", "int8"], "is not an exported model"),
+        (
+            ["quantize", "MODEL", "OUT", "--weight-format", "int8", "--validation-data", "x"],
+            "needs --accuracy-control",
+        ),
         (["tune", "MODEL", "--data", "nothing.txt"], "nothing.txt does not exist"),
         (["quantize", "MODEL", "OUT", "--weight-format", "int4", "--data", "no.txt"], "no.txt does not exist"),
         (["tune", "OUT", "--data", "nothing.txt"], "has no dynexec_config.json"),
         (["optimize", "MODEL", "OUT", "--data", "nothing.txt"], "nothing.txt does not exist"),
-        (["optimize", "MODEL", "OUT", "--data", "PROMPTS"], "takes 10 inputs; there are 4"),
+        (["optimize", "MODEL", "OUT", "--data", "PROMPTS"], "needs at least 10 inputs, but there are 4"),
         (["optimize", "MODEL", "OUT", "--data", "PROMPTS", "--max-loss", "2"], "`max_loss` must be between 0 and 1"),
     ],
 )

@@ -72,12 +72,12 @@ def test_nothing_is_unpickled(tmp_path):
         ),
         ("a.csv", "text,label\n1,2\n", Columns(label="topic"), "does not have the column 'topic'.*--label-column"),
         ("a.csv", "text,label\n1,2\n", Columns(text_pair="b"), "the column 'b'.*--text-pair-column"),
-        ("a.csv", "text,label\n1,2\n1\n", Columns(), "a.csv, row 2, has nothing in the column 'label'"),
-        ("a.jsonl", '{"text": "a"}\n"b"\n', Columns(), "a.jsonl, row 2, is not an object"),
+        ("a.csv", "text,label\n1,2\n1\n", Columns(), "a.csv, row 2, has no value in the column 'label'"),
+        ("a.jsonl", '{"text": "a"}\n"b"\n', Columns(), "a.jsonl, row 2: expected an object"),
         # Longer than the name of a file may be.
         ("a.csv", "", None, "neither a file nor a data set|reading it from the Hub needs"),
         ("a.csv", "text\n", Columns(), "no rows|nothing"),
-        ("a.xml", "", Columns(), "none of the files"),
+        ("a.xml", "", Columns(), "accepted kinds of files"),
     ],
 )
 def test_errors(tmp_path, name, content, columns, message):
@@ -93,7 +93,7 @@ def test_absent_file(tmp_path):
 
 def test_unknown_label(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\nfirst,x\n")
-    with pytest.raises(ValueError, match="the label 'x', but the model's labels are"):
+    with pytest.raises(ValueError, match="the label 'x', but the labels of the model are"):
         read_samples([tmp_path / "a.csv"]).label_ids({"y": 0, "z": 1})
 
 

@@ -18,11 +18,11 @@ def test_files(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", "\n \n", "holds no text"),
+        ("a.txt", "\n \n", "contains no text"),
         ("a.csv", "x,y\n1,2\n", r"any of the columns 'prompt'.* its columns are \['x', 'y'\].*a.csv:COLUMN"),
-        ("a.jsonl", "{", "line 1, is not JSON"),
-        ("a.jsonl", "[1]", "holds list"),
-        ("a.pkl", "", "none of the files that can be read"),
+        ("a.jsonl", "{", "line 1, is not valid JSON"),
+        ("a.jsonl", "[1]", "contains list"),
+        ("a.pkl", "", "cannot be read; accepted kinds of files"),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path, name: str, content: str, message: str):

@@ -338,7 +338,7 @@ def test_heads_of_encoders_that_are_not_what_they_say(task, change, message, tin
         (lambda path: save(path, "draft", hidden_size=32), "hidden states of 32, but the model has .* 64"),
         (lambda path: save(path, "norm", vocab_size=999), "vocabulary of 999"),
         (lambda path: save(path, "norm", layer=2), "for layer 2, but the model with 3 layers has no such exit"),
-        (lambda path: save(path, "draft", feature_layers=(0, 2)), r"reads layers \[0, 2\], of which all must"),
+        (lambda path: save(path, "draft", feature_layers=(0, 2)), r"reads layers \[0, 2\], which must all"),
         (lambda path: save(save(path, "draft"), "draft", name="b"), "two heads that are called draft_head"),
         (lambda path: save(path, "draft", card=[1]), "training card is not an object"),
         (lambda path: save(path, "draft", card={"backbone_hash": "x"}), "`trained_on` must be"),

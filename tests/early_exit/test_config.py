@@ -22,7 +22,7 @@ def test_a_threshold_for_each_exit():
 def test_exits_that_the_model_lacks():
     with pytest.raises(ValueError, match=r"for layer 9, but the model has exit heads after \[4\]"):
         EarlyExitConfig(thresholds={4: 0.5, 9: 0.5}).thresholds_for([4])
-    with pytest.raises(ValueError, match="none of: train them with `optimum-cli dynexec train-heads`"):
+    with pytest.raises(ValueError, match="none: train them with `optimum-cli dynexec train-heads`"):
         EarlyExitConfig(threshold=0.5).thresholds_for([])
 
 
@@ -38,16 +38,16 @@ def test_numbers_of_numpy():
     [
         ({}, "give either `threshold`.*or `thresholds`"),
         ({"threshold": 0.5, "thresholds": {1: 0.5}}, "give either"),
-        ({"threshold": 1.5}, "a threshold of 'max_prob' must be a number from 0 to 1, but it is 1.5"),
+        ({"threshold": 1.5}, "a threshold of the criterion 'max_prob' must be a number from 0 to 1, but it is 1.5"),
         ({"threshold": "high"}, "but it is 'high'"),
-        ({"criterion": "patience", "threshold": 0}, "a whole number of exits from 1"),
+        ({"criterion": "patience", "threshold": 0}, "a whole number of exits of 1 or more"),
         ({"criterion": "mood", "threshold": 0.5}, "`criterion` must be one of"),
-        ({"thresholds": {}}, "for each layer to leave after"),
-        ({"thresholds": [0.5]}, "for each layer to leave after"),
-        ({"thresholds": {"4": 0.5}}, "layers from 0 as keys, but one is '4'"),
-        ({"thresholds": {-1: 0.5}}, "layers from 0 as keys"),
-        ({"thresholds": {True: 0.5}}, "layers from 0 as keys"),
-        ({"thresholds": {4: math.nan}}, "a threshold of 'max_prob'"),
+        ({"thresholds": {}}, "must map each exit layer to its threshold"),
+        ({"thresholds": [0.5]}, "must map each exit layer to its threshold"),
+        ({"thresholds": {"4": 0.5}}, "layers as keys, whole numbers of 0 or more, but one is '4'"),
+        ({"thresholds": {-1: 0.5}}, "layers as keys"),
+        ({"thresholds": {True: 0.5}}, "layers as keys"),
+        ({"thresholds": {4: math.nan}}, "a threshold of the criterion 'max_prob'"),
         ({"threshold": 0.5, "kv": "skip"}, "`kv` must be one of .*'deferred', 'copy'.* but it is 'skip'"),
         ({"threshold": 0.5, "prefill": "yes"}, "`prefill` must be True or False"),
     ],

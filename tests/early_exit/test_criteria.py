@@ -138,7 +138,7 @@ def test_thresholds_are_checked(name, good, bad):
     for threshold in good:
         assert isinstance(criterion.check_threshold(threshold), float)
     for threshold in bad:
-        with pytest.raises(ValueError, match=f"a threshold of '{name}' must be a .*number.*, but it is"):
+        with pytest.raises(ValueError, match=f"a threshold of the criterion '{name}' must be a .*number.*, but it is"):
             criterion.check_threshold(threshold)
 
 
@@ -181,7 +181,7 @@ def test_words_are_tokens():
 
 def test_shapes_are_checked():
     two = np.zeros((4, 2))
-    with pytest.raises(ValueError, match=r"`margin` must have the shape \(4, 2\), got \(4, 1\)"):
+    with pytest.raises(ValueError, match=r"`margin` must have the shape \(4, 2\), but it has \(4, 1\)"):
         ExitStatistics(two, two, two[:, :1], two)
     with pytest.raises(ValueError, match="`position` must have the shape"):
         ExitStatistics(two, two, two, two, np.arange(3))
@@ -235,7 +235,7 @@ def test_classifier_leaves_out_what_has_no_distribution():
     whole = ClassifierCriterion.fit([2, 5, 8], reference_statistics(logits), right)
     half = ClassifierCriterion.fit([2, 5, 8], reference_statistics(logits[1::2]), right[1::2])
     np.testing.assert_allclose(whole.weights, half.weights)
-    with pytest.raises(ValueError, match="no samples"):
+    with pytest.raises(ValueError, match="at least 1 sample"):
         ClassifierCriterion.fit([2, 5, 8], reference_statistics(np.full_like(LOGITS, np.nan)), right)
 
 
@@ -284,10 +284,10 @@ def test_damaged_classifier_is_refused(tmp_path, damage):
         tensors["weights"] = tensors["weights"][:2] if damage == "shape" else np.full((3, 6), np.nan)
         text = json.dumps({"format_version": FORMAT_VERSION, "layers": [2, 5, 8], "features": FEATURES})
         save_file(tensors, path, metadata={"config": text})
-    with pytest.raises(ValueError, match="exit_classifier.safetensors is no exit classifier"):
+    with pytest.raises(ValueError, match="exit_classifier.safetensors is not an exit classifier"):
         load_criterion("classifier", tmp_path)
 
 
 def test_classifier_is_for_its_exits():
-    with pytest.raises(ValueError, match=r"for the 3 exits after layers \[2, 5, 8\], but there are 2"):
+    with pytest.raises(ValueError, match=r"for the 3 exits after layers \[2, 5, 8\], but the statistics have 2"):
         fitted().scores(reference_statistics(LOGITS[:, :2]))

@@ -50,5 +50,5 @@ def test_what_is_no_such_file(source, tmp_path):
     with pytest.raises(SystemExit, match="in the format of MNIST"):
         prepare("fashion_mnist", source, tmp_path / "data")
     (source / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(SystemExit, match="has neither"):
+    with pytest.raises(SystemExit, match="contains neither"):
         prepare("fashion_mnist", source, tmp_path / "data")

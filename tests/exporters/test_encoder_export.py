@@ -81,8 +81,8 @@ def test_what_cannot_be_cut_is_exported_all_the_same(uncuttable, tmp_path, caplo
     with caplog.at_level(logging.WARNING, logger="optimum_dynexec"):
         config = export_dynexec(uncuttable, tmp_path / "output", task="image-classification")
     assert [record.getMessage() for record in caplog.records if record.name.startswith("optimum_dynexec")] == [
-        "The exported model runs as with optimum-intel, but with no early exit, as it cannot be cut between its layers"
-        " (no addition joins all paths from its input to its outputs, so it has no blocks)."
+        "The exported model runs as with optimum-intel, but with no early exit, because it cannot be cut between its"
+        " layers (no addition lies on all paths from its input to its outputs, so it has no blocks)."
     ]
     assert config.hidden_state_names == {}
     pixels = torch.randn(2, 3, 32, 32)
@@ -91,7 +91,7 @@ def test_what_cannot_be_cut_is_exported_all_the_same(uncuttable, tmp_path, caplo
     assert torch.equal(model(pixels).logits, plain(pixels).logits)
     with pytest.raises(ValueError, match="cannot be cut"):
         model(pixels, early_exit=EarlyExitConfig(threshold=0.5))
-    with pytest.raises(ExportError, match="can have no exit layers"):
+    with pytest.raises(ExportError, match="cannot have exit layers"):
         export_dynexec(tmp_path / "output", tmp_path / "again", exit_layers=[0])
 
 
@@ -113,14 +113,14 @@ def test_segments_are_refused_where_they_cannot_be(model):
     names = find_encoder_boundaries(model)
     with pytest.raises(NotSegmentableError, match="no node named"):
         cut_encoder(model, ["elsewhere"])
-    with pytest.raises(NotSegmentableError, match="needs more of what is before it"):
+    with pytest.raises(NotSegmentableError, match="need another tensor from before it"):
         cut_encoder(model, [names[1], names[0]])
     inner = next(
         node.get_friendly_name()
         for node in model.get_ordered_ops()
         if node.get_type_name() == "ScaledDotProductAttention"
     )
-    with pytest.raises(NotSegmentableError, match="needs more of what is before it"):
+    with pytest.raises(NotSegmentableError, match="need another tensor from before it"):
         cut_encoder(model, [inner])
 
 

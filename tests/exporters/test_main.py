@@ -107,7 +107,9 @@ def test_no_warning_where_nothing_is_lost(plain, caplog):
 
 
 def test_exits_of_what_cannot_be_cut_are_an_error(tiny_export, tmp_path):
-    with pytest.raises(ExportError, match=r"no exit layers, as it cannot be cut: .*attention"):
+    with pytest.raises(
+        ExportError, match=r"cannot have exit layers, because it cannot be cut between its layers: .*attention"
+    ):
         export_dynexec(tiny_export("xglm"), tmp_path / "output", exit_layers=[1])
     assert os.listdir(tmp_path) == []
 
@@ -118,7 +120,7 @@ def test_other_number_of_layers_is_not_cut(plain, caplog):
     (plain / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 6}))
     with caplog.at_level(logging.WARNING, logger="optimum_dynexec"):
         assert annotate_export(plain).hidden_state_names == {}
-    assert "3 places to cut after, but 6 layers" in caplog.text
+    assert "has 6 layers, but 3 boundaries were found" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_other_number_of_layers_is_not_cut(plain, caplog):
         ({"task": "fill-mask"}, ExportError, "'fill-mask' cannot be exported; accepted are 'auto'"),
         ({"task": "text-generation"}, ExportError, "accepted are 'auto' and .*'text-generation-with-past'"),
         ({"disable_stateful": True}, ExportError, "`disable_stateful` cannot be used: a stateless model"),
-        ({"wieght_format": "int8"}, TypeError, "no option `wieght_format`; there are .*weight_format"),
+        ({"wieght_format": "int8"}, TypeError, "no option `wieght_format`; the options are .*weight_format"),
         ({"ratio": 0.5}, ValueError, "weight format is not specified"),
     ],
 )

@@ -96,7 +96,7 @@ def test_what_is_skipped_stands_in_branches(directory, single):
 
 
 def test_what_is_not_accepted_is_named(name, directory, tiny_encoder, tmp_path):
-    with pytest.raises(ValueError, match="leaves by the criterion 'max_prob'"):
+    with pytest.raises(ValueError, match="needs the criterion 'max_prob'"):
         export_single_ir(directory, EarlyExitConfig("entropy", 0.5))
     with pytest.raises(CalibrationError, match="not calibrated"):
         export_single_ir(directory)

@@ -79,7 +79,7 @@ def test_other_alibi_slopes_are_noticed(tiny_export, slopes):
 
 
 def test_missing_attention_is_noticed(tiny_export):
-    with pytest.raises(NotPageableError, match="of the model's 3 attentions 2 are paged"):
+    with pytest.raises(NotPageableError, match="the model has 3 attentions, but only 2 are paged"):
         check_masks(read(tiny_export("llama")), page(read(tiny_export("gpt_neo"))))
 
 

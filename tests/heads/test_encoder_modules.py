@@ -68,5 +68,5 @@ def test_a_masked_head_without_a_mask():
     head = EncoderHeadModule(
         EncoderHeadConfig(kind="pooled", layer=0, hidden_size=8, num_labels=2, pooling="mean", masked=True)
     )
-    with pytest.raises(ValueError, match="pools by an attention mask"):
+    with pytest.raises(ValueError, match="pools with an attention mask"):
         head.pool(torch.zeros(1, 2, 8))

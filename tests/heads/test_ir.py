@@ -147,7 +147,7 @@ def test_what_else_is_refused():
     model = build_head_ir(config, tensors, unembedding)
     assert head_config(model).hidden_size == SIZES["hidden_size"]
     plain = ov.Model(model.get_results(), model.get_parameters(), "plain")
-    with pytest.raises(ValueError, match="is no head"):
+    with pytest.raises(ValueError, match="is not a head"):
         head_config(plain)
 
 

@@ -53,7 +53,7 @@ def test_words_outside_the_vocabulary_are_refused(tmp_path):
     with pytest.raises(ValueError, match="from 0 to 19"):
         load_head(tmp_path / "h.safetensors")
     save_head(CONFIG, {**tensors(), "token_ids": np.array([3, 3])}, tmp_path / "h.safetensors")
-    with pytest.raises(ValueError, match="different tokens"):
+    with pytest.raises(ValueError, match="distinct token ids"):
         load_head(tmp_path / "h.safetensors")
 
 
@@ -82,5 +82,5 @@ def test_feature_layers_are_ascending_layers_of_a_draft_head(layers):
     assert (config.layers_read, config.feature_size) == ([0, 3], 24)
     with pytest.raises(ValueError, match="`feature_layers` must be ascending layers"):
         DecoderHeadConfig("draft", None, **block, feature_layers=layers)
-    with pytest.raises(ValueError, match="only for kind 'draft'"):
+    with pytest.raises(ValueError, match="of a head of kind 'draft'"):
         DecoderHeadConfig("block", 5, **block, feature_layers=(0, 3))

@@ -89,5 +89,5 @@ def test_records_keep_what_exits_say_of_themselves(records, tmp_path):
     np.testing.assert_array_equal(again.statistics.certainty, certainty)
     found = calibrate(again, CalibrationArguments(criterion="learned", epsilon=EPSILON, method="binomial")).calibration
     assert found.criterion == "learned"
-    with pytest.raises(ValueError, match="say how certain"):
+    with pytest.raises(ValueError, match="trained with `certainty=True`"):
         calibrate(records, CalibrationArguments(criterion="learned", epsilon=EPSILON))

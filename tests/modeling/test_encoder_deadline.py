@@ -102,13 +102,13 @@ def test_embeddings(tiny_encoder):
 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "5", True])
 def test_what_is_no_deadline(value):
-    with pytest.raises(ValueError, match="`deadline_ms` must be a number of milliseconds from 0"):
+    with pytest.raises(ValueError, match="`deadline_ms` must be a number of milliseconds of 0 or more"):
         EarlyExitConfig(deadline_ms=value)
 
 
 def test_a_threshold_or_a_deadline():
     assert EarlyExitConfig(deadline_ms=5).thresholds_for([1, 2]) == [float("inf")] * 2
-    with pytest.raises(ValueError, match="only with `deadline_ms` may both be left out"):
+    with pytest.raises(ValueError, match="both may be left out only with `deadline_ms`"):
         EarlyExitConfig()
     with pytest.raises(ValueError, match="give either `threshold`"):
         EarlyExitConfig(threshold=0.5, thresholds={1: 0.5}, deadline_ms=5)
@@ -117,9 +117,9 @@ def test_a_threshold_or_a_deadline():
 def test_where_there_is_no_deadline(model, directory):
     with pytest.raises(ValueError, match="`deadline_ms` is for calls"):
         next(model.stream([{"input_ids": [1]}], early_exit=EarlyExitConfig(deadline_ms=5)))
-    with pytest.raises(ValueError, match="no clock"):
+    with pytest.raises(ValueError, match="cannot measure time"):
         export_single_ir(directory, EarlyExitConfig(threshold=0.5, deadline_ms=5))
     with pytest.raises(ValueError, match="is for encoders"):
         early_exit_params(EarlyExitConfig(deadline_ms=5), SimpleNamespace(exit_heads={1: None}), directory)
-    with pytest.raises(ValueError, match="the torch backend has no"):
+    with pytest.raises(ValueError, match="the torch backend does not support"):
         criterion_of(EarlyExitConfig(deadline_ms=5), [1], directory)

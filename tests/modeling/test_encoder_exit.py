@@ -331,8 +331,8 @@ def test_fewer_exits_than_heads(directory):
     ("early_exit", "message"),
     [
         (EarlyExitConfig(thresholds={7: 0.5}), "has one for layer 7"),
-        (EarlyExitConfig("settled", 0.9), "cannot judge"),
-        (EarlyExitConfig("learned", 0.9), "say how certain they are"),
+        (EarlyExitConfig("settled", 0.9), "cannot be used with this model"),
+        (EarlyExitConfig("learned", 0.9), "trained with `certainty=True`"),
         (EarlyExitConfig("classifier", 0.9), "needs learned weights"),
     ],
 )

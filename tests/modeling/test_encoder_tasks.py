@@ -161,7 +161,7 @@ def test_pipeline(task, early_exit, tiny_tokenizer, tiny_encoder):
 
 def test_criterion_has_to_fit(task, model):
     wrong = EarlyExitConfig("max_prob", 0.5) if task == "feature-extraction" else EarlyExitConfig("settled", 0.5)
-    with pytest.raises(ValueError, match="cannot judge"):
+    with pytest.raises(ValueError, match="cannot be used with this model"):
         model(**texts(), early_exit=wrong)
 
 

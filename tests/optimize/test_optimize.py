@@ -119,7 +119,7 @@ def test_other_arguments_do_again_what_depends_on_them(run, tiny_hf, prompts):
         line.startswith(f"quantize: int8 refused: disagreement {loss:.2%} (95% interval ") for line in again.lines
     )
     assert "quantize: f32 chosen: nothing else is within the limit" in again.lines
-    assert "heads: none, as asked" in again.lines
+    assert "heads: none, as requested" in again.lines
     assert not (output / "quantized" / "int8").exists()
     assert DynExecConfig.from_pretrained(output / "model").heads == {}
 
@@ -259,7 +259,7 @@ def test_a_random_classifier_is_refused(tiny_encoder_hf, labelled, tmp_path, mon
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        (("bert", None), {}, "the label 'calm', but the model's labels are"),
+        (("bert", None), {}, "the label 'calm', but the labels of the model are"),
         (("bert", None), {"columns": Columns(label="text_pair")}, "does not have the column 'text_pair'"),
         (("bert", None), {"columns": Columns(), "fine_tune": True}, "fine-tuning takes labels"),
     ],
@@ -279,11 +279,11 @@ def test_what_does_not_fit_is_said_before_the_export(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data": []}, "give inputs like those that the model will see"),
+        ({"data": []}, "give inputs like those in use"),
         ({"arguments": {"recipe": "speed"}}, "`recipe` must be one of"),
         ({"arguments": {"max_loss": 0.0}}, "`max_loss` must be between 0 and 1"),
         ({"arguments": {"formats": ("int8", "int9")}}, "there is no format 'int9' of a decoder; there are"),
-        ({"arguments": {"task": "feature-extraction"}}, "can be optimized, not for 'feature-extraction'"),
+        ({"arguments": {"task": "feature-extraction"}}, "can be optimized, but the task is 'feature-extraction'"),
         ({"arguments": {"fine_tune": True}}, "for classifiers, but this model is a decoder"),
         ({"output": "full"}, "holds other files"),
     ],
@@ -309,7 +309,7 @@ def test_what_the_report_needs_is_asked_for_first(tiny_hf, prompts, tmp_path, mo
 
 
 def test_too_little_data():
-    with pytest.raises(OptimizeError, match="takes 10 inputs; there are 9"):
+    with pytest.raises(OptimizeError, match="needs at least 10 inputs, but there are 9"):
         parts_of(9, None, 0)
     with pytest.raises(OptimizeError, match="there are 5"):
         parts_of(100, 5, 0)

@@ -99,7 +99,7 @@ def test_heads_of_another_export_are_said_to_be(tmp_path, monkeypatch, trained_o
         found={"quantize": {"place": "base"}},
     )
     _, lines = heads.run(context)
-    assert any("draft_head trained on another export" in line for line in lines) == said
+    assert any("draft_head from a training on another export" in line for line in lines) == said
 
 
 def format_context(run, **arguments):
@@ -160,7 +160,7 @@ def test_a_classifier_with_too_little_to_tune_on_is_refused_at_once(tmp_path):
     path = tmp_path / "texts.txt"
     texts = [f"text {number}" for number in range(160)]
     path.write_text("\n".join(texts[:-1]))
-    with pytest.raises(OptimizeError, match="takes 160 inputs; there are 159"):
+    with pytest.raises(OptimizeError, match="needs at least 160 inputs, but there are 159"):
         kind_for("text-classification").split([str(path)], tmp_path, OptimizeArguments())
     path.write_text("\n".join(texts))
     names, _ = kind_for("text-classification").split([str(path)], tmp_path, OptimizeArguments())
@@ -191,7 +191,7 @@ def test_images_are_not_taken_for_texts(tmp_path):
     found = [value for name in names.values() for value in np.load(tmp_path / name)["images"][:, 0, 0, 0].tolist()]
     assert sorted(found) == list(range(160))
     path.write_text("picture\n" + "many words \n" * 160)
-    with pytest.raises(ValueError, match="takes images, but 'many words ' in the data is no file of one"):
+    with pytest.raises(ValueError, match="takes images, but 'many words ' in the data is not an image file"):
         kind_for("image-classification").split([str(path)], tmp_path, args)
 
 

@@ -110,7 +110,7 @@ def test_a_head_of_another_backbone_is_refused(backbones):
     config, tensors, words = random_head("draft")
     with pytest.raises(ValueError, match="embeddings of size 48"):
         prepare_head(build_head_ir(config, tensors, words), backbones("llama"))
-    with pytest.raises(ValueError, match="is no head"):
+    with pytest.raises(ValueError, match="is not a head"):
         prepare_head(backbones("llama"), backbones("llama"))
 
 

@@ -58,7 +58,11 @@ def install(monkeypatch, found, torch_version):
 
 @pytest.mark.parametrize(
     ("found", "torch_version", "named"),
-    [(None, "2.8.0", "not installed"), ("2.8.0", "2.13.0", "does not fit torch 2.13.0"), ("2.7.0", "2.8.1", "2.8.0")],
+    [
+        (None, "2.8.0", "not installed"),
+        ("2.8.0", "2.13.0", "does not match torch 2.13.0"),
+        ("2.7.0", "2.8.1", "2.8.0"),
+    ],
 )
 def test_an_extension_that_is_absent_or_does_not_fit(found, torch_version, named, monkeypatch, tiny_hf):
     optimized = install(monkeypatch, found, torch_version)

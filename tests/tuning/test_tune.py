@@ -237,7 +237,7 @@ def test_errors(tiny_encoder, decoder, tmp_path):
     (tmp_path / "few.txt").write_text("one\ntwo")
     with pytest.raises(TuningError, match="at least 32 samples"):
         tune(tiny_encoder("bert"), data=[tmp_path / "few.txt"])
-    with pytest.raises(TuningError, match="can be tuned, not for"):
+    with pytest.raises(TuningError, match="can be tuned, but the task is"):
         tune(tiny_encoder("bert", "feature-extraction"), data=[tmp_path / "few.txt"])
     with pytest.raises(TuningError, match="unknown key 'x'"):
         Tuning.from_dict({"x": 1})

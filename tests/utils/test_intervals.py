@@ -36,7 +36,7 @@ def test_errors():
         proportion_interval(0, 0)
     with pytest.raises(ValueError, match="k|successes"):
         proportion_interval(3, 2)
-    with pytest.raises(ValueError, match="of 3 samples, 2 lost and 2 gained cannot be"):
+    with pytest.raises(ValueError, match="must be from 0 to the number of samples, 3"):
         paired_loss_interval(2, 2, 3)
 
 

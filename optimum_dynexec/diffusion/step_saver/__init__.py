@@ -1,4 +1,4 @@
-"""StepSaver (arXiv 2408.02054): as many steps as the prompt needs, predicted from the prompt."""
+"""StepSaver (arXiv 2408.02054): predicts the number of steps that a prompt needs."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What stands beside a predictor's model."""
+"""The configuration file of a step predictor."""
 
 import json
 from dataclasses import asdict, dataclass, field, fields
@@ -18,19 +18,20 @@ class StepSaverConfig:
     Configuration of a step predictor.
 
     Args:
-        steps (`list[int]`): counts that it chooses from, ascending. The last is the reference.
-        delta (`float`): probability allowed that a prompt needs more than is predicted, between 0 and 1.
-        offset (`float`, *optional*): what conformalisation adds to the predicted logarithm (base 2) of the steps.
-            `None`: too few prompts for the guarantee, so that the last count is always predicted.
-        rule (`str`): of [`~step_saver.LABEL_RULES`]; says how many steps a picture needs.
+        steps (`list[int]`): step counts that the predictor chooses from, ascending. The last one is the reference.
+        delta (`float`): allowed probability that a prompt needs more steps than predicted, between 0 and 1.
+        offset (`float`, *optional*):
+            number that conformalisation adds to the predicted logarithm (base 2) of the steps. `None`: there were too
+            few prompts for the guarantee, so the last count is always predicted.
+        rule (`str`): rule that determines the number of steps an image needs, one of [`~step_saver.LABEL_RULES`].
         tau (`float`): threshold of the rule.
-        max_length (`int`): tokens of a prompt that are read.
-        pipeline_hash (`str`, *optional*): SHA-256 of the UNet or transformer that it was trained for.
-        call (`dict[str, Any]`): arguments of the pipeline that the sweep was made with, and the scheduler's class.
-        metrics (`dict[str, Any]`): what training measured.
+        max_length (`int`): number of tokens of a prompt that are read.
+        pipeline_hash (`str`, *optional*): SHA-256 of the UNet or transformer that the predictor was trained for.
+        call (`dict[str, Any]`): arguments of the pipeline in the sweep, and the class of the scheduler.
+        metrics (`dict[str, Any]`): measurements of the training.
 
     Raises:
-        `ValueError`: if a value is not acceptable.
+        `ValueError`: if a value is not accepted.
     """
 
     steps: list[int]
@@ -56,7 +57,7 @@ class StepSaverConfig:
         Reads the configuration in a predictor's directory.
 
         Raises:
-            `ValueError`: if it is not acceptable; the message names the file.
+            `ValueError`: if it is not valid. The message names the file.
         """
         path = Path(directory) / STEP_SAVER_CONFIG_NAME
         try:
@@ -69,7 +70,7 @@ class StepSaverConfig:
             raise ValueError(f"{path}: {error}") from error
 
     def to_json(self) -> str:
-        """The file's content."""
+        """The content of the file."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""A bound on how often a prediction falls short."""
+"""A bound on how often a prediction is too small."""
 
 import math
 
@@ -7,36 +7,36 @@ import numpy as np
 
 def one_sided_offset(predicted: np.ndarray, needed: np.ndarray, delta: float) -> float | None:
     """
-    What must be added to predictions so that they fall short with probability at most delta: conformalised quantile
-    regression (Romano, Patterson, Candès 2019, arXiv 1905.03222), upper side only. The next observation must be
-    exchangeable with those given, and the predictor must not have been trained on them.
+    The number to add to predictions so that they are too small with probability at most delta: conformalised quantile
+    regression (Romano, Patterson, Candès 2019, arXiv 1905.03222), upper bound only. The next observation must be
+    exchangeable with the given observations, and the predictor must not have been trained on them.
 
     Args:
         predicted (`np.ndarray` of shape `[n]`): predictions.
-        needed (`np.ndarray` of shape `[n]`): what was to be predicted.
-        delta (`float`): between 0 and 1.
+        needed (`np.ndarray` of shape `[n]`): values that were to be predicted.
+        delta (`float`): allowed probability, between 0 and 1.
 
     Returns:
-        `float` or `None`: `None` if n is too small for any offset to do, that is, n + 1 < 1 / delta.
+        `float` or `None`: the offset; `None` if n is too small for any offset, that is, n + 1 < 1 / delta.
     """
     scores = np.sort(np.asarray(needed, dtype=np.float64) - np.asarray(predicted, dtype=np.float64))
-    # Without rounding up past a whole number: (n + 1) (1 - delta) is one more often than floating point knows.
+    # Does not round up a whole number: (n + 1) (1 - delta) can be one that floating point slightly exceeds.
     rank = math.ceil((len(scores) + 1) * (1 - delta) - 1e-9)
     return float(scores[rank - 1]) if 1 <= rank <= len(scores) else (None if rank > len(scores) else -math.inf)
 
 
 def round_up(log_steps: np.ndarray, offset: float | None, steps: list[int]) -> list[int]:
     """
-    Chooses the smallest count that is at least what is predicted. The largest one is never exceeded: no prompt needs
-    more, as needs are counted against it.
+    Chooses the smallest count that is at least the prediction. The largest count is never exceeded: no prompt needs
+    more, because it is the reference.
 
     Args:
         log_steps (`np.ndarray` of shape `[n]`): predicted logarithms, base 2.
-        offset (`float`, *optional*): of [`one_sided_offset`].
-        steps (`list[int]`): counts, ascending.
+        offset (`float`, *optional*): offset from [`one_sided_offset`].
+        steps (`list[int]`): step counts, ascending.
 
     Returns:
-        `list[int]`: n counts.
+        `list[int]`: n step counts.
     """
     if offset is None:
         return [steps[-1]] * len(log_steps)

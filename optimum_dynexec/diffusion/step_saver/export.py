@@ -1,4 +1,4 @@
-"""A predictor as an OpenVINO model: optimum-intel exports the text encoder, and the head is added to its graph."""
+"""Makes a predictor's OpenVINO model: optimum-intel exports the text encoder, and the head is added to its graph."""
 
 import tempfile
 from pathlib import Path
@@ -15,10 +15,11 @@ from .predictor import StepPredictorModule
 def to_openvino(module: StepPredictorModule) -> ov.Model:
     """
     Args:
-        module ([`~step_saver.predictor.StepPredictorModule`]): trained.
+        module ([`~step_saver.predictor.StepPredictorModule`]): trained predictor.
 
     Returns:
-        `ov.Model`: takes `input_ids` and `attention_mask`, int64 `[n, tokens]`; gives what the module gives.
+        `ov.Model`: a model with the inputs `input_ids` and `attention_mask`, int64 `[n, tokens]`, and the outputs of
+            the module.
     """
     with tempfile.TemporaryDirectory() as directory:
         source, target = Path(directory, "torch"), Path(directory, "openvino")
@@ -37,7 +38,7 @@ def _with_head(encoder: ov.Model, module: StepPredictorModule) -> ov.Model:
     parameters = {parameter.output(0).get_any_name(): parameter for parameter in encoder.get_parameters()}
     used = [parameters.pop("input_ids"), parameters.pop("attention_mask")]
     for parameter in parameters.values():
-        # Token types and the like, of which there is one kind.
+        # Token types and similar inputs, all of which are zero here.
         zeros = ops.multiply(used[0], np.int64(0))
         for consumer in parameter.output(0).get_target_inputs():
             consumer.replace_source_output(zeros.output(0))

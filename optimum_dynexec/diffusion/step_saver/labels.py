@@ -1,4 +1,4 @@
-"""How many steps a picture needs: a registry of rules."""
+"""Rules that determine how many steps an image needs, in a registry."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -8,18 +8,19 @@ import numpy as np
 from .similarity import ssim
 
 
-# pictures by step count, counts, tau -> needed count
+# images by step count, step counts, tau -> needed step count
 LabelRule = Callable[[np.ndarray, Sequence[int], float], int]
 
 
 def similarity_rule(pictures: np.ndarray, steps: Sequence[int], tau: float) -> int:
     """
-    The smallest count from which on every picture of the sweep is at least tau like the one with the most steps.
+    The smallest count from which each image of the sweep has a similarity of at least tau to the one with the most
+    steps.
 
     Args:
-        pictures (`np.ndarray` of shape `[counts, height, width, 3]`, uint8): same prompt, same noise.
+        pictures (`np.ndarray` of shape `[counts, height, width, 3]`, uint8): images from the same prompt and noise.
         steps (`Sequence[int]`): step counts, ascending.
-        tau (`float`): similarity ([`~step_saver.similarity.ssim`]).
+        tau (`float`): required similarity ([`~step_saver.similarity.ssim`]).
 
     Returns:
         `int`: one of `steps`.
@@ -34,13 +35,13 @@ def similarity_rule(pictures: np.ndarray, steps: Sequence[int], tau: float) -> i
 
 def first_drop_rule(pictures: np.ndarray, steps: Sequence[int], tau: float) -> int:
     """
-    StepSaver's rule (arXiv 2408.02054, section 3.2): the similarity of pictures of successive counts grows while more
+    StepSaver's rule (arXiv 2408.02054, section 3.2): the similarity of images with successive counts grows while more
     steps still help; the count before its first drop of more than tau is enough.
 
     Args:
-        pictures (`np.ndarray` of shape `[counts, height, width, 3]`, uint8): same prompt, same noise.
+        pictures (`np.ndarray` of shape `[counts, height, width, 3]`, uint8): images from the same prompt and noise.
         steps (`Sequence[int]`): step counts, ascending.
-        tau (`float`): drop of the similarity that does not count.
+        tau (`float`): drop of the similarity that is ignored.
 
     Returns:
         `int`: one of `steps`.

@@ -1,4 +1,4 @@
-"""From prompts to a step predictor beside the pipeline."""
+"""Trains a step predictor for a pipeline."""
 
 import logging
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from .training import fit
 logger = logging.getLogger(__name__)
 
 DEFAULT_STEPS = [5, 8, 10, 15, 20, 25, 30, 40, 50, 75, 100]
-# Fewer could neither train anything nor be calibrated for a usual delta.
+# Fewer prompts are not enough to train and to calibrate for a usual delta.
 MIN_PROMPTS = 10
 
 
@@ -49,33 +49,37 @@ def train_steps(
     **call: Any,
 ) -> StepSaverConfig:
     """
-    Sweeps step counts, labels prompts with the counts they need, trains a predictor on some of the prompts, calibrates
-    it on the others and puts it beside the pipeline. The sweep is by far the longest part; interrupted, the same call
-    goes on where it was.
+    Sweeps step counts, labels prompts with the counts that they need, trains a predictor on some of the prompts,
+    calibrates it on the others and stores it in the directory of the pipeline. The sweep takes by far the longest. If
+    it is interrupted, the same call continues where it stopped.
 
     Args:
-        directory (`str` or `Path`): of an exported pipeline.
-        prompts (`Sequence[str]`): like those that it will be used with; repeated ones count once.
-        steps (`Sequence[int]`, *optional*): ascending counts; the last is the reference. Default: 5 to 100.
-        rule (`str`, *optional*, defaults to `"similarity"`): of [`~step_saver.LABEL_RULES`].
+        directory (`str` or `Path`): directory of an exported pipeline.
+        prompts (`Sequence[str]`): prompts similar to those in use; repeated prompts count once.
+        steps (`Sequence[int]`, *optional*):
+            ascending step counts; the last one is the reference. If not set: counts from 5 to 100.
+        rule (`str`, *optional*, defaults to `"similarity"`): rule that determines the number of steps an image needs.
         tau (`float`, *optional*, defaults to 0.95): threshold of the rule.
-        delta (`float`, *optional*, defaults to 0.1): probability allowed that a prompt needs more than predicted.
-        calibration_share (`float`, *optional*, defaults to 0.4): of the prompts, which are not trained on.
-        text_encoder (`str` or `Path`, *optional*): a transformers encoder to fine-tune, with its tokenizer. Unset: a
-            small one from the beginning, with the pipeline's first tokenizer.
-        max_length (`int`, *optional*, defaults to 64): tokens of a prompt that are read.
-        epochs (`int`, *optional*, defaults to 60): passes over the training prompts.
-        seed (`int`, *optional*, defaults to 0): of noise, split and training.
-        batch_size (`int`, *optional*, defaults to 8): prompts that the sweep makes pictures of at once.
-        cache_dir (`str` or `Path`, *optional*): of the sweep; default `step_saver_sweep` in the directory.
-        device (`str`, *optional*, defaults to `"CPU"`): of OpenVINO.
-        call (`Any`): further arguments of the pipeline, such as `guidance_scale`, of JSON values.
+        delta (`float`, *optional*, defaults to 0.1):
+            allowed probability that a prompt needs more steps than predicted.
+        calibration_share (`float`, *optional*, defaults to 0.4): share of the prompts for the calibration.
+        text_encoder (`str` or `Path`, *optional*):
+            transformers encoder to fine-tune, with its tokenizer. If not set: a small encoder with initial weights and
+            the pipeline's first tokenizer.
+        max_length (`int`, *optional*, defaults to 64): number of tokens of a prompt that are read.
+        epochs (`int`, *optional*, defaults to 60): number of passes over the training prompts.
+        seed (`int`, *optional*, defaults to 0): random seed of the noise, the split and the training.
+        batch_size (`int`, *optional*, defaults to 8): number of prompts for which the sweep generates images at once.
+        cache_dir (`str` or `Path`, *optional*):
+            directory for the images of the sweep. If not set: `step_saver_sweep` in `directory`.
+        device (`str`, *optional*, defaults to `"CPU"`): OpenVINO device.
+        call (`Any`): further arguments of the pipeline, such as `guidance_scale`, which must be JSON values.
 
     Returns:
-        [`~step_saver.StepSaverConfig`]: also beside the predictor; its `metrics` tell how good it is.
+        [`~step_saver.StepSaverConfig`]: the configuration written; its `metrics` show the quality of the predictor.
 
     Raises:
-        `ValueError`: if an argument is not acceptable, or there are too few prompts.
+        `ValueError`: if an argument is not accepted, or there are too few prompts.
     """
     from ..pipelines import DynExecPipelineForText2Image
 
@@ -83,7 +87,7 @@ def train_steps(
     counts = list(steps or DEFAULT_STEPS)
     check_steps(counts)
     if rule not in LABEL_RULES:
-        raise ValueError(f"`rule` must be one of {sorted(LABEL_RULES)}, got {rule!r}")
+        raise ValueError(f"`rule` must be one of {sorted(LABEL_RULES)}, but it is {rule!r}")
     check_number("tau", tau, 0, 1)
     check_number("delta", delta, 1e-6, 1 - 1e-6)
     check_number("calibration_share", calibration_share, 0.1, 0.9)
@@ -91,7 +95,7 @@ def train_steps(
     check_whole("batch_size", batch_size, 1)
     prompts = list(dict.fromkeys(prompts))
     if len(prompts) < MIN_PROMPTS:
-        raise ValueError(f"{len(prompts)} different prompts are too few to train on: give at least {MIN_PROMPTS}")
+        raise ValueError(f"training needs at least {MIN_PROMPTS} different prompts, but there are {len(prompts)}")
 
     pipeline = DynExecPipelineForText2Image.from_pretrained(directory, export=False, device=device)
     pipeline.set_progress_bar_config(disable=True)
@@ -131,12 +135,12 @@ def train_steps(
     )
     model, target = to_openvino(module), directory / STEP_SAVER_DIRECTORY
     save_predictor(target, model, tokenizer, config)
-    # Calibrated with what will be used, the exported model.
+    # Calibrated with the exported model, which will be used.
     log_steps = StepPredictor(target, device).log_steps(prompts)
     offset = one_sided_offset(log_steps[calibration], log_needed[calibration], delta)
     if offset is None:
         logger.warning(
-            "%d prompts to calibrate on are too few for delta=%g: the predictor will always say %d",
+            "%d calibration prompts are too few for delta=%g, so the predictor will always predict %d steps",
             len(calibration),
             delta,
             counts[-1],

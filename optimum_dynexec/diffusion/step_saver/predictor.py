@@ -1,4 +1,4 @@
-"""The network that predicts steps from a prompt."""
+"""The network that predicts the number of steps from a prompt."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from torch import nn
 from transformers import AutoModel, BertConfig, BertModel
 
 
-# Quantiles of the needed steps that are learned side by side. More than the one that is used steadies the features.
+# Quantiles of the needed steps that are learned together. More quantiles than the used one make the features stable.
 LEVELS = (0.5, 0.75, 0.9)
 
 
@@ -18,8 +18,9 @@ class StepPredictorModule(nn.Module):
     which are made ascending.
 
     Args:
-        encoder (`PreTrainedModel`): takes `input_ids` and `attention_mask`, gives `last_hidden_state`.
-        center (`float`): where the quantiles start: the mean logarithm (base 2) of the needed steps.
+        encoder (`PreTrainedModel`):
+            text encoder with the inputs `input_ids` and `attention_mask` and the output `last_hidden_state`.
+        center (`float`): initial value of the quantiles: the mean logarithm (base 2) of the needed steps.
     """
 
     def __init__(self, encoder: nn.Module, center: float = 0.0):
@@ -34,7 +35,7 @@ class StepPredictorModule(nn.Module):
         """
         Args:
             input_ids (`torch.Tensor` of shape `[n, tokens]`, int64): prompts, padded.
-            attention_mask (`torch.Tensor` of the same shape, int64): 0 where they are.
+            attention_mask (`torch.Tensor` of the same shape, int64): attention mask; 0 at padding.
 
         Returns:
             `torch.Tensor` of shape `[n, levels]`: quantiles of the logarithm (base 2) of the needed steps.
@@ -49,9 +50,10 @@ class StepPredictorModule(nn.Module):
 def make_encoder(text_encoder: str | Path | None, tokenizer: Any) -> nn.Module:
     """
     Args:
-        text_encoder (`str` or `Path`, *optional*): a transformers encoder to fine-tune. Unset: a small one, trained
-            from the beginning, for the pipeline's own tokens.
-        tokenizer (`PreTrainedTokenizer`): gives its tokens.
+        text_encoder (`str` or `Path`, *optional*):
+            transformers encoder to fine-tune. If not set: a small encoder, trained from initial weights, for the
+            pipeline's own tokens.
+        tokenizer (`PreTrainedTokenizer`): tokenizer of the encoder.
     """
     if text_encoder is not None:
         return AutoModel.from_pretrained(text_encoder, attn_implementation="eager")

@@ -1,4 +1,4 @@
-"""How alike two pictures are."""
+"""The similarity of two images."""
 
 import numpy as np
 from skimage.metrics import structural_similarity
@@ -6,15 +6,15 @@ from skimage.metrics import structural_similarity
 
 def ssim(x: np.ndarray, y: np.ndarray) -> float:
     """
-    Structural similarity (Wang et al. 2004), with the Gaussian window of the paper, which is narrower for pictures
+    Structural similarity (Wang et al. 2004), with the Gaussian window of the paper, which is narrower for images
     under 11 pixels.
 
     Args:
-        x (`np.ndarray` of shape `[height, width, 3]`, uint8): a picture.
-        y (`np.ndarray` of the same shape and type): another.
+        x (`np.ndarray` of shape `[height, width, 3]`, uint8): an image.
+        y (`np.ndarray` of the same shape and type): another image.
 
     Returns:
-        `float`: at most 1, which only equal pictures have.
+        `float`: the similarity: 1 for equal images, less for others.
     """
     side = min(11, *x.shape[:2])
     return float(

@@ -1,4 +1,4 @@
-"""A predictor's directory beside its pipeline."""
+"""The directory of a predictor in the directory of its pipeline."""
 
 import shutil
 from pathlib import Path
@@ -15,13 +15,13 @@ MODEL_NAME = "openvino_model.xml"
 
 def save_predictor(directory: Path, model: ov.Model, tokenizer: Any, config: StepSaverConfig) -> None:
     """
-    Writes a predictor, whole or not at all.
+    Writes a predictor completely or not at all.
 
     Args:
-        directory (`Path`): `step_saver` in the pipeline's; an earlier predictor there is replaced.
-        model (`ov.Model`): of [`~step_saver.export.to_openvino`].
-        tokenizer (`PreTrainedTokenizer`): gives its tokens.
-        config ([`~step_saver.StepSaverConfig`]): stands beside it.
+        directory (`Path`): directory of the predictor. An earlier predictor there is replaced.
+        model (`ov.Model`): model from [`~step_saver.export.to_openvino`].
+        tokenizer (`PreTrainedTokenizer`): tokenizer of the predictor.
+        config ([`~step_saver.StepSaverConfig`]): configuration of the predictor.
     """
     with staged_directory(directory) as staging:
         ov.save_model(model, staging / MODEL_NAME, compress_to_fp16=False)
@@ -30,6 +30,6 @@ def save_predictor(directory: Path, model: ov.Model, tokenizer: Any, config: Ste
 
 
 def copy_predictor(source: Path, target: Path) -> None:
-    """Copies a predictor's directory to where there is none yet, or another."""
+    """Copies a predictor's directory. Another predictor at the target is replaced."""
     with staged_directory(target) as staging:
         shutil.copytree(source, staging, dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""Pictures of prompts at several step counts, each made once."""
+"""Images of prompts at several step counts, each generated once."""
 
 import hashlib
 import json
@@ -25,20 +25,20 @@ def sweep(
     **call: Any,
 ) -> np.ndarray:
     """
-    Makes the pictures of each prompt at each count, from the same noise at all counts. What an earlier call with the
-    same settings made is read from the cache, so that an interrupted sweep goes on where it was.
+    Generates the images of each prompt at each count, from the same noise at all counts. Images that an earlier call
+    with the same settings generated are read from the cache, so an interrupted sweep continues where it stopped.
 
-    Prompts go through the pipeline in batches, where they share passes of the network. That does not change their
-    noise, as each has a generator of its own.
+    Prompts go through the pipeline in batches, where they share forward passes of the network. This does not change
+    their noise, because each prompt has its own generator.
 
     Args:
-        pipeline (`OVDiffusionPipeline`): what makes them.
+        pipeline (`OVDiffusionPipeline`): pipeline that generates the images.
         prompts (`Sequence[str]`): n prompts.
-        steps (`Sequence[int]`): counts.
-        cache (`Path`): directory, made if absent: a file for each prompt.
-        key (`dict[str, Any]`): of JSON values: what beside the arguments determines a picture, the weights above all.
-        seed (`int`, *optional*, defaults to 0): a prompt's noise depends on it and on the prompt.
-        batch_size (`int`, *optional*, defaults to 8): prompts at once.
+        steps (`Sequence[int]`): step counts.
+        cache (`Path`): directory with a file for each prompt, created if it does not exist.
+        key (`dict[str, Any]`): JSON values that also determine an image, above all the weights.
+        seed (`int`, *optional*, defaults to 0): random seed; a prompt's noise depends on it and on the prompt.
+        batch_size (`int`, *optional*, defaults to 8): number of prompts at once.
         call (`Any`): further arguments of the pipeline.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Training of a step predictor."""
+"""Trains a step predictor."""
 
 import numpy as np
 import torch
@@ -19,18 +19,18 @@ def fit(
     seed: int = 0,
 ) -> float:
     """
-    Trains with the pinball loss, AdamW and a cosine schedule. The epoch with the lowest loss on a fifth of the prompts
-    that is held out is kept.
+    Trains with the pinball loss, AdamW and a cosine schedule. Keeps the weights of the epoch with the lowest loss on a
+    fifth of the prompts that is held out.
 
     Args:
-        module ([`~step_saver.predictor.StepPredictorModule`]): changed in place.
+        module ([`~step_saver.predictor.StepPredictorModule`]): predictor, which is changed in place.
         input_ids (`torch.Tensor` of shape `[n, tokens]`, int64): prompts.
-        attention_mask (`torch.Tensor` of the same shape, int64): 0 at padding.
+        attention_mask (`torch.Tensor` of the same shape, int64): attention mask; 0 at padding.
         log_steps (`np.ndarray` of shape `[n]`): logarithms (base 2) of the needed steps.
-        epochs (`int`, *optional*, defaults to 60): passes over the prompts.
-        batch_size (`int`, *optional*, defaults to 32): prompts a step.
-        learning_rate (`float`, *optional*, defaults to 1e-3): at the beginning.
-        seed (`int`, *optional*, defaults to 0): of order and split.
+        epochs (`int`, *optional*, defaults to 60): number of passes over the prompts.
+        batch_size (`int`, *optional*, defaults to 32): number of prompts in a training step.
+        learning_rate (`float`, *optional*, defaults to 1e-3): initial learning rate.
+        seed (`int`, *optional*, defaults to 0): random seed of the order and the split.
 
     Returns:
         `float`: the loss on the held-out prompts.

@@ -1,4 +1,4 @@
-"""Criteria: when an input is sure enough to leave. One file each; a new one is one file and one line here."""
+"""Criteria that decide when an input leaves. A new criterion is one file and one line here."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -47,7 +47,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
 
 
 def criterion_names() -> list[str]:
-    """The names that a configuration may use."""
+    """The names of the criteria."""
     return list(CRITERIA)
 
 
@@ -56,7 +56,7 @@ def criterion_class(name: str) -> "type[Criterion]":
     Finds a criterion.
 
     Raises:
-        `ValueError`: if there is none of this name.
+        `ValueError`: if no criterion has this name.
     """
     if name not in _CLASSES:
         raise ValueError(f"`criterion` must be one of {criterion_names()}, but it is {name!r}")
@@ -65,15 +65,15 @@ def criterion_class(name: str) -> "type[Criterion]":
 
 def load_criterion(name: str, directory: str | Path | None = None) -> "Criterion":
     """
-    Makes a criterion ready to use.
+    Makes a criterion.
 
     Args:
         name (`str`):
-            One of [`criterion_names`].
+            Name of the criterion, one of [`criterion_names`].
         directory (`str` or `Path`, *optional*):
-            Directory of the model, for a criterion that has learned weights there.
+            Directory of the model, for a criterion that keeps learned weights there.
 
     Raises:
-        `ValueError`: if there is no such criterion, or its weights cannot be read.
+        `ValueError`: if no criterion has this name, or its weights cannot be read.
     """
     return criterion_class(name).load(directory)

@@ -18,25 +18,25 @@ from .patience import run_lengths
 
 FORMAT_VERSION = 1
 FEATURES = ("max_prob", "margin", "entropy", "log_entropy", "patience", "log_position")
-# Below it, the logarithm of an entropy says nothing more.
+# Below this entropy, the logarithm carries no information.
 SMALLEST_ENTROPY = 1e-6
 
 
 class ClassifierCriterion(Criterion):
     """
-    Leaves if a logistic regression gives at least the threshold as the probability that leaving here is right.
+    Leaves if a logistic regression predicts, with at least the threshold as probability, that leaving here is right.
 
     The features of an exit are, in this order: `max_prob`; `margin`; `entropy`; the logarithm of the entropy, at least
-    1e-6; how many exits right before have the same prediction; log(1 + position). The score is
+    1e-6; the number of exits directly before with the same prediction; log(1 + position). The score is
     `1 / (1 + exp(-(weights[exit] @ features + bias[exit])))`, in float64.
 
     CALM learns such a classifier on hidden states (arXiv 2207.07061), BERxiT learns to exit (Xin et al.
-    2021); here it sees what the cheap criteria see, which costs nothing to compute.
+    2021); here it uses the inputs of the cheap criteria, which cost nothing to compute.
 
     Args:
-        layers (`Sequence[int]`): the layers of the exits.
-        weights (`np.ndarray` float64 `[exits, 6]`): of the features.
-        bias (`np.ndarray` float64 `[exits]`): added to the weighted features.
+        layers (`Sequence[int]`): the exit layers.
+        weights (`np.ndarray` float64 `[exits, 6]`): weights of the features.
+        bias (`np.ndarray` float64 `[exits]`): bias that is added to the weighted features.
 
     Raises:
         `ValueError`: if the shapes do not fit, or a number is not finite.
@@ -53,23 +53,24 @@ class ClassifierCriterion(Criterion):
         expected = (len(self.layers), len(FEATURES))
         if self.weights.shape != expected or self.bias.shape != expected[:1]:
             raise ValueError(
-                f"a classifier of {expected[0]} exits has weights {expected} and bias {expected[:1]}, not"
+                f"a classifier of {expected[0]} exits must have weights {expected} and bias {expected[:1]}, but they"
+                " are"
                 f" {self.weights.shape} and {self.bias.shape}"
             )
         if not (np.isfinite(self.weights).all() and np.isfinite(self.bias).all()):
-            raise ValueError("the weights of a classifier must be finite")
+            raise ValueError("the weights of a classifier must be finite numbers")
 
     def check_layers(self, layers: Sequence[int]) -> None:
         """
         Checks that a model has exits after the layers that the weights were learned for.
 
         Raises:
-            `ValueError`: if not.
+            `ValueError`: if the model has other exits.
         """
         if list(self.layers) != list(layers):
             raise ValueError(
-                f"the criterion 'classifier' was made for exits after layers {list(self.layers)}, but the model"
-                f" has them after {list(layers)}: make it anew with `optimum-cli dynexec calibrate --criterion"
+                f"the criterion 'classifier' was trained for exits after layers {list(self.layers)}, but the model"
+                f" has them after {list(layers)}: train it again with `optimum-cli dynexec calibrate --criterion"
                 " classifier`"
             )
 
@@ -80,7 +81,8 @@ class ClassifierCriterion(Criterion):
     def scores(self, statistics: ExitStatistics) -> np.ndarray:
         if statistics.shape[1] != len(self.layers):
             raise ValueError(
-                f"the classifier is for the {len(self.layers)} exits after layers {list(self.layers)}, but there are"
+                f"the classifier is for the {len(self.layers)} exits after layers {list(self.layers)}, but the"
+                " statistics have"
                 f" {statistics.shape[1]}"
             )
         return sigmoid(np.einsum("nef,ef->ne", features(statistics), self.weights) + self.bias)
@@ -91,15 +93,17 @@ class ClassifierCriterion(Criterion):
     @classmethod
     def fit(cls, layers: Sequence[int], statistics: ExitStatistics, right: np.ndarray) -> "ClassifierCriterion":
         """
-        Fits one logistic regression per exit, by Newton's method.
+        Fits one logistic regression per exit with Newton's method.
 
-        Data that thresholds are calibrated on must not be among these: the guarantee would be lost.
+        The data must not contain data for the calibration of thresholds, because the guarantee would be lost.
 
         Args:
-            layers, statistics, right: see [`~early_exit.Criterion.fit`].
+            layers (`Sequence[int]`): the exit layers.
+            statistics ([`~early_exit.ExitStatistics`] `[samples, exits]`): statistics of the exit heads.
+            right (`np.ndarray` bool or float `[samples, exits]`): how correct the output of each exit is, from 0 to 1.
 
         Raises:
-            `ValueError`: if there are no samples that an exit has a distribution for.
+            `ValueError`: if an exit has a distribution for no sample.
         """
         inputs = features(statistics)
         fitted = [
@@ -120,12 +124,12 @@ class ClassifierCriterion(Criterion):
         Reads the weights of `exit_classifier.safetensors`.
 
         Raises:
-            `ValueError`: if there is no such file or it is not acceptable; the message says what to do.
+            `ValueError`: if the file does not exist or is not valid. The message says what to do.
         """
         if directory is None or not (Path(directory) / cls.file_name).is_file():
             where = "" if directory is None else f", which {directory} lacks"
             raise ValueError(
-                f"the criterion 'classifier' needs learned weights, {cls.file_name}{where}: make them with"
+                f"the criterion 'classifier' needs learned weights, {cls.file_name}{where}: train them with"
                 " `optimum-cli dynexec calibrate --criterion classifier`"
             )
         path = Path(directory) / cls.file_name
@@ -138,20 +142,20 @@ class ClassifierCriterion(Criterion):
             with safe_open(str(path), framework="np") as file:
                 config: Any = json.loads((file.metadata() or {})["config"])
                 if config["format_version"] != FORMAT_VERSION or tuple(config["features"]) != FEATURES:
-                    raise ValueError("it is of another version of optimum-dynexec")
+                    raise ValueError("it was written by another version of optimum-dynexec")
                 return cls(config["layers"], file.get_tensor("weights"), file.get_tensor("bias"))
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is no exit classifier: {error}") from error
+            raise ValueError(f"{path} is not an exit classifier: {error}") from error
 
 
 @lru_cache(maxsize=8)
 def _read(path: Path, *version: int) -> ClassifierCriterion:
-    """Calls would read the file again and again; what tells one `version` of it from the next is part of the key."""
+    """Caches the file, which each call would read again. The key contains the `version` of the file."""
     return ClassifierCriterion._read(path)
 
 
 def features(statistics: ExitStatistics) -> np.ndarray:
-    """What the classifier sees, float64 `[samples, exits, 6]`."""
+    """The features of the classifier, float64 `[samples, exits, 6]`."""
     assert statistics.position is not None
     columns = [
         statistics.max_prob,

@@ -1,4 +1,4 @@
-"""What an exit head has learned to say of its own answers."""
+"""The certainty that an exit head has learned to predict."""
 
 import numpy as np
 
@@ -8,10 +8,10 @@ from .base import Criterion, near_one
 
 class LearnedCriterion(Criterion):
     """
-    Leaves if the head gives at least the threshold as the probability that its own answer is right.
+    Leaves if the head predicts, with at least the threshold as probability, that its own answer is right.
 
     The learning-to-exit module of BERxiT (Xin et al. 2021, doi 10.18653/v1/2021.eacl-main.8): one linear layer on the
-    hidden states that the head reads, trained with it. Heads without one cannot be asked.
+    hidden states that the head reads, trained together with the head. Heads without this layer cannot be used.
     """
 
     name = "learned"
@@ -24,9 +24,7 @@ class LearnedCriterion(Criterion):
 
     def scores(self, statistics: ExitStatistics) -> np.ndarray:
         if statistics.certainty is None:
-            raise ValueError(
-                "the criterion 'learned' needs exit heads that say how certain they are (`certainty=True`)"
-            )
+            raise ValueError("the criterion 'learned' needs exit heads that were trained with `certainty=True`")
         return statistics.certainty
 
     def grid(self, num_exits: int) -> np.ndarray:

@@ -10,7 +10,7 @@ class MaxProbCriterion(Criterion):
     """
     Leaves if the largest probability is at least the threshold.
 
-    The internal classifiers of Shallow-Deep Networks (Kaya et al. 2019, arXiv 1810.07052) leave by it; also known as
+    The internal classifiers of Shallow-Deep Networks (Kaya et al. 2019, arXiv 1810.07052) use it. It is also known as
     softmax response or confidence.
     """
 

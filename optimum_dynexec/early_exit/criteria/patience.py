@@ -1,4 +1,4 @@
-"""The number of exits in a row that agree."""
+"""The number of consecutive exits that agree."""
 
 import numpy as np
 
@@ -8,14 +8,15 @@ from .base import Criterion
 
 class PatienceCriterion(Criterion):
     """
-    Leaves if the prediction has stayed the same over at least as many exits before this one as the threshold says.
+    Leaves if the prediction has been the same at the exits before this one; the threshold is the number of these
+    exits.
 
     PABEE (Zhou et al. 2020, arXiv 2006.04152). With two exits, the only threshold is 1: leave at the second if it
     agrees with the first. Nothing leaves at the first exit, so a model with one exit cannot use it.
     """
 
     name = "patience"
-    accepted = "a whole number of exits from 1"
+    accepted = "a whole number of exits of 1 or more"
 
     @classmethod
     def accepts(cls, threshold: float) -> bool:
@@ -32,13 +33,14 @@ class PatienceCriterion(Criterion):
 
 def run_lengths(prediction: np.ndarray) -> np.ndarray:
     """
-    For each exit, how many exits right before it have its prediction.
+    For each exit, the number of exits directly before it with the same prediction.
 
     Args:
-        prediction (`np.ndarray` int64 `[samples, exits]`): -1 where there is none, which agrees with nothing.
+        prediction (`np.ndarray` int64 `[samples, exits]`):
+            predictions; -1 where there is no prediction, which agrees with nothing.
 
     Returns:
-        `np.ndarray` float64 `[samples, exits]`: 0 at the first exit.
+        `np.ndarray` float64 `[samples, exits]`: the numbers of exits; 0 at the first exit.
     """
     lengths = np.zeros(prediction.shape)
     for index in range(1, prediction.shape[1]):

@@ -1,4 +1,4 @@
-"""The similarity of an embedding to that of the exit before."""
+"""The similarity of an embedding to the embedding at the previous exit."""
 
 import numpy as np
 
@@ -8,8 +8,9 @@ from .base import Criterion, near_one
 
 class SettledCriterion(Criterion):
     """
-    Leaves if the embedding, the mean of the hidden states over the tokens, has at least the threshold as its cosine
-    with the one at the exit before. Nothing leaves at the first exit. For embeddings, which have no distribution.
+    Leaves if the cosine of the embedding (the mean of the hidden states over the tokens) with the embedding at the
+    previous exit is at least the threshold. Nothing leaves at the first exit. For embeddings, which have no
+    distribution.
     """
 
     name = "settled"
@@ -23,7 +24,9 @@ class SettledCriterion(Criterion):
 
     def scores(self, statistics: ExitStatistics) -> np.ndarray:
         if statistics.certainty is None:
-            raise ValueError("the criterion 'settled' is for embeddings, whose statistics have a `certainty`")
+            raise ValueError(
+                "the criterion 'settled' is for embeddings, whose exits have a certainty, but these exits have none"
+            )
         return statistics.certainty
 
     def grid(self, num_exits: int) -> np.ndarray:

@@ -8,14 +8,14 @@ from .base import Criterion
 
 class VoteCriterion(Criterion):
     """
-    Leaves if at least as many exits up to this one, itself included, give its prediction as the threshold says. Unlike
-    `patience`, they need not be in a row.
+    Leaves if the prediction has enough votes: the threshold is the number of exits up to this one that agree. Unlike
+    with `patience`, they need not be consecutive.
 
-    Voting of internal classifiers (Sun et al. 2021, arXiv 2105.13792), counted plainly: their lambda is 0.
+    Voting of internal classifiers (Sun et al. 2021, arXiv 2105.13792), without weights: their lambda is 0.
     """
 
     name = "vote"
-    accepted = "a whole number of exits from 1"
+    accepted = "a whole number of exits of 1 or more"
 
     @classmethod
     def accepts(cls, threshold: float) -> bool:

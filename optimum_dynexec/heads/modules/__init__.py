@@ -22,11 +22,11 @@ __all__ = ["MODULES", "Batch", "DraftHead", "HeadModule", "make_head"]
 
 def make_head(config: DecoderHeadConfig, token_ids: torch.Tensor, unembedding: torch.Tensor) -> HeadModule:
     """
-    Makes a head with fresh weights.
+    Makes a head with initial weights.
 
     Args:
-        config ([`DecoderHeadConfig`]): what it is like.
-        token_ids (`torch.LongTensor` of shape `(words,)`): the tokens it can predict.
-        unembedding (`torch.Tensor` of shape `(vocab_size, hidden_size)`): the backbone's.
+        config ([`DecoderHeadConfig`]): configuration of the head.
+        token_ids (`torch.LongTensor` of shape `(words,)`): token ids that the head can predict.
+        unembedding (`torch.Tensor` of shape `(vocab_size, hidden_size)`): unembedding of the backbone.
     """
     return MODULES[config.kind](config, token_ids, unembedding[token_ids])

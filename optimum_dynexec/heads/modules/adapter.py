@@ -8,7 +8,7 @@ from .head import Batch, HeadModule
 
 
 class AdapterHead(HeadModule):
-    """`h + up(silu(down(h)))`, then norm and unembedding. Begins as the plain logit lens."""
+    """`h + up(silu(down(h)))`, then norm and unembedding. Training starts from the plain logit lens."""
 
     def __init__(self, config, token_ids: torch.Tensor, unembedding: torch.Tensor):
         super().__init__(config, token_ids, unembedding)

@@ -1,4 +1,4 @@
-"""One transformer block of its own before the norm."""
+"""A transformer block before the norm."""
 
 import torch
 
@@ -7,7 +7,7 @@ from .layers import Block, attend
 
 
 class BlockHead(HeadModule):
-    """A block with a KV cache of its own, then norm and unembedding."""
+    """A block with its own KV cache, then norm and unembedding."""
 
     def __init__(self, config, token_ids: torch.Tensor, unembedding: torch.Tensor):
         super().__init__(config, token_ids, unembedding)

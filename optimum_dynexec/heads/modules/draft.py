@@ -1,4 +1,4 @@
-"""A draft head: the next token's embedding and hidden states tell the one after (EAGLE, arXiv 2401.15077)."""
+"""A draft head: predicts from hidden states and the embedding of the next token (EAGLE, arXiv 2401.15077)."""
 
 import torch
 from torch import nn
@@ -10,9 +10,9 @@ from .layers import Block, RMSNorm, attend
 class DraftHead(HeadModule):
     """
     `fc([norm(e); norm(h)])`, a block, then norm and unembedding. The hidden states of its feature layers, if it has
-    any, are added: `fc_layers([norm(h_1); norm(h_2); ...])`. While it drafts, the block's output takes the place of
-    the hidden state that is not known yet, and nothing that of the feature layers; it is trained on several such
-    steps (EAGLE-3, arXiv 2503.01840).
+    any, are added: `fc_layers([norm(h_1); norm(h_2); ...])`. While it drafts, the block's output replaces
+    the hidden state that is not known yet, and zeros replace those of the feature layers. It is trained on several
+    such steps (EAGLE-3, arXiv 2503.01840).
     """
 
     ahead = 2
@@ -24,7 +24,7 @@ class DraftHead(HeadModule):
         self.norm_hidden = RMSNorm(d, config.norm_eps)
         self.fc = nn.Linear(2 * d, d, bias=False)
         self.block = Block(config)
-        # The block first sees about what the backbone's last layer leaves.
+        # At first, the block sees about the output of the backbone's last layer.
         nn.init.normal_(self.fc.weight, std=0.02)
         with torch.no_grad():
             self.fc.weight[:, d:] += torch.eye(d)
@@ -35,7 +35,9 @@ class DraftHead(HeadModule):
             nn.init.zeros_(self.fc_layers.weight)
 
     def _fused(self, embeddings: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """`embeddings` `[rows, d]`; `hidden` `[rows, feature_size]`, or the head's own `[rows, d]`."""
+        """
+        `embeddings` `[rows, d]`; `hidden` `[rows, feature_size]`, or the hidden states of the head itself `[rows, d]`.
+        """
         d = self.config.hidden_size
         *layers, last = hidden.split(d, dim=-1)
         x = self.fc(torch.cat([self.norm_embedding(embeddings), self.norm_hidden(last)], dim=-1))
@@ -47,8 +49,8 @@ class DraftHead(HeadModule):
     def forward(self, batch: Batch, steps: int) -> list[torch.Tensor]:
         block = self.block
         device = batch.features.device
-        # Row i takes the feature of token i and the embedding of token i + 1. The last row of a sequence has none: no
-        # label is read from it, nor attended to.
+        # Row i takes the feature of token i and the embedding of token i + 1. The last row of a sequence has no next
+        # token: no label is read from it, and no row attends to it.
         x = self._fused(batch.embeddings.roll(-1, 0), batch.features)
         positions = torch.cat([torch.arange(n, device=device) for n in batch.lengths])
         y = block.input_norm(x)
@@ -60,8 +62,8 @@ class DraftHead(HeadModule):
         outputs: list[torch.Tensor] = []
         for step in range(steps):
             if step > 0:
-                # The token that the row before has predicted is the next one's input. Behind the end of the text it
-                # is a wrong one, but then there is no label either.
+                # The next input is the token that the row before has predicted. After the end of the text it is a
+                # wrong token, but then there is no label either.
                 following = (index + 1 + step).clamp(max=len(batch.embeddings) - 1)
                 x = self._fused(batch.embeddings[following], outputs[-1])
                 y = block.input_norm(x)

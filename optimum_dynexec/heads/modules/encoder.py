@@ -15,17 +15,17 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
 }
-# Axes of the places, behind that of the samples.
+# Axes of the positions, after the axis of the samples.
 PLACES = {"tokens": (1,), "nchw": (2, 3), "nhwc": (1, 2)}
 
 
 class EncoderHeadModule(nn.Module):
     """
-    An exit head, computing what [`~heads.encoder_ir.build_encoder_head_ir`] makes of the same tensors.
+    An exit head that computes the same as [`~heads.encoder_ir.build_encoder_head_ir`] with the same tensors.
 
     Args:
-        config ([`EncoderHeadConfig`]): what it is like; a kind for encoders.
-        dropout (`float`, *optional*, defaults to 0): of the pooled hidden states, while training.
+        config ([`EncoderHeadConfig`]): configuration of the head.
+        dropout (`float`, *optional*, defaults to 0): dropout of the pooled hidden states in training.
     """
 
     def __init__(self, config: EncoderHeadConfig, dropout: float = 0.0):
@@ -40,14 +40,16 @@ class EncoderHeadModule(nn.Module):
 
     def pool(self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
         """
-        What the head's layers read.
+        The input of the head's layers.
 
         Args:
-            hidden_states (`torch.Tensor`): in the layout of `config`.
-            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*): needed by `masked` heads.
+            hidden_states (`torch.Tensor`): hidden states in the layout of `config`.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`, *optional*):
+                attention mask, which `masked` heads need.
 
         Returns:
-            `torch.Tensor`: `[batch, hidden_size]`; for the kinds that answer for each token, what came in.
+            `torch.Tensor`: `[batch, hidden_size]`; for the kinds that answer for each token, the hidden states
+                unchanged.
         """
         if self.config.kind != "pooled":
             return hidden_states
@@ -56,13 +58,13 @@ class EncoderHeadModule(nn.Module):
         if not self.config.masked:
             return hidden_states.mean(PLACES[self.config.layout])
         if attention_mask is None:
-            raise ValueError(f"{self.config.name} pools by an attention mask, which is missing")
+            raise ValueError(f"{self.config.name} pools with an attention mask: pass `attention_mask`")
         weight = attention_mask[..., None].to(hidden_states.dtype)
         return (hidden_states * weight).sum(1) / weight.sum(1).clamp(min=1.0)
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
         """
-        The head's numbers of what [`pool`] gave: `[..., num_labels]`.
+        The head's output for the result of [`pool`]: `[..., num_labels]`.
         """
         x = pooled if self.norm is None else self.norm(pooled)
         x = self.dropout(x)
@@ -71,10 +73,10 @@ class EncoderHeadModule(nn.Module):
         return self.out(x)
 
     def certainty_logit(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Before the sigmoid, `[batch]`. Gradients do not go on into the backbone."""
+        """The certainty before the sigmoid, `[batch]`. No gradient flows into the backbone."""
         assert self.certainty is not None
         return self.certainty(pooled.detach())[:, 0]
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """The parameters by the names they have in a file, float32."""
+        """The parameters by their names in a file, float32."""
         return {name: value.detach().cpu().float().numpy().copy() for name, value in self.named_parameters()}

@@ -1,4 +1,4 @@
-"""What all heads have in common."""
+"""The common base of all heads."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ class Batch:
 
     Args:
         features (`torch.Tensor` of shape `(tokens, feature_size)`):
-            Hidden states of every token, at the head's feature layers, if it has any, and at its layer.
-        embeddings (`torch.Tensor` of shape `(tokens, hidden_size)`): of every token.
-        lengths (`list[int]`): of the sequences.
-        firsts (`list[int]`): per sequence, the position of the first token that the model wrote itself.
+            Hidden states of each token: at the head's feature layers, if it has any, and at its layer.
+        embeddings (`torch.Tensor` of shape `(tokens, hidden_size)`): embedding of each token.
+        lengths (`list[int]`): length of each sequence.
+        firsts (`list[int]`): position of the first token in each sequence that the model wrote itself.
     """
 
     features: torch.Tensor
@@ -40,15 +40,16 @@ class Batch:
 
 class HeadModule(nn.Module, ABC):
     """
-    A head under training. Rows are predictions; a row's label is a token that the model itself wrote.
+    A head in training. Rows are predictions; a row's label is a token that the model itself wrote.
 
     Args:
-        config ([`DecoderHeadConfig`]): what it is like.
-        token_ids (`torch.LongTensor` of shape `(words,)`): the tokens it can predict.
-        unembedding (`torch.Tensor` of shape `(words, hidden_size)`): the backbone's rows of those tokens.
+        config ([`DecoderHeadConfig`]): configuration of the head.
+        token_ids (`torch.LongTensor` of shape `(words,)`): token ids that the head can predict.
+        unembedding (`torch.Tensor` of shape `(words, hidden_size)`):
+            rows of the backbone's unembedding for these tokens.
     """
 
-    # How much later than the token of its feature the token stands that a row predicts.
+    # The distance from the token of a row's feature to the token that the row predicts.
     ahead = 1
 
     def __init__(self, config: DecoderHeadConfig, token_ids: torch.Tensor, unembedding: torch.Tensor):
@@ -63,7 +64,7 @@ class HeadModule(nn.Module, ABC):
         return F.linear(self.norm(g), self.unembedding_rows)
 
     def rows(self, batch: Batch) -> list[slice]:
-        """Per sequence, the rows of the batch whose label is a token that the model wrote, and lies in it."""
+        """For each sequence, the rows of the batch whose label lies in it and is a token that the model wrote."""
         slices = []
         for start, length, first in zip(batch.starts(), batch.lengths, batch.firsts, strict=True):
             slices.append(slice(start + max(first - self.ahead, 0), start + max(length - self.ahead, 0)))
@@ -72,7 +73,7 @@ class HeadModule(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Batch, steps: int) -> Sequence[torch.Tensor]:
         """
-        Returns per step the hidden states `[rows, d]` of the rows that [`rows`] names, for [`logits`]. In step `s`,
-        counted from 0, row `i` predicts the token `ahead + s` behind that of its feature. All but a draft head have
-        one step.
+        Returns for each step the hidden states `[rows, d]` of the rows that [`rows`] names, for [`logits`]. In step
+        `s`, counted from 0, row `i` predicts the token at distance `ahead + s` from that of its feature. All heads but
+        a draft head have one step.
         """

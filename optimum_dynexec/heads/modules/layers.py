@@ -20,7 +20,7 @@ class RMSNorm(nn.Module):
 
 class Block(nn.Module):
     """
-    A transformer block as Llama has them: grouped-query attention with rotary positions, then a gated MLP.
+    A transformer block as in Llama: grouped-query attention with rotary positions, then a gated MLP.
 
     Its parts are separate, because training attends over sequences laid end to end and over several steps of a draft.
 
@@ -75,13 +75,14 @@ def attend(
     Causal attention of the last rows of one sequence, as a draft sees it.
 
     Row `r` of `rows` stands for position `len(keys) - rows + r` and attends to the keys up to it. In a later step of a
-    draft it attends further to what its own draft has added: row `r` of each pair in `chain`.
+    draft it also attends to what its own draft has added: row `r` of each pair in `chain`.
 
     Args:
-        queries (`torch.Tensor` of shape `(rows, heads, head_dim)`): of the last `rows` positions.
-        keys, values (`torch.Tensor` of shape `(length, kv_heads, head_dim)`): of the whole sequence.
+        queries (`torch.Tensor` of shape `(rows, heads, head_dim)`): queries of the last `rows` positions.
+        keys (`torch.Tensor` of shape `(length, kv_heads, head_dim)`): keys of the whole sequence.
+        values (`torch.Tensor` of shape `(length, kv_heads, head_dim)`): values of the whole sequence.
         chain (`list` of pairs of `torch.Tensor` of shape `(rows, kv_heads, head_dim)`, *optional*): keys and values of
-            the steps so far.
+            the previous steps.
 
     Returns:
         `torch.Tensor` of shape `(rows, heads * head_dim)`.
@@ -89,7 +90,7 @@ def attend(
     rows, heads, size = queries.shape
     length, kv_heads = keys.shape[:2]
     group = heads // kv_heads
-    # [kv_heads, group, rows, size]: heads that share keys lie together.
+    # [kv_heads, group, rows, size]: heads that share keys are adjacent.
     q = queries.view(rows, kv_heads, group, size).permute(1, 2, 0, 3) * size**-0.5
     scores = (q.flatten(1, 2) @ keys.permute(1, 2, 0)).view(kv_heads, group, rows, length)
     future = torch.ones(rows, length, dtype=torch.bool, device=q.device).triu(length - rows + 1)

@@ -1,4 +1,4 @@
-"""The logit lens with a norm of its own (nostalgebraist, "interpreting GPT: the logit lens", 2020)."""
+"""The logit lens with its own norm (nostalgebraist, "interpreting GPT: the logit lens", 2020)."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What came of it, on inputs that nothing was chosen by."""
+"""Measures the result on inputs that were not used for any choice."""
 
 from typing import Any
 
@@ -12,19 +12,19 @@ RESULTS = "report/results.json"
 
 
 def run(context: Context) -> tuple[dict[str, Any], list[str]]:
-    """Measures the model against the one in float32, each run plainly and dynamically."""
+    """Measures the model against the one in float32, with and without dynamic execution."""
     args = context.args
     if args.benchmark_samples == 0:
-        return {"results": None}, ["benchmark: none, as asked"]
+        return {"results": None}, ["benchmark: none, as requested"]
     dynamic = context.kind.dynamic_options(_dynamic(context))
     if dynamic is None:
-        return {"results": None}, ["benchmark: none, as the model has nothing dynamic to compare"]
+        return {"results": None}, ["benchmark: none, because the model has no dynamic execution to compare"]
     chosen = context.found["quantize"]["chosen"]
     models = {"f32": context.reference, **({} if chosen == "f32" else {chosen: context.result})}
     tuning = Tuning.from_dict(DynExecConfig.from_pretrained(context.result).tuning or {})
     threads = tuning.ov_config.get("INFERENCE_NUM_THREADS")
     arguments = BenchmarkArguments(
-        # As the model was tuned; of all alike, so that none gains by it.
+        # As the model was tuned; the same for all, so that none has an advantage.
         precision=tuning.precision,
         threads=None if threads is None else int(threads),
         max_samples=args.benchmark_samples or context.kind.benchmark_samples(args),

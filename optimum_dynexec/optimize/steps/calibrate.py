@@ -1,4 +1,4 @@
-"""Thresholds of early exit, within what quantization has left of the limit."""
+"""Calibrates early exit for the part of the limit that quantization has left."""
 
 from typing import Any
 
@@ -8,24 +8,24 @@ from ..context import Context
 
 
 def remaining_loss(context: Context) -> float:
-    """What may still be lost, from 0."""
+    """The rest of the limit, 0 or more."""
     found = context.found["quantize"]
     return context.args.max_loss - max(found["losses"].get(found["chosen"], 0.0), 0.0)
 
 
 def run(context: Context) -> tuple[dict[str, Any], list[str]]:
-    """Calibrates the model, if it has exits."""
+    """Calibrates the model, if it has exit heads."""
     left = remaining_loss(context)
     if not context.found["heads"]["heads"]:
-        return {"calibrated": False}, ["calibrate: no exits"]
+        return {"calibrated": False}, ["calibrate: no exit heads"]
     if left <= 0:
-        return {"calibrated": False}, ["calibrate: no early exit, as quantization has used up the limit"]
+        return {"calibrated": False}, ["calibrate: no early exit, because quantization has used up the limit"]
     try:
         found = context.kind.calibrate(context.result, context.part("calibrate"), left, context.args, context.progress)
     except NoThresholdError as error:
         return {"calibrated": False}, [f"calibrate: early exit refused: {error}"]
     if found is None:
-        return {"calibrated": False}, ["calibrate: no exits"]
+        return {"calibrated": False}, ["calibrate: no exit heads"]
     return {"calibrated": True, "guarantee": found.guarantee, "mean_layers": found.mean_layers}, [
         f"calibrate: {found.guarantee}; measured {found.measured_risk:.4f}"
         f" ({interval_text(found.risk_interval, '{:.4f}')}); {found.mean_layers:.1f} of {found.num_layers} layers"

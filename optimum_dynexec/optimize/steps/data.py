@@ -1,4 +1,4 @@
-"""The user's data, in parts."""
+"""Splits the user's data."""
 
 from typing import Any
 
@@ -20,5 +20,5 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
         context.model, context.task, [str(context.output / part) for part in parts.values()], context.args
     )
     return {"parts": parts, "inputs": count, "places": list(parts.values())}, [
-        f"data: {count} inputs, in parts to learn from, to choose by and to report on (6 : 2 : 2)"
+        f"data: {count} inputs, in parts to train, to choose and to report (6 : 2 : 2)"
     ]

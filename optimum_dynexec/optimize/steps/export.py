@@ -1,4 +1,4 @@
-"""The model in float32."""
+"""Exports the model in float32."""
 
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     Exports the model, or copies an export.
 
     Raises:
-        [`~quantization.QuantizationError`]: if it is an export that is quantized.
-        [`~optimize.OptimizeError`]: if the model has nothing that this could make faster.
+        [`~quantization.QuantizationError`]: if the model is a quantized export.
+        [`~optimize.OptimizeError`]: if dynamic execution cannot make the model faster.
     """
     import openvino as ov
 

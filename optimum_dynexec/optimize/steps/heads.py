@@ -1,4 +1,4 @@
-"""The model that comes of it all: the quantization chosen, with heads."""
+"""Makes the resulting model: the chosen quantization with heads."""
 
 import os
 import shutil
@@ -13,8 +13,8 @@ from ..context import Context
 
 def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     """
-    Takes the quantization chosen, and trains heads on it, on what its own layers give, or attaches given ones. Another
-    directory has the model in float32 with the same heads, so that the report can tell what comes of what.
+    Trains heads on the chosen quantization, or attaches given heads. Another
+    directory has the model in float32 with the same heads, so that the report can separate both effects.
     """
     _link(context.output / context.found["quantize"]["place"], context.result)
     _link(context.base, context.reference)
@@ -27,13 +27,13 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
         lines.append(f"heads: {', '.join(names)} attached")
         elsewhere = [name for name in names if made.heads[name].trained_on not in (None, made.model_hash)]
         if elsewhere:
-            lines.append(f"heads: {', '.join(elsewhere)} trained on another export than this quantization")
+            lines.append(f"heads: {', '.join(elsewhere)} from a training on another export than this quantization")
     places = [f"{place.name}/openvino_model.xml" for place in (context.result, context.reference)]
     return {"heads": names, "places": places}, lines
 
 
 def _link(source: Path, target: Path) -> None:
-    """A directory of the same files. None of them is ever written to, only replaced, so that they may be shared."""
+    """A directory that shares the same files, which are only replaced and never written to."""
     with staged_directory(target) as staging:
         for entry in source.iterdir():
             if entry.is_file():
@@ -46,14 +46,14 @@ def _link(source: Path, target: Path) -> None:
 def _heads(context: Context) -> tuple[list[str], Any]:
     args = context.args
     if args.heads is not None:
-        return [f"heads: those of {args.heads}, as given"], args.heads
+        return [f"heads: from {args.heads}, as requested"], args.heads
     if not args.train:
-        return ["heads: none, as asked"], None
+        return ["heads: none, as requested"], None
     if not context.recipe.heads[context.kind.name] and not args.layers:
-        return [f"heads: none, as the recipe {args.recipe} has none of a {context.kind.name}"], None
+        return [f"heads: none, because the recipe {args.recipe} has none for a {context.kind.name}"], None
     context.say("training")
     trained, further = context.kind.train(context.result, context.heads, context.part("train"), args, context.progress)
-    # Those that other arguments asked for before are not this model's.
+    # Heads of an earlier call with other arguments do not belong to this model.
     for file in context.heads.glob(f"*{SUFFIX}"):
         if file not in trained:
             file.unlink()

@@ -1,4 +1,4 @@
-"""The report."""
+"""Writes the report."""
 
 import json
 from typing import Any

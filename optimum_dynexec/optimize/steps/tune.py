@@ -1,4 +1,4 @@
-"""How the model runs fastest here."""
+"""Tunes the model for this machine."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from .calibrate import remaining_loss
 
 
 def run(context: Context) -> tuple[dict[str, Any], list[str]]:
-    """Tunes the model, and writes what is chosen into its configuration."""
+    """Tunes the model and writes the choice to its configuration."""
     args = context.args
     arguments = TuningArguments(
         objective=context.recipe.tuned_for,
@@ -22,11 +22,11 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     )
     found = tune(context.result, data=[context.part("calibrate")], arguments=arguments, progress=context.progress)
     lines = [f"tune: {row['name']}: {row['speedup']:.2f}x, {row['outcome']}" for row in found.table]
-    lines.append(f"tune: {found.best['name']} chosen, because {found.decision}")
+    lines.append(f"tune: {found.best['name']} chosen: {found.decision}")
     if found.speedup_interval is not None:
         low, high = found.speedup_interval
         lines.append(
-            f"tune: {1e3 * found.best['seconds']:.2f} ms, {1e3 * found.baseline['seconds']:.2f} run plainly:"
+            f"tune: {1e3 * found.best['seconds']:.2f} ms, {1e3 * found.baseline['seconds']:.2f} ms without tuning:"
             f" {found.speedup:.2f}x (95% interval {low:.2f} to {high:.2f}, {found.rounds} rounds)"
         )
     if found.loss_samples:

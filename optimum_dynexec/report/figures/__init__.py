@@ -15,8 +15,9 @@ class Figure:
     A figure on the page.
 
     Args:
-        title, caption (`str`): above and below it.
-        svg (`str`): the drawing.
+        title (`str`): title above the figure.
+        caption (`str`): caption below the figure.
+        svg (`str`): drawing as SVG.
     """
 
     title: str
@@ -24,7 +25,7 @@ class Figure:
     svg: str
 
 
-# Each is given results and one of their workloads, and makes drawings of what was measured.
+# Each function takes results and one of their workloads and makes drawings.
 FIGURES: tuple[Callable[[dict[str, Any], dict[str, Any]], list[Drawing]], ...] = (
     speedups.draw,
     pareto.draw,
@@ -34,12 +35,12 @@ FIGURES: tuple[Callable[[dict[str, Any], dict[str, Any]], list[Drawing]], ...] =
 
 def draw_figures(result: dict[str, Any], workload: dict[str, Any], number: int) -> list[Figure]:
     """
-    All figures that there is something for.
+    All figures for which there are measurements.
 
     Args:
-        result (`dict`): of a benchmark.
-        workload (`dict`): one of its workloads.
-        number (`int`): of the result on the page.
+        result (`dict`): results of a benchmark.
+        workload (`dict`): workload of the results.
+        number (`int`): number of the result on the page.
 
     Raises:
         [`~report.ReportError`]: if matplotlib is missing.

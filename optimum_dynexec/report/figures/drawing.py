@@ -1,4 +1,4 @@
-"""Drawings by matplotlib as SVG that can stand within a page."""
+"""Makes SVG drawings for a page with matplotlib."""
 
 import io
 import re
@@ -21,12 +21,13 @@ STYLE = {
 @dataclass(frozen=True)
 class Drawing:
     """
-    A figure that is not drawn yet.
+    A figure before it is drawn.
 
     Args:
-        title, caption (`str`): above and below it.
-        size (`tuple[float, float]`): in inches.
-        draw (`Callable`): draws on a `matplotlib.figure.Figure`.
+        title (`str`): title above the figure.
+        caption (`str`): caption below the figure.
+        size (`tuple[float, float]`): size in inches.
+        draw (`Callable`): function that draws on a `matplotlib.figure.Figure`.
     """
 
     title: str
@@ -39,7 +40,7 @@ class Drawing:
         Draws it.
 
         Args:
-            salt (`str`): another for each figure of a page, as names within them must differ.
+            salt (`str`): different text for each figure of a page, because names in them must differ.
         """
         import matplotlib
         from matplotlib.figure import Figure
@@ -54,7 +55,7 @@ class Drawing:
 
 
 def embeddable(svg: str) -> str:
-    """An SVG file without what has no place in a page: its prologue, and names that nothing refers to."""
+    """An SVG file without the parts that a page cannot contain: its prologue and unused names."""
     svg = svg[svg.index("<svg") :]
     used = {*re.findall(r"url\(#([^)]+)\)", svg), *re.findall(r'href="#([^"]+)"', svg)}
     return re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)

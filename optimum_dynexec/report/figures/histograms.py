@@ -9,7 +9,7 @@ COLUMNS = 3
 
 
 def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
-    """What the task has a histogram of, and where the tokens of decoders left if they did."""
+    """The histogram of the task and, for decoders with early exit, of the exit layers."""
     texts = result["texts"]
     kinds = {
         "histogram": (texts["histogram"], texts["histogram_axis"]),
@@ -43,4 +43,4 @@ def _draw(workload: dict[str, Any], key: str, title: str, axis: str) -> Drawing 
         figure.supxlabel(axis, fontsize=10)
         figure.supylabel("share, %", fontsize=10)
 
-    return Drawing(title, "In brackets how many there were in all.", (7.5, 0.7 + 1.9 * lines), on)
+    return Drawing(title, "The total numbers are in brackets.", (7.5, 0.7 + 1.9 * lines), on)

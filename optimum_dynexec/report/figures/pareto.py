@@ -1,4 +1,4 @@
-"""What speed costs in quality."""
+"""The Pareto figure of speed and quality."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +11,14 @@ MARKERS = "osD^vP*X"
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """
-    The points that no other beats.
+    The points that no other point beats.
 
     Args:
-        points (`Sequence[tuple[float, float]]`): speed-up, of which more is better, and loss, of which less is.
+        points (`Sequence[tuple[float, float]]`): speed-up (more is better) and loss (less is better) of each point.
 
     Returns:
-        `list`: those of them than which none is at least as fast with less loss, or faster with as little; by speed.
+        `list`: the points, by speed, for which no other is at least as fast with less loss, or faster with the same
+            loss.
     """
     front: list[tuple[float, float]] = []
     for speedup, loss in sorted(set(points), key=lambda point: (-point[0], point[1])):
@@ -27,7 +28,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
 
 
 def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
-    """One point for each system whose loss is known; a line along those that none beats."""
+    """One point for each system whose loss is known; a line along those that no other beats."""
     rows = [row for row in workload["systems"] if row["loss"] is not None]
     if len(rows) < 2:
         return []
@@ -59,6 +60,8 @@ def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
         axes.set_ylabel(f"{result['texts']['loss']}, % (up is better)")
         figure.legend(loc="outside right upper", frameon=False)
 
-    caption = "To the right is faster, up is better. The line joins what nothing else beats in both."
+    caption = (
+        "Points to the right are faster, points at the top are better. The line joins those that no other point beats."
+    )
     caption += " Bars are 95% intervals."
     return [Drawing("Speed against quality", caption, (7.5, 3.8), on)]

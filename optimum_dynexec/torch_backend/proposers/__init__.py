@@ -1,4 +1,4 @@
-"""Who proposes draft tokens. One file each; a new one is one file and one line here."""
+"""Proposers of draft tokens. A new proposer is one file and one line here."""
 
 from .base import Draft, Proposer
 from .draft_head import DraftHeadProposer
@@ -7,7 +7,7 @@ from .exit_heads import ExitHeadsProposer
 from .prompt_lookup import PromptLookupProposer
 
 
-# In this order they are asked; the first that has something to propose does.
+# They are asked in this order. The first one that has a draft proposes it.
 PROPOSERS: tuple[type[Proposer], ...] = (
     PromptLookupProposer,
     DraftHeadProposer,

@@ -1,4 +1,4 @@
-"""What a proposer is."""
+"""The base class of proposers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,11 +16,11 @@ from ..verification import draw
 @dataclass
 class Draft:
     """
-    Tokens that are proposed, each with the distribution that it was drawn from.
+    Draft tokens, each with the distribution that it was drawn from.
 
     Args:
-        tokens (`list[int]`): the draft.
-        distributions (`list[torch.Tensor]`): float64 `[vocab_size]`, as many.
+        tokens (`list[int]`): token ids of the draft.
+        distributions (`list[torch.Tensor]`): distribution of each token, float64 `[vocab_size]`.
     """
 
     tokens: list[int] = field(default_factory=list)
@@ -30,16 +30,16 @@ class Draft:
 @dataclass
 class Sources:
     """
-    What proposers may draw on, for one sequence.
+    What proposers may use for one sequence.
 
     Args:
-        config ([`~speculative.SpeculationConfig`]): who proposes, how much.
-        decoder ([`~torch_backend.decoder.Decoder`]): of the model itself.
-        heads (`dict[int | None, HeadModule]`): of the model, by layer; `None` is the draft head's.
-        assistant (`transformers.PreTrainedModel`, *optional*): the assistant model.
-        distribution (`Callable`): from logits `[vocab_size]` and the tokens before to float64 `[vocab_size]`, with all
-            processors.
-        generator (`torch.Generator`): of the random numbers.
+        config ([`~speculative.SpeculationConfig`]): sources and length of drafts.
+        decoder ([`~torch_backend.decoder.Decoder`]): decoder of the model itself.
+        heads (`dict[int | None, HeadModule]`): heads of the model by layer; the draft head has the key `None`.
+        assistant (`transformers.PreTrainedModel`, *optional*): assistant model.
+        distribution (`Callable`):
+            function from logits `[vocab_size]` and the tokens before to float64 `[vocab_size]`, with all processors.
+        generator (`torch.Generator`): random generator.
     """
 
     config: SpeculationConfig
@@ -55,7 +55,7 @@ class Proposer(ABC):
     Proposes the next tokens of one sequence.
 
     Args:
-        sources ([`Sources`]): what it may draw on.
+        sources ([`Sources`]): what the proposer may use.
     """
 
     name: ClassVar[str]
@@ -67,30 +67,31 @@ class Proposer(ABC):
     @classmethod
     @abstractmethod
     def wanted(cls, config: SpeculationConfig) -> bool:
-        """Whether a call asks for it."""
+        """Whether a call requests this proposer."""
 
     @abstractmethod
     def propose(self, tokens: list[int], limit: int) -> Draft:
         """
-        Drafts.
+        Proposes a draft.
 
         Args:
-            tokens (`list[int]`): the sequence; its last token has not been run by the model.
-            limit (`int`): most tokens to draft, at least 1.
+            tokens (`list[int]`): sequence, whose last token the model has not run.
+            limit (`int`): maximum number of draft tokens, at least 1.
         """
 
     @property
     def forwards(self) -> int:
-        """Forward passes of its own model or head so far."""
+        """The number of forward passes of its own model or head so far."""
         return 0
 
     def draft_with(self, tokens: list[int], limit: int, logits: Callable[[list[int]], torch.Tensor]) -> Draft:
         """
-        Drafts token by token, until one is less probable than `assistant_confidence_threshold`.
+        Drafts token by token, until a token is less probable than `assistant_confidence_threshold`.
 
         Args:
-            tokens, limit: see [`propose`].
-            logits (`Callable`): from what is drafted so far to the logits of what comes next.
+            tokens (`list[int]`): sequence, whose last token the model has not run.
+            limit (`int`): maximum number of draft tokens, at least 1.
+            logits (`Callable`): function from the draft so far to the logits of the next token.
         """
         draft = Draft()
         while len(draft.tokens) < limit:

@@ -1,11 +1,11 @@
-"""What the draft head makes of the model's own hidden states (EAGLE, arXiv 2401.15077)."""
+"""Drafts of the draft head, which reads the model's hidden states (EAGLE, arXiv 2401.15077)."""
 
 from ...speculative.config import SpeculationConfig
 from .base import Draft, Proposer
 
 
 class DraftHeadProposer(Proposer):
-    """Drafts with the draft head, token after token. Behind a single token there is no hidden state to begin with."""
+    """Drafts with the draft head, token by token. After a single token, there is no hidden state to start from."""
 
     name = "draft_head"
     _forwards = 0

@@ -1,4 +1,4 @@
-"""What a smaller model with the same tokenizer writes (speculative decoding, arXiv 2211.17192)."""
+"""Drafts of a smaller model with the same tokenizer (speculative decoding, arXiv 2211.17192)."""
 
 import torch
 
@@ -8,7 +8,7 @@ from .base import Draft, Proposer, Sources
 
 
 class DraftModelProposer(Proposer):
-    """Drafts with the assistant model, which has a KV cache of its own."""
+    """Drafts with the assistant model, which has its own KV cache."""
 
     name = "draft_model"
 
@@ -23,7 +23,7 @@ class DraftModelProposer(Proposer):
         return config.draft_model
 
     def propose(self, tokens: list[int], limit: int) -> Draft:
-        # What it ran of a draft that was rejected is forgotten; what stands is kept.
+        # Rejected draft tokens are removed from its cache; accepted ones are kept.
         self._decoder.rollback(_shared(tokens, self._ran))
         return self.draft_with(tokens, limit, lambda drafted: self._run([*tokens, *drafted]))
 
@@ -40,7 +40,7 @@ class DraftModelProposer(Proposer):
 
 
 def _shared(tokens: list[int], ran: list[int]) -> int:
-    """How many tokens stand that it has run, less what it has to run again for its logits."""
+    """The number of valid tokens that it has run, less those that it must run again for its logits."""
     same = 0
     while same < min(len(tokens) - 1, len(ran)) and tokens[same] == ran[same]:
         same += 1

@@ -1,4 +1,4 @@
-"""What an exit head makes of the model's first layers (LayerSkip, arXiv 2404.16710)."""
+"""Drafts of an exit head after the model's first layers (LayerSkip, arXiv 2404.16710)."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What followed the last tokens where they stood before (prompt lookup decoding, Saxena 2023)."""
+"""Drafts from an earlier occurrence of the last tokens (prompt lookup decoding, Saxena 2023)."""
 
 import torch
 
@@ -8,8 +8,8 @@ from .base import Draft, Proposer
 
 class PromptLookupProposer(Proposer):
     """
-    Finds the longest ending of the sequence that stands in it before, of at most `max_matching_ngram_size` tokens,
-    where it stands last, and proposes what followed there. It is certain of what it proposes.
+    Finds the longest ending of the sequence, of at most `max_matching_ngram_size` tokens, that also occurs earlier in
+    it, and proposes what followed its latest occurrence. It proposes with certainty.
     """
 
     name = "prompt_lookup"
@@ -24,7 +24,7 @@ class PromptLookupProposer(Proposer):
             return Draft()
         text = list(tokens)
         for position in range(following, following + limit):
-            text.append(text[position])  # at the end of the text it goes on with what it has itself proposed
+            text.append(text[position])  # at the end of the text, it continues with its own draft
         draft = text[len(tokens) :]
         vocab_size = self.sources.decoder.model.get_output_embeddings().weight.shape[0]
         return Draft(draft, list(torch.nn.functional.one_hot(torch.tensor(draft), vocab_size).double()))

@@ -1,4 +1,4 @@
-"""Draft heads and exit heads of decoders, trained on the model's own continuations."""
+"""Trains draft heads and exit heads of decoders on the model's own continuations."""
 
 from typing import TYPE_CHECKING
 

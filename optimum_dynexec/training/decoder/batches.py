@@ -14,10 +14,10 @@ class Batches:
     Makes batches of examples for one head, with the labels of its rows.
 
     Args:
-        head ([`HeadModule`]): whose rows and words count.
-        features ([`Features`]): texts with their hidden states.
-        embedding (`torch.Tensor` of shape `(vocab_size, hidden_size)`): the backbone's.
-        rows (`int`): predicted tokens per batch, about.
+        head ([`HeadModule`]): head that determines the rows and the labels.
+        features ([`Features`]): texts with hidden states.
+        embedding (`torch.Tensor` of shape `(vocab_size, hidden_size)`): embedding table of the backbone.
+        rows (`int`): approximate number of predicted tokens in a batch.
         device (`str`): torch device.
     """
 
@@ -25,12 +25,12 @@ class Batches:
         self.head, self.features, self.embedding, self.rows, self.device = head, features, embedding, rows, device
         config = head.config
         self.layer_names = [*map(str, config.layers_read), *([LAST] if config.layer is None else [])]
-        # Word of each token; -1: the head cannot predict it.
+        # Index of each token among the head's tokens; -1: the head cannot predict it.
         self.word_of = torch.full((head.config.vocab_size,), -1)
         self.word_of[head.token_ids.cpu()] = torch.arange(len(head.token_ids))
 
     def indices(self, order: list[int]) -> Iterator[list[int]]:
-        """Examples in the given order, as many at a time as make a batch."""
+        """Groups examples, in the given order, into batches."""
         batch: list[int] = []
         rows = 0
         for index in order:
@@ -45,11 +45,12 @@ class Batches:
 
     def batch(self, indices: list[int]) -> tuple[Batch, torch.Tensor, torch.Tensor]:
         """
-        One batch.
+        Makes one batch.
 
         Returns:
-            `tuple`: the batch; the words of its rows' labels at the first step, `[rows]`, -1 where the head has none;
-            and the hidden states `[rows, hidden_size]` that the backbone chose the labels by.
+            `tuple`: the batch; the labels of its rows at the first step, `[rows]`, -1 where the head cannot predict
+                the token;
+            and the hidden states `[rows, hidden_size]` from which the backbone chose the labels.
         """
         names = sorted({*self.layer_names, LAST})
         examples = [self.features.example(index, names) for index in indices]
@@ -69,6 +70,6 @@ class Batches:
         return batch, labels, last[rows + self.head.ahead - 1].float().to(self.device)
 
     def shifted(self, batch: Batch, labels: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The labels `step` rows on, and whether those are still of the same text."""
+        """The labels `step` rows later, and whether these rows are still in the same text."""
         inside = torch.cat([torch.arange(r.stop - r.start) < r.stop - r.start - step for r in self.head.rows(batch)])
         return F.pad(labels, (0, step), value=-1)[step:], inside

@@ -1,4 +1,4 @@
-"""How often a head is right."""
+"""Measures how often a head agrees with the model."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,21 @@ import torch
 from .batches import Batches
 
 
-# Length of the drafts that a draft head is judged by.
+# Length of the drafts in the evaluation of a draft head.
 DRAFT_STEPS = 6
 
 
 @dataclass(frozen=True)
 class Agreement:
     """
-    How often a head is right on greedy texts, against the full model.
+    How often a head agrees with the full model on greedy texts.
 
     Args:
-        first (`float`): share of tokens that its first prediction gets right.
-        accepted (`float`): mean number of tokens of a draft of `steps` that stand; equals `first` for exit heads.
-        steps (`int`): length of that draft.
-        tokens (`int`): predictions that were counted.
-        by_step (`tuple[float, ...]`): share of drafts of which at least so many tokens stand, from 1 on.
+        first (`float`): share of tokens on which the head's first prediction agrees.
+        accepted (`float`): mean number of accepted tokens in a draft of `steps`; equals `first` for exit heads.
+        steps (`int`): length of the draft.
+        tokens (`int`): number of predictions.
+        by_step (`tuple[float, ...]`): shares of drafts with at least 1, 2, … accepted tokens.
     """
 
     first: float
@@ -32,20 +32,20 @@ class Agreement:
 
     def __str__(self) -> str:
         if not self.tokens:
-            return "no held-out text to agree with the model on"
-        accepted = f", {self.accepted:.2f} of {self.steps} draft tokens stand" if self.steps > 1 else ""
+            return "no held-out text to measure the agreement on"
+        accepted = f", {self.accepted:.2f} of {self.steps} draft tokens accepted" if self.steps > 1 else ""
         return f"agrees with the model on {self.first:.1%} of held-out tokens{accepted}"
 
 
 @torch.no_grad()
 def evaluate(batches: Batches, indices: list[int]) -> Agreement:
     """
-    Compares a head with its backbone along the backbone's own greedy continuations. Where a draft still stands, its
-    tokens are those of the text, so that this is what drafting would have given.
+    Compares a head with its backbone on the backbone's own greedy continuations. As long as a draft is accepted, its
+    tokens are those of the text, so the result is that of real drafting.
 
     Args:
-        batches ([`Batches`]): of the head.
-        indices (`list[int]`): examples to look at.
+        batches ([`Batches`]): batches of the head.
+        indices (`list[int]`): indices of the examples.
     """
     head = batches.head
     was_training = head.training

@@ -1,4 +1,4 @@
-"""Hidden states of a backbone over texts that it wrote, kept on disk for training."""
+"""Hidden states of a backbone on its own texts, stored on disk for training."""
 
 import hashlib
 import json
@@ -28,10 +28,10 @@ class Example:
     A text with its hidden states.
 
     Args:
-        text ([`Text`]): the tokens.
+        text ([`Text`]): text with its tokens.
         hidden_states (`dict[str, torch.Tensor]`):
-            bfloat16 `[tokens, hidden_size]` per layer: its number as a string, or `"last"` for what the unembedding
-            reads.
+            Hidden states, bfloat16 `[tokens, hidden_size]`, by layer: its index as a string, or `"last"` for the input
+            of the unembedding.
     """
 
     text: Text
@@ -40,10 +40,10 @@ class Example:
 
 class Features:
     """
-    The examples of a directory, read from disk when they are asked for.
+    The examples of a directory, read from disk on demand.
 
     Args:
-        directory (`str` or `Path`): where [`compute_features`] has put them.
+        directory (`str` or `Path`): directory that [`compute_features`] has written.
     """
 
     def __init__(self, directory: str | Path):
@@ -67,8 +67,8 @@ class Features:
         Reads one example.
 
         Args:
-            index (`int`): which.
-            names (`list[str]`): the layers to read, as in [`Example`].
+            index (`int`): index of the example.
+            names (`list[str]`): names of the layers to read, as in [`Example`].
         """
         path, start, text = self._places[index]
         with safe_open(str(path), framework="pt") as file:
@@ -87,13 +87,14 @@ def compute_features(
     progress: bool = True,
 ) -> Features:
     """
-    Runs the backbone over texts and keeps its hidden states. What an interrupted call has done is not done again.
+    Runs the backbone on texts and stores its hidden states. A call that was interrupted resumes where it stopped.
 
     Args:
-        model (`openvino.Model`): a stateful decoder; left as it is.
-        boundaries (`dict[int, str]`): friendly name of the node after each layer that is wanted.
-        texts (`list[Text]`): what to run it over.
-        directory (`str` or `Path`): where to keep them; 2 bytes times hidden size per token and layer.
+        model (`openvino.Model`): stateful decoder, which is not changed.
+        boundaries (`dict[int, str]`): friendly name of the node after each requested layer.
+        texts (`list[Text]`): texts to run.
+        directory (`str` or `Path`):
+            directory for the hidden states, which take 2 bytes times the hidden size per token and layer.
         device (`str`, *optional*, defaults to `"CPU"`): OpenVINO device.
         ov_config (`dict[str, str]`, *optional*): OpenVINO properties.
         progress (`bool`, *optional*, defaults to `True`): show a progress bar.
@@ -126,12 +127,12 @@ def compute_features(
 
 def typical_size(model: ov.Model, boundary: str, tokens: list[int]) -> float:
     """
-    Root mean square of a hidden state, the median over the tokens of a text.
+    The root mean square of a hidden state: the median over the tokens of a text.
 
     Args:
-        model (`openvino.Model`): a stateful decoder; left as it is.
-        boundary (`str`): friendly name of the node whose output is looked at.
-        tokens (`list[int]`): the text.
+        model (`openvino.Model`): stateful decoder, which is not changed.
+        boundary (`str`): friendly name of the node whose output is measured.
+        tokens (`list[int]`): token ids of the text.
     """
     states = _Runner(model, {0: boundary}, "CPU", {})(tokens)["0"].float()
     return float(states.pow(2).mean(-1).sqrt().median())

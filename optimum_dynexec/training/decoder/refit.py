@@ -1,4 +1,4 @@
-"""Heads that training goes on with, on another backbone: a quantized one, say."""
+"""Loads heads whose training continues on another backbone, for example a quantized one."""
 
 import hashlib
 from pathlib import Path
@@ -11,7 +11,7 @@ from ...heads.modules import HeadModule, make_head
 from ...heads.storage import SUFFIX, load_head
 
 
-# Fields that two heads must have in common to have weights of the same shapes.
+# Fields in which two heads must agree to have weights of the same shapes.
 SHAPE = (
     "kind",
     "layer",
@@ -28,17 +28,17 @@ SHAPE = (
 
 def load_start(start_from: str | Path, config: DecoderHeadConfig) -> dict[str, np.ndarray]:
     """
-    Reads the weights that a head is to start from.
+    Reads the weights that the training of a head starts from.
 
     Args:
-        start_from (`str` or `Path`): a safetensors file of a head, or a directory with some.
-        config ([`DecoderHeadConfig`]): of the head that is to be trained.
+        start_from (`str` or `Path`): safetensors file of a head, or directory with such files.
+        config ([`DecoderHeadConfig`]): configuration of the head to train.
 
     Returns:
-        `dict[str, np.ndarray]`: its tensors by name, `token_ids` among them.
+        `dict[str, np.ndarray]`: the tensors by name, including `token_ids`.
 
     Raises:
-        `ValueError`: if there is no such head, or it is of another shape.
+        `ValueError`: if there is no such head, or it has another shape.
     """
     path = _start_path(start_from, config.name)
     found, tensors = load_head(path)
@@ -46,26 +46,29 @@ def load_start(start_from: str | Path, config: DecoderHeadConfig) -> dict[str, n
     if different:
         name = different[0]
         raise ValueError(
-            f"{path} cannot be started from: its `{name}` is {getattr(found, name)!r}, but {getattr(config, name)!r}"
-            " is asked for"
+            f"training cannot start from {path}: its `{name}` is {getattr(found, name)!r}, but"
+            f" {getattr(config, name)!r}"
+            " is requested"
         )
     return tensors
 
 
 def load_start_config(start_from: str | Path, name: str) -> DecoderHeadConfig:
     """
-    Reads what the head is like that one is to start from.
+    Reads the configuration of the head that training starts from.
 
     Args:
-        start_from (`str` or `Path`): a safetensors file of a head, or a directory with some.
-        name (`str`): of the head.
+        start_from (`str` or `Path`): safetensors file of a head, or directory with such files.
+        name (`str`): name of the head.
 
     Raises:
         `ValueError`: if there is no such head.
     """
     config = load_head(_start_path(start_from, name))[0]
     if not isinstance(config, DecoderHeadConfig):
-        raise ValueError(f"{start_from} holds an encoder's head of kind {config.kind!r}, no {name} of a decoder")
+        raise ValueError(
+            f"{start_from} contains a head of an encoder, of kind {config.kind!r}, but a {name} of a decoder is needed"
+        )
     return config
 
 
@@ -74,29 +77,29 @@ def _start_path(start_from: str | Path, name: str) -> Path:
     if path.is_dir():
         path = path / f"{name}{SUFFIX}"
     if not path.is_file():
-        raise ValueError(f"there is no {name} to start from at {start_from}")
+        raise ValueError(f"{start_from} contains no {name} to start from")
     return path
 
 
 def head_from(tensors: dict[str, np.ndarray], config: DecoderHeadConfig, unembedding: np.ndarray) -> HeadModule:
     """
-    Makes a head with given weights and words.
+    Makes a head with given weights and tokens.
 
     Args:
-        tensors (`dict[str, np.ndarray]`): as [`load_start`] gives them.
-        config ([`DecoderHeadConfig`]): of the head.
-        unembedding (`np.ndarray` of shape `(vocab_size, hidden_size)`): of the backbone that it is trained for now.
+        tensors (`dict[str, np.ndarray]`): tensors from [`load_start`].
+        config ([`DecoderHeadConfig`]): configuration of the head.
+        unembedding (`np.ndarray` of shape `(vocab_size, hidden_size)`): unembedding of the new backbone.
     """
     head = make_head(config, torch.from_numpy(tensors["token_ids"]), torch.from_numpy(unembedding))
     for name, parameter in head.named_parameters():
-        # The unembedding is the new backbone's, if the head has not one of its own.
+        # The unembedding is that of the new backbone, unless the head has its own.
         if name in tensors:
             parameter.data.copy_(torch.from_numpy(tensors[name]))
     return head
 
 
 def hash_start(tensors: dict[str, np.ndarray] | None) -> str | None:
-    """What tells one start from another; `None` without one."""
+    """A hash of the heads that training starts from; `None` without them."""
     if tensors is None:
         return None
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""When a head is not to draft on: a classifier on what it says about the token it has just drafted."""
+"""A classifier that ends a draft: it judges the head's distribution for the latest draft token."""
 
 import numpy as np
 import torch
@@ -9,21 +9,21 @@ from .evaluation import DRAFT_STEPS
 
 
 FEATURES = ("log_prob", "entropy", "position")
-# Below it, the logarithm of a probability says nothing more.
+# Below this probability, the logarithm carries no information.
 SMALLEST_PROB = 1e-6
 
 
 @torch.no_grad()
 def draft_observations(batches: Batches, indices: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """
-    Has a head draft along the backbone's own greedy continuations.
+    Has a head draft on the backbone's own greedy continuations.
 
     Args:
-        batches ([`Batches`]): of the head.
-        indices (`list[int]`): examples to draft on, best those that it was not trained on.
+        batches ([`Batches`]): batches of the head.
+        indices (`list[int]`): indices of the examples, preferably some that the head was not trained on.
 
     Returns:
-        `tuple`: of every drafted token all before which were accepted, what the classifier sees, float64
+        `tuple`: for each draft token after accepted ones: the features of the classifier, float64
         `[tokens, 3]`, and whether it was accepted, bool `[tokens]`.
     """
     head = batches.head
@@ -54,15 +54,16 @@ def draft_observations(batches: Batches, indices: list[int]) -> tuple[np.ndarray
 
 def fit_stop_classifier(seen: np.ndarray, accepted: np.ndarray) -> tuple[float, ...]:
     """
-    Fits a logistic regression that predicts whether a drafted token is accepted, as DISCO (Mamou et al. 2024, arXiv
-    2405.04304) ends drafts by.
+    Fits a logistic regression that predicts whether a draft token is accepted, with which DISCO (Mamou et al. 2024,
+    arXiv 2405.04304) ends drafts.
 
     Args:
-        seen (`np.ndarray` float64 `[tokens, 3]`): [`FEATURES`] of drafted tokens, from [`draft_observations`].
-        accepted (`np.ndarray` bool `[tokens]`): whether they were accepted.
+        seen (`np.ndarray` float64 `[tokens, 3]`): [`FEATURES`] of draft tokens, from [`draft_observations`].
+        accepted (`np.ndarray` bool `[tokens]`): whether each token was accepted.
 
     Returns:
-        `tuple[float, ...]`: the weights of the features, then the bias: `stop_classifier` of a [`DecoderHeadConfig`].
+        `tuple[float, ...]`: the weights of the features, followed by the bias: `stop_classifier` of a
+        [`DecoderHeadConfig`].
 
     Raises:
         `ValueError`: if there are no tokens.

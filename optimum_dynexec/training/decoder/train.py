@@ -1,4 +1,4 @@
-"""From a model to its trained heads."""
+"""Trains the heads of a decoder."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ from .vocabulary import coverage, frequent_tokens
 logger = logging.getLogger(__name__)
 
 EXIT_KINDS = ("norm", "adapter", "block")
-# Weights of a block, and what the families of Llama's kind call them in an exported model.
+# Weights of a block, and their names in an exported model of a family like Llama.
 LAYER_WEIGHTS = {
     "q": "self_attn.q_proj",
     "k": "self_attn.k_proj",
@@ -42,21 +42,21 @@ LAYER_WEIGHTS = {
     "up": "mlp.up_proj",
     "down": "mlp.down_proj",
 }
-# The norm in front of each of these products.
+# The norm before each of these products.
 LAYER_NORMS = {"input_norm": "self_attn.q_proj", "post_norm": "mlp.gate_proj"}
 
 
 @dataclass(frozen=True)
 class TrainedHead:
     """
-    What came of training one head.
+    Result of training one head.
 
     Args:
-        name (`str`): of the head and its file.
-        path (`Path`): the safetensors file.
-        agreement ([`Agreement`]): with the full model, on held-out texts.
-        seconds (`float`): the training took, without the making of its data.
-        parameters (`int`): trained.
+        name (`str`): name of the head and its file.
+        path (`Path`): safetensors file of the head.
+        agreement ([`Agreement`]): agreement with the full model on held-out texts.
+        seconds (`float`): duration of the training, without that of making its data.
+        parameters (`int`): number of trained parameters.
     """
 
     name: str
@@ -87,54 +87,57 @@ def train_heads(
     progress: bool = True,
 ) -> list[TrainedHead]:
     """
-    Trains heads for a decoder, whose own weights stay as they are. What an interrupted call has done, it does not do
-    again.
+    Trains heads for a decoder, whose own weights do not change. A call that was interrupted resumes where it
+    stopped.
 
     Args:
         model (`str` or `Path`):
             Directory of an exported decoder (`optimum-cli export dynexec`).
         output (`str` or `Path`):
-            Directory for the heads, one safetensors file each with a training card in its metadata, and `heads.json`.
+            Directory for the heads: a safetensors file for each, with a training card in its metadata, and
+            `heads.json`.
         data (`list[str]`):
-            Files or data sets with prompts, as [`~data.texts.read_texts`] takes them.
-        layers (`list[int]`, *optional*, defaults to none):
-            Layers to train an exit head for; 0 is the first.
-        kind (`str`, *optional*, defaults to `"block"`): `"norm"`, `"adapter"` or `"block"`: of the exit heads.
-        draft_head (`bool`, *optional*, defaults to `True`): train a draft head too.
+            Files or data sets with prompts, as accepted by [`~data.texts.read_texts`].
+        layers (`list[int]`, *optional*, defaults to `()`):
+            Exit layers to train a head for; 0 is the first layer.
+        kind (`str`, *optional*, defaults to `"block"`): kind of the exit heads: `"norm"`, `"adapter"` or `"block"`.
+        draft_head (`bool`, *optional*, defaults to `True`): whether to train a draft head too.
         draft_layers (`list[int]`, *optional*):
-            Layers whose hidden states the draft head reads beside the last ones; none if empty. Unset: those after a
-            third and two thirds of the model, or with `start_from` what the head there reads.
+            Layers whose hidden states the draft head reads in addition to the last hidden states. If not set: those
+            after a third and two thirds of the model, or with `start_from` the layers of that head.
         continuations (`str`, *optional*, defaults to `"own"`):
-            `"own"`: the heads learn from what the model itself answers to the texts. `"text"`: from the texts as they
-            stand, each token of which the model is asked about.
-        continuation_arguments ([`ContinuationArguments`], *optional*): how its answers are made.
-        training_arguments ([`TrainingArguments`], *optional*): how the heads are trained.
+            `"own"`: the heads learn from the model's own answers to the texts. `"text"`: they learn from the texts as
+            they are, with the model's prediction for each token.
+        continuation_arguments ([`ContinuationArguments`], *optional*): settings for the model's answers.
+        training_arguments ([`TrainingArguments`], *optional*): settings for the training.
         vocab_size (`int`, *optional*, defaults to 8192):
-            Words of the heads: the model's most frequent tokens. 0: all tokens.
-        rank (`int`, *optional*, defaults to 64): of the kind `"adapter"`.
-        max_samples (`int`, *optional*): texts to use, at most.
+            Number of tokens that a head can predict: the model's most frequent ones. With 0, all tokens.
+        rank (`int`, *optional*, defaults to 64): rank of heads of kind `"adapter"`.
+        max_samples (`int`, *optional*): maximum number of texts.
         start_from (`str` or `Path`, *optional*):
-            Heads to go on with, a safetensors file or a directory with them: those of the model before it was
-            quantized, say. They keep their words. Unset, heads start from the model's own weights.
-        weight_format (`str`, *optional*, defaults to `"fp16"`): of the files: `"fp32"`, `"fp16"` or `"int8"`.
+            Heads whose training continues: a safetensors file, or a directory with such files. An example is the heads
+            of the model before it was quantized. They keep their tokens. If not set, heads start from the model's own
+            weights.
+        weight_format (`str`, *optional*, defaults to `"fp16"`):
+            weight format of the files: `"fp32"`, `"fp16"` or `"int8"`.
         cache_dir (`str` or `Path`, *optional*, defaults to `output/.cache`):
-            For continuations, hidden states and checkpoints. It may be removed afterwards.
-        progress (`bool`, *optional*, defaults to `True`): show progress bars.
+            Directory for continuations, hidden states and checkpoints. It may be removed afterwards.
+        progress (`bool`, *optional*, defaults to `True`): whether to show progress bars.
 
     Returns:
-        `list[TrainedHead]`: one entry per head.
+        `list[TrainedHead]`: one result per head.
 
     Raises:
-        `ValueError`: for arguments that are not accepted, or a model that heads cannot be trained for.
+        `ValueError`: if an argument is not accepted, or heads cannot be trained for the model.
     """
     args = training_arguments or TrainingArguments()
     layers = sorted(set(layers or []))
     if kind not in EXIT_KINDS:
-        raise ValueError(f"`kind` must be one of {list(EXIT_KINDS)}, got {kind!r}")
+        raise ValueError(f"`kind` must be one of {list(EXIT_KINDS)}, but it is {kind!r}")
     if continuations not in ("own", "text"):
-        raise ValueError(f"`continuations` must be 'own' or 'text', got {continuations!r}")
+        raise ValueError(f"`continuations` must be 'own' or 'text', but it is {continuations!r}")
     if not layers and not draft_head:
-        raise ValueError("There is nothing to train: give `layers`, or leave `draft_head` on")
+        raise ValueError("There is nothing to train: give `layers`, or do not set `draft_head=False`")
     directory = Path(model)
     output = Path(output)
     cache = Path(cache_dir) if cache_dir is not None else output / ".cache"
@@ -146,7 +149,7 @@ def train_heads(
     for name, value in (("layers", layers), ("draft_layers", read)):
         wrong = [layer for layer in value if not 0 <= layer < len(boundaries) - 1]
         if wrong:
-            raise ValueError(f"`{name}` must be from 0 to {len(boundaries) - 2}, got {wrong[0]}")
+            raise ValueError(f"`{name}` must be from 0 to {len(boundaries) - 2}, but contains {wrong[0]}")
     needed = sorted({*layers, *read})
     matrix = unembedding(backbone)
 
@@ -161,7 +164,12 @@ def train_heads(
     )
     token_ids = frequent_tokens(texts, vocab_size or len(matrix), len(matrix))
     covered = coverage(texts, token_ids)
-    logger.info("%d texts; the heads' %d words cover %.1f%% of them", len(texts), len(token_ids), 100 * covered)
+    logger.info(
+        "%d texts; the heads can predict %d tokens, which cover %.1f%% of the texts",
+        len(texts),
+        len(token_ids),
+        100 * covered,
+    )
 
     embedding = torch.from_numpy(embedding_matrix(backbone))
     configs = [_head_config(directory, matrix, kind, layer, rank) for layer in layers]
@@ -190,7 +198,7 @@ def train_heads(
             _initialize(head, backbone, len(boundaries) - 1 if head_config.layer is None else head_config.layer + 1)
             if isinstance(head, DraftHead):
                 _undo_last_norm(head, backbone, typical_size(backbone, boundaries[-1], texts[0].tokens))
-        # With these texts, their number says which words the head has.
+        # For these texts, the number determines which tokens the head can predict.
         key = _digest([features_key, asdict(head_config), len(token_ids) if start is None else hash_start(start)])
         checkpoint = cache / f"checkpoint-{head_config.name}-{key}.safetensors"
         trained.append(_train(head, features, embedding, args, checkpoint, path, card, weight_format, progress))
@@ -202,7 +210,7 @@ def _draft_layers(given: list[int] | None, start_from: str | Path | None, num_la
         return sorted(set(given))
     if start_from is not None:
         return list(load_start_config(start_from, "draft_head").feature_layers)
-    # EAGLE-3 reads a low, a middle and a high layer; the last hidden states stand for the high one.
+    # EAGLE-3 reads a low, a middle and a high layer; the last hidden states are the high one.
     return [layer for layer in (num_layers // 3 - 1, 2 * num_layers // 3 - 1) if layer >= 0]
 
 
@@ -220,8 +228,8 @@ def _train(
     start = time.perf_counter()
     trainer = HeadTrainer(head, features, embedding, args, checkpoint, progress)
     agreement, history = trainer.train()
-    # On texts that the head was not trained on: it is right on the others more often than it will be. Of given texts
-    # there are none, as the model would not have written them.
+    # Uses texts that the head was not trained on, because it is right more often on its training texts. For given
+    # texts there are none, because the model would not have written them.
     seen, accepted = draft_observations(trainer.batches, trainer.held_out)
     stop_classifier = fit_stop_classifier(seen, accepted) if len(seen) else None
     seconds = time.perf_counter() - start
@@ -248,11 +256,11 @@ def _texts(
     if continuations == "text":
         limit = arguments.max_prompt_tokens
         ids = [tokenizer(text)["input_ids"][:limit] for text in raw]
-        # The backbone is asked about every token but the first; what it would have said is in its hidden states.
+        # Every token but the first is a label; the backbone's own predictions follow from its hidden states.
         return [Text(tokens, 1, False) for tokens in ids if len(tokens) > 1]
     from ...modeling import DynExecModelForCausalLM
 
-    # The backbone's own weights fill the memory again afterwards.
+    # Saves memory, which the backbone's own weights fill again afterwards.
     model = DynExecModelForCausalLM.from_pretrained(directory)
     return own_continuations(model, chat_prompts(raw, tokenizer), cache, arguments, progress=progress)
 
@@ -298,14 +306,14 @@ def _initialize(head: HeadModule, backbone: ov.Model, layer: int) -> None:
 
 def _undo_last_norm(head: DraftHead, backbone: ov.Model, size: float) -> None:
     """
-    Lets a draft head begin with what its block, which is the backbone's last, is used to: hidden states as they were
-    before the last norm, of that `size` (root mean square). Beside what the block adds, normed ones would count for
-    nothing.
+    Lets a draft head start with inputs that suit its block, which is the backbone's last: hidden states as they were
+    before the last norm, of that `size` (root mean square). Compared with what the block adds, normed ones would count
+    for nothing.
     """
     weight = norm_weight_before(backbone)
     if weight is None:
         return
-    # A weight near zero has removed what it would bring back.
+    # A weight near zero has removed a value that cannot be restored.
     floor = 0.25 * np.abs(weight).mean()
     weight = np.where(np.abs(weight) < floor, np.copysign(floor, weight), weight)
     head.norm_hidden.weight.data.copy_(torch.from_numpy((size / weight).astype(np.float32)))

@@ -23,25 +23,29 @@ from .features import Features
 @dataclass(frozen=True)
 class TrainingArguments:
     """
-    How a head is trained.
+    Settings for the training of a head.
 
     Args:
-        epochs (`float`, *optional*, defaults to 7): passes over the training texts.
-        learning_rate (`float`, *optional*, defaults to 2e-3): peak of a cosine schedule (AdamW).
-        warmup_ratio (`float`, *optional*, defaults to 0.03): share of the steps until that peak.
+        epochs (`float`, *optional*, defaults to 7): number of passes over the training texts.
+        learning_rate (`float`, *optional*, defaults to 2e-3): peak learning rate of a cosine schedule (AdamW).
+        warmup_ratio (`float`, *optional*, defaults to 0.03): share of the steps before the peak.
         batch_rows (`int`, *optional*, defaults to 1024):
-            Predicted tokens per step, about. Tensors of more than 32 MiB, which twice as many rows make of 8192 words,
-            are mapped anew by the C library each time, which can take longer than the arithmetic.
-        draft_steps (`int`, *optional*, defaults to 4): steps of its own draft that a draft head is trained on.
+            Approximate number of predicted tokens in a step. With 8192 tokens to predict, twice as many rows make
+            tensors of more than 32 MiB, which the C library maps again each time. This can take longer than the
+            arithmetic.
+        draft_steps (`int`, *optional*, defaults to 4):
+            number of steps of its own draft that a draft head is trained on.
         single_step_ratio (`float`, *optional*, defaults to 0.72):
-            Share of the training, at its beginning, in which a draft head learns its first step alone. That is most of
-            what it has to learn, and costs a fraction.
-        step_decay (`float`, *optional*, defaults to 0.8): weight of each such step to that of the one before.
-        max_grad_norm (`float`, *optional*, defaults to 0.5): gradients are scaled down to it.
-        eval_ratio (`float`, *optional*, defaults to 0.05): share of the texts that are held out.
-        evals_per_epoch (`int`, *optional*, defaults to 1): how often the held-out texts are looked at.
-        patience (`int`, *optional*, defaults to 4): evaluations without a better result after which training ends.
-        seed (`int`, *optional*, defaults to 0): of the initial weights, the held-out texts and the order.
+            Share of the training, at its beginning, in which a draft head learns only its first step. This is most of
+            what it learns, at a fraction of the cost.
+        step_decay (`float`, *optional*, defaults to 0.8): weight of each further step relative to the step before.
+        max_grad_norm (`float`, *optional*, defaults to 0.5):
+            largest norm of the gradients, which are scaled down to it.
+        eval_ratio (`float`, *optional*, defaults to 0.05): share of the texts that is held out.
+        evals_per_epoch (`int`, *optional*, defaults to 1): number of evaluations on the held-out texts per epoch.
+        patience (`int`, *optional*, defaults to 4):
+            number of evaluations without a better result after which training ends.
+        seed (`int`, *optional*, defaults to 0): random seed of the initial weights, the held-out texts and the order.
         device (`str`, *optional*, defaults to `"cpu"`): torch device.
 
     Raises:
@@ -72,16 +76,16 @@ class TrainingArguments:
 
 class HeadTrainer:
     """
-    Trains a head so that its distribution becomes the backbone's: cross entropy with the backbone's probabilities
-    over the head's words, at the tokens that the backbone wrote (EAGLE-3's loss, arXiv 2503.01840).
+    Trains a head so that its distribution becomes the backbone's: the loss is the cross entropy with the backbone's
+    probabilities over the head's tokens, where the backbone wrote the text (the loss of EAGLE-3, arXiv 2503.01840).
 
     Args:
-        head ([`HeadModule`]): what to train, in place.
-        features ([`Features`]): texts with their hidden states.
-        embedding (`torch.Tensor` of shape `(vocab_size, hidden_size)`): the backbone's.
-        args ([`TrainingArguments`]): how.
-        checkpoint (`Path`): file for the state of an interrupted training; removed at the end.
-        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+        head ([`HeadModule`]): head, which is trained in place.
+        features ([`Features`]): texts with hidden states.
+        embedding (`torch.Tensor` of shape `(vocab_size, hidden_size)`): embedding table of the backbone.
+        args ([`TrainingArguments`]): settings for the training.
+        checkpoint (`Path`): file for the state of an interrupted training, removed at the end.
+        progress (`bool`, *optional*, defaults to `True`): whether to show a progress bar.
     """
 
     def __init__(
@@ -106,12 +110,12 @@ class HeadTrainer:
 
     def train(self) -> tuple[Agreement, list[dict[str, Any]]]:
         """
-        Trains until the epochs are over or the held-out agreement no longer rises; the head then has its best weights.
-        Without a held-out text that the model wrote greedily, as of given texts, there is nothing to choose by: it
-        trains to the end and has its last weights.
+        Trains until the epochs are over or the held-out agreement no longer rises; the head then has the best weights.
+        Without a held-out text that the model wrote greedily, for example with given texts, weights cannot be
+        compared: the head then trains to the end and has the last weights.
 
         Returns:
-            `tuple`: the [`Agreement`] of those weights, and one entry per evaluation.
+            `tuple`: the [`Agreement`] of these weights, and one entry per evaluation.
         """
         args = self.args
         epochs = [list(self._batches_of_epoch(epoch)) for epoch in range(math.ceil(args.epochs))]
@@ -171,7 +175,7 @@ class HeadTrainer:
         rows = torch.arange(len(labels))
         for step, g in enumerate(outputs):
             words, inside = self.batches.shifted(batch, labels, step)
-            # A token that the head has no word for can teach it nothing.
+            # A token that the head cannot predict is no use for training.
             index = rows[inside & (words >= 0)]
             with torch.autocast(device, torch.bfloat16):
                 logits = head.logits(g[index.to(device)])
@@ -235,15 +239,15 @@ class HeadTrainer:
 
 class SoftCrossEntropy(torch.autograd.Function):
     """
-    Mean cross entropy of logits `[rows, words]` with probabilities of the same shape; 0 of no rows. Unlike torch's own
-    it makes the gradient on the way forward, in place: on a CPU the passes over these large tensors are a good part of
-    the work.
+    Mean cross entropy of logits `[rows, words]` with probabilities of the same shape; 0 without rows. Unlike torch's
+    own function, it computes the gradient in the forward pass, in place: on a CPU, the passes over these large tensors
+    are a large part of the work.
     """
 
     @staticmethod
     def forward(ctx, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         log_probs = logits.float().log_softmax(-1)
-        # A batch of short texts, or of tokens that the head has no word for, may have no rows in a step.
+        # A batch of short texts, or of tokens that the head cannot predict, may have no rows in a step.
         rows = max(len(logits), 1)
         loss = -(target * log_probs).sum() / rows
         gradient = log_probs.exp_().sub_(target).div_(rows)

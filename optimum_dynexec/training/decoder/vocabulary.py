@@ -1,4 +1,4 @@
-"""The words of a head: the tokens that the model writes most often (FR-Spec, arXiv 2502.14856)."""
+"""The tokens that a head can predict: those that the model writes most often (FR-Spec, arXiv 2502.14856)."""
 
 from collections import Counter
 
@@ -9,12 +9,12 @@ from ...data.continuations import Text
 
 def frequent_tokens(texts: list[Text], size: int, vocab_size: int) -> np.ndarray:
     """
-    The tokens that stand most often in the continuations.
+    The most frequent tokens of the continuations.
 
     Args:
-        texts (`list[Text]`): what the model wrote.
-        size (`int`): number of words; at least `vocab_size`: all tokens.
-        vocab_size (`int`): number of the model's tokens.
+        texts (`list[Text]`): texts that the model wrote.
+        size (`int`): number of tokens to choose; from `vocab_size` on, all tokens.
+        vocab_size (`int`): size of the model's vocabulary.
 
     Returns:
         `np.ndarray` of shape `(words,)`, int64, ascending.
@@ -24,7 +24,7 @@ def frequent_tokens(texts: list[Text], size: int, vocab_size: int) -> np.ndarray
     counts = Counter(token for text in texts for token in text.tokens[text.first :])
     chosen = [token for token, _ in counts.most_common(size)]
     if len(chosen) < size:
-        # Rather tokens of the prompts than none.
+        # Tokens of the prompts are better than none.
         counts = Counter(token for text in texts for token in text.tokens[: text.first])
         known = set(chosen)
         chosen += [token for token, _ in counts.most_common() if token not in known][: size - len(chosen)]

@@ -1,5 +1,5 @@
 """
-Exit heads of encoders, vision and audio models. A recipe is a file here, and a line in `train.py` and in
+Exit heads of encoders, vision and audio models. Each recipe is a file here and a line in `train.py` and in
 `arguments.py`.
 """
 

@@ -1,11 +1,11 @@
-"""How exit heads of encoders are trained."""
+"""The arguments of the training of encoders' exit heads."""
 
 from dataclasses import dataclass
 from typing import Any
 
 
 EXIT_WEIGHTS = ("uniform", "depth")
-# Passes over the data, peak learning rate and samples per step of each recipe.
+# The number of passes over the data, the peak learning rate and the number of samples per step of each recipe.
 DEFAULTS: dict[str, tuple[float, float, int]] = {
     "frozen": (30.0, 1e-3, 256),
     "joint": (3.0, 5e-5, 32),
@@ -17,48 +17,52 @@ RECIPES = tuple(DEFAULTS)
 @dataclass(frozen=True)
 class EncoderTrainingArguments:
     """
-    How exit heads of an encoder are trained, and with some recipes the encoder too.
+    Settings for the training of an encoder's exit heads and, with some recipes, of the encoder.
 
     Args:
         recipe (`str`, *optional*, defaults to `"frozen"`):
-            `"frozen"`: the backbone stays as it is, and heads learn from what the full model says (DeeBERT's second
-            stage, arXiv 2004.12993; FastBERT, arXiv 2004.02178). `"joint"`: backbone and heads learn together by a
-            weighted sum of their losses (BranchyNet, arXiv 1709.01686; MSDNet, arXiv 1703.09844). `"alternating"`:
-            steps of that sum take turns with steps of the last layer's loss alone (BERxiT, doi
+            `"frozen"`: the backbone does not change, and heads learn from the full model's predictions (DeeBERT's
+            second stage, arXiv 2004.12993; FastBERT, arXiv 2004.02178). `"joint"`: backbone and heads learn together
+            from a weighted sum of their losses (BranchyNet, arXiv 1709.01686; MSDNet, arXiv 1703.09844).
+            `"alternating"`: steps of that sum take turns with steps of the last layer's loss alone (BERxiT, doi
             10.18653/v1/2021.eacl-main.8).
-        epochs, learning_rate, batch_size (*optional*):
-            Passes over the data, peak of a cosine schedule (AdamW) and samples per step. Unset: as the recipe has it,
-            see [`DEFAULTS`]. Of the recipes that train the backbone, the learning rate is the backbone's.
+        epochs (`float`, *optional*): number of passes over the data. If not set: the recipe's default.
+        learning_rate (`float`, *optional*):
+            Peak of a cosine schedule (AdamW). With recipes that train the backbone, it is the backbone's. If not set:
+            the recipe's default.
+        batch_size (`int`, *optional*): number of samples per step. If not set: the recipe's default.
         head_learning_rate (`float`, *optional*, defaults to 1e-3):
             Of heads, and of a classifier that is new, in the recipes that train the backbone.
         label_weight (`float`, *optional*):
-            From 0 to 1: how much of a head's loss is the cross entropy with the labels; the rest is the
-            Kullback-Leibler divergence from what the full model says. Unset: 0 for `"frozen"` without labels, 0.5 with
-            them, and 1 for the other recipes.
-        temperature (`float`, *optional*, defaults to 1): of that divergence, as in Hinton et al. (arXiv 1503.02531).
+            Share of the cross entropy with the labels in a head's loss, from 0 to 1; the rest is the
+            Kullback-Leibler divergence from the full model. If not set: 0 for `"frozen"` without labels, 0.5 with
+            labels, and 1 for the other recipes.
+        temperature (`float`, *optional*, defaults to 1):
+            temperature of that divergence, as in Hinton et al. (arXiv 1503.02531).
         exit_weights (`str`, *optional*, defaults to `"uniform"`):
             Weights of the exits among each other in the recipes `"joint"` and `"alternating"`: `"uniform"`, or
             `"depth"`, proportional to the number of layers run (PABEE, arXiv 2006.04152). The full model has as much
             weight as all exits together.
         trainable_layers (`int`, *optional*):
-            How many of the last layers those recipes train; the ones below and the embeddings stay as they are. Unset:
+            Number of last layers that these recipes train; lower layers and the embeddings do not change. If not set:
             all.
-        warmup_ratio (`float`, *optional*, defaults to 0.06): share of the steps until the peak.
+        warmup_ratio (`float`, *optional*, defaults to 0.06): share of the steps before the peak.
         weight_decay (`float`, *optional*, defaults to 0.01): of AdamW.
-        dropout (`float`, *optional*, defaults to 0.1): of what a head reads, while it learns.
-        max_grad_norm (`float`, *optional*, defaults to 1): gradients are scaled down to it.
-        eval_ratio (`float`, *optional*, defaults to 0.1): share of the samples that are held out.
+        dropout (`float`, *optional*, defaults to 0.1): dropout of a head's input in training.
+        max_grad_norm (`float`, *optional*, defaults to 1): largest norm of the gradients, which are scaled down to it.
+        eval_ratio (`float`, *optional*, defaults to 0.1): share of the samples that is held out.
         patience (`int`, *optional*, defaults to 8): epochs without a better result after which a training ends. It
             keeps the weights of its best epoch: by accuracy on the held-out samples, in which the full model, if it
             is trained too, counts as much as all exits together.
-        seed (`int`, *optional*, defaults to 0): of the initial weights, the held-out samples and the order.
+        seed (`int`, *optional*, defaults to 0):
+            random seed of the initial weights, the held-out samples and the order.
         device (`str`, *optional*, defaults to `"cpu"`): torch device.
         bf16 (`bool`, *optional*, defaults to `True`):
-            Whether the recipes that train the backbone compute in bfloat16 where autocast does. Small models may be
-            faster without.
+            Whether the recipes that train the backbone compute in bfloat16 where autocast supports it. Small models
+            may be faster without it.
 
     Raises:
-        `ValueError`: if a value is not acceptable; the message names it and what is accepted.
+        `ValueError`: if a value is not accepted. The message names the value and what is accepted.
     """
 
     recipe: str = "frozen"
@@ -98,10 +102,10 @@ class EncoderTrainingArguments:
 
     def share_of_labels(self, labels_known: bool) -> float:
         """
-        `label_weight`, or what stands for it.
+        `label_weight`, or its default.
 
         Raises:
-            `ValueError`: if labels are asked for that are not known.
+            `ValueError`: if labels are needed but unknown.
         """
         if self.label_weight is None:
             return 1.0 if self.recipe != "frozen" else 0.5 if labels_known else 0.0

@@ -1,4 +1,4 @@
-"""The recipes `joint` and `alternating`: a transformers checkpoint and heads of it, to be exported together."""
+"""The recipes `joint` and `alternating`: a transformers checkpoint and its heads, to be exported together."""
 
 import json
 import time
@@ -27,29 +27,29 @@ HEADS_FOLDER = "heads"
 
 def train_with_backbone(request: Request) -> TrainedExits:
     """
-    Trains a model and its exit heads, and writes both: `output` becomes a directory as transformers writes it, and its
-    folder `heads` has the heads. Whatever ends it, the earlier model and heads stay as they were until both new ones
-    take their place. What else is in `output` is kept.
+    Trains a model and its exit heads, and writes both: `output` becomes a directory of transformers, and its
+    folder `heads` contains the heads. If the training is interrupted, the earlier model and heads do not change until
+    both new ones replace them. Other files in `output` are kept.
 
-    The model may be fine-tuned already; its labels are then kept. A bare encoder gets a classifier for the labels of
-    the data.
+    The model may be fine-tuned already; its labels are then kept. An encoder without a head gets a classifier for the
+    labels of the data.
 
     Args:
-        request ([`Request`]): what to train.
+        request ([`Request`]): model, data and settings.
 
     Raises:
         `ExportError`: if `output` cannot be replaced, or another process trains to it.
-        `ValueError`: if there are no labels, or it is not a model that this recipe can train.
+        `ValueError`: if there are no labels, or this recipe cannot train the model.
     """
     with staged_directory(request.output.resolve(), keep_others=True) as place:
         trained, checkpoint = _train(request, place)
-    # Last, so that a training that was killed while it was written is not done again.
+    # Removed last, so that a training that is killed during the write is not repeated.
     checkpoint.remove()
     return trained
 
 
 def _train(request: Request, place: Path) -> tuple[TrainedExits, Checkpoint]:
-    """Trains, and writes all to an empty directory. The checkpoint is still there."""
+    """Trains and writes all files to an empty directory. The checkpoint is kept."""
     model, label2id, new = load_classifier(request.model, request.task, request.training.label_names)
     labels, held_out_labels = request.training.label_ids(label2id), request.held_out.label_ids(label2id)
     assert labels is not None
@@ -113,11 +113,11 @@ def load_classifier(
     model: str | Path, task: str, label_names: list[str]
 ) -> tuple[Any, dict[str, int], frozenset[str]]:
     """
-    Loads a classifier, or a bare encoder with a new one.
+    Loads a classifier, or an encoder with a new classifier.
 
     Args:
         model (`str` or `Path`): directory or id on the Hub of a transformers model.
-        task (`str`): one of [`~directory.config.CLASSIFIER_TASKS`].
+        task (`str`): task, one of [`~directory.config.CLASSIFIER_TASKS`].
         label_names (`list[str]`):
             Of the data. A bare encoder is given these, and so is a classifier whose labels have no names
             (`LABEL_0`, ...) where the data has some.
@@ -133,11 +133,12 @@ def load_classifier(
 
     if task not in CLASSIFIER_TASKS:
         raise ValueError(
-            f"the recipes that train the backbone are for the tasks {list(CLASSIFIER_TASKS)}, not for {task!r}: use"
+            f"the recipes that train the backbone are for the tasks {list(CLASSIFIER_TASKS)}, but the task is"
+            f" {task!r}: use"
             " the recipe 'frozen'"
         )
     if not label_names:
-        raise ValueError("training the backbone takes labels: name their column with `--label-column`")
+        raise ValueError("training the backbone needs labels: name their column with --label-column")
     config = transformers.AutoConfig.from_pretrained(model)
     architecture = (getattr(config, "architectures", None) or [""])[0]
     options: dict[str, Any] = {}
@@ -166,7 +167,7 @@ def _has_other_labels(config: Any, label_names: list[str]) -> bool:
 
 
 def _check_hidden_states(tuner: FineTuner, request: Request) -> None:
-    """The recipe asks for the hidden states after each layer by their number."""
+    """Checks that the model returns the hidden states after each layer."""
     feed = {
         name: torch.from_numpy(value)
         for name, value in tuner.inputs(request.training.select([0]), request.max_length).items()
@@ -175,6 +176,6 @@ def _check_hidden_states(tuner: FineTuner, request: Request) -> None:
         states = tuner.model(**feed, output_hidden_states=True).hidden_states
     if states is None or len(states) != tuner.num_layers() + 1 or any(state.ndim != 3 for state in states):
         raise ValueError(
-            f"{type(tuner.model).__name__} does not give a sequence of hidden states after each of its layers, which"
+            f"{type(tuner.model).__name__} does not return a sequence of hidden states after each of its layers, which"
             " the recipes that train the backbone need: fine-tune it by other means and use the recipe 'frozen'"
         )

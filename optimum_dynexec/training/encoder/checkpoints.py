@@ -1,4 +1,4 @@
-"""What survives an interruption of a training."""
+"""The state of a training, which survives an interruption."""
 
 import json
 from pathlib import Path
@@ -15,13 +15,13 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 class Checkpoint:
     """
-    The state of a training as one safetensors file, written whole or not at all.
+    The state of a training as one safetensors file, written completely or not at all.
 
     Args:
-        path (`Path`): the file.
-        modules (`dict[str, nn.Module]`): whose weights are kept, by a name for each.
-        optimizer (`torch.optim.AdamW`): whose moments are kept.
-        identity (`dict[str, Any]`): what the training depends on. A file of another one is not taken up.
+        path (`Path`): path of the file.
+        modules (`dict[str, nn.Module]`): modules by name, whose weights are stored.
+        optimizer (`torch.optim.AdamW`): optimizer, whose moments are stored.
+        identity (`dict[str, Any]`): values that the training depends on. A file with other values is ignored.
     """
 
     def __init__(
@@ -33,11 +33,11 @@ class Checkpoint:
         self._identity = json.loads(json.dumps(identity))
 
     def save(self, state: dict[str, Any]) -> None:
-        """Writes weights, moments, and `state`, plain values that JSON can hold."""
+        """Writes weights, moments, and `state`, which consists of plain values for JSON."""
         tensors = {f"weight.{name}": value for name, value in self._modules.state_dict().items()}
         for index, kept in self._optimizer.state_dict()["state"].items():
             tensors.update({f"optimizer.{index}.{key}": torch.as_tensor(kept[key]) for key in _MOMENTS})
-        # Weights that are tied are one tensor, which the format does not hold twice.
+        # Weights that are tied are one tensor, which the format cannot contain twice.
         tensors = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_name(f".{self.path.name}")
@@ -45,7 +45,7 @@ class Checkpoint:
         partial.replace(self.path)
 
     def resume(self) -> dict[str, Any] | None:
-        """Takes up what [`save`] wrote, if it was of the same training; gives its `state`."""
+        """Restores the file of [`save`], if it belongs to this training. Returns its `state`."""
         if not self.path.is_file():
             return None
         try:
@@ -68,5 +68,5 @@ class Checkpoint:
         return json.loads(metadata["state"])
 
     def remove(self) -> None:
-        """Once the training is over."""
+        """Removes the file after the training."""
         self.path.unlink(missing_ok=True)

@@ -26,7 +26,7 @@ from .scores import ExitScores
 logger = logging.getLogger(__name__)
 
 EVAL_BATCH = 64
-# Steps after which an interrupted training goes on, within an epoch.
+# The number of steps between two checkpoints within an epoch.
 SAVE_EVERY = 100
 
 
@@ -40,19 +40,19 @@ class FineTuner:
 
     BranchyNet's and MSDNet's weighted sum, in which the full model counts as much as all exits together, so that it
     does not fall behind them; L_N is the cross entropy with the labels, L_k that and the divergence from the full
-    model, as `label_weight` has it. The recipe `"alternating"` takes L_N alone in every other step (BERxiT).
+    model, weighted by `label_weight`. The recipe `"alternating"` uses only L_N in every other step (BERxiT).
 
     At the end the model and the heads have the weights of the epoch with the best accuracy on held-out samples,
     weighted in the same way.
 
     Args:
-        model (`transformers.PreTrainedModel`): a classifier that gives its hidden states; trained in place.
-        heads (`Mapping[int, EncoderHeadModule]`): by their layer; trained in place.
-        inputs ([`~data.inputs.Inputs`]): makes the model's inputs.
+        model (`transformers.PreTrainedModel`): classifier that returns its hidden states, which is trained in place.
+        heads (`Mapping[int, EncoderHeadModule]`): exit heads by layer, which are trained in place.
+        inputs ([`~data.inputs.Inputs`]): function that makes the model's inputs.
         max_length (`int`): of texts, in tokens.
         args ([`EncoderTrainingArguments`]): how.
         checkpoint (`Path`): file for the state of an interrupted training; removed at the end.
-        identity (`dict[str, Any]`): what the training depends on, beside the arguments.
+        identity (`dict[str, Any]`): values that the training depends on, in addition to the arguments.
         progress (`bool`, *optional*, defaults to `True`): show a progress bar.
         new (`frozenset[str]`, *optional*, defaults to none):
             Names of the model's weights that start from random values.
@@ -101,12 +101,13 @@ class FineTuner:
         Trains until the epochs are over, or `patience` of them were no better; then takes the best weights.
 
         Args:
-            training ([`~data.samples.Samples`]): to learn from.
-            labels (`np.ndarray` int64 `[samples]`): what is right, as the model numbers labels.
-            held_out, held_out_labels: to look at after each epoch.
+            training ([`~data.samples.Samples`]): training samples.
+            labels (`np.ndarray` int64 `[samples]`): labels of the training samples, as the model's numbers.
+            held_out ([`~data.samples.Samples`]): samples for the evaluation after each epoch.
+            held_out_labels (`np.ndarray` int64 `[samples]`): labels of the held-out samples.
 
         Returns:
-            `list[dict]`: for each epoch the loss and the [`ExitScores`] of each exit by its layer.
+            `list[dict]`: for each epoch, the loss and the [`ExitScores`] of each exit by layer.
         """
         args = self.args
         assert args.epochs is not None
@@ -174,10 +175,10 @@ class FineTuner:
 
     def evaluate(self, samples: Samples, labels: np.ndarray) -> dict[int, ExitScores]:
         """
-        Looks at how good the exits are.
+        Evaluates the exits.
 
         Returns:
-            `dict[int, ExitScores]`: by layer; the last is the full model.
+            `dict[int, ExitScores]`: the scores by layer; the last one is the full model.
         """
         right: dict[int, list[np.ndarray]] = {}
         agrees: dict[int, list[np.ndarray]] = {}
@@ -213,7 +214,7 @@ class FineTuner:
         }
 
     def num_layers(self) -> int:
-        """Of the model, as its configuration has it."""
+        """The number of exits of the model, from its configuration."""
         return num_hidden_layers(self.model)
 
     def _loss(self, samples: Samples, labels: torch.Tensor, step: int) -> torch.Tensor:
@@ -239,7 +240,7 @@ class FineTuner:
         return total + sum(certainties) if certainties else total
 
     def _forward(self, samples: Samples) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
-        """Logits of the full model, and what each head reads."""
+        """The logits of the full model, and the input of each head."""
         device = self.args.device
         feed = {
             name: torch.from_numpy(value).to(device) for name, value in self.inputs(samples, self.max_length).items()
@@ -258,7 +259,7 @@ class FineTuner:
 def cosine_schedule(
     optimizer: torch.optim.Optimizer, total: int, warmup_ratio: float, done: int = 0
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """A linear rise, then half a cosine down to 0; `done` steps of it are over."""
+    """A linear rise, then half a cosine down to 0; `done` is the number of completed steps."""
     warmup = max(1, round(warmup_ratio * total))
 
     def factor(step: int) -> float:
@@ -271,27 +272,27 @@ def cosine_schedule(
 
 def num_hidden_layers(model: Any) -> int:
     """
-    Number of layers of a transformers model.
+    The number of layers of a transformers model.
 
     Raises:
-        `ValueError`: if its configuration does not say.
+        `ValueError`: if its configuration does not contain it.
     """
     layers = getattr(model.config, "num_hidden_layers", None)
     if not isinstance(layers, int):
         raise ValueError(
             f"the recipes that train the backbone need a model with layers of one kind, but {type(model).__name__}"
-            " says no `num_hidden_layers`: fine-tune it by other means and use the recipe 'frozen'"
+            " has no `num_hidden_layers`: fine-tune it by other means and use the recipe 'frozen'"
         )
     return layers
 
 
 def _freeze_below(model: Any, trainable: int) -> None:
-    """Leaves all but the last layers, and what comes behind them, as they are."""
+    """Freezes all but the last layers and the modules after them."""
     layers = num_hidden_layers(model)
     stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == layers]
     if not stacks:
         raise ValueError(
-            f"`trainable_layers` needs a model with a list of its layers, which {type(model).__name__} lacks"
+            f"`trainable_layers` needs a model with a list of its layers, but {type(model).__name__} has none"
         )
     kept = list(stacks[0])[max(0, layers - trainable) :]
     model.base_model.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""The recipe `frozen`: heads learn from what an exported model says, which stays as it is."""
+"""The recipe `frozen`: heads learn from the predictions of an exported model, which does not change."""
 
 import copy
 import json
@@ -34,14 +34,14 @@ from .states import compute_states, states_key
 def train_frozen(request: Request) -> TrainedExits:
     """
     Trains exit heads on the hidden states of an exported model: the second stage of DeeBERT, with FastBERT's
-    distillation. Any export will do, also a quantized one, and no torch model is needed.
+    distillation. Any export can be used, also a quantized one. No torch model is needed.
 
     Args:
-        request ([`Request`]): what to train; `output` becomes a directory of heads.
+        request ([`Request`]): model, data and settings; `output` becomes a directory of heads.
 
     Raises:
-        `FileNotFoundError`: if the model is no export.
-        `ValueError`: for layers or data that do not fit it.
+        `FileNotFoundError`: if the model is not an export.
+        `ValueError`: if the layers or the data do not suit it.
     """
     directory = Path(request.model)
     config = DynExecConfig.from_pretrained(directory)
@@ -92,7 +92,7 @@ def train_frozen(request: Request) -> TrainedExits:
         path = request.output / f"{head.config.name}{SUFFIX}"
         card = {"backbone_hash": config.model_hash, **request.full_card(scores, full, history=history)}
         save_head(head.config, head.tensors(), path, weight_format=request.weight_format, card=json.dumps(card))
-        # Only now, so that an interruption in between loses nothing.
+        # Removed only now, so that an interruption loses nothing.
         trainer.checkpoint.remove()
         parameters = sum(p.numel() for p in head.parameters())
         exits.append(TrainedExit(head.config.name, layer, path, scores, parameters))
@@ -100,24 +100,25 @@ def train_frozen(request: Request) -> TrainedExits:
     return TrainedExits(exits, full, None, time.perf_counter() - start, share)
 
 
-# What is read, what the full model says, the rows of each sample, and labels if there are any.
+# The input, the full model's predictions, the rows of each sample, and the labels if there are any.
 Data = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]
 
 
 class FrozenTrainer:
     """
-    Trains one head on what stands in memory.
+    Trains one head on data in memory.
 
     The loss is `label_weight` times the cross entropy with the labels, and the rest the divergence from the full
     model; with certainty, BERxiT's loss is added.
 
     Args:
-        head ([`EncoderHeadModule`]): what to train, in place.
-        training, held_out (`Data`): to learn from, and to look at after each epoch.
-        args ([`EncoderTrainingArguments`]): how.
+        head ([`EncoderHeadModule`]): head, which is trained in place.
+        training (`Data`): training data.
+        held_out (`Data`): data for the evaluation after each epoch.
+        args ([`EncoderTrainingArguments`]): settings for the training.
         checkpoint (`Path`): file for the state of an interrupted training.
-        identity (`dict[str, Any]`): what the training depends on.
-        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+        identity (`dict[str, Any]`): values that the training depends on.
+        progress (`bool`, *optional*, defaults to `True`): whether to show a progress bar.
     """
 
     def __init__(
@@ -144,11 +145,11 @@ class FrozenTrainer:
 
     def train(self) -> tuple[ExitScores, list[dict[str, Any]]]:
         """
-        Trains until the epochs are over or the held-out samples are answered no better; the head then has its best
-        weights.
+        Trains until the epochs are over or the result on the held-out samples no longer improves; the head then has
+        its best weights.
 
         Returns:
-            `tuple`: the scores of those weights, and an entry for each epoch.
+            `tuple`: the scores of these weights, and one entry per epoch.
         """
         args = self.args
         assert args.epochs is not None
@@ -166,7 +167,7 @@ class FrozenTrainer:
         ) as bar:
             for epoch in range(done, epochs):
                 order = torch.from_numpy(np.random.default_rng([args.seed, epoch]).permutation(len(sizes)))
-                # Of the dropout, so that a training that goes on does what one at a stretch does.
+                # The random state of the dropout, so that a resumed training gives the same result.
                 torch.manual_seed(args.seed * 100_003 + epoch)
                 self.head.train()
                 losses = []
@@ -234,7 +235,7 @@ def _accuracy(logits: torch.Tensor, labels: torch.Tensor | None) -> float | None
 
 
 def _labels(request: Request, directory: Path, kind: str) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Of the training and the held-out samples, as the model numbers them."""
+    """The labels of the training and the held-out samples, as the model's numbers."""
     if kind != "pooled":
         if request.args.label_weight:
             raise ValueError(f"heads of kind {kind!r} learn from the full model only: leave `label_weight` at 0")

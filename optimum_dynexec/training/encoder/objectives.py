@@ -1,4 +1,4 @@
-"""What heads of each kind are to learn, and how often they are right. A kind is a class and a line in the registry."""
+"""The losses and scores of each kind of head. A kind is a class and a line in the registry."""
 
 from abc import ABC, abstractmethod
 
@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 class Objective(ABC):
     """
-    Compares a head with the full model, and with labels.
+    Compares a head with the full model and with labels.
 
-    What a head reads, and all that is compared with it, is a matrix with a row for each sample, or for each of its
-    tokens, one sample behind the other; `sizes` are the rows of each sample.
+    The input of a head, and all data for the comparison, is a matrix with a row for each sample or for each of its
+    tokens, one sample after the other; `sizes` are the numbers of rows of each sample.
     """
 
     # Whether there is a row for each token.
@@ -21,11 +21,11 @@ class Objective(ABC):
     def divergence(
         self, logits: torch.Tensor, full: torch.Tensor, sizes: torch.Tensor, temperature: float
     ) -> torch.Tensor:
-        """How far a head is from the full model, a mean: both `[rows, num_labels]`."""
+        """The mean distance of a head from the full model; both are `[rows, num_labels]`."""
 
     @abstractmethod
     def agreement(self, logits: torch.Tensor, full: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-        """How right each of its answers is, from 0 to 1."""
+        """The score of each of its answers, from 0 to 1."""
 
 
 class Classes(Objective):
@@ -83,8 +83,9 @@ def kl_divergence(logits: torch.Tensor, full: torch.Tensor, temperature: float) 
     (Hinton et al., arXiv 1503.02531).
 
     Args:
-        logits, full (`torch.Tensor` of shape `(rows, labels)`): of the head and of the full model.
-        temperature (`float`): that both are divided by.
+        logits (`torch.Tensor` of shape `(rows, labels)`): logits of the head.
+        full (`torch.Tensor` of shape `(rows, labels)`): logits of the full model.
+        temperature (`float`): number that both are divided by.
     """
     log_p, log_q = (full / temperature).log_softmax(-1), (logits / temperature).log_softmax(-1)
     return F.kl_div(log_q, log_p, log_target=True, reduction="batchmean") * temperature**2
@@ -92,12 +93,12 @@ def kl_divergence(logits: torch.Tensor, full: torch.Tensor, temperature: float) 
 
 def certainty_loss(certainty: torch.Tensor, logits: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """
-    Squared error of how certain an exit says it is, against whether it is right (BERxiT, section 3.3).
+    Squared error of an exit's certainty, compared with whether it is right (BERxiT, section 3.3).
 
     Args:
-        certainty (`torch.Tensor` of shape `(batch,)`): before the sigmoid.
-        logits (`torch.Tensor` of shape `(batch, labels)`): of the exit.
-        right (`torch.Tensor` int64 of shape `(batch,)`): the right label.
+        certainty (`torch.Tensor` of shape `(batch,)`): certainty before the sigmoid.
+        logits (`torch.Tensor` of shape `(batch, labels)`): logits of the exit.
+        right (`torch.Tensor` int64 of shape `(batch,)`): correct labels.
     """
     return F.mse_loss(torch.sigmoid(certainty), (logits.detach().argmax(-1) == right).float())
 

@@ -1,4 +1,4 @@
-"""What a recipe is asked for, and what it gives."""
+"""The request to a recipe and its result."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,14 +13,14 @@ from .shape import HeadOptions
 @dataclass(frozen=True)
 class TrainedExit:
     """
-    What came of training one exit head.
+    Result of training one exit head.
 
     Args:
-        name (`str`): of the head and its file.
-        layer (`int`): after which it reads.
-        path (`Path`): the safetensors file.
-        scores ([`ExitScores`]): on held-out samples.
-        parameters (`int`): trained.
+        name (`str`): name of the head and its file.
+        layer (`int`): layer whose hidden states the head reads.
+        path (`Path`): safetensors file of the head.
+        scores ([`ExitScores`]): scores on held-out samples.
+        parameters (`int`): number of trained parameters.
     """
 
     name: str
@@ -33,13 +33,13 @@ class TrainedExit:
 @dataclass(frozen=True)
 class TrainedExits:
     """
-    What a recipe gives.
+    Result of a recipe.
 
     Args:
-        exits (`list[TrainedExit]`): one for each head, in order of depth.
-        full (`ExitScores`): of the full model on the same samples.
-        checkpoint (`Path`, *optional*): directory with the backbone, if it was trained too, to be exported.
-        seconds (`float`): the training took, without the making of its data.
+        exits (`list[TrainedExit]`): results of the heads, in order of depth.
+        full (`ExitScores`): scores of the full model on the same samples.
+        checkpoint (`Path`, *optional*): directory of the backbone, if it was trained too. It is not exported yet.
+        seconds (`float`): duration of the training, without that of making its data.
         most_frequent (`float`, *optional*): share of the held-out samples that have the most frequent label; `None`
             without labels.
     """
@@ -59,21 +59,22 @@ class TrainedExits:
 @dataclass(frozen=True)
 class Request:
     """
-    What a recipe is asked for.
+    Request to a recipe.
 
     Args:
-        model (`str` or `Path`): an export for the recipe `"frozen"`, else a transformers model.
-        output (`Path`): directory for what is made.
-        task (`str`): of the model.
-        training, held_out ([`~data.samples.Samples`]): to learn from, and to look at.
-        layers (`list[int]`, *optional*): to train a head for; all but the last by default.
-        head ([`HeadOptions`]): what the heads are like.
-        args ([`EncoderTrainingArguments`]): how to train.
-        max_length (`int`): of texts, in tokens.
-        cache (`Path`): for hidden states and checkpoints.
-        weight_format (`str`): of the heads' files.
-        card (`dict[str, Any]`): what is known of the training beforehand.
-        progress (`bool`): show progress bars.
+        model (`str` or `Path`): export for the recipe `"frozen"`, or transformers model for the others.
+        output (`Path`): directory for the result.
+        task (`str`): task of the model.
+        training ([`~data.samples.Samples`]): training samples.
+        held_out ([`~data.samples.Samples`]): samples for the evaluation.
+        layers (`list[int]`, *optional*): layers to train a head for; all but the last by default.
+        head ([`HeadOptions`]): shape of the heads.
+        args ([`EncoderTrainingArguments`]): settings for the training.
+        max_length (`int`): maximum number of tokens in a text.
+        cache (`Path`): directory for hidden states and checkpoints.
+        weight_format (`str`): weight format of the files.
+        card (`dict[str, Any]`): facts about the training for the card.
+        progress (`bool`): whether to show progress bars.
     """
 
     model: str | Path
@@ -109,13 +110,17 @@ class Request:
         The layers to train a head for, ascending.
 
         Raises:
-            `ValueError`: if one of them is no exit of a model with so many layers.
+            `ValueError`: if the model cannot have an exit after one of them.
         """
         if num_layers < 2:
-            raise ValueError(f"a model with {num_layers} layers has none to leave after")
+            raise ValueError(
+                f"the model has {num_layers} layer(s), so it cannot have an exit: exits need at least 2 layers"
+            )
         if self.layers is None:
             return list(range(num_layers - 1))
         wrong = [layer for layer in self.layers if not 0 <= layer < num_layers - 1]
         if wrong or not self.layers:
-            raise ValueError(f"`layers` must be from 0 to {num_layers - 2}, got {wrong[0] if wrong else 'none'}")
+            raise ValueError(
+                f"`layers` must be from 0 to {num_layers - 2}, but the list contains {wrong[0] if wrong else 'none'}"
+            )
         return sorted(set(self.layers))

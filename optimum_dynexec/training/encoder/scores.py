@@ -1,4 +1,4 @@
-"""How good exits are on held-out samples."""
+"""The scores of exits on held-out samples."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +9,15 @@ from ...utils.intervals import Interval, interval_text, proportion_interval
 @dataclass(frozen=True)
 class ExitScores:
     """
-    How good one exit is on held-out samples.
+    Scores of one exit on held-out samples.
 
     Args:
-        agreement (`float`, *optional*): share of samples, or of their tokens, about which it says what the full model
-            says; of embeddings, the mean cosine with the full model's. `None` for the full model itself.
-        accuracy (`float`, *optional*): share of samples about which it is right; `None` without labels.
-        samples (`int`): held out.
-        certainty_error (`float`, *optional*): mean squared error of how certain it says it is, if it says so.
+        agreement (`float`, *optional*):
+            share of samples, or of their tokens, on which the exit agrees with the full model; for embeddings, the
+            mean cosine with the full model's. `None` for the full model itself.
+        accuracy (`float`, *optional*): share of samples on which the exit is right; `None` without labels.
+        samples (`int`): number of held-out samples.
+        certainty_error (`float`, *optional*): mean squared error of the exit's certainty, if it predicts one.
     """
 
     agreement: float | None
@@ -26,7 +27,7 @@ class ExitScores:
 
     @property
     def value(self) -> float:
-        """What the best weights are chosen by."""
+        """The score by which the best weights are chosen."""
         found = self.accuracy if self.accuracy is not None else self.agreement
         return 0.0 if found is None else found
 
@@ -39,7 +40,7 @@ class ExitScores:
 
 
 def score_line(name: str, scores: ExitScores) -> str:
-    """One line for people."""
+    """The scores as one line of text."""
     parts = []
     if scores.accuracy is not None:
         parts.append(f"accuracy {scores.accuracy:.1%} ({interval_text(scores.accuracy_interval, '{:.1%}')})")

@@ -1,4 +1,4 @@
-"""What the heads that are trained are like."""
+"""The shape of the heads to train."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,22 @@ from ...heads.config import ACTIVATIONS, POOLINGS, EncoderHeadConfig
 @dataclass(frozen=True)
 class HeadOptions:
     """
-    What may be chosen of exit heads of encoders; see [`EncoderHeadConfig`].
+    Options of encoders' exit heads; see [`EncoderHeadConfig`].
 
     Args:
-        pooling (`str`, *optional*, defaults to `"mean"`): `"mean"` or `"cls"`. Hidden states that are not a sequence
-            have no first token, and are always averaged.
-        dense_size (`int`, *optional*): of the layer before the output; 0: there is none. Unset: `hidden_size` for kind
+        pooling (`str`, *optional*, defaults to `"mean"`):
+            pooling, `"mean"` or `"cls"`. Hidden states that are not a sequence have no first token, and are always
+            averaged.
+        dense_size (`int`, *optional*):
+            width of a dense layer before the output; with 0, there is none. If not set: `hidden_size` for kind
             `"pooled"`, else 0.
-        activation (`str`, *optional*, defaults to `"gelu"`): behind that layer.
-        layer_norm (`bool`, *optional*, defaults to `True`): whether a norm comes first.
-        certainty (`bool`, *optional*, defaults to `False`): whether the heads learn how certain they are (BERxiT),
-            which the criterion `learned` asks for.
+        activation (`str`, *optional*, defaults to `"gelu"`): activation after that layer.
+        layer_norm (`bool`, *optional*, defaults to `True`): whether a layer norm follows the pooling.
+        certainty (`bool`, *optional*, defaults to `False`):
+            whether the heads learn to predict their certainty (BERxiT), which the criterion `learned` needs.
 
     Raises:
-        `ValueError`: if a value is not acceptable.
+        `ValueError`: if a value is not accepted.
     """
 
     pooling: str = "mean"
@@ -43,8 +45,8 @@ class HeadOptions:
         Makes a head's configuration.
 
         Args:
-            layer (`int`): after which it reads.
-            shape ([`~directory.encoder_fit.ExitShape`]): what it has to fit there.
+            layer (`int`): layer whose hidden states the head reads.
+            shape ([`~directory.encoder_fit.ExitShape`]): shape of the hidden states and the outputs there.
             has_mask (`bool`): whether the model takes an attention mask.
         """
         pooled, tokens = shape.kind == "pooled", shape.layout == "tokens"

@@ -1,4 +1,4 @@
-"""What heads of an encoder read, and what its last layer says, over a data set: kept on disk for training."""
+"""Hidden states and predictions of an encoder for a data set, stored on disk for training."""
 
 import hashlib
 import json
@@ -27,18 +27,18 @@ FULL, SIZES, ORDER = "full", "sizes", "order"
 
 class States:
     """
-    What stands in a directory that [`compute_states`] has filled, read one layer at a time.
+    The contents of a directory of [`compute_states`], read one layer at a time.
 
-    Rows are samples for heads that pool, else tokens that are no padding, one sample behind the other.
+    For heads that pool, rows are samples. Otherwise they are tokens without padding, one sample after the other.
 
     Args:
-        files (`list[Path]`): the shards.
+        files (`list[Path]`): files of the shards.
     """
 
     def __init__(self, files: list[Path]):
         self._files = files
         order = self._read(ORDER)
-        # Where each sample, by its number in the data, stands among the shards.
+        # The position of each sample, by its index in the data, in the shards.
         place = np.argsort(order.numpy(), kind="stable")
         sizes = self._read(SIZES)
         starts = sizes.cumsum(0) - sizes
@@ -49,11 +49,11 @@ class States:
         return len(self.sizes)
 
     def layer(self, layer: int) -> torch.Tensor:
-        """What the head after `layer` reads: `[rows, hidden_size]`, float32, or bfloat16 if rows are tokens."""
+        """The input of the head after `layer`: `[rows, hidden_size]`, float32, or bfloat16 if rows are tokens."""
         return self._read(_name(layer))[self._rows]
 
     def full(self) -> torch.Tensor:
-        """What the full model says, float32 `[rows, num_labels]`."""
+        """The full model's predictions, float32 `[rows, num_labels]`."""
         return self._read(FULL)[self._rows]
 
     def _read(self, name: str) -> torch.Tensor:
@@ -75,17 +75,18 @@ def compute_states(
     progress: bool = True,
 ) -> States:
     """
-    Runs a whole model over samples. What an interrupted call has done is not done again.
+    Runs a whole model on samples. A call that was interrupted resumes where it stopped.
 
     Args:
-        runner ([`~runtime.encoder_exits.EncoderExits`]): the model.
-        heads (`Mapping[int, EncoderHeadModule]`): whose pooling decides what is kept, by layer.
-        samples ([`~data.samples.Samples`]): to run over.
-        inputs ([`~data.inputs.Inputs`]): makes the model's inputs.
-        max_length (`int`): of texts, in tokens.
-        directory (`Path`): where to keep it; of pooled states 4 bytes times hidden size per sample and layer, else 2
-            bytes times hidden size per token and layer.
-        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+        runner ([`~runtime.encoder_exits.EncoderExits`]): runner of the model.
+        heads (`Mapping[int, EncoderHeadModule]`): heads by layer, whose pooling determines what is stored.
+        samples ([`~data.samples.Samples`]): samples to run.
+        inputs ([`~data.inputs.Inputs`]): function that makes the model's inputs.
+        max_length (`int`): maximum number of tokens in a text.
+        directory (`Path`):
+            directory for the results. Pooled states take 4 bytes times the hidden size per sample and layer, others 2
+            bytes times the hidden size per token and layer.
+        progress (`bool`, *optional*, defaults to `True`): whether to show a progress bar.
     """
     directory.mkdir(parents=True, exist_ok=True)
     batches = sorted_batches(lengths_of(samples.inputs), BATCH_SIZE)
@@ -107,7 +108,7 @@ def compute_states(
 
 
 def states_key(content: Any) -> str:
-    """12 hexadecimal digits of what hidden states depend on."""
+    """A hash of all that the hidden states depend on, 12 hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -117,7 +118,7 @@ def _run(
 ) -> dict[str, torch.Tensor]:
     feed = with_defaults(feed)
     outputs, hidden, _ = runner(feed)
-    # That of sounds is not of the hidden states.
+    # For audio, the mask does not refer to the hidden states.
     mask = torch.from_numpy(feed["attention_mask"]) if "input_ids" in feed else None
     first = torch.from_numpy(np.asarray(next(iter(hidden.values()))))
     by_token = OBJECTIVES[next(iter(heads.values())).config.kind].by_token

@@ -1,4 +1,4 @@
-"""From an encoder and data to trained exit heads."""
+"""Trains the exit heads of an encoder."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -39,30 +39,36 @@ def train_encoder_heads(
     progress: bool = True,
 ) -> TrainedExits:
     """
-    Trains exit heads of an encoder or vision model. What an interrupted call has done, it does not do again.
+    Trains exit heads of an encoder, vision or audio model. A call that was interrupted resumes where it stopped.
 
     Args:
         model (`str` or `Path`):
-            For the recipe `"frozen"` the directory of an export (`optimum-cli export dynexec`), which stays as it is.
-            For the others a transformers model, fine-tuned or a bare encoder: a directory or an id on the Hub.
+            For the recipe `"frozen"`: directory of an export (`optimum-cli export dynexec`), which does not change.
+            For the others: directory or Hub id of a transformers model, with or without a classifier.
         output (`str` or `Path`):
-            Directory for the heads, one safetensors file each with a training card in its metadata. With the recipes
-            that train the backbone: directory of the trained transformers model, with the heads in its folder `heads`.
-        task (`str`): of the model.
-        data (`Sequence[str or Path]`): as [`~data.samples.read_samples`] takes it.
-        eval_data (`Sequence[str or Path]`, *optional*): to hold out. Unset: a part of `data`, drawn at random.
-        columns ([`Columns`], *optional*): where in a row things stand.
-        layers (`list[int]`, *optional*): to train a head for; 0 is the first. Unset: all but the last.
-        head ([`HeadOptions`], *optional*): what the heads are like.
-        training_arguments ([`EncoderTrainingArguments`], *optional*): how they are trained.
-        max_length (`int`, *optional*, defaults to 128): of texts, in tokens; what is longer is cut off.
-        max_samples (`int`, *optional*): samples to use, at most, drawn from all.
-        weight_format (`str`, *optional*, defaults to `"fp32"`): of the heads' files: `"fp32"`, `"fp16"` or `"int8"`.
-        cache_dir (`str` or `Path`, *optional*, defaults to `output/.cache`): may be removed afterwards.
-        progress (`bool`, *optional*, defaults to `True`): show progress bars.
+            Directory for the heads: a safetensors file for each, with a training card in its metadata. With the
+            recipes that train the backbone: directory of the trained transformers model, with the heads in its folder
+            `heads`.
+        task (`str`): task of the model.
+        data (`Sequence[str or Path]`): training samples, as accepted by [`~data.samples.read_samples`].
+        eval_data (`Sequence[str or Path]`, *optional*):
+            held-out samples. If not set: a part of `data`, drawn at random.
+        columns ([`Columns`], *optional*): columns of a row.
+        layers (`list[int]`, *optional*):
+            layers to train a head for; 0 is the first layer. If not set: all but the last.
+        head ([`HeadOptions`], *optional*): shape of the heads.
+        training_arguments ([`EncoderTrainingArguments`], *optional*): settings for the training.
+        max_length (`int`, *optional*, defaults to 128):
+            maximum number of tokens in a text; longer texts are truncated.
+        max_samples (`int`, *optional*): maximum number of samples, which are drawn at random.
+        weight_format (`str`, *optional*, defaults to `"fp32"`):
+            weight format of the files: `"fp32"`, `"fp16"` or `"int8"`.
+        cache_dir (`str` or `Path`, *optional*, defaults to `output/.cache`):
+            directory for hidden states and checkpoints. It may be removed afterwards.
+        progress (`bool`, *optional*, defaults to `True`): whether to show progress bars.
 
     Raises:
-        `ValueError`: for arguments or data that are not accepted, or a model that heads cannot be trained for.
+        `ValueError`: if an argument or the data is not accepted, or heads cannot be trained for the model.
     """
     args = training_arguments or EncoderTrainingArguments()
     samples = draw(read_samples(data, columns), max_samples, args.seed)

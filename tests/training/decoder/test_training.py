@@ -71,7 +71,7 @@ def test_the_layers_that_a_draft_head_reads(tiny_export, prompts, trained, tmp_p
     assert [head.config.feature_layers for head in heads] == [(), (1,), (0, 1)]
     given = load_head(draft)[1]["fc_layers.weight"]
     assert np.allclose(heads[-1].fc_layers.weight.detach().numpy(), given)
-    with pytest.raises(ValueError, match=r"its `feature_layers` is \(0, 1\), but \(\) is asked for"):
+    with pytest.raises(ValueError, match=r"its `feature_layers` is \(0, 1\), but \(\) is requested"):
         train_heads(tiny_export("llama"), tmp_path, start_from=draft, draft_layers=[], **common)
 
 
@@ -84,7 +84,7 @@ def test_a_head_learns(trained):
         losses = [entry["loss"] for entry in json.loads(file.metadata()["card"])["history"]]
     assert min(losses) < losses[0] - 1.0
     assert draft.agreement.first <= draft.agreement.accepted
-    assert str(draft.agreement).endswith("of 6 draft tokens stand")
+    assert str(draft.agreement).endswith("of 6 draft tokens accepted")
     assert list(draft.agreement.by_step) == sorted(draft.agreement.by_step, reverse=True)
 
 
@@ -171,7 +171,7 @@ def test_given_texts_and_other_kinds(tiny_export, prompts, tmp_path, monkeypatch
     assert [head.name for head in heads] == ["exit_head_0", "exit_head_1"]
     assert len(load_head(heads[0].path)[1]["token_ids"]) == load_head(heads[0].path)[0].vocab_size
     for head in heads:
-        assert str(head.agreement) == "no held-out text to agree with the model on"
+        assert str(head.agreement) == "no held-out text to measure the agreement on"
         with safe_open(str(head.path), framework="np") as file:
             history = json.loads(file.metadata()["card"])["history"]
         assert len(history) > 10

@@ -289,7 +289,7 @@ def test_labels_with_names_for_a_classifier_that_has_none(tiny_encoder_hf, tmp_p
 
 
 def test_errors(tiny_encoder_hf, labelled_texts, tmp_path):
-    with pytest.raises(ValueError, match="takes labels"):
+    with pytest.raises(ValueError, match="needs labels"):
         train_encoder_heads(
             tiny_encoder_hf("bert"),
             tmp_path,

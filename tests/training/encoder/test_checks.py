@@ -51,7 +51,7 @@ def test_models_without_one_label_of_several(tiny_encoder, tiny_encoder_hf, tmp_
 def test_labels_are_known(tiny_encoder_hf):
     config = AutoConfig.from_pretrained(tiny_encoder_hf("bert"))
     check_classifier(config, "text-classification", Samples(["a"]), Samples(["a"], None, ["class_1"]))
-    with pytest.raises(ValueError, match="the label 'sad', but the model's labels are"):
+    with pytest.raises(ValueError, match="the label 'sad', but the labels of the model are"):
         check_classifier(config, "text-classification", Samples(["a"], None, ["sad"]))
     check_classifier(config, "token-classification", Samples(["a"], None, ["sad"]))
 
