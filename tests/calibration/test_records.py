@@ -120,12 +120,12 @@ def test_cut_file_is_refused(tmp_path):
     [
         ({"layers": (3, 1)}, "ascending"),
         ({"layers": (1, 1)}, "ascending"),
-        ({"layers": (1,)}, "the 2 layers of the exits"),
+        ({"layers": (1,)}, "the 2 exit layers"),
         ({"layers": (1, 6)}, "from 0 to 5"),
-        ({"full_prediction": np.arange(5)}, r"`full_prediction` must have the shape \(6,\), got \(5,\)"),
+        ({"full_prediction": np.arange(5)}, r"`full_prediction` must have the shape \(6,\), but it has \(5,\)"),
         ({"labels": np.arange(7)}, "`labels` must have the shape"),
-        ({"group_sizes": np.array([1, 3, 1])}, "sum up to 6"),
-        ({"group_sizes": np.array([0, 4, 2])}, "from 1"),
+        ({"group_sizes": np.array([1, 3, 1])}, "with the sum 6"),
+        ({"group_sizes": np.array([0, 4, 2])}, "of 1 or more"),
     ],
 )
 def test_shapes_are_checked(changes, message):
@@ -151,7 +151,7 @@ def test_split_parts_the_texts():
     assert marked.split(0.3, seed=1)[0].data_hash == first.data_hash
     assert marked.split(0.3, seed=2)[0].data_hash != first.data_hash
     assert marked.split(0.001)[0].num_groups == 1
-    with pytest.raises(ValueError, match="one text"):
+    with pytest.raises(ValueError, match="1 text cannot be split"):
         records.select(np.array([0])).split(0.5)
 
 
