@@ -20,7 +20,7 @@ def precision_of(ov_config: Mapping[str, Any]) -> str:
     return "exact" if exact else "fast"
 
 
-def check_precision(precision: Any) -> None:
+def check_precision(precision: object) -> None:
     """
     Raises:
         `ValueError`: if the precision does not exist.

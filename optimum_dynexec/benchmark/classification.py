@@ -3,11 +3,17 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..data.samples import Samples
+
+
+if TYPE_CHECKING:
+    from optimum.intel.openvino.modeling_base import OVBaseModel
+
+    from ..data.inputs import Inputs
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Answer:
     seconds: float
 
 
-def timed_call(model: Any, batch: dict[str, np.ndarray], **options: Any) -> Answer:
+def timed_call(model: "OVBaseModel", batch: dict[str, np.ndarray], **options: Any) -> Answer:
     """Runs a batch, numpy in and numpy out, as that costs least."""
     start = time.perf_counter()
     output = model(**batch, **options)
@@ -35,7 +41,7 @@ def timed_call(model: Any, batch: dict[str, np.ndarray], **options: Any) -> Answ
     return Answer(np.asarray(output.logits).argmax(-1), None if layers is None else np.asarray(layers), seconds)
 
 
-def batches_of(samples: Samples, inputs: Any, batch_size: int, max_length: int) -> list[dict[str, np.ndarray]]:
+def batches_of(samples: Samples, inputs: "Inputs", batch_size: int, max_length: int) -> list[dict[str, np.ndarray]]:
     """The samples as batches of model inputs, in their order, each padded to its longest text."""
     starts = range(0, len(samples), batch_size)
     return [

@@ -1,7 +1,7 @@
 """One request to a decoder, timed."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -9,7 +9,12 @@ from ..native import _C
 from .generation import Generation
 
 
-def new_memory(model: Any) -> Any:
+if TYPE_CHECKING:
+    from ..modeling import DynExecModelForCausalLM
+    from ..speculative.stats import GenerationStats
+
+
+def new_memory(model: "DynExecModelForCausalLM") -> _C.SpeculationMemory:
     """
     A memory for what speculation learns, `_C.SpeculationMemory`. With one of its own, no system profits from what
     another has just seen of the same request.
@@ -22,7 +27,9 @@ def new_memory(model: Any) -> Any:
     return _C.SpeculationMemory()
 
 
-def timed_generate(model: Any, memory: Any, ids: list[int], max_new_tokens: int, **options: Any) -> Generation:
+def timed_generate(
+    model: "DynExecModelForCausalLM", memory: _C.SpeculationMemory, ids: list[int], max_new_tokens: int, **options: Any
+) -> Generation:
     """
     Answers one prompt, greedily unless told otherwise.
 
@@ -44,7 +51,7 @@ def timed_generate(model: Any, memory: Any, ids: list[int], max_new_tokens: int,
     )
     tokens = output[0, len(ids) :].tolist()
     seconds = time.perf_counter() - start
-    stats = model.last_stats
+    stats: GenerationStats = model.last_stats  # type: ignore[assignment]  # the engine has set it
     return Generation(
         tokens=tokens,
         seconds=seconds,

@@ -4,11 +4,15 @@ import base64
 import io
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
+
+
+if TYPE_CHECKING:
+    from optimum.intel import OVDiffusionPipeline
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,9 @@ class Picture:
     rows: int
 
 
-def timed_picture(pipeline: Any, prompt: str, seed: int, steps: int | str, **options: Any) -> Picture:
+def timed_picture(
+    pipeline: "OVDiffusionPipeline", prompt: str, seed: int, steps: int | str, **options: Any
+) -> Picture:
     """
     Draws one picture.
 

@@ -3,13 +3,18 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from tqdm import tqdm
 
 from ..utils.intervals import Interval
 from ..utils.losses import Loss, mean_loss
+
+
+if TYPE_CHECKING:
+    from optimum.intel import OVModelForCausalLM
+    from transformers import PreTrainedModel
 
 
 # Tokens near each other are hard together; stretches of so many are taken to be independent.
@@ -60,7 +65,9 @@ def windows(length: int, window: int, stride: int) -> Iterator[tuple[int, int, i
 
 
 @torch.no_grad()
-def perplexity(model: Any, ids: list[int], window: int, stride: int, progress: bool = False) -> Perplexity:
+def perplexity(
+    model: "OVModelForCausalLM | PreTrainedModel", ids: list[int], window: int, stride: int, progress: bool = False
+) -> Perplexity:
     """
     Teacher-forced perplexity with a sliding window, as transformers' guide "Perplexity of fixed-length models" has it.
 

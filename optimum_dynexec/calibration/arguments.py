@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -59,7 +58,7 @@ class CalibrationArguments:
         find_risk(self.risk)
 
 
-def check_fields(arguments: Any, *, choices: Mapping[str, Iterable[str]], least: Mapping[str, int]) -> None:
+def check_fields(arguments: object, *, choices: Mapping[str, Iterable[str]], least: Mapping[str, int]) -> None:
     """
     Checks fields of a dataclass of arguments.
 

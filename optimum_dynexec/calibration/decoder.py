@@ -167,5 +167,5 @@ def _texts(
     return [RecordedText(answer.tokens, answer.first) for answer in answers]
 
 
-def _digest(content: Any) -> str:
+def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,13 +1,17 @@
 """Defines the command line for `optimum-cli dynexec calibrate`. It is loaded at every call of `optimum-cli`."""
 
 from argparse import ArgumentParser, Namespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optimum.commands.base import BaseOptimumCLICommand
 
 from ..early_exit.criteria import criterion_names
 from .columns import add_column_arguments, read_columns
 from .running import STATUS, Outcome, add_common_arguments, describe, run_command
+
+
+if TYPE_CHECKING:
+    from ..directory.calibration import Calibration
 
 
 # What the registries hold; they are not asked, as that would load numpy.
@@ -152,7 +156,7 @@ class CalibrateCommand(BaseOptimumCLICommand):
         return {**found.to_dict(), "guarantee": found.guarantee}, lines
 
 
-def _calibrate_decoder(args: Namespace) -> Any:
+def _calibrate_decoder(args: Namespace) -> "Calibration":
     from ..calibration import CalibrationArguments, RecordingArguments, calibrate_decoder
 
     if args.budget_flops is not None:
@@ -167,7 +171,7 @@ def _calibrate_decoder(args: Namespace) -> Any:
     )
 
 
-def _calibrate_encoder(args: Namespace) -> Any:
+def _calibrate_encoder(args: Namespace) -> "Calibration":
     from ..calibration import CalibrationArguments, EncoderRecordingArguments, calibrate_encoder
     from ..data.samples import Columns
 
@@ -184,7 +188,7 @@ def _calibrate_encoder(args: Namespace) -> Any:
     )
 
 
-def accuracy_lines(found: Any) -> list[str]:
+def accuracy_lines(found: "Calibration") -> list[str]:
     """
     How often the full model is right, and the one that leaves early; nothing without labels.
 
@@ -203,7 +207,7 @@ def accuracy_lines(found: Any) -> list[str]:
     return [f"Accuracy: {found.accuracy:.2%} with early exit, {found.full_accuracy:.2%} of the full model ({texts})"]
 
 
-def _exit_line(found: Any, layer: int, unit: str) -> str:
+def _exit_line(found: "Calibration", layer: int, unit: str) -> str:
     share, threshold = found.exit_shares[layer], found.thresholds[layer]
     return f"After layer {layer}: {share:.1%} of {unit} leave, threshold of {found.criterion} {threshold:.6g}"
 

@@ -1,10 +1,10 @@
 """Options that name the columns of a data set."""
 
-from argparse import Namespace
+from argparse import Namespace, _ArgumentGroup
 from typing import Any
 
 
-def add_column_arguments(group: Any) -> None:
+def add_column_arguments(group: _ArgumentGroup) -> None:
     """Adds the arguments to a group of a parser. They are not for decoders."""
     group.add_argument(
         "--text-column", default=None, help="Column of the text or image. Default: text, sentence, image, ..."

@@ -1,13 +1,17 @@
 """Options for the weight formats of heads."""
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from argparse import _ArgumentGroup
 
 
 # The formats of `heads.weight_formats`, which is not imported because it loads OpenVINO.
 HEAD_FORMATS = ("fp32", "int8", "int4")
 
 
-def add_head_formats(group: Any) -> None:
+def add_head_formats(group: "_ArgumentGroup") -> None:
     """Adds `--head-weight-format` and `--draft-weight-format` to a group of a parser."""
     group.add_argument(
         "--head-weight-format",

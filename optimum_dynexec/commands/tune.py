@@ -1,13 +1,17 @@
 """Defines the command line for `optimum-cli dynexec tune`. It is loaded at every call of `optimum-cli`."""
 
 from argparse import ArgumentParser
-from typing import Any
+from typing import TYPE_CHECKING
 
 from optimum.commands.base import BaseOptimumCLICommand
 
 from .columns import add_column_arguments, read_columns
 from .numbers import parse_threads
 from .running import Outcome, add_common_arguments, describe, run_command
+
+
+if TYPE_CHECKING:
+    from ..directory.tuning import Tuning
 
 
 OBJECTIVES = ("latency", "throughput")
@@ -118,7 +122,7 @@ class TuneCommand(BaseOptimumCLICommand):
         return found.to_dict(), tuning_lines(found, self.args.model)
 
 
-def tuning_lines(found: Any, directory: str) -> list[str]:
+def tuning_lines(found: "Tuning", directory: str) -> list[str]:
     """
     A table of the settings that were tried, and the choice with its reason.
 
@@ -151,7 +155,7 @@ def tuning_lines(found: Any, directory: str) -> list[str]:
     return [*lines, f"Written to {directory}/dynexec_config.json"]
 
 
-def speed_line(found: Any) -> str:
+def speed_line(found: "Tuning") -> str:
     """
     The speed of a tuned model relative to plain execution.
 

@@ -168,5 +168,5 @@ def _read(path: Path) -> dict[int, dict[str, Any]]:
     return done
 
 
-def _as_list(value: Any) -> list[int]:
+def _as_list(value: int | list[int] | tuple[int, ...] | None) -> list[int]:
     return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]

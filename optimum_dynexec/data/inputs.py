@@ -3,11 +3,16 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .samples import Samples
+
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from transformers.image_processing_utils import BaseImageProcessor
 
 
 # The output of a feature extractor for audio.
@@ -52,7 +57,7 @@ def _texts(directory: str | Path) -> tuple[Inputs, Any]:
     return make, tokenizer
 
 
-def as_image(value: Any) -> Any:
+def as_image(value: object) -> "Image.Image":
     """
     Converts an input of an image model to an image.
 
@@ -106,13 +111,13 @@ def _sounds(directory: str | Path) -> tuple[Inputs, Any]:
     return make, extractor
 
 
-def _sound(value: Any) -> np.ndarray:
+def _sound(value: object) -> np.ndarray:
     if not isinstance(value, np.ndarray):
         raise ValueError(f"the model takes audio, but the data contains {type(value).__name__}")
     return np.asarray(value, np.float32)
 
 
-def _image_processor(directory: str | Path) -> Any:
+def _image_processor(directory: str | Path) -> "BaseImageProcessor":
     """
     Loads the processor for PIL. transformers' `AutoImageProcessor` requires torchvision, which that one does not.
     """
@@ -129,7 +134,7 @@ def _image_processor(directory: str | Path) -> Any:
     return getattr(transformers, name).from_pretrained(directory)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"the model takes texts, but the data contains {type(value).__name__}")
     return value

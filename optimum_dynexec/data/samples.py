@@ -236,7 +236,7 @@ def _missing(source: str, row: dict[Any, Any], name: str | None, usual: Sequence
     return missing_column(source, row, name, usual, how)
 
 
-def _content(value: Any) -> bytes:
+def _content(value: object) -> bytes:
     if isinstance(value, Path):
         return value.read_bytes()
     array = np.asarray(value)

@@ -137,7 +137,7 @@ def _shown(text: str) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def row_text(row: Any, column: str, source: str) -> str:
+def row_text(row: object, column: str, source: str) -> str:
     """
     The text of a row.
 

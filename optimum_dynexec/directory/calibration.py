@@ -104,7 +104,7 @@ class Calibration:
         return values
 
     @classmethod
-    def from_dict(cls, values: Any) -> "Calibration":
+    def from_dict(cls, values: object) -> "Calibration":
         """
         Reads the result of [`~Calibration.to_dict`].
 

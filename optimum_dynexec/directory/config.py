@@ -71,7 +71,7 @@ class AttachedHead:
             raise ValueError(f"`layer` must be null exactly for the kind 'draft', but it is {self.layer!r}")
 
     @classmethod
-    def from_dict(cls, values: Any) -> "AttachedHead":
+    def from_dict(cls, values: object) -> "AttachedHead":
         """
         Makes one of what `dynexec_config.json` holds.
 
@@ -284,27 +284,27 @@ def check_exit_layers(exit_layers: list[int], num_layers: int) -> None:
         )
 
 
-def _check_fields(config: Any, table: dict[str, tuple[Callable[[Any], bool], str]]) -> None:
+def _check_fields(config: object, table: dict[str, tuple[Callable[[Any], bool], str]]) -> None:
     for name, (accepts, accepted) in table.items():
         value = getattr(config, name)
         if not accepts(value):
             raise ValueError(f"`{name}` must be {accepted}, but it is {value!r}")
 
 
-def _as_layer(key: Any) -> Any:
+def _as_layer(key: object) -> object:
     """JSON has strings as keys. What is not a layer is left for the check to name."""
     return int(key) if isinstance(key, str) and re.fullmatch(r"0|[1-9][0-9]{0,5}", key) else key
 
 
-def _is_layer(value: Any) -> bool:
+def _is_layer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_name(value: Any) -> bool:
+def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _is_hash(value: Any) -> bool:
+def _is_hash(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch("sha256:[0-9a-f]{64}", value) is not None
 
 

@@ -1,13 +1,17 @@
 """Which classifiers can leave early: those that choose one label of several."""
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 # transformers' name of the problem that classifiers solve if nothing else is said.
 CLASSES = "single_label_classification"
 
 
-def check_one_label(config: Any) -> None:
+def check_one_label(config: "PretrainedConfig") -> None:
     """
     Checks that a model chooses one label of several, which is what exit heads of classifiers do.
 

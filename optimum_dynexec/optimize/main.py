@@ -157,7 +157,7 @@ def _prepare(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
 
 
-def _source_key(source: str) -> Any:
+def _source_key(source: str) -> str | list[Any]:
     """The content of the file and the column of `FILE:COLUMN`."""
     if os.path.exists(source):
         return hash_source(source)

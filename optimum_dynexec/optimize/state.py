@@ -80,12 +80,12 @@ class State:
         write_atomically(self.path, content.encode() + b"\n")
 
 
-def digest(content: Any) -> str:
+def digest(content: object) -> str:
     """A hash of JSON values, 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def hash_source(source: str) -> Any:
+def hash_source(source: str) -> str | list[list[Any]]:
     """
     The identity of a model or a data file: the content of a file, the names, sizes and times of a directory's files,
     or the name.

@@ -92,7 +92,7 @@ def quantize_with_accuracy_control(
         labels = original
     items = list(zip(feeds, labels.tolist(), strict=True))
 
-    def validate(candidate: Any, rows: Iterable[Any]) -> tuple[float, list[float]]:
+    def validate(candidate: ov.CompiledModel, rows: Iterable[Any]) -> tuple[float, list[float]]:
         answers = [(said(candidate, [feed])[0], label) for feed, label in rows]
         right = [float(answer == label) for answer, label in answers]
         return float(np.mean(right)), right
@@ -139,7 +139,7 @@ def check_control(directory: Path, task: str, control: AccuracyControl) -> None:
     _validation(directory, control)
 
 
-def said(model: Any, feeds: Sequence[dict[str, np.ndarray]]) -> np.ndarray:
+def said(model: ov.CompiledModel, feeds: Sequence[dict[str, np.ndarray]]) -> np.ndarray:
     """
     The predictions of a compiled classifier.
 

@@ -20,7 +20,7 @@ from .errors import QuantizationError
 DATA_AWARE = ("scale_estimation", "gptq", "lora_correction")
 
 
-def as_ov_config(given: Any) -> OVConfig:
+def as_ov_config(given: OVConfig | OVQuantizationConfigBase | dict[str, Any]) -> OVConfig:
     """
     Args:
         given (`OVConfig`, `OVQuantizationConfigBase` or `dict`): quantization configuration, which is not changed.

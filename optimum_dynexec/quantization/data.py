@@ -12,8 +12,10 @@ from .own_texts import SELF, own_texts
 
 if TYPE_CHECKING:
     import nncf
+    import openvino as ov
+    from optimum.intel.openvino.modeling_base import OVBaseModel
 
-    from ..data.samples import Columns
+    from ..data.samples import Columns, Samples
 
 # The default of optimum-intel's quantizer.
 DEFAULT_SAMPLES = 128
@@ -66,7 +68,7 @@ class CalibrationData:
                 raise QuantizationError(f"`{name}` must be at least 1, but it is {getattr(self, name)!r}")
 
 
-def calibration_dataset(model: Any, directory: Path, task: str, data: CalibrationData) -> "nncf.Dataset":
+def calibration_dataset(model: "OVBaseModel", directory: Path, task: str, data: CalibrationData) -> "nncf.Dataset":
     """
     Makes the calibration data set for NNCF.
 
@@ -108,7 +110,7 @@ def check_sources(task: str, data: CalibrationData) -> None:
         read_samples(data.sources, data.columns)
 
 
-def _texts(model: Any, directory: Path, task: str, data: CalibrationData) -> "nncf.Dataset":
+def _texts(model: "OVBaseModel", directory: Path, task: str, data: CalibrationData) -> "nncf.Dataset":
     import nncf
     import numpy as np
 
@@ -152,7 +154,7 @@ def _token_lists(directory: Path, data: CalibrationData) -> list[list[int]]:
     return lists
 
 
-def _samples(model: Any, directory: Path, task: str, data: CalibrationData) -> "nncf.Dataset":
+def _samples(model: "OVBaseModel", directory: Path, task: str, data: CalibrationData) -> "nncf.Dataset":
     import nncf
 
     from ..data.samples import draw, read_samples
@@ -161,7 +163,9 @@ def _samples(model: Any, directory: Path, task: str, data: CalibrationData) -> "
     return nncf.Dataset(encoder_inputs(model.model, directory, task, samples, data.max_length))
 
 
-def encoder_inputs(model: Any, directory: Path, task: str, samples: Any, max_length: int) -> list[dict[str, Any]]:
+def encoder_inputs(
+    model: "ov.Model", directory: Path, task: str, samples: "Samples", max_length: int
+) -> list[dict[str, Any]]:
     """
     Inputs of an encoder, one sample at a time, so that there is no padding.
 

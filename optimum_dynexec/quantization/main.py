@@ -23,6 +23,8 @@ from .pipelines import quantize_pipeline
 
 if TYPE_CHECKING:
     import nncf
+    from optimum.intel import OVConfig
+    from optimum.intel.openvino.modeling_base import OVBaseModel
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +139,9 @@ def quantize_dynexec(
     return made
 
 
-def _as_data(dataset: Any, limit: int | None) -> Any:
+def _as_data(
+    dataset: "CalibrationData | Sequence[str | Path] | nncf.Dataset | None", limit: int | None
+) -> "CalibrationData | nncf.Dataset | None":
     """Converts sources to [`CalibrationData`]. Prepared data is returned unchanged."""
     if isinstance(dataset, CalibrationData):
         return replace(dataset, max_samples=limit) if limit is not None else dataset
@@ -155,7 +159,7 @@ def _earlier(source: Path) -> DynExecConfig:
     return DynExecConfig(task=resolve_task(str(source), "auto"))
 
 
-def _quantize(model: Any, ov_config: Any, dataset: Any, source: Path) -> None:
+def _quantize(model: "OVBaseModel", ov_config: "OVConfig", dataset: "nncf.Dataset | None", source: Path) -> None:
     from optimum.intel import OVQuantizer
 
     if dataset is None and ov_config.quantization_config.dataset is not None:

@@ -1,13 +1,18 @@
 """Loads a model for optimum-intel's quantizer."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import openvino as ov
 
 from ..directory.config import MODEL_CLASSES
 from ..directory.staging import EXPORT_MARK
 from .errors import QuantizationError
+
+
+if TYPE_CHECKING:
+    from optimum.intel import OVDiffusionPipeline
+    from optimum.intel.openvino.modeling_base import OVBaseModel
 
 
 PIPELINE_MARK = "model_index.json"
@@ -20,7 +25,7 @@ def is_pipeline(directory: Path) -> bool:
     return (directory / PIPELINE_MARK).is_file()
 
 
-def load_model(directory: Path, task: str) -> Any:
+def load_model(directory: Path, task: str) -> "OVBaseModel":
     """
     Loads a model with the class of optimum-intel, without compiling it.
 
@@ -41,7 +46,7 @@ def load_model(directory: Path, task: str) -> Any:
     return model
 
 
-def load_pipeline(directory: Path) -> Any:
+def load_pipeline(directory: Path) -> "OVDiffusionPipeline":
     """
     Loads a diffusion pipeline with optimum-intel, without compiling it.
 

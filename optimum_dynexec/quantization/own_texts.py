@@ -3,7 +3,11 @@
 import random
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 # The source that is not a file: the model itself.
@@ -13,7 +17,7 @@ SELF = "self"
 def own_texts(
     directory: Path,
     prompts: list[list[int]] | None,
-    tokenizer: Any,
+    tokenizer: "PreTrainedTokenizerBase",
     *,
     max_samples: int,
     max_length: int,
@@ -46,7 +50,7 @@ def own_texts(
         return [text.tokens for text in own_continuations(model, prompts, place, answering)]
 
 
-def _single_tokens(tokenizer: Any, max_samples: int, seed: int) -> list[list[int]]:
+def _single_tokens(tokenizer: "PreTrainedTokenizerBase", max_samples: int, seed: int) -> list[list[int]]:
     special = set(tokenizer.all_special_ids)
     ordinary = [token for token in range(len(tokenizer)) if token not in special]
     first = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]

@@ -1,7 +1,7 @@
 """Quantizes diffusion pipelines."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..diffusion.step_saver.config import STEP_SAVER_DIRECTORY
 from ..diffusion.step_saver.storage import copy_predictor
@@ -9,7 +9,14 @@ from .data import CalibrationData
 from .models import load_pipeline
 
 
-def quantize_pipeline(source: Path, staging: Path, ov_config: Any, data: Any) -> None:
+if TYPE_CHECKING:
+    import nncf
+    from optimum.intel import OVConfig
+
+
+def quantize_pipeline(
+    source: Path, staging: Path, ov_config: "OVConfig", data: "CalibrationData | nncf.Dataset | None"
+) -> None:
     """
     Quantizes an exported pipeline. In a full quantization, the denoiser (UNet or transformer) is fully quantized, and
     for the other models only the weights are quantized, as in optimum-intel.

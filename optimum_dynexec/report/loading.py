@@ -27,7 +27,7 @@ def load_results(path: str | Path) -> dict[str, Any]:
     return check_results(content, str(path))
 
 
-def check_results(content: Any, name: str) -> dict[str, Any]:
+def check_results(content: object, name: str) -> dict[str, Any]:
     """
     Checks that something is results of a benchmark that this version can read.
 

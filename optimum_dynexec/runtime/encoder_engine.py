@@ -1,7 +1,6 @@
 """Compiles an encoder, or a vision or audio model, in segments for the C++ engine."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -93,7 +92,7 @@ class EncoderEngine:
         self.inputs = {name: port for name, port in self.inputs.items() if name in self.native.inputs}
         self.outputs: list[str] = self.native.outputs
 
-    def start(self, params: Any) -> Any:
+    def start(self, params: _C.EncoderParams) -> _C.EncoderRun:
         """
         Starts a run.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import openvino as ov
 
@@ -117,6 +116,6 @@ class Engine:
             copiers = [self._compile(make_copier(segment, boundaries)) for segment in self._later_segments]
             self.paged_model.add_copiers(copiers)
 
-    def exit(self, layer: int) -> Any:
+    def exit(self, layer: int) -> _C.Exit:
         """The exit after a layer with a head, in the form of the decode loop, `_C.Exit`."""
         return _C.Exit(self.exit_heads[layer].native, self.layers.index(layer))

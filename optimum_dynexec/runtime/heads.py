@@ -43,7 +43,7 @@ class CompiledHead:
     stop_classifier: tuple[float, ...] | None = None
 
     @cached_property
-    def native(self) -> Any:
+    def native(self) -> _C.Head:
         """The head in the form of the decode loop, `_C.Head`."""
         return _C.Head(self.paged_model, self.token_ids, self.stop_classifier)
 

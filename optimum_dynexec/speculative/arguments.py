@@ -111,7 +111,7 @@ TRANSFORMERS_ARGUMENTS = tuple(
 )
 
 
-def check_mode(speculation: Any) -> str:
+def check_mode(speculation: str) -> str:
     """
     Raises:
         `ValueError`: if there is no such mode; for the former name of one, the message has the present one.

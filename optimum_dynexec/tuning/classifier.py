@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,10 @@ from .choice import compared, decide, make_tuning, rows
 from .halving import Measurement, Trial, loss_text, successive_halving
 from .loading import Loads
 from .threads import thread_config, thread_counts
+
+
+if TYPE_CHECKING:
+    from optimum.intel.openvino.modeling_base import OVBaseModel
 
 
 OFF, CALIBRATED = "off", "calibrated"
@@ -189,7 +193,7 @@ def exits(directory: Path, has_exits: bool) -> dict[str, EarlyExitConfig | str |
     return found
 
 
-def _written(exit_: EarlyExitConfig | str | None) -> Any:
+def _written(exit_: EarlyExitConfig | str | None) -> dict[str, Any] | str | None:
     if not isinstance(exit_, EarlyExitConfig):
         return exit_
     return {name: value for name, value in asdict(exit_).items() if name in ("criterion", "threshold")}
@@ -240,7 +244,9 @@ class Bench:
             self.inputs[key] = [self.make(self.samples.select(part), self.args.max_length) for part in parts]
         return self.inputs[key]
 
-    def answers(self, model: Any, chunk: list[int], size: int, exit_: Any) -> np.ndarray:
+    def answers(
+        self, model: "OVBaseModel", chunk: list[int], size: int, exit_: EarlyExitConfig | str | None
+    ) -> np.ndarray:
         found = [model(**inputs, early_exit=exit_).logits.argmax(-1) for inputs in self.batches(chunk, size)]
         return np.concatenate([np.asarray(part) for part in found])
 

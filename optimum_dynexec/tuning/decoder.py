@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,6 +16,10 @@ from .choice import compared, decide, make_tuning, rows
 from .halving import Measurement, Trial, successive_halving
 from .loading import Loads
 from .threads import thread_config, thread_counts
+
+
+if TYPE_CHECKING:
+    from ..modeling import DynExecModelForCausalLM
 
 
 OFF, AUTO = "off", "auto"
@@ -112,7 +116,7 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
     )
 
 
-def proposers(model: Any) -> dict[str, dict[str, Any]]:
+def proposers(model: "DynExecModelForCausalLM") -> dict[str, dict[str, Any]]:
     """
     What may propose for a model, with constants, as arguments of `generate` by a name.
 
@@ -149,7 +153,7 @@ class Models:
         self.loads = Loads(directory, DECODER_TASK, args.device)
         self._memories: dict[tuple, Any] = {}
 
-    def __call__(self, load: dict[str, Any]) -> Any:
+    def __call__(self, load: dict[str, Any]) -> "DynExecModelForCausalLM":
         # Else as the model is loaded by default: whole beside a draft head.
         return self.loads.get(load, **({"exit_layers": self.exit_layers} if load["cut"] else {}))
 
@@ -181,7 +185,7 @@ class Models:
             pad_token_id=0,
             **trial.options["call"],
         )
-        return Measurement(time.perf_counter() - start, max(model.last_stats.tokens, 1))
+        return Measurement(time.perf_counter() - start, max(model.last_stats.tokens, 1))  # type: ignore[union-attr]
 
 
 def read_prompts(directory: Path, data: Sequence[str | Path], args: TuningArguments) -> list[list[list[int]]]:

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..directory.config import MODEL_CLASSES
 from .threads import thread_config
+
+
+if TYPE_CHECKING:
+    from optimum.intel.openvino.modeling_base import OVBaseModel
 
 
 class Loads:
@@ -22,7 +26,7 @@ class Loads:
         self.directory, self.class_name, self.device = directory, f"DynExec{MODEL_CLASSES[task]}", device
         self._loaded: dict[tuple, Any] = {}
 
-    def get(self, load: Mapping[str, Any], **options: Any) -> Any:
+    def get(self, load: Mapping[str, Any], **options: Any) -> "OVBaseModel":
         """
         The model as it is loaded in one way.
 

@@ -29,7 +29,7 @@ def check_field_types(instance: Any) -> None:
             raise ValueError(f"`{entry.name}` must be of type {name}, but it is {value!r}")
 
 
-def _is_of(value: Any, declared: Any) -> bool:
+def _is_of(value: object, declared: Any) -> bool:
     origin, inner = get_origin(declared), get_args(declared)
     if declared is Any:
         return True

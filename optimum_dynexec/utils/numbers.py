@@ -2,20 +2,20 @@
 
 import math
 from numbers import Integral, Real
-from typing import Any
+from typing import TypeGuard
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: object) -> TypeGuard[int]:
     """Whether a value is a whole number, of Python or numpy; a `bool` is none."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def is_finite(value: Any) -> bool:
+def is_finite(value: object) -> TypeGuard[float]:
     """Whether a value is a finite number, of Python or numpy; a `bool` is none."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def whole_number(name: str, value: Any, low: int, high: int | None = None) -> int:
+def whole_number(name: str, value: object, low: int, high: int | None = None) -> int:
     """
     Reads a whole number.
 
@@ -34,7 +34,7 @@ def whole_number(name: str, value: Any, low: int, high: int | None = None) -> in
     return int(value)
 
 
-def finite_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
+def finite_number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> float:
     """
     Reads a finite number.
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,11 @@ from ..records import Records
 from ..systems import System
 from .base import BenchmarkTask, Column, Texts
 from .options import early_exit_config
+
+
+if TYPE_CHECKING:
+    from ...early_exit.config import EarlyExitConfig
+    from ..arguments import BenchmarkArguments
 
 
 class ClassifierBenchmark(BenchmarkTask):
@@ -52,7 +57,7 @@ class ClassifierBenchmark(BenchmarkTask):
         Column("flops_share", "arithmetic", "{:.1%}", "of the full model's, the heads' included"),
     )
 
-    def __init__(self, models: Any, data: Any, arguments: Any):
+    def __init__(self, models: Mapping[str, Path], data: Sequence[str], arguments: "BenchmarkArguments"):
         super().__init__(models, data, arguments)
         directory = self.models[self.baseline]
         self.config = DynExecConfig.from_pretrained(directory)
@@ -157,7 +162,7 @@ def _costs(directory: Path, typical: Mapping[str, np.ndarray]) -> dict[int, floa
     return dict(zip([*heads, len(config.hidden_state_names) - 1], costs.tolist(), strict=True))
 
 
-def _early_exit(system: System) -> Any:
+def _early_exit(system: System) -> "EarlyExitConfig | str | None":
     if system.plain:
         return None
     return "calibrated" if system.options is None else early_exit_config(system.options)

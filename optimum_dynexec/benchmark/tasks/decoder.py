@@ -4,9 +4,10 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +23,11 @@ from ..records import Key, Records
 from ..systems import System
 from .base import BenchmarkTask, Column, Texts
 from .options import early_exit_config
+
+
+if TYPE_CHECKING:
+    from ...modeling import DynExecModelForCausalLM
+    from ..arguments import BenchmarkArguments
 
 
 WARM_UP_TOKENS = 24
@@ -70,7 +76,7 @@ class DecoderBenchmark(BenchmarkTask):
         Column("perplexity", "perplexity", "{:.3f}", "of the model on held-out text; less is better"),
     )
 
-    def __init__(self, models: Any, data: Any, arguments: Any):
+    def __init__(self, models: Mapping[str, Path], data: Sequence[str], arguments: "BenchmarkArguments"):
         from transformers import AutoTokenizer
 
         super().__init__(models, data, arguments)
@@ -105,7 +111,7 @@ class DecoderBenchmark(BenchmarkTask):
             model = self._model(system)
             self._memories[system.name] = new_memory(model)
 
-    def _model(self, system: System) -> Any:
+    def _model(self, system: System) -> "DynExecModelForCausalLM":
         from ...modeling import DynExecModelForCausalLM
 
         layers = self._exit_layers(system)
@@ -232,7 +238,7 @@ def _drafts_from_exits(system: System) -> bool:
     return options.get("assistant_early_exit") is not None or options.get("speculation") == "exit_heads"
 
 
-def _padding(model: Any) -> dict[str, Any]:
+def _padding(model: "DynExecModelForCausalLM") -> dict[str, Any]:
     """Saves transformers' warning that there is no padding token; with one sequence there is no padding either."""
     eos = model.generation_config.eos_token_id
     first = eos[0] if isinstance(eos, list) else eos

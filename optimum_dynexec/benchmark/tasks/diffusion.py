@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +18,10 @@ from ..prompts import read_prompts
 from ..records import Records
 from ..systems import System
 from .base import BenchmarkTask, Column, Texts
+
+
+if TYPE_CHECKING:
+    from ..arguments import BenchmarkArguments
 
 
 # What README and docs/diffusion.md suggest to begin with.
@@ -69,7 +74,7 @@ class DiffusionBenchmark(BenchmarkTask):
         ),
     )
 
-    def __init__(self, models: Any, data: Any, arguments: Any):
+    def __init__(self, models: Mapping[str, Path], data: Sequence[str], arguments: "BenchmarkArguments"):
         super().__init__(models, data, arguments)
         self.prompts = {question.question_id: question.text for question in read_prompts(data, arguments.max_samples)}
         self.items = list(self.prompts)

@@ -12,6 +12,9 @@ from ..errors import OptimizeError
 
 
 if TYPE_CHECKING:
+    from ...data.samples import Columns
+    from ...directory.calibration import Calibration
+    from ...quantization import CalibrationData
     from ..context import Context
 
 
@@ -32,7 +35,7 @@ class Kind(ABC):
         """Writes the user's data in parts; gives their file names by part, and how many inputs there are."""
 
     @abstractmethod
-    def quantization_data(self, part: str, args: OptimizeArguments) -> Any:
+    def quantization_data(self, part: str, args: OptimizeArguments) -> "CalibrationData":
         """What a quantization is shown, a [`~quantization.CalibrationData`]."""
 
     @abstractmethod
@@ -57,7 +60,9 @@ class Kind(ABC):
         """
 
     @abstractmethod
-    def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
+    def calibrate(
+        self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool
+    ) -> "Calibration | None":
         """
         Calibrates early exit, if the model has exits; `None` if it has none.
 
@@ -93,7 +98,7 @@ class Kind(ABC):
         """
         return None
 
-    def columns(self, args: OptimizeArguments) -> Any:
+    def columns(self, args: OptimizeArguments) -> "Columns | None":
         """
         Where things stand in the rows of a part, a [`~data.samples.Columns`]. Parts are written in one way whatever
         the data was; `None`: there is nothing to say.

@@ -21,7 +21,9 @@ from .training_state import check_model, fine_tune, judge_baseline
 
 
 if TYPE_CHECKING:
-    from ...data.samples import Samples
+    from ...data.samples import Columns, Samples
+    from ...directory.calibration import Calibration
+    from ...quantization import CalibrationData
     from ..context import Context
 
 
@@ -72,13 +74,13 @@ class Classifier(Kind):
             return None
         return judge_baseline((self._said(directory, samples, args) == labels).tolist(), labels.tolist(), args)
 
-    def columns(self, args: OptimizeArguments) -> Any:
+    def columns(self, args: OptimizeArguments) -> "Columns":
         from ...data.samples import Columns
 
         paired = args.columns is not None and args.columns.text_pair is not None
         return Columns(text_pair="text_pair") if paired else Columns()
 
-    def quantization_data(self, part: str, args: OptimizeArguments) -> Any:
+    def quantization_data(self, part: str, args: OptimizeArguments) -> "CalibrationData":
         from ...quantization import CalibrationData
 
         return CalibrationData(
@@ -105,7 +107,7 @@ class Classifier(Kind):
             for name, directory in others.items()
         }
 
-    def _said(self, directory: Path, samples: Any, args: OptimizeArguments) -> np.ndarray:
+    def _said(self, directory: Path, samples: "Samples", args: OptimizeArguments) -> np.ndarray:
         from ...precision import EXACT_OV_CONFIG
         from ...quantization.accuracy import said
         from ...quantization.data import encoder_inputs
@@ -157,7 +159,9 @@ class Classifier(Kind):
         lines = [score_line("full model", trained.full), *(f"warning: {line}" for line in trained.warnings)]
         return {head.path: score_line(head.name, head.scores) for head in trained.exits}, lines
 
-    def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
+    def calibrate(
+        self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool
+    ) -> "Calibration | None":
         from ...calibration import CalibrationArguments, EncoderRecordingArguments, calibrate_encoder
         from ...data.samples import read_samples
 

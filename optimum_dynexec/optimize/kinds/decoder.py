@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import openvino as ov
@@ -14,6 +14,11 @@ from ..arguments import OptimizeArguments
 from ..recipes import RECIPES
 from ..splits import parts_of, write_texts
 from .base import Kind
+
+
+if TYPE_CHECKING:
+    from ...directory.calibration import Calibration
+    from ...quantization import CalibrationData
 
 
 BENCHMARK_PROMPTS = 20
@@ -48,7 +53,7 @@ class Decoder(Kind):
         names = write_texts(directory, [{"prompt": text} for text in texts], parts)
         return names, sum(map(len, parts.values()))
 
-    def quantization_data(self, part: str, args: OptimizeArguments) -> Any:
+    def quantization_data(self, part: str, args: OptimizeArguments) -> "CalibrationData":
         from ...quantization import CalibrationData
 
         return CalibrationData([part], continuations="own", max_samples=args.quantization_samples, seed=args.seed)
@@ -115,7 +120,9 @@ class Decoder(Kind):
         )
         return {head.path: f"{head.name}: {head.agreement}" for head in trained}, []
 
-    def calibrate(self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool) -> Any:
+    def calibrate(
+        self, directory: Path, part: str, epsilon: float, args: OptimizeArguments, progress: bool
+    ) -> "Calibration | None":
         from ...calibration import CalibrationArguments, RecordingArguments, calibrate_decoder
 
         if not any(head.layer is not None for head in DynExecConfig.from_pretrained(directory).heads.values()):

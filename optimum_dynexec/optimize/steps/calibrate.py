@@ -1,10 +1,14 @@
 """Calibrates early exit for the part of the limit that quantization has left."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...calibration.errors import NoThresholdError
 from ...utils.intervals import interval_text
 from ..context import Context
+
+
+if TYPE_CHECKING:
+    from ...directory.calibration import Calibration
 
 
 def remaining_loss(context: Context) -> float:
@@ -33,7 +37,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     ]
 
 
-def _accuracy(found: Any) -> str:
+def _accuracy(found: "Calibration") -> str:
     if found.full_accuracy is None:
         return ""
     return f"; accuracy {found.accuracy:.2%}, {found.full_accuracy:.2%} of the full model ({found.num_texts} samples)"

@@ -1,8 +1,12 @@
 """Histograms: exits, accepted lengths, steps."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .drawing import Drawing, colours_of
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 COLUMNS = 3
@@ -26,7 +30,7 @@ def _draw(workload: dict[str, Any], key: str, title: str, axis: str) -> Drawing 
     colours = colours_of([row["model"] for row in workload["systems"]])
     lines = -(-len(rows) // COLUMNS)
 
-    def on(figure: Any) -> None:
+    def on(figure: "Figure") -> None:
         columns = min(COLUMNS, len(rows))
         grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
         every = sorted({int(name) for row in rows for name in row[key]})

@@ -1,9 +1,13 @@
 """The Pareto figure of speed and quality."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .drawing import Drawing, colours_of
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 MARKERS = "osD^vP*X"
@@ -35,7 +39,7 @@ def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
     colours = colours_of([row["model"] for row in workload["systems"]])
     modes = list(dict.fromkeys(row["mode"] for row in workload["systems"]))
 
-    def on(figure: Any) -> None:
+    def on(figure: "Figure") -> None:
         axes = figure.subplots()
         front = pareto_front([(row["speedup"], 100 * row["loss"]) for row in rows])
         axes.plot(*zip(*front, strict=True), color="#888888", linewidth=1, zorder=1)

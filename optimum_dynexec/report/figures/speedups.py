@@ -1,8 +1,12 @@
 """Speed-ups as bars."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .drawing import Drawing, colours_of
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
@@ -10,7 +14,7 @@ def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
     rows = workload["systems"]
     colours = colours_of([row["model"] for row in rows])
 
-    def on(figure: Any) -> None:
+    def on(figure: "Figure") -> None:
         axes = figure.subplots()
         names = [row["system"] for row in rows]
         bars = axes.barh(names, [row["speedup"] for row in rows], color=[colours[row["model"]] for row in rows])

@@ -319,5 +319,5 @@ def _undo_last_norm(head: DraftHead, backbone: ov.Model, size: float) -> None:
     head.norm_hidden.weight.data.copy_(torch.from_numpy((size / weight).astype(np.float32)))
 
 
-def _digest(content: Any) -> str:
+def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]

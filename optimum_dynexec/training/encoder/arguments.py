@@ -1,7 +1,6 @@
 """The arguments of the training of encoders' exit heads."""
 
 from dataclasses import dataclass
-from typing import Any
 
 
 EXIT_WEIGHTS = ("uniform", "depth")
@@ -114,6 +113,6 @@ class EncoderTrainingArguments:
         return self.label_weight
 
 
-def _check(arguments: Any, name: str, accepted: bool, what: str) -> None:
+def _check(arguments: object, name: str, accepted: bool, what: str) -> None:
     if not accepted:
         raise ValueError(f"`{name}` must be {what}, but it is {getattr(arguments, name)!r}")

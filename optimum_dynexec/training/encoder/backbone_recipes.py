@@ -4,7 +4,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,6 +20,10 @@ from .checkpoints import Checkpoint
 from .checks import new_weights
 from .finetune import FineTuner, num_hidden_layers
 from .request import Request, TrainedExit, TrainedExits
+
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 HEADS_FOLDER = "heads"
@@ -160,7 +164,7 @@ def load_classifier(
     return loaded, label2id, frozenset(new_weights(found))
 
 
-def _has_other_labels(config: Any, label_names: list[str]) -> bool:
+def _has_other_labels(config: "PretrainedConfig", label_names: list[str]) -> bool:
     """Whether a classifier's labels have no names, while those of the data do, or are more than it has."""
     unnamed = all(name == f"LABEL_{index}" for name, index in config.label2id.items())
     return unnamed and not {*label_names} <= {*config.label2id, *map(str, config.label2id.values())}

@@ -1,7 +1,7 @@
 """What can be said of a model and its data before anything is exported, run or trained."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...data.samples import Samples
 from ...directory.config import MODEL_CLASSES
@@ -9,7 +9,11 @@ from ...directory.encoder_fit import KIND_OF_TASK
 from ...directory.one_label import check_one_label
 
 
-def check_classifier(config: Any, task: str, *parts: Samples) -> None:
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+
+def check_classifier(config: "PretrainedConfig", task: str, *parts: Samples) -> None:
     """
     Checks that a classifier is of a kind that exit heads are for, and knows the labels of the data. For other tasks
     there is nothing to check.

@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,10 @@ from .arguments import EncoderTrainingArguments
 from .checkpoints import Checkpoint
 from .objectives import certainty_loss, kl_divergence
 from .scores import ExitScores
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 logger = logging.getLogger(__name__)
@@ -60,7 +64,7 @@ class FineTuner:
 
     def __init__(
         self,
-        model: Any,
+        model: "PreTrainedModel",
         heads: Mapping[int, EncoderHeadModule],
         inputs: Inputs,
         max_length: int,
@@ -270,7 +274,7 @@ def cosine_schedule(
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step + done))
 
 
-def num_hidden_layers(model: Any) -> int:
+def num_hidden_layers(model: "PreTrainedModel") -> int:
     """
     The number of layers of a transformers model.
 
@@ -286,7 +290,7 @@ def num_hidden_layers(model: Any) -> int:
     return layers
 
 
-def _freeze_below(model: Any, trainable: int) -> None:
+def _freeze_below(model: "PreTrainedModel", trainable: int) -> None:
     """Freezes all but the last layers and the modules after them."""
     layers = num_hidden_layers(model)
     stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == layers]
@@ -300,7 +304,7 @@ def _freeze_below(model: Any, trainable: int) -> None:
         module.requires_grad_(True)
 
 
-def _pretrained(model: Any, new: frozenset[str]) -> set[int]:
+def _pretrained(model: "PreTrainedModel", new: frozenset[str]) -> set[int]:
     """
     The parameters, by their `id`, that learn as slowly as weights do that are trained already. With a new classifier,
     what stands between the layers and it, such as a pooler, has not been trained for it either.
@@ -311,7 +315,7 @@ def _pretrained(model: Any, new: frozenset[str]) -> set[int]:
     return {id(parameter) for parameter in model.parameters()} - quick
 
 
-def _after_layers(model: Any) -> list[nn.Module]:
+def _after_layers(model: "PreTrainedModel") -> list[nn.Module]:
     """What comes after the layers in the encoder, such as a pooler or a last norm, stands after them in the module."""
     layers = num_hidden_layers(model)
     children = list(model.base_model.children())

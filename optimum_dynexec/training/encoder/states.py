@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -107,7 +106,7 @@ def compute_states(
     return States(files)
 
 
-def states_key(content: Any) -> str:
+def states_key(content: object) -> str:
     """A hash of all that the hidden states depend on, 12 hexadecimal digits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
