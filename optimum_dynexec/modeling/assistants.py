@@ -1,4 +1,4 @@
-"""Models that draft for others."""
+"""Assistant models: models that draft for another model."""
 
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -18,17 +18,17 @@ def draft_engine(
     assistant_model: OVModelForCausalLM, max_length: int, target: Engine, directory: str | Path
 ) -> Engine:
     """
-    The engine of a model that drafts for another.
+    Gives the engine of an assistant model.
 
     Args:
-        assistant_model ([`DynExecModelForCausalLM`] or `OVModelForCausalLM`): that drafts.
-        max_length (`int`): of the sequences, in tokens.
-        target ([`~runtime.Engine`]): of the model that is drafted for.
-        directory (`str` or `Path`): that it was loaded from, with its tokenizer.
+        assistant_model ([`DynExecModelForCausalLM`] or `OVModelForCausalLM`): model that drafts.
+        max_length (`int`): maximum number of tokens in a sequence.
+        target ([`~runtime.Engine`]): engine of the target model.
+        directory (`str` or `Path`): directory of the target model, with its tokenizer.
 
     Raises:
-        `ValueError`: if it cannot draft, has too few positions, or another tokenizer.
-        `TypeError`: for a model of another kind.
+        `ValueError`: if the assistant model cannot draft, has too few positions, or has another tokenizer.
+        `TypeError`: if the assistant model has another type.
     """
     if not isinstance(assistant_model, OVModelForCausalLM):
         raise TypeError(
@@ -50,7 +50,7 @@ def draft_engine(
 
 
 def _engine_of(assistant_model: OVModelForCausalLM) -> Engine:
-    # Only classes of this package have an engine of their own. Naming them here would import in a circle.
+    # Only the classes of this package have the attribute. Importing them here would be a circular import.
     if hasattr(type(assistant_model), "engine"):
         if assistant_model.engine is None:
             raise ValueError(f"`assistant_model` cannot draft: {assistant_model._not_pageable}")
@@ -67,6 +67,6 @@ def _engine_of(assistant_model: OVModelForCausalLM) -> Engine:
 
 
 def weights_path(model: OVModelForCausalLM) -> Path | None:
-    """The file of a model's weights; `None` if it has none."""
+    """The file with a model's weights; `None` if the model has no directory."""
     directory = model.model_save_dir
     return None if directory is None else (Path(str(directory)) / model._ov_model_paths["model"]).with_suffix(".bin")

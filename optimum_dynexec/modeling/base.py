@@ -1,4 +1,4 @@
-"""What the classes of decoders and of encoders share: how they are loaded, locked, compiled and saved."""
+"""The common part of the decoder and encoder classes: loading, locking, compiling and saving."""
 
 import threading
 from collections.abc import Mapping
@@ -28,10 +28,10 @@ else:
 
 class DynExecModelMixin(CalibratedOnce, OVBaseModel):
     """
-    Goes before an `OVModelFor…` class in the bases of a class.
+    Mixin that precedes an `OVModelFor…` class in the bases of a class.
 
-    The engine runs what this library is for. The *plain model* is what optimum-intel would have compiled; it is
-    compiled when it is first needed.
+    The engine runs speculation and early exit. The *plain model* is the model that optimum-intel would have compiled;
+    it is compiled when it is first needed.
     """
 
     dynexec_config: DynExecConfig | None = None
@@ -57,8 +57,8 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
         **kwargs: Any,
     ) -> Any:
         """
-        Loads a model, with what its directory holds for dynamic execution, as `from_pretrained` has the arguments.
-        Nothing is compiled, except with `compile_only`, where there is nothing but a compiled model.
+        Loads a model, with the parts of its directory for dynamic execution. The arguments are those of
+        `from_pretrained`. Nothing is compiled, except with `compile_only`, where there is only a compiled model.
         """
         model = super()._from_pretrained(
             model_id,
@@ -81,7 +81,7 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
 
     @classmethod
     def _own_class(cls, model: OVBaseModel) -> OVBaseModel:
-        """What becomes of a model that optimum-intel has loaded, of which it hard-codes the class in some families."""
+        """Gives a loaded model the class of this package; optimum-intel hard-codes its own class for some families."""
         return model
 
     def _load_dynexec(self, exit_layers: list[int] | None, heads: str | Path | None) -> None:
@@ -92,7 +92,7 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
         )
 
     def _load_dynexec_config(self, exit_layers: list[int] | None, **defaults: bool | str) -> DynExecConfig:
-        """`defaults`: of the configuration of a model that has none."""
+        """`defaults` are fields of the configuration that is made for a model without one."""
         layers = None if exit_layers is None else [int(layer) for layer in exit_layers]
         return load_dynexec_config(
             self._directory, self.model, self.config.model_type, self._find_boundaries, layers, **defaults
@@ -122,7 +122,7 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
         """
         if self.__dict__.get("request") is None:
             with self._lock:
-                # optimum-intel's `compile` asks too, whether there is anything to do.
+                # optimum-intel's `compile` reads this property too, to see whether it has anything to do.
                 if self.__dict__.get("request") is None and not self._compiling_plain:
                     self._compile_plain()
         return self.__dict__.get("request")
@@ -145,11 +145,11 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
         """
         Saves the model, its configuration and its heads. Other files in the directory stay.
 
-        Whatever ends the process, the directory holds what was there before or all that is saved.
+        Even if the process is killed, the directory holds either its earlier content or the complete new one.
 
         Args:
-            save_directory (`str` or `Path`): directory to save to; made if absent.
-            push_to_hub (`bool`, *optional*, defaults to `False`): whether to upload the directory after that.
+            save_directory (`str` or `Path`): directory to save to. It is created if it does not exist.
+            push_to_hub (`bool`, *optional*, defaults to `False`): whether to upload the saved directory.
             kwargs: arguments of `push_to_hub`.
         """
         with staged_directory(Path(save_directory), keep_others=True) as staging:
@@ -162,5 +162,5 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
         add_dynexec(save_directory, self._ov_model_paths["model"], self.dynexec_config, self._heads, **changes)
 
     def _changes_when_saved(self) -> dict[str, bool | str | None]:
-        """Fields of the configuration that loading did not find out."""
+        """Fields of the configuration that loading did not determine."""
         return {}

@@ -157,15 +157,15 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
     def _own_class(cls, model: OVModelForCausalLM) -> "DynExecModelForCausalLM":
         if isinstance(model, cls):
             return model
-        # Ours goes on top, in a new object with all that the other has.
+        # A new object gets our class before the other class in its bases, and all attributes of the loaded model.
         own: Any = object.__new__(type(cls.__name__, (cls, type(model)), {"__module__": cls.__module__}))
         own.__dict__ = model.__dict__
         return own
 
     def _load_dynexec(self, exit_layers: list[int] | None, heads: str | Path | None) -> None:
         super()._load_dynexec(exit_layers, heads)
-        # Segments cost a few percent of every pass. Beside a draft head, exits are not what drafts best: the model is
-        # then cut when a call asks for an exit.
+        # Segments cost a few percent of every pass. A draft head drafts better than exits do: with one, the model is
+        # only cut when a call requests an exit.
         drafts = any(head.config.kind == "draft" for head in self._heads.values())
         self._cut = exit_layers is not None or not drafts
 
@@ -216,15 +216,15 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         return [] if config is None else [config.hidden_state_names[layer] for layer in self._exit_layers()]
 
     def _exit_layers(self) -> list[int]:
-        """The layers that the engine is cut after."""
+        """The layers after which the engine is cut."""
         return list(self.dynexec_config.exit_layers) if self.dynexec_config is not None and self._cut else []
 
     def _cut_for_exits(self) -> None:
-        """Makes the engine anew if the exits are there, but not in it. It stays so."""
+        """Rebuilds the engine with the exits if the model has exits and the engine does not. Later calls keep it."""
         with self._lock:
             if self._cut or not exit_heads(self._heads):
                 return
-            logger.info("The model is compiled anew, cut after its exit layers.")
+            logger.info("The model is compiled again, cut after its exit layers.")
             self._cut, self._engine = True, None
 
     def _layers(self) -> list[int]:
@@ -233,7 +233,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         return [] if config is None else [*self._exit_layers(), len(config.hidden_state_names) - 1]
 
     def _usable_heads(self) -> list[ov.Model]:
-        """The draft head, and the exit heads at layers that the model is cut after."""
+        """The draft head, and the exit heads at the layers after which the model is cut."""
         layers = [None, *self._exit_layers()] if self.dynexec_config is not None else []
         return [head.model for head in self._heads.values() if head.config.layer in layers]
 
@@ -335,7 +335,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             frequency_penalty=frequency_penalty,
             kwargs=kwargs,
         )
-        # With the lossy mode nothing speculates, so it comes first.
+        # Early exit excludes speculation, so it comes first.
         if early_exit is not None:
             self._cut_for_exits()
             speculation_config = SpeculationConfig()
@@ -361,7 +361,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         return sequences
 
     def _speculation(self, asked: SpeculationArguments) -> SpeculationConfig:
-        """How a call speculates by what it says, by what the model was tuned to, and by the heads there are."""
+        """Resolves the speculation of a call from its arguments, the tuning of the model, and the heads."""
         if not asked.asked and asked.speculation is None:
             asked = self._tuned(asked)
         if asked.mode == "exit_heads" or asked.assistant_early_exit is not None:
@@ -375,12 +375,12 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         return found
 
     def _tuned(self, asked: SpeculationArguments) -> SpeculationArguments:
-        """What a call without any word on speculation gets: as tuned, if the model was, and else the default."""
+        """The speculation of a call that does not set it: as tuned, if the model was tuned, or else the default."""
         if self.tuning is None or self.dynexec_config is None:
             return asked
         tuned, layers = asked.tuned(self.tuning.options), self.dynexec_config.exit_layers
         needed = layers[:1] if tuned.assistant_early_exit is None else [tuned.assistant_early_exit - 1]
-        # Otherwise the model was loaded with other exits than it was tuned with.
+        # It does not fit if the model was loaded with other exits than those it was tuned with.
         fits = tuned.mode != "exit_heads" or (needed and needed[0] in layers)
         return tuned if fits else asked
 
@@ -413,7 +413,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
 
     def _generate_plain(self, call: GenerateCall) -> torch.Tensor | GenerateDecoderOnlyOutput:
         config = without_speculation(call.generation_config)
-        # The plain model has one state: calls take turns. Without a seed, it draws from torch's generator itself.
+        # The plain model has one state, so calls take turns. Without a seed, it draws from torch's global generator.
         with self._lock, torch.random.fork_rng(devices=[], enabled=call.seed is not None):
             if call.seed is not None:
                 torch.manual_seed(call.seed)
@@ -433,7 +433,8 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         self, input_ids: torch.Tensor, past_key_values: Any = None, **kwargs: Any
     ) -> Any:
         if isinstance(self, OVPhi3ForCausalLM) and kwargs.get("cache_position") is None:
-            # It asks whether the cache ends before the original context, by what transformers no longer hands over.
+            # optimum-intel's Phi-3 needs it to see whether the cache ends before the original context, but
+            # transformers no longer passes it.
             kwargs["cache_position"] = torch.tensor([self._get_past_length(past_key_values)])
         return super().prepare_inputs_for_generation(input_ids, past_key_values=past_key_values, **kwargs)
 

@@ -1,4 +1,4 @@
-"""From how a call wants to leave early to what the engines are asked to do."""
+"""From the argument `early_exit` to the parameters of the engines."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,19 +12,19 @@ from ..native import _C
 from ..runtime import Engine
 
 
-# What the engines of decoders and of encoders take.
+# The parameters that the engines of decoders and of encoders take.
 Params = TypeVar("Params", _C.EarlyExitParams, _C.EncoderParams)
-# The value of `early_exit` that stands for what was calibrated.
+# The value of `early_exit` that stands for the calibrated thresholds.
 CALIBRATED = "calibrated"
 
 
 def check_early_exit(early_exit: Any, *words: str) -> None:
     """
-    Checks what kind of thing the argument `early_exit` is.
+    Checks the type of the argument `early_exit`.
 
     Args:
-        early_exit: as the caller gave it.
-        words (`str`): that are accepted, such as `"calibrated"`.
+        early_exit: argument as the caller gave it.
+        words (`str`): strings that are accepted, such as `"calibrated"`.
 
     Raises:
         `TypeError`: if it is neither an [`~early_exit.EarlyExitConfig`], nor one of the words, nor `None`.
@@ -39,9 +39,11 @@ def check_early_exit(early_exit: Any, *words: str) -> None:
 
 
 class CalibratedOnce:
-    """Of a model class: keeps what `early_exit="calibrated"` means, as finding out reads the whole model."""
+    """
+    Mixin that keeps the parameters of `early_exit="calibrated"`: making them reads the whole model from the disk.
+    """
 
-    # Whether it was loaded with other heads than those in its directory.
+    # Whether the model was loaded with other heads than those in its directory.
     _other_heads: bool = False
     _calibrated: tuple[Engine | None, Any] | None = None
 
@@ -50,13 +52,14 @@ class CalibratedOnce:
     ) -> Params:
         """
         Args:
-            early_exit ([`~early_exit.EarlyExitConfig`] or `str`): of a call.
-            make (`Callable`): makes the engine's parameters of it.
-            engine (*optional*): what the parameters belong to. With another one they are made anew.
+            early_exit ([`~early_exit.EarlyExitConfig`] or `str`): early exit of a call.
+            make (`Callable`): function that makes the engine's parameters.
+            engine (*optional*): engine that the parameters belong to. For another engine they are made again.
 
         Raises:
-            [`~directory.errors.StaleCalibrationError`]: for `"calibrated"` with other heads than those calibrated.
-            Whatever `make` raises.
+            [`~directory.errors.StaleCalibrationError`]: if `early_exit` is `"calibrated"` and the model was loaded
+                with other heads than the calibrated ones.
+            All errors of `make`.
         """
         if early_exit != CALIBRATED:
             return make()
@@ -77,19 +80,20 @@ def early_exit_params(
 
     Args:
         early_exit ([`~early_exit.EarlyExitConfig`] or `str`):
-            When to leave, or `"calibrated"`.
+            Criterion and thresholds, or `"calibrated"`.
         engine ([`~runtime.Engine`]):
-            Whose exit heads decide.
+            Engine with the exit heads.
         directory (`str` or `Path`, *optional*):
-            Of the model: where its calibration and the learned weights of criteria are.
+            Directory of the model, with its calibration and the learned weights of criteria.
         precision (`str`, *optional*):
-            That the model computes in, see [`resolve_early_exit`].
+            Precision that the model computes in, see [`resolve_early_exit`].
 
     Returns:
         `_C.EarlyExitParams`.
 
     Raises:
-        See [`fill_params`]; also `ValueError` for a criterion that is not for tokens, or a deadline.
+        The errors of [`fill_params`].
+        `ValueError`: if the criterion is not for tokens, or there is a deadline.
     """
     layers = list(engine.exit_heads)
     early_exit = resolve_early_exit(early_exit, directory, precision)
@@ -118,17 +122,18 @@ def encoder_exit_params(
     Makes the parameters of an encoder's run.
 
     Args:
-        early_exit ([`~early_exit.EarlyExitConfig`] or `str`): when to leave, or `"calibrated"`.
-        layers (`Sequence[int]`): of the exits, ascending.
-        directory (`str` or `Path`, *optional*): of the model.
-        embeddings (`bool`): whether the model gives embeddings, and not distributions over labels.
-        precision (`str`, *optional*): that the model computes in, see [`resolve_early_exit`].
+        early_exit ([`~early_exit.EarlyExitConfig`] or `str`): criterion and thresholds, or `"calibrated"`.
+        layers (`Sequence[int]`): exit layers, ascending.
+        directory (`str` or `Path`, *optional*): directory of the model.
+        embeddings (`bool`): whether the model gives embeddings rather than distributions over labels.
+        precision (`str`, *optional*): precision that the model computes in, see [`resolve_early_exit`].
 
     Returns:
         `_C.EncoderParams`.
 
     Raises:
-        See [`fill_params`]; also `ValueError` for a criterion that does not judge what the model gives.
+        The errors of [`fill_params`].
+        `ValueError`: if the criterion does not apply to the outputs of the model.
     """
     early_exit = resolve_early_exit(early_exit, directory, precision)
     asked = early_exit.threshold is not None or early_exit.thresholds is not None
@@ -148,17 +153,17 @@ def fill_params(
     Fills in criterion, thresholds and weights.
 
     Args:
-        params (`_C.EarlyExitParams` or `_C.EncoderParams`): to fill.
-        early_exit ([`~early_exit.EarlyExitConfig`]): when to leave.
-        layers (`Sequence[int]`): of the exits, ascending.
-        directory (`str` or `Path`, *optional*): of the model, where the learned weights of criteria are.
+        params (`_C.EarlyExitParams` or `_C.EncoderParams`): parameters to fill in.
+        early_exit ([`~early_exit.EarlyExitConfig`]): criterion and thresholds.
+        layers (`Sequence[int]`): exit layers, ascending.
+        directory (`str` or `Path`, *optional*): directory of the model, with the learned weights of criteria.
 
     Returns:
         `params`.
 
     Raises:
-        `ValueError`: if the model has no exit heads, a threshold is for a layer without one, or weights that the
-            criterion has learned are not there or for other exits.
+        `ValueError`: if the model has no exit heads, a threshold is for a layer without an exit head, or the learned
+            weights of the criterion are missing or for other exits.
     """
     layers = list(layers)
     params.thresholds = early_exit.thresholds_for(layers)

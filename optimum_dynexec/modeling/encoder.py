@@ -1,4 +1,4 @@
-"""What all `DynExecModelFor…` of encoders, vision and audio models share: early exit of whole samples."""
+"""The common part of `DynExecModelFor…` for encoders, vision and audio models: early exit of whole samples."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -27,9 +27,9 @@ from .input_checks import InputChecks
 from .tuned import TUNED, tuned_exit
 
 
-# What inputs come as, and outputs then too.
+# The type of the inputs, and then also of the outputs.
 Values: TypeAlias = torch.Tensor | np.ndarray
-# The default of `early_exit` in a call: what the model was loaded with.
+# The default of `early_exit` in a call: the value that the model was loaded with.
 AS_LOADED = "as_loaded"
 
 
@@ -43,7 +43,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
     thread; `None` before. Those of one call are the attribute `dynexec` of its output.
     """
 
-    # What `forward` returns.
+    # The type that `forward` returns.
     output_class: ClassVar[type[ModelOutput]]
     _find_boundaries = staticmethod(find_encoder_boundaries)
     last_stats: EncoderStats | None = None
@@ -78,8 +78,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
                 If not set: the precision that the model was tuned to, or `"fast"`.
             exit_layers (`list[int]`, *optional*):
                 Layers after which samples may leave. If not set: those of `dynexec_config.json` and of the exit heads
-                in
-                `heads`. Exit heads at other layers are not used.
+                in `heads`. Exit heads at other layers are not used.
             heads (`str` or `Path`, *optional*):
                 Trained heads to add to those of the directory, or to replace them: a safetensors file, or a
                 directory of such files. They are saved with the model.
@@ -121,7 +120,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
     ) -> Any:
         model = super()._from_pretrained(model_id, config, compile=compile, **kwargs)
         params = None
-        # optimum-intel has classes of its own for some architectures that are no plain encoders: those stay.
+        # For some architectures that are no plain encoders, optimum-intel loads a class of its own: it is kept.
         if isinstance(model, cls):
             model.early_exit = early_exit
             params = model._params(early_exit)
@@ -224,7 +223,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
     # ---- calls -------------------------------------------------------------------------------------------------
 
     def _params(self, early_exit: EarlyExitConfig | str | None) -> _C.EncoderParams | None:
-        """What the engine is asked to do; `None` where the plain model runs."""
+        """The parameters of the engine; `None` if the plain model runs."""
         check_early_exit(early_exit, CALIBRATED, TUNED)
         if early_exit == TUNED:
             early_exit = tuned_exit(self.tuning)
@@ -256,9 +255,9 @@ class DynExecEncoderMixin(DynExecModelMixin):
         Runs a batch.
 
         Args:
-            inputs (`dict[str, torch.Tensor or np.ndarray]`): by name; the first is the main one.
-            early_exit: as `forward` got it.
-            plain (`Callable`): runs the plain model on the same.
+            inputs (`dict[str, torch.Tensor or np.ndarray]`): inputs by name; the first one is the main input.
+            early_exit: argument of `forward`.
+            plain (`Callable`): function that runs the plain model on the same inputs.
         """
         early_exit = self.early_exit if early_exit == AS_LOADED else early_exit
         params = self._params(early_exit)
@@ -278,7 +277,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
             return self.output_class(**plain())
         engine = self.engine
         run = engine.start(params)
-        # Held until the run is over: the tensors are views of these.
+        # The tensors are views of these arrays, so they must live until the run is over.
         arrays = self._arrays(inputs)
         tensors = engine.tensors(arrays)
         run.push(tensors)
@@ -306,7 +305,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
         return self.output_class(**{name: torch.from_numpy(value) for name, value in values.items()})
 
     def _empty(self, main: Values) -> dict[str, np.ndarray]:
-        """What a batch without samples gives."""
+        """The outputs of a batch without samples."""
         values = {}
         for output in self.model.outputs:
             shape = output.get_partial_shape()
@@ -315,7 +314,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
         return values
 
     def _arrays(self, inputs: Mapping[str, Values | None]) -> dict[str, np.ndarray]:
-        """Inputs as arrays; what the model takes and is not given is as transformers would have it."""
+        """Inputs as arrays; missing inputs have transformers' defaults."""
         arrays = {
             name: value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
             for name, value in inputs.items()
@@ -354,8 +353,8 @@ class DynExecEncoderMixin(DynExecModelMixin):
             The output of `forward` for one sample; the batch dimension is 1.
 
         Raises:
-            `ValueError`: if there is no early exit to do, or a sample has not the shape that the model takes, or more
-                tokens than it has positions. The outputs of all samples before come first.
+            `ValueError`: if there is no early exit, or a sample does not have the shape that the model takes, or has
+                more tokens than the model has positions. The outputs of all earlier samples are yielded first.
         """
         early_exit = self.early_exit if early_exit == AS_LOADED else early_exit
         params = self._params(early_exit)
@@ -373,7 +372,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
         run = engine.start(params)
         layers = [*engine.exit_layers, engine.num_layers - 1]
         ready: dict[int, ModelOutput] = {}
-        # Whether each sample that is not yet given back came as arrays.
+        # For each sample whose output is not yet yielded, whether its inputs are arrays.
         as_numpy: dict[int, bool] = {}
         given = 0
 
@@ -396,7 +395,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
                 self._checks.check(arrays, first=index, padding_dropped=True)
                 tensors = engine.tensors(arrays, copy=True)
             except ValueError:
-                # What came in before is not lost.
+                # The outputs of earlier samples are not lost.
                 yield from collect(True)
                 raise
             run.push(tensors)
@@ -421,14 +420,14 @@ class DynExecEncoderMixin(DynExecModelMixin):
 
     def exit_logits(self, **inputs: Values) -> dict[int, dict[str, torch.Tensor]]:
         """
-        Runs all layers on every sample and asks all exit heads.
+        Runs all layers and all exit heads on every sample.
 
         Args:
-            inputs (`torch.Tensor` or `np.ndarray`): of `forward`, by name.
+            inputs (`torch.Tensor` or `np.ndarray`): inputs of `forward`, by name.
 
         Returns:
-            `dict[int, dict[str, torch.Tensor]]`: for each layer with a head the head's outputs by name, as
-            docs/encoder_internals.md has them, and for the model's last layer its own.
+            `dict[int, dict[str, torch.Tensor]]`: for each layer with a head the outputs of the head by name, as
+            docs/encoder_internals.md describes them, and for the last layer the outputs of the model.
         """
         self._checks.check(inputs)
         outputs, _, said = self._exits(self._arrays(inputs), [])
@@ -439,11 +438,11 @@ class DynExecEncoderMixin(DynExecModelMixin):
 
     def hidden_states(self, layers: list[int] | None = None, **inputs: Values) -> dict[int, torch.Tensor]:
         """
-        Runs all layers on every sample and gives what exit heads read.
+        Runs all layers on every sample and gives the hidden states, which exit heads read.
 
         Args:
-            layers (`list[int]`, *optional*): after which; all but the last by default.
-            inputs (`torch.Tensor` or `np.ndarray`): of `forward`, by name.
+            layers (`list[int]`, *optional*): layers whose hidden states to give. If not set: all but the last.
+            inputs (`torch.Tensor` or `np.ndarray`): inputs of `forward`, by name.
 
         Returns:
             `dict[int, torch.Tensor]`: the hidden states after each layer, in the layout of the model.

@@ -1,4 +1,4 @@
-"""`DynExecModelFor…` of encoders, vision and audio models: `OVModelFor…` whose samples may leave early."""
+"""`DynExecModelFor…` for encoders, vision and audio models: `OVModelFor…` classes whose samples may leave early."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ from .pipelines import known_to_pipelines
 
 
 class _TextMixin(DynExecEncoderMixin):
-    """Of models that take tokens."""
+    """Mixin for models that take tokens."""
 
     def forward(
         self,
@@ -47,15 +47,16 @@ class _TextMixin(DynExecEncoderMixin):
         Runs a batch of texts.
 
         Args:
-            input_ids (`torch.Tensor` or `np.ndarray` of shape `(batch_size, length)`): tokens.
-            attention_mask (of the same shape, *optional*): 0 where there is padding; without it there is none.
-            token_type_ids (of the same shape, *optional*): for models that take them.
+            input_ids (`torch.Tensor` or `np.ndarray` of shape `(batch_size, length)`): token ids.
+            attention_mask (same type and shape, *optional*): mask that is 0 at padding. If not set: no padding.
+            token_type_ids (same type and shape, *optional*): segment ids, for models that take them.
             early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*):
-                When samples leave; `"calibrated"`: by the thresholds in `dynexec_config.json`; `None`: none does.
-                Unset: as the model was loaded.
+                Early exit of this call. `"calibrated"`: with the thresholds in `dynexec_config.json`. `None`: no early
+                exit. If not set: as the model was loaded.
 
         Returns:
-            transformers' output type, in the order of the batch; with early exit also `exit_layer` and `confidence`.
+            transformers' output type, in the order of the batch. With early exit it also has the fields `exit_layer`
+            and `confidence`.
         """
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
 
@@ -75,14 +76,14 @@ class DynExecModelForSequenceClassification(_TextMixin, OVModelForSequenceClassi
 
 @known_to_pipelines(AutoModelForTokenClassification)
 class DynExecModelForTokenClassification(_TextMixin, OVModelForTokenClassification):
-    """Drop-in for `OVModelForTokenClassification` with early exit: a text leaves when all its tokens are sure."""
+    """Drop-in for `OVModelForTokenClassification` with early exit: a text leaves when all its labels are certain."""
 
     output_class = DynExecTokenClassifierOutput
 
 
 @known_to_pipelines(AutoModelForQuestionAnswering)
 class DynExecModelForQuestionAnswering(_TextMixin, OVModelForQuestionAnswering):
-    """Drop-in for `OVModelForQuestionAnswering` with early exit: a text leaves when start and end are sure."""
+    """Drop-in for `OVModelForQuestionAnswering` with early exit: a text leaves when start and end are certain."""
 
     output_class = DynExecQuestionAnsweringOutput
 
@@ -108,7 +109,7 @@ class DynExecModelForImageClassification(DynExecEncoderMixin, OVModelForImageCla
 
         Args:
             pixel_values (`torch.Tensor` or `np.ndarray` of shape `(batch_size, channels, height, width)`): images.
-            early_exit: see [`DynExecModelForSequenceClassification.forward`].
+            early_exit: early exit of this call, see [`DynExecModelForSequenceClassification.forward`].
         """
         plain = super(DynExecEncoderMixin, self).forward
         return self._call({"pixel_values": pixel_values}, early_exit, lambda: plain(pixel_values, **kwargs))
@@ -128,12 +129,12 @@ class DynExecModelForAudioClassification(DynExecEncoderMixin, OVModelForAudioCla
         **kwargs: Any,
     ) -> ModelOutput:
         """
-        Runs a batch of audio.
+        Runs a batch of audio clips.
 
         Args:
-            input_values (`torch.Tensor` or `np.ndarray` of shape `(batch_size, samples)`): the waveforms.
-            attention_mask (of the same shape, *optional*): for models that take one.
-            early_exit: see [`DynExecModelForSequenceClassification.forward`].
+            input_values (`torch.Tensor` or `np.ndarray` of shape `(batch_size, samples)`): waveforms.
+            attention_mask (same type and shape, *optional*): mask that is 0 at padding, for models that take one.
+            early_exit: early exit of this call, see [`DynExecModelForSequenceClassification.forward`].
         """
         inputs = {"input_values": input_values, "attention_mask": attention_mask}
         plain = super(DynExecEncoderMixin, self).forward

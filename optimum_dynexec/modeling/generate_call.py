@@ -1,4 +1,4 @@
-"""The arguments of one `generate`, and whether the engine can take the call."""
+"""The arguments of one call of `generate`, and whether the engine can run the call."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,29 +23,30 @@ MAX_SEED = 2**64 - 1
 EXCLUSIVE = "`early_exit` and speculation exclude each other: leave out the arguments of one of them"
 # Arguments of `generate` that are not part of a GenerationConfig.
 CALL_ARGUMENTS = ("tokenizer", "custom_generate", "trust_remote_code", "use_model_defaults")
-# What transformers generates if no length is asked for.
+# The number of tokens that transformers generates if the call sets no length.
 DEFAULT_NEW_TOKENS = 20
 
 
 @dataclass(frozen=True)
 class GenerateCall:
     """
-    The arguments of one `generate`, read once.
+    The arguments of one call of `generate`.
 
     Args:
         inputs (`torch.LongTensor` of shape `(batch_size, prompt_length)`, *optional*): prompts given by position.
-        generation_config (`GenerationConfig`, *optional*): as given.
-        logits_processor (`LogitsProcessorList`): of the caller.
-        stopping_criteria (`StoppingCriteriaList`): of the caller.
-        prefix_allowed_tokens_fn (`Callable`, *optional*): as transformers has it.
-        streamer (`BaseStreamer`, *optional*): is handed the tokens as they come.
-        negative_prompt_ids, negative_prompt_attention_mask (`torch.Tensor`, *optional*): as transformers has them.
-        assistant_model (`OVModelForCausalLM`, *optional*): a model that drafts.
-        speculation ([`~speculative.arguments.SpeculationArguments`]): what is said of speculation.
-        early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*): when tokens leave; excludes speculation.
-        seed (`int`, *optional*): of the random numbers.
-        penalties (`LogitsProcessorList`): presence and frequency penalty, after the caller's processors.
-        kwargs (`dict[str, Any]`): all that is left, for transformers and `forward`.
+        generation_config (`GenerationConfig`, *optional*): configuration as the caller passed it.
+        logits_processor (`LogitsProcessorList`): processors that the caller passed.
+        stopping_criteria (`StoppingCriteriaList`): criteria that the caller passed.
+        prefix_allowed_tokens_fn (`Callable`, *optional*): function of transformers that gives the allowed tokens.
+        streamer (`BaseStreamer`, *optional*): object that receives the tokens as they are generated.
+        negative_prompt_ids, negative_prompt_attention_mask (`torch.Tensor`, *optional*):
+            Negative prompt for classifier-free guidance.
+        assistant_model (`OVModelForCausalLM`, *optional*): model that drafts.
+        speculation ([`~speculative.arguments.SpeculationArguments`]): arguments of speculation.
+        early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*): early exit; it excludes speculation.
+        seed (`int`, *optional*): seed of the random numbers.
+        penalties (`LogitsProcessorList`): presence and frequency penalty, applied after the caller's processors.
+        kwargs (`dict[str, Any]`): all other arguments, for transformers and `forward`.
     """
 
     inputs: torch.Tensor | None
@@ -85,8 +86,8 @@ class GenerateCall:
         Reads the arguments as `generate` takes them.
 
         Args:
-            defaults (`GenerationConfig`): of the model.
-            others: the fields that are taken as they are.
+            defaults (`GenerationConfig`): configuration of the model.
+            others: fields that are stored as they are.
 
         Raises:
             `ValueError`, `TypeError`: see `generate`.
@@ -130,11 +131,11 @@ def check_token_ids(inputs: Any, input_ids: Any) -> None:
     Checks that prompts came as tensors.
 
     Args:
-        inputs, input_ids: as `generate` was given them.
+        inputs, input_ids: arguments of `generate`.
 
     Raises:
         `TypeError`: if one of them is neither a tensor nor `None`.
-        `ValueError`: if one has another number of dimensions than two.
+        `ValueError`: if one of them does not have two dimensions.
     """
     for name, value in (("inputs", inputs), ("input_ids", input_ids)):
         if value is not None and not isinstance(value, torch.Tensor):
@@ -151,16 +152,16 @@ def why_plain(
     call: GenerateCall, config: GenerationConfig, model_kwargs: Mapping[str, Any], model_config: PretrainedConfig
 ) -> str | None:
     """
-    Why the engine cannot take a call.
+    Gives the reason why the engine cannot run a call.
 
     Args:
-        call ([`GenerateCall`]): as it came.
-        config (`GenerationConfig`): that it resolves to.
-        model_kwargs (`Mapping[str, Any]`): its other arguments, for `forward`.
-        model_config (`PretrainedConfig`): of the model.
+        call ([`GenerateCall`]): arguments of the call.
+        config (`GenerationConfig`): configuration that the arguments resolve to.
+        model_kwargs (`Mapping[str, Any]`): arguments of the call for `forward`.
+        model_config (`PretrainedConfig`): configuration of the model.
 
     Returns:
-        `str`, *optional*: the reason; `None` if the engine can.
+        `str`, *optional*: the reason; `None` if the engine can run the call.
     """
     inputs = call.inputs if call.inputs is not None else model_kwargs.get("input_ids")
     rows = (1 if inputs is None else inputs.shape[0]) * config.num_return_sequences
@@ -193,9 +194,10 @@ def why_plain(
 
 def crosses_rope_border(max_length: int, model_config: PretrainedConfig) -> bool:
     """
-    Whether a text of so many tokens may need both kinds of factors of a longrope model. It has short ones for its
-    original context and long ones beyond, and a pass takes one kind for all of its rows: rows before the border must
-    not share a pass with rows after it, and Phi-3 computes the whole text anew where it is crossed.
+    Whether a text of `max_length` tokens may need both sets of factors of a longrope model. Such a model has short
+    factors for its original context and long factors beyond it. A forward pass uses one set for all of its rows: rows
+    before the border must not share a pass with rows after it, and Phi-3 computes the whole text again when it crosses
+    the border.
     """
     rope = getattr(model_config, "rope_parameters", None) or {}
     original = rope.get("original_max_position_embeddings") or getattr(
@@ -207,11 +209,11 @@ def crosses_rope_border(max_length: int, model_config: PretrainedConfig) -> bool
 
 def longest_length(criteria: StoppingCriteriaList, config: GenerationConfig, prompt_length: int) -> int:
     """
-    The most tokens that a sequence may have in the end, prompt and padding included.
+    The maximum number of tokens in a finished sequence, prompt and padding included.
 
     Args:
-        criteria (`StoppingCriteriaList`): of the caller.
-        config (`GenerationConfig`): that the call resolves to.
+        criteria (`StoppingCriteriaList`): criteria that the caller passed.
+        config (`GenerationConfig`): configuration that the call resolves to.
         prompt_length (`int`): length of `input_ids`.
     """
     limits = [criterion.max_length for criterion in criteria if type(criterion) is MaxLengthCriteria]

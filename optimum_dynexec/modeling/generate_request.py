@@ -1,4 +1,4 @@
-"""From the arguments of `generate` to what the engine is asked for."""
+"""From the arguments of `generate` to a job for the engine."""
 
 import logging
 from typing import TYPE_CHECKING, Any
@@ -35,20 +35,20 @@ def make_job(
     early_exit: _C.EarlyExitParams | None,
 ) -> GenerationJob:
     """
-    Reads the arguments with transformers' own methods, in the order of its `generate`.
+    Reads the arguments of `generate` with transformers' own methods, in the order in which its `generate` calls them.
 
     Args:
-        model ([`DynExecModelForCausalLM`]): whose methods they are.
-        engine ([`~runtime.Engine`]): of the model.
-        call ([`~modeling.generate_call.GenerateCall`]): its arguments.
-        config (`GenerationConfig`): that it resolves to; changed.
-        model_kwargs (`dict[str, Any]`): its other arguments, for `forward`; changed.
-        speculation ([`~speculative.SpeculationConfig`]): who proposes, how much.
-        early_exit (`_C.EarlyExitParams`, *optional*): when tokens leave early; without speculation.
+        model ([`DynExecModelForCausalLM`]): model that generates.
+        engine ([`~runtime.Engine`]): engine of the model.
+        call ([`~modeling.generate_call.GenerateCall`]): arguments of the call.
+        config (`GenerationConfig`): configuration that the arguments resolve to. It is modified.
+        model_kwargs (`dict[str, Any]`): arguments of the call for `forward`. They are modified.
+        speculation ([`~speculative.SpeculationConfig`]): draft sources and number of draft tokens.
+        early_exit (`_C.EarlyExitParams`, *optional*): parameters of early exit; only without speculation.
 
     Raises:
-        `ValueError`: for arguments that are not accepted.
-        `TypeError`: for an assistant model of another kind.
+        `ValueError`: if an argument is not accepted.
+        `TypeError`: if the assistant model has another type.
     """
     defaults = {
         f"has_default_{name}": call.kwargs.get(name) is None

@@ -19,22 +19,22 @@ from .logits_processors import native_params
 @dataclass
 class GenerationJob:
     """
-    What is left of the arguments of `generate` when transformers has read them.
+    The arguments of `generate` after transformers has read them.
 
     Args:
-        input_ids (`torch.LongTensor` of shape `(batch_size, prompt_length)`): prompts, padded on the left.
-        attention_mask (`torch.LongTensor` of shape `(batch_size, prompt_length)`): 0 where a prompt is padded.
-        do_sample (`bool`): sample, or take the most probable token.
-        max_length (`int`): longest sequence, prompt and padding included.
+        input_ids (`torch.LongTensor` of shape `(batch_size, prompt_length)`): prompts with their padding.
+        attention_mask (`torch.LongTensor` of shape `(batch_size, prompt_length)`): mask that is 0 at padding.
+        do_sample (`bool`): whether tokens are sampled; otherwise the most probable token is taken.
+        max_length (`int`): maximum length of a sequence, prompt and padding included.
         eos_token_ids (`list[int]`): tokens that end a sequence.
-        pad_token_id (`int`, *optional*): fills finished sequences up to the longest.
-        logits_processors (`list[LogitsProcessorList]`): for each row, what shapes its distribution, in order.
-        stopping_criteria (`StoppingCriteriaList`): what else ends a sequence; asked after each token.
-        seed (`int`): of the random numbers; each sequence has a stream of its own.
-        speculation ([`SpeculationConfig`]): who proposes, how much.
-        early_exit (`_C.EarlyExitParams`, *optional*): when tokens leave early; without speculation.
-        draft_engine ([`Engine`], *optional*): of the assistant model.
-        streamer (`BaseStreamer`, *optional*): is handed the tokens as they come.
+        pad_token_id (`int`, *optional*): token that fills shorter sequences up to the longest.
+        logits_processors (`list[LogitsProcessorList]`): processors of each row, in the order in which they apply.
+        stopping_criteria (`StoppingCriteriaList`): other criteria that end a sequence, evaluated after each token.
+        seed (`int`): seed of the random numbers; each sequence has its own stream.
+        speculation ([`SpeculationConfig`]): draft sources and number of draft tokens.
+        early_exit (`_C.EarlyExitParams`, *optional*): parameters of early exit; only without speculation.
+        draft_engine ([`Engine`], *optional*): engine of the assistant model.
+        streamer (`BaseStreamer`, *optional*): object that receives the tokens as they are generated.
     """
 
     input_ids: torch.Tensor
@@ -56,17 +56,18 @@ class GenerationJob:
         Generates on `engine`.
 
         Args:
-            engine ([`Engine`]): of the model.
+            engine ([`Engine`]): engine of the model.
             memory (`_C.SpeculationMemory`, *optional*):
-                What proposers have learned in earlier calls, and learn in this one. Unset: what they learn is lost.
+                What draft sources have learned in earlier calls; this call adds to it. If not set, what they learn in
+                this call is lost.
 
         Returns:
-            `tuple`: sequences, `torch.LongTensor` of shape `(batch_size, length)` with the prompts as they were given
-            and finished sequences filled with `pad_token_id`; and [`GenerationStats`].
+            `tuple`: the sequences, a `torch.LongTensor` of shape `(batch_size, length)` that starts with `input_ids`
+            and is filled up with `pad_token_id`; and the [`GenerationStats`].
 
         Raises:
-            `ValueError`: for an empty prompt, a token id outside the vocabulary, or sequences of different lengths
-            without a `pad_token_id`.
+            `ValueError`: if a prompt is empty, a token id is outside the vocabulary, or the sequences have different
+                lengths and there is no `pad_token_id`.
         """
         params = native_params(self.logits_processors[0], self.do_sample, self.input_ids.shape[1])
         process_logits = None
@@ -105,7 +106,7 @@ class GenerationJob:
             options = {"max_matching_ngram_size": config.max_matching_ngram_size}
             proposers.append(_C.ProposerParams("prompt_lookup", options=options))
         if config.draft_head:
-            assert engine.draft_head is not None  # SpeculationConfig.resolve saw to it
+            assert engine.draft_head is not None  # SpeculationConfig.resolve has checked it.
             proposers.append(_C.ProposerParams("draft_head", head=engine.draft_head.native))
         for layer in config.exit_layers:
             head, segment = engine.exit_heads[layer].native, engine.layers.index(layer)
@@ -120,7 +121,7 @@ class GenerationJob:
         return params
 
     def _padded_ids(self, row: int, tokens: np.ndarray) -> torch.Tensor:
-        """The sequence so far as transformers would show it to a processor: with the padding of its prompt."""
+        """The sequence so far, with the padding of its prompt, as transformers would pass it to a processor."""
         prompt = self.input_ids[row]
         generated = tokens[int(self.attention_mask[row].sum()) :]
         return torch.cat([prompt, torch.from_numpy(generated)])[None]
@@ -137,7 +138,7 @@ class GenerationJob:
 
         def should_stop(row: int, tokens: np.ndarray) -> bool:
             ids = self._padded_ids(row, tokens)
-            # Every criterion is asked every time, as in transformers: some keep count.
+            # As in transformers, every criterion is evaluated after every token: some of them count their calls.
             return any([bool(torch.as_tensor(criterion(ids, None)).all()) for criterion in criteria])
 
         return should_stop

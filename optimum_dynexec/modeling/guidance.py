@@ -1,4 +1,4 @@
-"""Classifier-free guidance with a model that keeps its KV cache inside."""
+"""Classifier-free guidance for a model that keeps its KV cache in the inference request."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ import torch
 class UnconditionalBranch:
     """
     The model as the processor of `guidance_scale` calls it between the steps of `generate`, for the text without its
-    prompt. An OpenVINO model keeps its KV cache in the inference request. This branch has a request of its own, so
-    that it does not write over the cache of the text, as it does in optimum-intel.
+    prompt. An OpenVINO model keeps its KV cache in the inference request. This branch has its own request, so it does
+    not overwrite the cache of the text (in optimum-intel it does).
 
     Args:
-        model (`OVModelForCausalLM`): whose `generate` runs.
+        model (`OVModelForCausalLM`): model that generates.
     """
 
     def __init__(self, model: Any):
@@ -20,7 +20,7 @@ class UnconditionalBranch:
         self._state: tuple[Any, int, Any] | None = None
 
     def __call__(self, input_ids: torch.Tensor, **kwargs: Any) -> Any:
-        """As the model's `forward`."""
+        """Has the arguments and the output of the model's `forward`."""
         model = self._model
         outer = (model.request, model._past_length, model.next_beam_idx)
         if self._state is None:

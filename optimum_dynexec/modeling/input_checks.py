@@ -32,10 +32,10 @@ class InputChecks:
     def check(self, inputs: Mapping[str, Any], *, first: int = 0, padding_dropped: bool = False) -> None:
         """
         Args:
-            inputs (`Mapping[str, np.ndarray or torch.Tensor]`): of a batch, by name.
+            inputs (`Mapping[str, np.ndarray or torch.Tensor]`): inputs of a batch, by name.
             first (`int`, *optional*, defaults to 0): number of the first input of the batch, for the message.
             padding_dropped (`bool`, *optional*, defaults to `False`):
-                Whether padding behind the longest text is dropped before the model runs.
+                Whether padding after the longest text is dropped before the model runs.
 
         Raises:
             `ValueError`: if a text has more tokens than the model has positions, or an image has a size that the

@@ -1,4 +1,4 @@
-"""Which of transformers' logits processors the decode loop applies itself, and one that transformers lacks."""
+"""The logits processors that the decode loop applies itself, and one that transformers does not have."""
 
 from collections.abc import Callable, Sequence
 from math import inf
@@ -14,12 +14,12 @@ from ..utils.numbers import finite_number
 
 class PresenceFrequencyPenaltyLogitsProcessor(hf.LogitsProcessor):
     """
-    OpenAI's presence and frequency penalties, as openvino-genai and vLLM have them: over generated tokens only.
+    OpenAI's presence and frequency penalties. As in openvino-genai and vLLM, they apply to generated tokens only.
 
     Args:
-        presence_penalty (`float`): subtracted once from the logit of every token generated so far.
-        frequency_penalty (`float`): subtracted for each time the token was generated so far.
-        prompt_length (`int`): tokens at the front of `input_ids` that are prompt.
+        presence_penalty (`float`): number that is subtracted once from the logit of every generated token.
+        frequency_penalty (`float`): number that is subtracted from the logit of a token for each occurrence.
+        prompt_length (`int`): number of prompt tokens at the start of `input_ids`.
 
     Raises:
         `ValueError`: if a penalty is not a finite number.
@@ -67,9 +67,9 @@ def _warper(field: str, attribute: str) -> Callable[[Any, Any, int], bool]:
     return translate
 
 
-# In the order in which transformers lists them; the decode loop (csrc/kernels/logits_processors.h) applies the
-# penalties first, which is the same: what a minimum length rules out stays ruled out. Each sets its parameters and
-# says whether that covers the processor as it is configured.
+# The processors in transformers' order. The decode loop (csrc/kernels/logits_processors.h) applies the penalties
+# first. The result is the same, because a token that a minimum length excludes stays excluded. Each function sets
+# the parameters of its processor and returns whether they cover the configuration of the processor.
 NATIVE: dict[type, Callable[[Any, Any, int], bool]] = {
     hf.RepetitionPenaltyLogitsProcessor: _repetition,
     hf.MinLengthLogitsProcessor: _min_length,
@@ -91,17 +91,17 @@ def processors_of_row(
     model_kwargs: dict[str, Any],
 ) -> hf.LogitsProcessorList:
     """
-    What shapes the distribution of one row of a batch. transformers makes a list for the whole batch, but here each
-    row is at a step of its own: a processor that remembers its prompt or what it was called with (encoder penalties,
-    SynthID's watermark) must be that row's alone.
+    Makes the logits processors of one row of a batch. transformers makes one list for the whole batch, but here each
+    row is at its own step. A processor that remembers its prompt or its earlier calls (encoder penalties, SynthID's
+    watermark) must therefore belong to one row only.
 
     Args:
-        model (`GenerationMixin`): whose methods read the configuration.
-        config (`GenerationConfig`): of the call.
-        prompt (`torch.LongTensor` of shape `(prompt_length,)`): of the row, with its padding.
-        callers (`LogitsProcessorList`): what the caller passed, shared between the rows.
-        prefix_allowed_tokens_fn (`Callable`, *optional*): of the call.
-        model_kwargs (`dict[str, Any]`): the other arguments of the call, for `forward`.
+        model (`GenerationMixin`): model whose methods read the configuration.
+        config (`GenerationConfig`): configuration of the call.
+        prompt (`torch.LongTensor` of shape `(prompt_length,)`): prompt of the row, with its padding.
+        callers (`LogitsProcessorList`): processors that the caller passed, shared by all rows.
+        prefix_allowed_tokens_fn (`Callable`, *optional*): function of transformers that gives the allowed tokens.
+        model_kwargs (`dict[str, Any]`): arguments of the call for `forward`.
     """
     return model._get_logits_processor(
         generation_config=config,
@@ -119,20 +119,20 @@ def native_params(processors: Sequence[hf.LogitsProcessor], do_sample: bool, pro
     Translates a list of logits processors for the decode loop.
 
     Args:
-        processors (`Sequence[LogitsProcessor]`): what `generate` would apply, in order.
+        processors (`Sequence[LogitsProcessor]`): processors that `generate` would apply, in order.
         do_sample (`bool`): whether tokens are sampled.
         prompt_length (`int`): length of `input_ids`, padding included.
 
     Returns:
-        `LogitsParams` or `None`: `None` if a processor, or their order, is not covered; then all of them have to be
-        called one after the other.
+        `LogitsParams` or `None`: `None` if the decode loop does not cover a processor or their order; then all
+        processors have to be called one after the other.
     """
     order = list(NATIVE)
     params = _C.LogitsParams()
     params.do_sample = do_sample
     last = -1
     for processor in processors:
-        # Subclasses may do anything; a warper in greedy decoding is applied by transformers, but not by the loop.
+        # A subclass may do anything. In greedy decoding, transformers applies a warper, but the loop does not.
         rank = order.index(type(processor)) if type(processor) in NATIVE else -1
         is_warper = rank >= order.index(hf.TemperatureLogitsWarper)
         if rank <= last or (is_warper and not do_sample):

@@ -1,4 +1,4 @@
-"""How long the sequences of a model may become."""
+"""The maximum length of a model's sequences."""
 
 import logging
 
@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 
 def limited_length(max_length: int, prompt_length: int, model_config: PretrainedConfig) -> int:
-    """Keeps models with learned position embeddings within their table; there is nothing to look up behind it."""
+    """Limits `max_length` to the number of positions of a model with learned position embeddings."""
     limit = position_limit(model_config)
     if limit is None or max_length <= limit:
         return max_length
@@ -20,7 +20,7 @@ def limited_length(max_length: int, prompt_length: int, model_config: Pretrained
 
 
 def position_limit(config: PretrainedConfig) -> int | None:
-    """Positions that a model with learned position embeddings has; `None` for rotary and ALiBi models."""
+    """The number of positions of a model with learned position embeddings; `None` for rotary and ALiBi models."""
     if getattr(config, "rope_parameters", None) or getattr(config, "alibi", False):
         return None
     return getattr(config, "max_position_embeddings", None)

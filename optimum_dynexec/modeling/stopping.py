@@ -1,4 +1,4 @@
-"""Which stopping criteria the decode loop applies itself, and which it has to ask."""
+"""The stopping criteria that the decode loop applies itself, and those that it has to call."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ class Stopping:
     When the sequences of a call end.
 
     Args:
-        max_length (`int`): longest sequence, prompt and padding included.
+        max_length (`int`): maximum length of a sequence, prompt and padding included.
         eos_token_ids (`list[int]`): tokens that end a sequence.
-        criteria (`StoppingCriteriaList`): the criteria that have to be asked after each token.
+        criteria (`StoppingCriteriaList`): criteria that have to be called after each token.
     """
 
     max_length: int
@@ -23,13 +23,13 @@ class Stopping:
 
 def read_stopping(criteria: StoppingCriteriaList, callers: StoppingCriteriaList, prompt_length: int) -> Stopping:
     """
-    Takes over from transformers' list what the decode loop does itself: length and EOS, if transformers made the
-    criterion from the configuration. A criterion of the caller is always asked, whatever its type: it may have another
-    limit, and it takes the place of transformers' own of the same type.
+    Separates the criteria that the decode loop applies itself: length and EOS, if transformers made the criterion from
+    the configuration. A criterion that the caller passed is always called, whatever its type: it may have another
+    limit, and it replaces transformers' own criterion of the same type.
 
     Args:
-        criteria (`StoppingCriteriaList`): all of the call, as transformers merged them.
-        callers (`StoppingCriteriaList`): those among them that the caller passed.
+        criteria (`StoppingCriteriaList`): all criteria of the call, as transformers merged them.
+        callers (`StoppingCriteriaList`): criteria that the caller passed; `criteria` contains them.
         prompt_length (`int`): length of `input_ids`, padding included.
     """
     own = [criterion for criterion in criteria if not any(criterion is given for given in callers)]
@@ -44,8 +44,8 @@ def read_stopping(criteria: StoppingCriteriaList, callers: StoppingCriteriaList,
 
 def length_limit(criteria: StoppingCriteriaList, prompt_length: int) -> int:
     """
-    The length at which one of the `MaxLengthCriteria` ends a sequence. Criteria are asked after a token, so there is
-    always one.
+    The length at which one of the `MaxLengthCriteria` ends a sequence. Criteria are called after a token, so at least
+    one token is generated.
     """
     limits = [criterion.max_length for criterion in criteria if type(criterion) is MaxLengthCriteria]
     return max(min(limits), prompt_length + 1)

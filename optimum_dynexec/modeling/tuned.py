@@ -1,4 +1,4 @@
-"""What a model was tuned to, applied where the caller says nothing else."""
+"""The result of tuning, applied to what the caller leaves open."""
 
 import logging
 from typing import TYPE_CHECKING, Any
@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The value of `early_exit` that stands for what was tuned.
+# The value of `early_exit` that stands for the tuned setting.
 TUNED = "tuned"
 
 
 def start_from_tuning(model: "DynExecModelMixin", precision: str | None) -> None:
     """
-    Gives a model that is loaded, and not compiled yet, its `tuning`, if it is one of this model on this machine, and
-    the precision and OpenVINO properties of it that the caller has not given. Of a stale one, a warning says so.
+    Applies the tuning of a model that is loaded, but not compiled yet. It sets `tuning`, and the precision and the
+    OpenVINO properties that the caller has not set. A tuning for another model or machine is not applied, and a
+    warning says so.
 
     Args:
-        model ([`~modeling.DynExecModelForCausalLM`] or one of an encoder): with its configuration and heads.
-        precision (`str`, *optional*): that the caller has given.
+        model ([`~modeling.DynExecModelForCausalLM`] or a model of an encoder): model with its configuration and heads.
+        precision (`str`, *optional*): precision that the caller has set.
     """
     config = model.dynexec_config
     if config is None or config.tuning is None:
@@ -43,10 +44,10 @@ def start_from_tuning(model: "DynExecModelMixin", precision: str | None) -> None
 
 def tuned_exit(tuning: Tuning | None) -> EarlyExitConfig | str | None:
     """
-    How samples of a classifier leave as it was tuned.
+    The early exit that a classifier was tuned to.
 
     Raises:
-        [`~directory.errors.TuningError`]: if there is no tuning to be used.
+        [`~directory.errors.TuningError`]: if there is no tuning that applies.
     """
     if tuning is None:
         raise TuningError(
