@@ -1,4 +1,4 @@
-"""Heads put beside an exported model, and read from there."""
+"""Heads in the directory of an exported model: how they are attached and read."""
 
 import json
 from collections.abc import Mapping
@@ -33,9 +33,9 @@ class HeadModel:
     A head as an OpenVINO model.
 
     Args:
-        model (`openvino.Model`): from [`~heads.ir.build_head_ir`] or its file.
-        trained_on (`str`, *optional*): `model_hash` of the export that it was trained on.
-        metrics (`dict[str, Any]`, *optional*, defaults to none): what its training measured.
+        model (`openvino.Model`): result of [`~heads.ir.build_head_ir`], also if read from a file.
+        trained_on (`str`, *optional*): `model_hash` of the export that the head was trained on.
+        metrics (`dict[str, Any]`, *optional*, defaults to `{}`): measurements of the training.
     """
 
     model: ov.Model
@@ -44,7 +44,7 @@ class HeadModel:
 
     @cached_property
     def config(self) -> HeadConfig:
-        """What the model says of itself, read once."""
+        """The configuration that is stored in the model, read once."""
         return head_config(self.model)
 
 
@@ -56,33 +56,33 @@ def attach_heads(
     draft_weight_format: str | None = None,
 ) -> DynExecConfig:
     """
-    Puts trained heads beside an exported model: one small OpenVINO model each, and entries in `dynexec_config.json`.
-    The model's own files stay as they are. Heads of the same name are replaced, others stay.
+    Adds trained heads to the directory of an exported model: one small OpenVINO model for each head, and an entry in
+    `dynexec_config.json`. The model's own files do not change. Heads of the same name are replaced, other heads stay.
 
-    Whatever ends the process, the directory has the heads from before or all the new ones.
+    Even if the process is killed, the directory has either the earlier heads or all the new ones.
 
     The layers of exit heads are added to `exit_layers`, so that the model is cut there when it is loaded.
 
     Args:
         model_directory (`str` or `Path`):
-            A directory that `optimum-cli export dynexec` made. It need not be the export that the heads were trained
-            on, only one of the same model: what heads propose is checked by the model they are used with, so that its
-            quantization, say, costs some speed and nothing else.
+            Directory that `optimum-cli export dynexec` made. It may hold another export of the model that the heads
+            were trained on: the model verifies what the heads propose, so another quantization, for example, costs
+            some speed and nothing else.
         heads (`str` or `Path`):
-            A safetensors file of a head, or a directory with some.
+            Safetensors file of a head, or a directory of such files.
         weight_format (`str`, *optional*):
-            `"int8"`, `"int4"` or `"fp32"`, of the heads' models. Unset: `"int8"` for decoders, `"fp32"` for the small
-            heads of others.
+            Weight format of the heads' models: `"int8"`, `"int4"` or `"fp32"`. If not set: `"int8"` for decoders,
+            `"fp32"` for the small heads of other models.
         draft_weight_format (`str`, *optional*):
-            The same, of the draft head. Unset: as of all.
+            Weight format of the draft head. If not set: that of the other heads.
 
     Returns:
-        [`DynExecConfig`]: the configuration written.
+        [`DynExecConfig`]: the configuration that was written.
 
     Raises:
-        `ValueError`: if there is no head, one is damaged or does not fit the model, two have the same name, or
-            `dynexec_config.json` is not one of this model.
-        `FileNotFoundError`: if `model_directory` is no such export.
+        `ValueError`: if there is no head, a head is damaged or does not fit the model, two heads have the same name,
+            or `dynexec_config.json` does not belong to this model.
+        `FileNotFoundError`: if `model_directory` is not such a directory.
     """
     directory = Path(model_directory)
     config = DynExecConfig.from_pretrained(directory)
@@ -90,7 +90,7 @@ def attach_heads(
     backbone = ov.Core().read_model(directory / f"{BACKBONE}.xml")
     made = make_heads(backbone, config, heads, weight_format=weight_format, draft_weight_format=draft_weight_format)
     with staged_directory(directory, keep_others=True) as staging:
-        # Read once more: another process may have written to it.
+        # Read again, because another process may have written to it.
         config = DynExecConfig.from_pretrained(directory)
         entries = {**config.heads, **write_heads(staging, made, config.model_hash)}
         config = replace(config, heads=entries, exit_layers=config.exit_layers + layers_of(made))
@@ -110,16 +110,16 @@ def make_heads(
     Makes OpenVINO models of trained heads.
 
     Args:
-        backbone (`openvino.Model`): the whole model.
-        config ([`DynExecConfig`]): of the model.
-        heads (`str` or `Path`): a safetensors file of a head, or a directory with some.
-        weight_format, draft_weight_format (`str`, *optional*): see [`attach_heads`].
+        backbone (`openvino.Model`): model that the heads are for.
+        config ([`DynExecConfig`]): configuration of the model.
+        heads (`str` or `Path`): safetensors file of a head, or a directory of such files.
+        weight_format, draft_weight_format (`str`, *optional*): weight formats, see [`attach_heads`].
 
     Returns:
         `dict[str, HeadModel]`: the heads by name.
 
     Raises:
-        `ValueError`: if there is no head, one is damaged or does not fit the model, or two have the same name.
+        `ValueError`: if there is no head, a head is damaged or does not fit the model, or two have the same name.
     """
     decoder = config.task == DECODER_TASK
     if decoder and not config.pageable:
@@ -159,12 +159,12 @@ def _build(
 
 
 def layers_of(heads: Mapping[str, HeadModel]) -> list[int]:
-    """Layers that some of `heads` are exit heads for."""
+    """The layers of the exit heads among `heads`."""
     return list(exit_heads(heads))
 
 
 def exit_heads(heads: Mapping[str, HeadModel]) -> dict[int, ov.Model]:
-    """The models of those of `heads` that are exit heads, by their layer, ascending."""
+    """The models of the exit heads among `heads` by layer, ascending."""
     found = {head.config.layer: head.model for head in heads.values()}
     return {layer: found[layer] for layer in sorted(layer for layer in found if layer is not None)}
 
@@ -176,12 +176,12 @@ def write_heads(
     Writes the models of heads.
 
     Args:
-        directory (`str` or `Path`): where to.
-        heads (`Mapping[str, HeadModel]`): by name.
-        model_hash (`str`, *optional*): of the decoder that they are for.
+        directory (`str` or `Path`): directory to write to.
+        heads (`Mapping[str, HeadModel]`): heads by name.
+        model_hash (`str`, *optional*): hash of the model that the heads are for.
 
     Returns:
-        `dict[str, AttachedHead]`: the entries for the decoder's [`DynExecConfig`].
+        `dict[str, AttachedHead]`: the entries for the model's [`DynExecConfig`].
     """
     entries = {}
     for name, head in heads.items():
@@ -202,18 +202,18 @@ def write_heads(
 
 def read_heads(directory: str | Path, config: DynExecConfig, backbone: ov.Model) -> dict[str, HeadModel]:
     """
-    Reads the heads that stand beside a model, and checks that they are what was attached, in themselves and for it.
+    Reads the heads in the directory of a model. Checks that they are the attached heads, are valid, and fit the model.
 
     Args:
-        directory (`str` or `Path`): where the model stands.
-        config ([`DynExecConfig`]): of the model.
-        backbone (`openvino.Model`): the whole model.
+        directory (`str` or `Path`): directory of the model.
+        config ([`DynExecConfig`]): configuration of the model.
+        backbone (`openvino.Model`): model that the heads are for.
 
     Returns:
         `dict[str, HeadModel]`: the heads by name.
 
     Raises:
-        `ValueError`: if a head is missing, not the one that was attached, no head at all or none of this model; the
+        `ValueError`: if a head is missing, is not the attached one, is not valid, or does not fit the model; the
             message says what to do.
     """
     heads = {}
@@ -260,7 +260,7 @@ def _check_fits_decoder(head: DecoderHeadConfig, backbone: ov.Model, config: Dyn
 
 
 def _training_card(file: Path) -> dict[str, Any]:
-    """What a head's file says about its training; what is not of the right type is left out."""
+    """The training card in a head's file; `{}` if there is none."""
     with safe_open(str(file), framework="np") as opened:
         text = (opened.metadata() or {}).get("card", "{}")
     try:

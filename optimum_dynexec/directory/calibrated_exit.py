@@ -1,4 +1,4 @@
-"""What `early_exit="calibrated"` means for the model of a directory."""
+"""Resolves `early_exit="calibrated"` for the model in a directory."""
 
 from pathlib import Path
 
@@ -10,17 +10,18 @@ def resolve_early_exit(
     early_exit: EarlyExitConfig | str, directory: str | Path | None, precision: str | None = None
 ) -> EarlyExitConfig:
     """
-    Replaces `"calibrated"` by what calibration has found.
+    Replaces `"calibrated"` by the calibrated criterion and thresholds.
 
     Args:
-        early_exit ([`~early_exit.EarlyExitConfig`] or `str`): when to leave, or `"calibrated"`.
-        directory (`str` or `Path`, *optional*): of the model.
-        precision (`str`, *optional*): that it computes in; of a calibration with another one, a warning says so.
+        early_exit ([`~early_exit.EarlyExitConfig`] or `str`): criterion and thresholds, or `"calibrated"`.
+        directory (`str` or `Path`, *optional*): directory of the model.
+        precision (`str`, *optional*):
+            Precision that the model computes in. If the calibration was made with another one, a warning says so.
 
     Raises:
-        [`~directory.errors.CalibrationError`]: if there is no calibration, or not one of this model.
-        `ValueError`: if there is no directory to look in.
-        `TypeError`: for an `early_exit` of another kind.
+        [`~directory.errors.CalibrationError`]: if there is no calibration, or it does not belong to this model.
+        `ValueError`: if there is no directory.
+        `TypeError`: if `early_exit` has another type.
     """
     if early_exit == "calibrated":
         if directory is None:

@@ -1,4 +1,4 @@
-"""What an exported directory says about dynamic execution: `dynexec_config.json`."""
+"""The configuration of an exported directory for dynamic execution: `dynexec_config.json`."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from ..utils.atomic import write_atomically
 DYNEXEC_CONFIG_NAME = "dynexec_config.json"
 FORMAT_VERSION = 1
 DECODER_TASK = "text-generation-with-past"
-# By task, what the class of its models is called behind `Auto`, `OV` or `DynExec`.
+# For each task, the class name of its models after `Auto`, `OV` or `DynExec`.
 MODEL_CLASSES = {
     DECODER_TASK: "ModelForCausalLM",
     "text-classification": "ModelForSequenceClassification",
@@ -26,35 +26,34 @@ MODEL_CLASSES = {
     "audio-classification": "ModelForAudioClassification",
 }
 ENCODER_TASKS = tuple(task for task in MODEL_CLASSES if task != DECODER_TASK)
-# Those with one label per sample whose data the commands read.
+# The tasks with one label per sample whose data the commands can read.
 CLASSIFIER_TASKS = ("text-classification", "image-classification")
 
 
 @dataclass(frozen=True)
 class AttachedHead:
     """
-    A head whose model stands beside the decoder's.
+    The entry of a head whose model is in the same directory.
 
     Args:
         kind (`str`):
-            One of [`~heads.config.KINDS`].
+            Kind of the head, one of [`~heads.config.KINDS`].
         layer (`int`, *optional*):
-            Layer whose hidden states it reads; `None` exactly for the kind `"draft"`.
+            Layer whose hidden states the head reads; `None` exactly for the kind `"draft"`.
         file (`str`):
-            Name of its `.xml` file in the directory; the `.bin` is beside it.
+            Name of the head's `.xml` file. Its `.bin` file is in the same directory.
         hash (`str`):
-            SHA-256 over both, as [`~directory.hashes.hash_model`] gives it. Other files are not loaded.
+            SHA-256 over both files, from [`~directory.hashes.hash_model`]. Other files are not loaded.
         trained_on (`str`, *optional*):
-            `model_hash` of the export that it was trained on, if known. A head may be used with another export of the
-            same model, quantized, say: what it proposes is checked by the model.
+            `model_hash` of the export that the head was trained on, if known. The head may be used with another
+            export of the same model, a quantized one for example: the model verifies what the head proposes.
         attached_to (`str`, *optional*):
-            `model_hash` of the export that it was attached to.
-        metrics (`dict[str, Any]`, *optional*, defaults to none):
-            What its training measured.
+            `model_hash` of the export that the head was attached to.
+        metrics (`dict[str, Any]`, *optional*, defaults to `{}`):
+            Measurements of the head's training.
 
     Raises:
-        `ValueError`: if a field's value is not acceptable; the message names the field, the value and what is
-            accepted.
+        `ValueError`: if a value is not accepted; the message names the field, the value and what is accepted.
     """
 
     kind: str
@@ -73,10 +72,10 @@ class AttachedHead:
     @classmethod
     def from_dict(cls, values: object) -> "AttachedHead":
         """
-        Makes one of what `dynexec_config.json` holds.
+        Makes an entry from its JSON object in `dynexec_config.json`.
 
         Raises:
-            `ValueError`: if a field is unknown, missing or not acceptable.
+            `ValueError`: if a field is unknown or missing, or its value is not accepted.
         """
         if not isinstance(values, dict):
             raise ValueError(f"a head must be a JSON object, but it is {values!r}")
@@ -90,41 +89,39 @@ class AttachedHead:
 @dataclass
 class DynExecConfig:
     """
-    Configuration of a model for dynamic execution. It stands in `dynexec_config.json`, beside the model.
+    Configuration of a model for dynamic execution. It is stored in `dynexec_config.json`, in the model's directory.
 
     Args:
         format_version (`int`, *optional*, defaults to 1):
             Version of the file's layout.
         task (`str`, *optional*, defaults to `"text-generation-with-past"`):
-            What the model was exported for.
-        exit_layers (`list[int]`, *optional*, defaults to none):
-            Layers after which a token, or a whole input of an encoder, may leave the model, ascending. Layer 0 is the
-            first; the last is no exit. The model is cut there, also if it has no head for one of them.
-        hidden_state_names (`dict[int, str]`, *optional*, defaults to none):
+            Task that the model was exported for.
+        exit_layers (`list[int]`, *optional*, defaults to `[]`):
+            Layers after which a token, or a whole input of an encoder, may leave the model, ascending. The first layer
+            is 0. The last layer is not an exit. The model is cut after all of these layers, with or without a head.
+        hidden_state_names (`dict[int, str]`, *optional*, defaults to `{}`):
             For each layer, the friendly name of the node in the model whose output is the hidden state after it.
             Empty if the model cannot be cut between its layers.
         pageable (`bool`, *optional*, defaults to `True`):
             Whether the model can run with a paged KV cache, which speculation needs.
         pageable_reason (`str`, *optional*):
-            Why it cannot; given exactly if `pageable` is `False`.
-        versions (`dict[str, str]`, *optional*, defaults to none):
+            Reason why it cannot; given exactly if `pageable` is `False`.
+        versions (`dict[str, str]`, *optional*, defaults to `{}`):
             Versions of the packages that the export was made with.
         model_hash (`str`, *optional*):
-            SHA-256 over the whole of the model's `.xml` and `.bin`, as [`~directory.hashes.hash_model`] gives it.
+            SHA-256 over the whole `.xml` and `.bin` file of the model, from [`~directory.hashes.hash_model`].
         model_fingerprint (`str`, *optional*):
-            Of the same files, as [`~directory.hashes.fingerprint_model`] gives it. Other files are not loaded with
-            what stands here. Without a fingerprint, `model_hash` decides.
-        heads (`dict[str, AttachedHead]`, *optional*, defaults to none):
+            Fingerprint of the same files, from [`~directory.hashes.fingerprint_model`]. Other files are not loaded
+            with this configuration. Without a fingerprint, `model_hash` decides.
+        heads (`dict[str, AttachedHead]`, *optional*, defaults to `{}`):
             Heads in the directory by name: `draft_head`, or `exit_head_` and the layer.
         calibration (`dict[str, Any]`, *optional*):
-            Thresholds for early exit and what is guaranteed of them: the fields of a
-            [`~calibration.Calibration`].
+            Thresholds for early exit and their guarantee: the fields of a [`~calibration.Calibration`].
         tuning (`dict[str, Any]`, *optional*):
-            How the model runs best, as measured: the fields of a [`~tuning.Tuning`].
+            Fastest settings that were measured: the fields of a [`~tuning.Tuning`].
 
     Raises:
-        `ValueError`: if a field's value is not acceptable; the message names the field, the value and what is
-            accepted.
+        `ValueError`: if a value is not accepted; the message names the field, the value and what is accepted.
     """
 
     format_version: int = FORMAT_VERSION
@@ -161,14 +158,14 @@ class DynExecConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "DynExecConfig":
         """
-        Makes a configuration of what [`~DynExecConfig.to_dict`] or the JSON file holds.
+        Makes a configuration from the result of [`~DynExecConfig.to_dict`] or the content of the JSON file.
 
         Args:
             values (`dict[str, Any]`):
-                The fields by name; the layers in `hidden_state_names` may be strings.
+                Fields by name; the layers in `hidden_state_names` may be strings.
 
         Raises:
-            `ValueError`: if a field is unknown or its value not acceptable.
+            `ValueError`: if a field is unknown or its value is not accepted.
         """
         if not isinstance(values, dict):
             raise ValueError(f"a DynExecConfig must be a JSON object, but it is {values!r}")
@@ -191,7 +188,7 @@ class DynExecConfig:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, as plain values that JSON can hold."""
+        """The fields by name, as values that JSON can hold."""
         return asdict(self)
 
     @classmethod
@@ -201,11 +198,11 @@ class DynExecConfig:
 
         Args:
             directory (`str` or `Path`):
-                The directory that holds `dynexec_config.json`.
+                Directory that holds `dynexec_config.json`.
 
         Raises:
             `FileNotFoundError`: if the directory has no such file.
-            `ValueError`: if the file is not acceptable; the message names the file and what is wrong in it.
+            `ValueError`: if the file is not valid; the message names the file and what is wrong in it.
         """
         path = Path(directory) / DYNEXEC_CONFIG_NAME
         if not path.is_file():
@@ -217,11 +214,11 @@ class DynExecConfig:
 
     def save_pretrained(self, directory: str | Path) -> None:
         """
-        Writes `dynexec_config.json`, whole or not at all.
+        Writes `dynexec_config.json`, completely or not at all.
 
         Args:
             directory (`str` or `Path`):
-                Where to write; made if absent.
+                Directory to write to. It is created if it does not exist.
         """
         Path(directory).mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_dict(), indent=2, sort_keys=False) + "\n"
@@ -230,12 +227,12 @@ class DynExecConfig:
 
 def what_it_is_instead(directory: str | Path) -> str:
     """
-    Says of a directory that is no export of ours what it is, and what to do.
+    Says what a directory without `dynexec_config.json` is, and what to do.
 
     Args:
-        directory (`str` or `Path`): which may not exist.
+        directory (`str` or `Path`): directory, which may not exist.
     """
-    # Unlike pathlib's, these functions answer for names that are too long for a file, too.
+    # Unlike those of pathlib, these functions accept names that are too long for a file.
     if not os.path.isdir(directory):
         return "there is no such directory. Export the model with `optimum-cli export dynexec`, and give its output"
     files = {*os.listdir(directory)}
@@ -251,26 +248,26 @@ def what_it_is_instead(directory: str | Path) -> str:
 
 def head_name(layer: int | None) -> str:
     """
-    Name of a head.
+    Gives the name of a head.
 
     Args:
-        layer (`int`, *optional*): of an exit head; `None` for the draft head.
+        layer (`int`, *optional*): layer of an exit head; `None` for the draft head.
     """
     return "draft_head" if layer is None else f"exit_head_{layer}"
 
 
 def check_exit_layers(exit_layers: list[int], num_layers: int) -> None:
     """
-    Checks exits against the number of layers that the model can be cut after.
+    Checks that the model can be cut after the exit layers.
 
     Args:
         exit_layers (`list[int]`):
             Layers to exit after.
         num_layers (`int`):
-            Layers of the model; 0 if it cannot be cut.
+            Number of layers of the model; 0 if it cannot be cut.
 
     Raises:
-        `ValueError`: if one of them is not a layer, or is the last one, which is no exit.
+        `ValueError`: if one of the exit layers does not exist, or is the last layer, which is not an exit.
     """
     wrong = [layer for layer in exit_layers if not 0 <= layer < num_layers - 1]
     if wrong and num_layers > 1:
@@ -292,7 +289,7 @@ def _check_fields(config: object, table: dict[str, tuple[Callable[[Any], bool], 
 
 
 def _as_layer(key: object) -> object:
-    """JSON has strings as keys. What is not a layer is left for the check to name."""
+    """A key of a JSON object as a layer. A key that is not a layer is left as it is, for the check to report."""
     return int(key) if isinstance(key, str) and re.fullmatch(r"0|[1-9][0-9]{0,5}", key) else key
 
 
@@ -308,7 +305,7 @@ def _is_hash(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch("sha256:[0-9a-f]{64}", value) is not None
 
 
-# For each field, the check of its value and what an error says is accepted.
+# For each field, the check of its value and the description of the accepted values in the error message.
 _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "format_version": (
         lambda value: _is_layer(value) and 1 <= value <= FORMAT_VERSION,

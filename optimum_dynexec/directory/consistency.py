@@ -1,4 +1,4 @@
-"""Whether a directory's configuration and its model belong together."""
+"""Checks that the configuration of a directory and its model belong together."""
 
 from pathlib import Path
 
@@ -14,16 +14,16 @@ from .staging import EXPORT_MARK
 
 def check_model(directory: Path, model: ov.Model, config: DynExecConfig) -> None:
     """
-    Checks that a model is the one that the configuration beside it was written for, and that the layers end in its
-    graph where the configuration says. A model that is cut elsewhere computes something else, or ends the process.
+    Checks that the configuration of a directory was written for its model, and that the layers end in the graph where
+    the configuration says. A model that is cut elsewhere would give wrong results or crash the process.
 
     Args:
-        directory (`Path`): of the model.
-        model (`openvino.Model`): as read from there.
-        config ([`DynExecConfig`]): of the directory.
+        directory (`Path`): directory of the model.
+        model (`openvino.Model`): model that was read from the directory.
+        config ([`DynExecConfig`]): configuration of the directory.
 
     Raises:
-        `ValueError`: if not; the message says what to do.
+        `ValueError`: if they do not belong together; the message says what to do.
     """
     check_model_files(directory, config)
     if not config.hidden_state_names:
@@ -54,19 +54,19 @@ def check_model_files(directory: Path, config: DynExecConfig) -> None:
     Checks that the model's files in a directory are those that its configuration was written for.
 
     Args:
-        directory (`Path`): of the model.
-        config ([`DynExecConfig`]): of the directory.
+        directory (`Path`): directory of the model.
+        config ([`DynExecConfig`]): configuration of the directory.
 
     Raises:
         `ValueError`: if they are not; the message says what to do.
     """
     if not (directory / EXPORT_MARK).is_file():
-        # Loaded from a file of another name, which nothing is known of.
+        # The model was loaded from a file of another name. Its hash is not known.
         return
     if config.model_fingerprint is not None:
         same = fingerprint_model(directory) == config.model_fingerprint
     else:
-        # Written before there were fingerprints, which the whole of the weights is then read for.
+        # The configuration is from before there were fingerprints: read all weights instead.
         same = config.model_hash is None or hash_model(directory) == config.model_hash
     if not same:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What exit heads of an encoder or vision model have to be like, by its graph."""
+"""The properties that the graph of an encoder or vision model requires of its exit heads."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from ..heads.config import EncoderHeadConfig
 from .config import DynExecConfig
 
 
-# The kind of head that answers as a model for the task does.
+# The kind of head whose outputs are those of a model for the task.
 KIND_OF_TASK = {
     "text-classification": "pooled",
     "image-classification": "pooled",
@@ -22,13 +22,13 @@ KIND_OF_TASK = {
 @dataclass(frozen=True)
 class ExitShape:
     """
-    What a head at a layer has to fit.
+    The properties that an exit head at a layer must have.
 
     Args:
-        kind (`str`): see [`EncoderHeadConfig`].
-        hidden_size (`int`): width of the hidden states there.
-        layout (`str`): `"tokens"`, `"nchw"` or `"nhwc"`.
-        num_labels (`int`): numbers that it has to give, per sample or per token.
+        kind (`str`): kind of the head, see [`EncoderHeadConfig`].
+        hidden_size (`int`): width of the hidden states after the layer.
+        layout (`str`): layout of the hidden states: `"tokens"`, `"nchw"` or `"nhwc"`.
+        num_labels (`int`): number of values that the head gives per sample or per token.
     """
 
     kind: str
@@ -39,15 +39,15 @@ class ExitShape:
 
 def exit_shape(model: ov.Model, config: DynExecConfig, layer: int) -> ExitShape:
     """
-    Tells what a head at a layer has to be like.
+    Finds the properties that an exit head at a layer must have.
 
     Args:
-        model (`openvino.Model`): the encoder, as exported.
-        config ([`DynExecConfig`]): of the model.
-        layer (`int`): after which the head reads; 0 is the first.
+        model (`openvino.Model`): exported encoder.
+        config ([`DynExecConfig`]): configuration of the model.
+        layer (`int`): layer whose hidden states the head reads; the first is 0.
 
     Raises:
-        `ValueError`: if the model has no exit there, or its hidden states are of a form that no head takes.
+        `ValueError`: if the model has no exit after the layer, or no head takes hidden states of their shape.
     """
     layers = len(config.hidden_state_names)
     if not 0 <= layer < layers - 1:
@@ -72,12 +72,12 @@ def check_fits_encoder(head: EncoderHeadConfig, model: ov.Model, config: DynExec
     Checks that a head fits a model.
 
     Args:
-        head ([`EncoderHeadConfig`]): what it is like.
-        model (`openvino.Model`): the encoder, as exported.
-        config ([`DynExecConfig`]): of the model.
+        head ([`EncoderHeadConfig`]): configuration of the head.
+        model (`openvino.Model`): exported encoder.
+        config ([`DynExecConfig`]): configuration of the model.
 
     Raises:
-        `ValueError`: if it does not; the message says what differs.
+        `ValueError`: if the head does not fit; the message says what differs.
     """
     assert head.layer is not None
     shape = exit_shape(model, config, head.layer)

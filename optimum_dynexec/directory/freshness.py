@@ -1,4 +1,4 @@
-"""Whether a calibration is still that of the model beside it."""
+"""Checks that a calibration still belongs to the model in its directory."""
 
 import logging
 from dataclasses import replace
@@ -19,11 +19,11 @@ AGAIN = "calibrate again with `optimum-cli dynexec calibrate`"
 
 def hash_heads(directory: str | Path, config: DynExecConfig) -> dict[int, str]:
     """
-    Hashes the exit heads of a model, as their files are now.
+    Hashes the files of a model's exit heads.
 
     Args:
-        directory (`str` or `Path`): of the model.
-        config ([`DynExecConfig`]): that lists its heads.
+        directory (`str` or `Path`): directory of the model.
+        config ([`DynExecConfig`]): configuration that lists the heads.
 
     Returns:
         `dict[int, str]`: a hash for each layer that has a head, ascending.
@@ -42,12 +42,12 @@ def hash_heads(directory: str | Path, config: DynExecConfig) -> dict[int, str]:
 
 def check_fresh(calibration: Calibration, directory: str | Path) -> None:
     """
-    Checks that a calibration was made with the model, heads and learned criterion that are in a directory now. Reads
-    all of their files once.
+    Checks that a calibration was made with the model, the heads and the learned criterion that are in a directory now.
+    It reads all of their files once.
 
     Args:
-        calibration ([`Calibration`]): as loaded.
-        directory (`str` or `Path`): of the model.
+        calibration ([`Calibration`]): calibration to check.
+        directory (`str` or `Path`): directory of the model.
 
     Raises:
         [`~directory.errors.StaleCalibrationError`]: if something has changed; the message says what.
@@ -82,14 +82,14 @@ def load_calibration(directory: str | Path, precision: str | None = None) -> Cal
     Reads the calibration of a model and checks that it is still valid.
 
     Args:
-        directory (`str` or `Path`): of the model.
+        directory (`str` or `Path`): directory of the model.
         precision (`str`, *optional*):
-            That the thresholds will be used with, one of [`~precision.PRECISIONS`]. If they were found with another
-            one, a warning says so.
+            Precision that the thresholds will be used with, one of [`~precision.PRECISIONS`]. If they were found with
+            another one, a warning says so.
 
     Raises:
-        [`~directory.errors.StaleCalibrationError`]: if the model or its heads have changed since.
-        [`~directory.errors.CalibrationError`]: if there is none, or it cannot be read.
+        [`~directory.errors.StaleCalibrationError`]: if the model or its heads have changed since the calibration.
+        [`~directory.errors.CalibrationError`]: if there is no calibration, or it cannot be read.
     """
     values = DynExecConfig.from_pretrained(directory).calibration
     if values is None:
@@ -121,12 +121,13 @@ def load_calibration(directory: str | Path, precision: str | None = None) -> Cal
 
 def save_calibration(calibration: Calibration, content: bytes | None, directory: str | Path) -> None:
     """
-    Writes a calibration into `dynexec_config.json`, and the criterion's weights with it or not at all.
+    Writes a calibration into `dynexec_config.json`, and the learned weights of its criterion into their file. Both are
+    written, or neither.
 
     Args:
-        calibration ([`Calibration`]): to write.
-        content (`bytes`, *optional*): of the file of the criterion's learned weights, if it has one.
-        directory (`str` or `Path`): of the model.
+        calibration ([`Calibration`]): calibration to write.
+        content (`bytes`, *optional*): content of the file with the learned weights, if the criterion has one.
+        directory (`str` or `Path`): directory of the model.
     """
     name = criterion_class(calibration.criterion).file_name
     with staged_directory(Path(directory), keep_others=True) as staging:

@@ -1,4 +1,4 @@
-"""Identity of an exported model."""
+"""Hashes that identify an exported model."""
 
 import hashlib
 import os
@@ -6,19 +6,20 @@ from pathlib import Path
 
 
 CHUNK = 1 << 20
-# Of the weights, what a fingerprint is taken of.
+# The number of stretches of the weights that a fingerprint covers, and the size of each in bytes.
 STRETCHES, STRETCH = 64, 1 << 16
 
 
 def hash_model(directory: str | Path, name: str = "openvino_model") -> str:
     """
-    Hashes a model's graph and weights, whole and in a stream: memory stays constant, time grows with the file size.
+    Hashes the whole graph and all weights of a model. It reads the files in chunks: memory is constant, and the time
+    grows with the size of the files.
 
     Args:
         directory (`str` or `Path`):
-            Where the model lies.
+            Directory of the model.
         name (`str`, *optional*, defaults to `"openvino_model"`):
-            Name of its `.xml` and `.bin` file.
+            Name of the `.xml` and `.bin` file, without the suffix.
 
     Returns:
         `str`: `sha256:` and 64 hexadecimal digits.
@@ -26,7 +27,7 @@ def hash_model(directory: str | Path, name: str = "openvino_model") -> str:
     digest = hashlib.sha256()
     for suffix in (".xml", ".bin"):
         path = Path(directory) / f"{name}{suffix}"
-        # The length keeps a byte from moving unnoticed from one file to the other.
+        # With the size of each file, a byte cannot move from one file to the other without a change of the hash.
         digest.update(path.stat().st_size.to_bytes(8, "little"))
         with open(path, "rb") as file:
             while chunk := file.read(CHUNK):
@@ -35,24 +36,25 @@ def hash_model(directory: str | Path, name: str = "openvino_model") -> str:
 
 
 def hash_content(content: bytes) -> str:
-    """`sha256:` and 64 hexadecimal digits."""
+    """Hashes bytes: `sha256:` and 64 hexadecimal digits."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def fingerprint_model(directory: str | Path, name: str = "openvino_model") -> str:
     """
-    Tells whether a model's files are still the same, fast enough to be asked whenever it is loaded: hashes the whole
-    graph, and of the weights their size and 64 stretches of 64 KiB from the first byte to the last. Weights of up to
-    4 MiB are hashed whole.
+    Hashes parts of a model's files, fast enough to check them whenever the model is loaded: the whole graph, the size
+    of the weights, and 64 stretches of 64 KiB from the first byte of the weights to the last. Weights of up to 4 MiB
+    are hashed completely.
 
-    A model that was trained, quantized or exported anew differs in nearly every stretch. One whose weights were
-    changed in a few places may not: where that matters (a guarantee of early exit), [`hash_model`] is asked.
+    A model that was trained, quantized or exported again differs in nearly every stretch. A model whose weights were
+    changed in a few places may have the same fingerprint. Where that matters (the guarantee of early exit),
+    [`hash_model`] is used.
 
     Args:
         directory (`str` or `Path`):
-            Where the model lies.
+            Directory of the model.
         name (`str`, *optional*, defaults to `"openvino_model"`):
-            Name of its `.xml` and `.bin` file.
+            Name of the `.xml` and `.bin` file, without the suffix.
 
     Returns:
         `str`: `sha256:` and 64 hexadecimal digits.

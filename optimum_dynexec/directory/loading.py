@@ -1,4 +1,4 @@
-"""What a model's directory holds for dynamic execution: read when it is loaded, written when it is saved."""
+"""Reads and writes the parts of a model's directory for dynamic execution."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -29,18 +29,18 @@ def load_dynexec_config(
     **defaults: Any,
 ) -> DynExecConfig:
     """
-    Reads the configuration of a directory. Where there is none, makes one by what the graph shows.
+    Reads the configuration of a directory. If there is none, makes one from the graph of the model.
 
     Args:
-        directory (`Path`): of the model.
-        model (`openvino.Model`): as read from it.
-        name (`str`): of the architecture, for a warning.
-        find_boundaries (`Callable`): finds the layers of a model.
-        exit_layers (`list[int]`, *optional*): in place of those of the directory.
-        defaults: fields of a [`DynExecConfig`] that is made.
+        directory (`Path`): directory of the model.
+        model (`openvino.Model`): model that was read from the directory.
+        name (`str`): name of the architecture, for a warning.
+        find_boundaries (`Callable`): function that finds the layers of a model.
+        exit_layers (`list[int]`, *optional*): exit layers that replace those of the directory.
+        defaults: fields of the [`DynExecConfig`] that is made if there is none.
 
     Raises:
-        `ValueError`: if the configuration is not acceptable, or not one of this model.
+        `ValueError`: if the configuration is not valid, or does not belong to this model.
     """
     if (directory / DYNEXEC_CONFIG_NAME).is_file():
         config = DynExecConfig.from_pretrained(directory)
@@ -57,10 +57,10 @@ def load_dynexec_config(
 
 def read_export(directory: str | Path) -> tuple[ov.Model, DynExecConfig, dict[str, HeadModel]]:
     """
-    Reads a model with its configuration and heads, as they stand on disk.
+    Reads an exported model with its configuration and heads.
 
     Args:
-        directory (`str` or `Path`): an export.
+        directory (`str` or `Path`): directory of the model.
 
     Returns:
         `tuple`: the model, its configuration, and its heads by name.
@@ -79,17 +79,17 @@ def load_heads(
     directory: Path, model: ov.Model, config: DynExecConfig, heads: str | Path | None, cut_for_them: bool
 ) -> tuple[dict[str, HeadModel], DynExecConfig]:
     """
-    Reads the heads of a directory, and makes those that are given beside or in place of them.
+    Reads the heads of a directory, and adds or replaces those that the caller gives.
 
     Args:
-        directory (`Path`): of the model.
-        model (`openvino.Model`): as read from it.
-        config ([`DynExecConfig`]): of the model.
-        heads (`str` or `Path`, *optional*): a safetensors file of a head, or a directory with some.
-        cut_for_them (`bool`): whether the model is also to be cut where those read.
+        directory (`Path`): directory of the model.
+        model (`openvino.Model`): model that was read from the directory.
+        config ([`DynExecConfig`]): configuration of the model.
+        heads (`str` or `Path`, *optional*): safetensors file of a head, or a directory of such files.
+        cut_for_them (`bool`): whether the model is also cut after the layers of the given heads.
 
     Returns:
-        `tuple`: the heads by name, and the configuration with the layers it is to be cut after.
+        `tuple`: the heads by name, and the configuration with the layers after which the model is cut.
     """
     found = read_heads(directory, config, model)
     if heads is None:
@@ -108,14 +108,14 @@ def add_dynexec(
     **changes: Any,
 ) -> None:
     """
-    Puts what a model has for dynamic execution beside it.
+    Writes the configuration and the heads of a saved model into its directory.
 
     Args:
-        directory (`str` or `Path`): where the model has been saved, which nobody reads yet.
-        xml_name (`str`): of the model's file.
-        config ([`DynExecConfig`], *optional*): without one there is nothing.
-        heads (`Mapping[str, HeadModel]`): by name.
-        changes: of fields of the configuration.
+        directory (`str` or `Path`): directory that the model was saved to and that nobody reads yet.
+        xml_name (`str`): name of the model's `.xml` file.
+        config ([`DynExecConfig`], *optional*): configuration of the model. If not set, nothing is written.
+        heads (`Mapping[str, HeadModel]`): heads by name.
+        changes: fields of the configuration to change.
     """
     if config is None:
         return

@@ -1,8 +1,8 @@
 """Writes the layer boundaries into a model's file, and reads them back.
 
-They stand in the model's `rt_info`, which every reader of OpenVINO models carries along and none minds:
-`dynexec/hidden_states/<k>` is the name of the node whose output is the hidden state after layer `k`. Only the XML
-changes, and in it nothing but this entry: the rest is copied byte for byte, and the weights are not touched.
+They are entries in the model's `rt_info`, which OpenVINO keeps and otherwise ignores: `dynexec/hidden_states/<k>` is
+the name of the node whose output is the hidden state after layer `k`. In the XML file only these entries change: the
+rest is copied byte for byte. The weights do not change.
 """
 
 from pathlib import Path
@@ -23,13 +23,13 @@ SECTION = "dynexec"
 
 def mark_boundaries(xml_path: str | Path, names: list[str]) -> None:
     """
-    Marks the layer boundaries in a model's XML file, in place of any earlier marks.
+    Marks the layer boundaries in a model's XML file. The marks replace earlier ones.
 
     Args:
         xml_path (`str` or `Path`):
-            The model's `.xml` file. It is replaced atomically.
+            Model's `.xml` file. It is replaced atomically.
         names (`list[str]`):
-            Friendly names of the nodes after each layer; none takes the marks away.
+            Friendly names of the nodes after each layer. An empty list removes the marks.
 
     Raises:
         [`ExportError`]: if the file is not an OpenVINO model.
@@ -60,7 +60,7 @@ def read_boundaries(model: "Model") -> list[str]:
 
     Args:
         model (`openvino.Model`):
-            A model as read from its file.
+            Model that was read from its file.
 
     Returns:
         `list[str]`: the friendly names of the nodes after each layer; empty if the model has no marks.
@@ -72,13 +72,13 @@ def read_boundaries(model: "Model") -> list[str]:
 
 
 def _section(names: list[str]) -> str:
-    # The form in which OpenVINO itself writes an entry whose name, here a number, cannot be a tag.
+    # OpenVINO itself uses this form for an entry whose name cannot be a tag. Here it is a number.
     entries = "".join(f'\t\t\t\t<info name="{k}" value={quoteattr(name)} />\n' for k, name in enumerate(names))
     return f"\t\t<{SECTION}>\n\t\t\t<hidden_states>\n{entries}\t\t\t</hidden_states>\n\t\t</{SECTION}>\n"
 
 
 class _Places:
-    """Byte offsets: where `<net>` and its own `<rt_info>` close, and where what must make way starts and ends."""
+    """Byte offsets of the closing tags of `<net>` and its own `<rt_info>`, and of the section to be replaced."""
 
     def __init__(self) -> None:
         self.net_end: int | None = None
@@ -102,7 +102,7 @@ def _find_places(content: bytes, path: Path) -> _Places:
         elif at == ["net", "rt_info"] and content.startswith(b"</", parser.CurrentByteIndex):
             places.rt_info_end = parser.CurrentByteIndex
         elif at == ["net", "rt_info"]:
-            # An element closed in its own tag has nowhere to insert into: it makes way for a new one.
+            # There is no place for entries in a self-closing element, so a new one replaces it.
             places.section = (begin, parser.CurrentByteIndex)
         elif at == ["net", "rt_info", SECTION]:
             places.section = (begin, content.index(b">", parser.CurrentByteIndex) + 1)

@@ -1,4 +1,4 @@
-"""Which classifiers can leave early: those that choose one label of several."""
+"""The classifiers that can leave early: those that choose one label of several."""
 
 from typing import TYPE_CHECKING
 
@@ -7,19 +7,19 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 
-# transformers' name of the problem that classifiers solve if nothing else is said.
+# transformers' name of the problem that a classifier solves if `problem_type` is not set.
 CLASSES = "single_label_classification"
 
 
 def check_one_label(config: "PretrainedConfig") -> None:
     """
-    Checks that a model chooses one label of several, which is what exit heads of classifiers do.
+    Checks that a model chooses one label of several, as exit heads of classifiers do.
 
     Args:
-        config (`PretrainedConfig`): of the model.
+        config (`PretrainedConfig`): configuration of the model.
 
     Raises:
-        `ValueError`: if it does not.
+        `ValueError`: if the model does something else.
     """
     labels = getattr(config, "num_labels", 2)
     problem = getattr(config, "problem_type", None)

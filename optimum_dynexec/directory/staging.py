@@ -1,7 +1,7 @@
-"""A directory that is replaced whole: written beside its place, and moved there when it is complete.
+"""Replaces a directory atomically: it is written next to its final place, and moved there when it is complete.
 
-One step commits it: the complete directory and the earlier one change places (`renameat2` with `RENAME_EXCHANGE`).
-docs/architecture.md says why, and what happens where a system has no such step.
+One step commits it: the complete directory and the earlier one are exchanged (`renameat2` with `RENAME_EXCHANGE`).
+docs/architecture.md says why, and what happens on a system without this step.
 """
 
 import contextlib
@@ -22,36 +22,37 @@ from .errors import ExportError
 
 # A directory with this file is the result of an earlier export.
 EXPORT_MARK = "openvino_model.xml"
-# What exports consist of. In the directory of an earlier export, all else is the user's.
+# The files of an export. In the directory of an earlier export, all other files are the user's.
 EXPORT_SUFFIXES = {".xml", ".bin", ".json", ".jinja", ".txt", ".model", ".tiktoken", ".py"}
-# Where earlier versions of this library wrote, in the directory itself, and left what they wrote if they were killed.
+# Earlier versions of this library wrote to these places in the directory, and left them if they were killed.
 ABANDONED = re.compile(r"\.(saving|attaching|single-ir)-[a-z0-9_]{8}|\.dynexec-new")
 ABANDONED_SECONDS = 3600.0
-# In the directory that holds a lock: what is being written, and an earlier directory that makes way.
+# Names in the locked directory: the directory that is being written, and the earlier one that it replaces.
 NEW, OLD = "new", "old"
 
 
 @contextmanager
 def staged_directory(output: Path, *, keep_others: bool = False) -> Iterator[Path]:
     """
-    Gives an empty directory to write to, which takes the place of `output` if the block ends without an exception.
+    Gives an empty directory to write to, which replaces `output` if the block ends without an exception.
 
-    Whatever ends the process in between, `output` is then as it was or as it is to be, and the next call cleans up. An
-    earlier export at `output` is replaced whole; files in it that no export writes (a README, a `.git`) are kept.
+    Even if the process is killed, `output` has either its earlier content or the complete new one, and the next call
+    cleans up. An earlier export at `output` is replaced completely. Files in it that no export writes (a README, a
+    `.git`) are kept.
 
     Args:
         output (`Path`):
-            The directory to make: absent, empty or an earlier export.
+            Directory to replace: one that does not exist, is empty, or holds an earlier export.
         keep_others (`bool`, *optional*, defaults to `False`):
-            Take any directory, and keep all that is in it, but for the files and folders that are written anew, and
-            the heads that a new `dynexec_config.json` does not list any more. Files that stay are linked, not copied.
-            Processes that do this to the same directory wait for each other.
+            Whether to accept any directory and keep its content, except for the files and folders that are written
+            again, and the heads that a new `dynexec_config.json` no longer lists. Files that are kept are linked, not
+            copied. Processes that do this to the same directory wait for each other.
 
     Yields:
         `Path`: the directory to write to.
 
     Raises:
-        [`ExportError`]: if `output` is something else, or if another process is at the same.
+        [`ExportError`]: if `output` is something else, or if another process is exporting to it.
     """
     output = Path(os.path.realpath(output))
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -71,10 +72,10 @@ def staged_directory(output: Path, *, keep_others: bool = False) -> Iterator[Pat
             place.rmdir()
 
 
-# Directories that this process is writing, and nobody reads yet: what is written into them needs no care.
+# Directories that this process is writing and nobody reads yet. Files in them need not be written atomically.
 _unseen: set[str] = set()
-# A lock goes with the last process that has it open. A forked child must not be that process: it may outlive an export
-# that was killed.
+# A lock is released when the last process that has it open ends. A forked child must not keep it: it may outlive an
+# export that was killed.
 _locked: set[int] = set()
 
 
@@ -88,7 +89,7 @@ os.register_at_fork(after_in_child=_forget_locks)
 
 
 def _workplace(output: Path, keep_others: bool) -> Path:
-    """Beside the directory; in it, where it is the root of a file system or its parent cannot be written to."""
+    """The place to write: next to the directory, or in it if it is a mount point or its parent is not writable."""
     if keep_others and output.is_dir() and (os.path.ismount(output) or not os.access(output.parent, os.W_OK)):
         return output / ".dynexec-new"
     return output.parent / f".{output.name}.dynexec-new"
@@ -96,7 +97,7 @@ def _workplace(output: Path, keep_others: bool) -> Path:
 
 @contextmanager
 def _locked_directory(directory: Path, output: Path, *, wait: bool) -> Iterator[None]:
-    """Makes the directory and locks it. The lock goes with the process, however that ends."""
+    """Makes the directory and locks it. The lock is released when the process ends, in whatever way."""
     while True:
         directory.mkdir(exist_ok=True)
         try:
@@ -130,7 +131,7 @@ def _check_replaceable(output: Path, keep_others: bool) -> None:
 
 
 def _recover(place: Path, output: Path) -> None:
-    """Ends what a killed process left half done."""
+    """Cleans up after a process that was killed."""
     if (place / OLD).is_dir() and not output.exists():
         (place / OLD).rename(output)
     for entry in place.iterdir():
@@ -145,7 +146,7 @@ def _commit(new: Path, old: Path, output: Path, keep_others: bool) -> None:
     written = set(os.listdir(new))
     others = set(os.listdir(output)) - written if output.is_dir() else set()
     gone = others & _outdated(output, new) if keep_others else {name for name in others if _exported(output / name)}
-    # One file that is replaced, or added, is a step by itself.
+    # Replacing or adding a single file is atomic by itself.
     in_place = unseen or output in new.parents or (len(written) == 1 and not gone)
     if not unseen:
         _sync(new)
@@ -162,12 +163,12 @@ def _exported(entry: Path) -> bool:
 
 
 def _outdated(output: Path, new: Path) -> set[str]:
-    """What earlier versions have left, and files of heads that the configuration lists and the new one does not."""
+    """Leftovers of earlier versions, and files of heads that the new configuration no longer lists."""
     now = time.time()
     names = {
         entry.name
         for entry in (output.iterdir() if output.is_dir() else ())
-        # An earlier version may still be at it.
+        # An earlier version may still be writing to it.
         if ABANDONED.fullmatch(entry.name) and now - entry.lstat().st_mtime > ABANDONED_SECONDS
     }
     with contextlib.suppress(FileNotFoundError, ValueError):
@@ -180,7 +181,7 @@ def _outdated(output: Path, new: Path) -> set[str]:
 
 
 def _complete(new: Path, output: Path, names: set[str]) -> bool:
-    """Adds what stays to the new directory. False if that cannot be linked: it may be too large to be copied."""
+    """Links the kept files into the new directory. False if that fails: they may be too large to copy."""
     try:
         _link([output / name for name in names], new)
         _copy_attributes(output, new)
@@ -190,7 +191,7 @@ def _complete(new: Path, output: Path, names: set[str]) -> bool:
 
 
 def _take_place(new: Path, old: Path, output: Path, known: set[str]) -> bool:
-    """Puts the new directory in place of the other. False if that is none that can be renamed (a mount point, say)."""
+    """Replaces the output by the new directory. False if the output cannot be renamed (a mount point, for example)."""
     here = _position_in(output)
     known = known | set(os.listdir(new))
     try:
@@ -204,7 +205,7 @@ def _take_place(new: Path, old: Path, output: Path, known: set[str]) -> bool:
         earlier = old
     if here is not None:
         os.chdir(here)
-    # What came in while the rest was linked.
+    # Move entries that were added while the others were linked.
     for entry in earlier.iterdir():
         if entry.name not in known:
             entry.rename(output / entry.name)
@@ -212,7 +213,7 @@ def _take_place(new: Path, old: Path, output: Path, known: set[str]) -> bool:
 
 
 def _replace_files(new: Path, output: Path, written: set[str], gone: set[str]) -> None:
-    """File by file, the configuration last: what is loaded in between is refused for the hashes in it."""
+    """Replaces file by file, the configuration last: until then, the hashes in it make a load fail."""
     for name in sorted(written, key=lambda name: name == DYNEXEC_CONFIG_NAME):
         if (output / name).is_dir():
             _remove(output / name)
@@ -222,7 +223,7 @@ def _replace_files(new: Path, output: Path, written: set[str], gone: set[str]) -
 
 
 def _link(entries: list[Path], target: Path) -> None:
-    """Puts the same files into another directory, and those of folders into folders of the same names."""
+    """Links files into another directory, and those in folders into folders of the same names."""
     for entry in entries:
         if entry.is_dir() and not entry.is_symlink():
             if os.path.ismount(entry):
@@ -251,7 +252,7 @@ def _sync(directory: Path) -> None:
 
 
 def _position_in(directory: Path) -> str | None:
-    """The working directory, if it is that directory or one in it."""
+    """The working directory, if it is `directory` or inside it."""
     try:
         here = os.getcwd()
     except FileNotFoundError:
