@@ -1,4 +1,4 @@
-"""Diffusion pipelines that denoise no more than the picture needs."""
+"""Diffusion pipelines that skip the denoising work that a picture does not need."""
 
 from typing import TYPE_CHECKING
 

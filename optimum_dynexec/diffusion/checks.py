@@ -8,6 +8,8 @@ from ..utils.numbers import is_finite, is_whole
 
 def check_number(name: str, value: Any, low: float, high: float = math.inf) -> None:
     """
+    Checks a number.
+
     Raises:
         `ValueError`: if the value is not a finite number from `low` to `high`.
     """
@@ -18,6 +20,8 @@ def check_number(name: str, value: Any, low: float, high: float = math.inf) -> N
 
 def check_whole(name: str, value: Any, low: int, high: int | None = None) -> None:
     """
+    Checks a whole number.
+
     Raises:
         `ValueError`: if the value is not a whole number from `low` to `high`.
     """

@@ -1,4 +1,4 @@
-"""What a call of a pipeline saves work with."""
+"""The configuration of the policies that save work in a call of a pipeline."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -13,16 +13,19 @@ from .policies.step_reuse import StepReuse, StepReuseConfig
 @dataclass(frozen=True)
 class DynExecDiffusionConfig:
     """
-    What denoising may do without. Each policy changes the picture a little, and all are off by default. A policy is
-    given as its configuration, a dictionary of its fields, or `True` for its defaults.
+    The policies that save denoising work. Each policy changes the picture a little, and all are off by default. A
+    policy is given as its configuration, a dictionary of its fields, or `True` for its defaults.
 
     Args:
-        adaptive_guidance ([`AdaptiveGuidanceConfig`], *optional*): no unconditional pass once it makes no difference.
-        convergence ([`ConvergenceConfig`], *optional*): an end when the predicted clean sample has settled.
-        step_reuse ([`StepReuseConfig`], *optional*): no network at steps that can be foreseen.
+        adaptive_guidance ([`AdaptiveGuidanceConfig`], *optional*):
+            Policy that skips the unconditional pass once it makes no difference.
+        convergence ([`ConvergenceConfig`], *optional*):
+            Policy that ends denoising when the predicted clean sample has settled.
+        step_reuse ([`StepReuseConfig`], *optional*):
+            Policy that skips the network at steps whose output can be predicted.
 
     Raises:
-        `ValueError`: if a value is not acceptable; the message names it and what is accepted.
+        `ValueError`: if a value is not accepted; the message names the value and what is accepted.
 
     Example:
         ```python
@@ -50,10 +53,11 @@ class DynExecDiffusionConfig:
         Reads the argument `dynexec` of a call.
 
         Args:
-            value (`DynExecDiffusionConfig` or `Mapping`, *optional*): `None` for everything off.
+            value (`DynExecDiffusionConfig` or `Mapping`, *optional*): value of the argument; `None` turns all
+                policies off.
 
         Raises:
-            `ValueError`: if it is none of these, or names an unknown policy.
+            `ValueError`: if the value has another type, or names an unknown policy.
         """
         if value is None:
             return cls()

@@ -1,9 +1,9 @@
-"""What can go wrong with adaptive denoising."""
+"""Errors of adaptive denoising."""
 
 
 class UnsupportedSchedulerError(ValueError):
-    """The scheduler does not let denoising end before its last step."""
+    """With this scheduler, denoising cannot end before its last step."""
 
 
 class NonFiniteOutputError(ArithmeticError):
-    """The network gave NaN or infinity."""
+    """The output of the network contains NaN or infinity."""

@@ -1,4 +1,4 @@
-"""Methods of one object that something else is called in the place of, for a time."""
+"""Replaces a method of one object for a time."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -9,13 +9,13 @@ from typing import Any
 @contextmanager
 def replaced(target: Any, name: str, replacement: Callable[..., Any]) -> Iterator[None]:
     """
-    Has an object's method call something else.
+    Replaces a method of an object while the context is open.
 
     Args:
-        target (`Any`): the object. Others of its class stay as they are.
-        name (`str`): of the method.
-        replacement (`Callable`): called with the original method and its arguments. `inspect.signature` still gives
-            the original's, which pipelines read.
+        target (`Any`): object whose method to replace. Other objects of its class are not affected.
+        name (`str`): name of the method.
+        replacement (`Callable`): function that is called with the original method and its arguments.
+            `inspect.signature`, which pipelines use, still gives the signature of the original method.
     """
     original = getattr(target, name)
     own = vars(target).get(name)
@@ -24,7 +24,7 @@ def replaced(target: Any, name: str, replacement: Callable[..., Any]) -> Iterato
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         return replacement(original, *args, **kwargs)
 
-    # Past the object's own __setattr__, which may keep records of what is set. The class is left alone.
+    # Not with the object's own __setattr__, which may record what is set. The class does not change.
     vars(target)[name] = wrapper
     try:
         yield

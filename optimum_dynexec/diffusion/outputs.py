@@ -1,4 +1,4 @@
-"""Outputs of the network as they were, for steps that do without it."""
+"""Earlier outputs of the network, for steps that skip it."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ class OutputHistory:
     Keeps the last outputs for each sample, with and without the prompt.
 
     Args:
-        order (`int`): degree of the polynomial that outputs are extrapolated with.
+        order (`int`): degree of the polynomial that extrapolates the outputs.
     """
 
     def __init__(self, order: int):
@@ -21,24 +21,28 @@ class OutputHistory:
 
     def record(self, unconditional: bool, samples: np.ndarray, timestep: float, outputs: torch.Tensor) -> None:
         """
+        Keeps the outputs of a step.
+
         Args:
             unconditional (`bool`): whether the outputs are those without the prompt.
-            samples (`np.ndarray` of shape `[n]`, int): of the batch.
-            timestep (`float`): what the network was given.
-            outputs (`torch.Tensor` of shape `[n, ...]`, float32): what it gave.
+            samples (`np.ndarray` of shape `[n]`, int): indices of the samples in the batch.
+            timestep (`float`): timestep of the network's input.
+            outputs (`torch.Tensor` of shape `[n, ...]`, float32): outputs of the network.
         """
         for sample, output in zip(samples, outputs, strict=True):
             known = self._known.setdefault((unconditional, int(sample)), [])
-            # Schedulers of second order and PNDM visit a timestep twice.
+            # Second-order schedulers and PNDM visit a timestep twice.
             known[:] = [entry for entry in known if entry[0] != timestep][-self.order :] if self.order else []
             known.append((timestep, output))
 
     def extrapolate(self, unconditional: bool, sample: int, timestep: float) -> torch.Tensor:
         """
+        Extrapolates the output for a sample.
+
         Args:
-            unconditional (`bool`): as in [`~OutputHistory.record`].
-            sample (`int`): of the batch. It has been recorded before.
-            timestep (`float`): to extrapolate to.
+            unconditional (`bool`): whether the output is the one without the prompt.
+            sample (`int`): index of the sample in the batch. It must have been recorded before.
+            timestep (`float`): timestep to extrapolate to.
 
         Returns:
             `torch.Tensor` of the shape of an output.

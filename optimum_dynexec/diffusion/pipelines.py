@@ -1,4 +1,4 @@
-"""optimum-intel's diffusion pipelines, denoising no more than the picture needs."""
+"""optimum-intel's diffusion pipelines, with policies that skip denoising work."""
 
 import functools
 import threading
@@ -25,7 +25,7 @@ from .step_saver.storage import copy_predictor
 from .steps import resolve_steps
 
 
-# Of those of `from_pretrained`, what says where a repository's files come from.
+# The arguments of `from_pretrained` that say where the files of a repository come from.
 _HUB_ARGUMENTS = ("force_download", "local_files_only", "cache_dir", "revision", "token")
 
 
@@ -34,15 +34,16 @@ class DynExecDiffusionPipeline:
     Drop-in for `OVDiffusionPipeline`: `from_pretrained` gives the pipeline that optimum-intel would, with one more
     argument to its calls.
 
-    Args of a call, beside the pipeline's own:
+    A call takes the arguments of the pipeline, and:
         dynexec ([`DynExecDiffusionConfig`] or `dict`, *optional*):
-            What the call may do without. By default nothing, and the pictures are optimum-intel's.
+            Policies that save denoising work. If not set, all are off, and the pictures are those of optimum-intel.
         num_inference_steps (`int` or `"auto"`, *optional*):
-            `"auto"`: as many as the prompts need, by the predictor that `optimum-cli dynexec train-steps` puts beside
-            the pipeline. A batch takes the largest count of its prompts.
+            Number of steps. `"auto"`: the number that the prompts need, predicted by the predictor that
+            `optimum-cli dynexec train-steps` adds to the pipeline's directory. A batch takes the largest number of
+            its prompts.
 
-    A call's output has statistics of the call as `output.dynexec` ([`DiffusionStats`]); with `return_dict=False` they
-    are in `pipe.last_dynexec`. Calls of one pipeline from several threads take turns.
+    The output of a call has the call's statistics as `output.dynexec` ([`DiffusionStats`]). With `return_dict=False`
+    they are in `pipe.last_dynexec`. Calls of one pipeline from several threads take turns.
 
     Example:
         ```python
@@ -57,13 +58,14 @@ class DynExecDiffusionPipeline:
     @classmethod
     def from_pretrained(cls, model_id: Any, **kwargs: Any) -> Any:
         """
-        Loads or exports a pipeline, as `OVDiffusionPipeline.from_pretrained` does and with its arguments.
+        Loads or exports a pipeline, like `OVDiffusionPipeline.from_pretrained`.
 
         Args:
-            model_id (`str` or `Path`): a directory or an id on the Hub.
+            model_id (`str` or `Path`): pipeline on the Hub, or directory.
+            kwargs (*optional*): arguments of `OVDiffusionPipeline.from_pretrained`.
 
         Raises:
-            `ValueError`: if optimum-intel has no such pipeline, or none for the task.
+            `ValueError`: if optimum-intel does not have the pipeline, or does not have it for the task.
         """
         if issubclass(cls, OVDiffusionPipeline):
             return super().from_pretrained(model_id, **kwargs)  # type: ignore[misc]
@@ -82,7 +84,7 @@ class DynExecDiffusionPipeline:
         started = time.perf_counter()
         args, kwargs, predicted = resolve_steps(self, args, kwargs)
         predicting = time.perf_counter() - started
-        # Schedulers have a state, and so has the session.
+        # The scheduler and the session have a state, so calls take turns.
         with self.__dict__.setdefault("_dynexec_lock", threading.RLock()):
             with DenoisingSession(self, config) as session:
                 output = super().__call__(*args, **kwargs)  # type: ignore[misc]
@@ -98,10 +100,10 @@ class DynExecDiffusionPipeline:
     @functools.cached_property
     def step_predictor(self) -> StepPredictor:
         """
-        The predictor beside the pipeline.
+        The predictor of the number of steps in the pipeline's directory.
 
         Raises:
-            `FileNotFoundError`: if there is none; the message says how to train one.
+            `FileNotFoundError`: if there is no predictor; the message says how to train one.
         """
         return StepPredictor.beside(self._model_directory())
 
@@ -146,14 +148,14 @@ class DynExecPipelineForInpainting(_TaskPipeline):
 @functools.cache
 def compose(ours: Any, base: Any) -> Any:
     """
-    Puts our class before one of optimum-intel's.
+    Makes a class with a class of this package before one of optimum-intel in its bases.
 
     Args:
         ours (`type`): [`DynExecDiffusionPipeline`] or a subclass.
-        base (`type`): a subclass of `OVDiffusionPipeline`.
+        base (`type`): subclass of `OVDiffusionPipeline`.
 
     Returns:
-        `type`: has the name of `base`, which optimum-intel asks for ("OVLTX...") and `save_pretrained` writes into
-        `model_index.json`, so that plain optimum-intel loads what is saved.
+        `type`: a class with the name of `base`. optimum-intel reads this name ("OVLTX..."), and `save_pretrained`
+        writes it into `model_index.json`, so plain optimum-intel can load the saved pipeline.
     """
     return type(base.__name__, (ours, base), {"__module__": __name__, "__doc__": base.__doc__})

@@ -1,4 +1,4 @@
-"""A network's inputs for some of a batch's rows."""
+"""Selects rows of a batch from the inputs of a network."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,28 +7,28 @@ import numpy as np
 import torch
 
 
-# Inputs without a batch axis although their first axis may be as long as one: positions of tokens, if they have two
-# axes, and scales of positions.
+# Inputs without a batch axis whose first axis may have the length of the batch, with their number of axes: positions
+# of tokens, and scales of positions.
 SHARED = {"img_ids": 2, "txt_ids": 2, "rope_interpolation_scale": 1}
 
 
 def batch_of(inputs: Mapping[str, Any]) -> int:
     """
-    Number of rows of a UNet's or transformer's inputs.
+    Gives the number of rows in the inputs of a UNet or transformer.
 
     Args:
-        inputs (`Mapping[str, Any]`): by parameter name; `sample` or `hidden_states` is among them.
+        inputs (`Mapping[str, Any]`): inputs by parameter name, with `sample` or `hidden_states` among them.
     """
     return len(inputs["sample"] if "sample" in inputs else inputs["hidden_states"])
 
 
 def select_rows(inputs: Mapping[str, Any], rows: np.ndarray) -> dict[str, Any]:
     """
-    Takes some rows of all inputs that have a batch axis, which comes first.
+    Selects rows of all inputs that have a batch axis. The batch axis comes first.
 
     Args:
-        inputs (`Mapping[str, Any]`): by parameter name, dictionaries of inputs among them.
-        rows (`np.ndarray` of shape `[batch]`, bool): those to take.
+        inputs (`Mapping[str, Any]`): inputs by parameter name; dictionaries of inputs may be among them.
+        rows (`np.ndarray` of shape `[batch]`, bool): mask of the rows to select.
     """
     return {name: _select(name, value, rows) for name, value in inputs.items()}
 

@@ -1,7 +1,7 @@
 """The clean sample that a denoising step predicts, for each family of schedulers.
 
-Ending there is what a scheduler's own last step would do: DDIM with a cumulative alpha of 1, an Euler step to a noise
-level of 0, DPM-Solver's first-order step to 0 and a flow followed to its end all give the predicted clean sample.
+Ending with this sample is what a scheduler's own last step would do: DDIM with a cumulative alpha of 1, an Euler step
+to a noise level of 0, DPM-Solver's first-order step to 0 and a flow that is followed to its end all give it.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,14 @@ import torch
 from .errors import UnsupportedSchedulerError
 
 
-# scheduler after its step, network output (guided), timestep, sample before the step, what the step returned
+# scheduler after its step, network output (guided), timestep, sample before the step, result of the step
 CleanSample = Callable[[Any, torch.Tensor, Any, torch.Tensor, Any], torch.Tensor]
 
 
 def _from_alpha_sigma(
     prediction_type: str, output: torch.Tensor, sample: torch.Tensor, alpha: torch.Tensor, sigma: torch.Tensor
 ) -> torch.Tensor:
-    """Solves sample = alpha x0 + sigma noise for x0, with what the network predicts of the two."""
+    """Solves sample = alpha x0 + sigma noise for x0, given the network's prediction of x0, noise or velocity."""
     if prediction_type == "epsilon":
         return (sample - sigma * output) / alpha
     if prediction_type == "v_prediction":
@@ -78,7 +78,7 @@ def by_flow(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.T
 def from_result(
     scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor, result: Any
 ) -> torch.Tensor:
-    """Latent consistency models return it (arXiv 2310.04378)."""
+    """Latent consistency models, whose step returns the clean sample (arXiv 2310.04378)."""
     return result[1] if isinstance(result, tuple) else result.denoised
 
 
@@ -101,19 +101,19 @@ CLEAN_SAMPLES: dict[str, CleanSample] = {
 
 def is_complete(scheduler: Any, timestep: Any, num_steps: int) -> bool:
     """
-    Whether a pipeline's steps take all noise away. They do not if it is told to stop before (`denoising_end`), nor if
-    it is given noise levels (`sigmas`) that do not end low.
+    Whether the planned steps of a pipeline remove all noise. They do not if the pipeline stops early
+    (`denoising_end`), or if the given noise levels (`sigmas`) do not end low enough.
 
     Args:
-        scheduler (`SchedulerMixin`): of the pipeline, after its first step.
-        timestep (`Any`): of that step.
-        num_steps (`int`): calls of the scheduler that are planned.
+        scheduler (`SchedulerMixin`): scheduler of the pipeline, after its first step.
+        timestep (`Any`): timestep of the first step.
+        num_steps (`int`): planned number of calls of the scheduler.
     """
     timesteps = torch.as_tensor(scheduler.timesteps)
     if getattr(scheduler, "step_index", None) is not None:
         starts = [int(scheduler.step_index) - 1]
     else:
-        # PNDM visits one timestep twice, and may begin with either.
+        # PNDM visits one timestep twice, and may start at either visit.
         starts = torch.nonzero(timesteps == torch.as_tensor(timestep)).flatten().tolist()
     if len(timesteps) - num_steps not in starts:
         return False
@@ -121,20 +121,20 @@ def is_complete(scheduler: Any, timestep: Any, num_steps: int) -> bool:
     if sigmas is None:
         return True
     alphas = getattr(scheduler, "alphas_cumprod", None)
-    # Schedulers that are set to end with the least noise that the network was trained on count as complete.
+    # Schedulers that end with the lowest noise level that the network was trained on count as complete.
     least = 0.0 if alphas is None else float(((1 - alphas[0]) / alphas[0]) ** 0.5)
     return float(sigmas[len(timesteps)]) <= 1.001 * least
 
 
 def clean_sample_of(scheduler: Any) -> CleanSample:
     """
-    Finds how a scheduler's steps predict the clean sample.
+    Finds the function that gives the clean sample that a scheduler's step predicts.
 
     Args:
-        scheduler (`SchedulerMixin`): of the pipeline.
+        scheduler (`SchedulerMixin`): scheduler of the pipeline.
 
     Raises:
-        `UnsupportedSchedulerError`: if it is not known; the message names it and those that are.
+        `UnsupportedSchedulerError`: if the scheduler is not supported; the message names it and the supported ones.
     """
     for base in type(scheduler).__mro__:
         if base.__name__ in CLEAN_SAMPLES:

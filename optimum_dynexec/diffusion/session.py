@@ -1,9 +1,9 @@
-"""One call of a pipeline: its network and its scheduler, with policies between them and the pipeline.
+"""One call of a pipeline, with policies between the pipeline and its network and scheduler.
 
-The pipeline's own loop runs as it is, over the whole batch. What changes is what its calls do. A call of the network
-computes the rows that are needed and fills in the others. A call of the scheduler steps all samples, after which those
-that are finished are put back to what they ended as. So every pipeline that calls a network and then
-`scheduler.step` works, whatever it does around that: blending for inpainting, noise of its own, callbacks.
+The pipeline's own loop runs unchanged, over the whole batch. Only its calls of the network and the scheduler change. A
+call of the network computes the rows that are needed and fills in the others. A call of the scheduler steps all
+samples; then finished samples are set back to their final values. Every pipeline that calls a network and then
+`scheduler.step` works, with everything else that it does: blending for inpainting, its own noise, callbacks.
 """
 
 import inspect
@@ -31,8 +31,8 @@ class DenoisingSession:
     Installs itself in a pipeline for one call, as a context manager.
 
     Args:
-        pipeline (`OVDiffusionPipeline`): not in use elsewhere.
-        config ([`DynExecDiffusionConfig`]): what may be done without.
+        pipeline (`OVDiffusionPipeline`): pipeline that no other call is using.
+        config ([`DynExecDiffusionConfig`]): policies of the call.
 
     Raises:
         `ValueError`: if a policy cannot work with the pipeline.
@@ -55,7 +55,7 @@ class DenoisingSession:
         self._history = OutputHistory(reuse.order) if reuse else None
         self._policies: dict[str, DenoisingPolicy] | None = None
         self._step = 0
-        self._call = 0  # of the network, within the step
+        self._call = 0  # calls of the network in this step so far
         self._stack = ExitStack()
 
     def __enter__(self) -> "DenoisingSession":
@@ -81,12 +81,12 @@ class DenoisingSession:
         fired = self._fired[name].tolist()
         return PolicyStats(fired, None if any(fired) else self._policies[name].why_not())
 
-    # What the pipeline calls
+    # Methods that the pipeline calls
 
     def _network(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         inputs = inspect.signature(original).bind(*args, **kwargs).arguments
         rows = batch_of(inputs)
-        # Two halves of a batch, without and with the prompt, or calls one after the other (Flux).
+        # With guidance, the batch has a half without and a half with the prompt, or there are two calls (Flux).
         halves = bool(getattr(self.pipeline, "do_classifier_free_guidance", False)) and rows % 2 == 0
         if self._policies is None:
             self._begin(rows // 2 if halves else rows)
@@ -98,7 +98,7 @@ class DenoisingSession:
             with self._phase("policies"):
                 self._plan_step()
         guided = self._runs & ~self._unguided
-        # The unconditional half comes first, the unconditional call second.
+        # The unconditional half comes first, but the unconditional call comes second.
         calls = (self._runs, guided)
         wanted = np.concatenate([guided, self._runs]) if halves else calls[min(call, 1)]
         timestep = float(torch.as_tensor(inputs["timestep"]).flatten()[0])
@@ -117,7 +117,7 @@ class DenoisingSession:
         if not self._policies:
             return result
         with self._phase("policies"):
-            # Bound anew: `args` may be positional or named, as the pipeline likes.
+            # The pipeline may pass arguments by position or by name.
             inputs = inspect.signature(original).bind(*args, **kwargs).arguments
             if step == 0:
                 complete = is_complete(self.pipeline.scheduler, inputs["timestep"], self._num_steps)
@@ -131,19 +131,19 @@ class DenoisingSession:
     # Parts of a step
 
     def _begin(self, num_samples: int) -> None:
-        # Pipelines say how many steps they take, which for images to start from are fewer than the scheduler has.
+        # With an image to start from, the pipeline takes fewer steps than the scheduler has.
         self._num_steps = int(getattr(self.pipeline, "_num_timesteps", None) or len(self.pipeline.scheduler.timesteps))
         self.stats.steps_planned = self._num_steps
         run = Run(num_samples, self._num_steps)
         self._policies = {name: POLICIES[name](config, run) for name, config in self.config.policies.items()}
-        # For each policy the steps in which it left out work, and the samples that it has finished.
+        # For each policy, the number of steps in which it skipped work, and the samples that it has finished.
         self._fired = {name: np.zeros(num_samples, dtype=int) for name in self._policies}
         self._finished_by = {name: np.zeros(num_samples, dtype=bool) for name in self._policies}
         self._finished = np.zeros(num_samples, dtype=bool)
         self._ran = np.zeros(num_samples, dtype=bool)
         self._final: torch.Tensor | None = None
-        self._output_shape = torch.Size()  # of a row
-        self._conditional = torch.empty(0)  # output of a step's first call
+        self._output_shape = torch.Size()  # shape of one row
+        self._conditional = torch.empty(0)  # output of the first call in this step
         self.stats.steps_run = [0] * num_samples
         self.stats.steps_reused = [0] * num_samples
         self.stats.stopped_at = [None] * num_samples
@@ -196,9 +196,9 @@ class DenoisingSession:
     def _fill(
         self, computed: torch.Tensor | None, wanted: np.ndarray, call: int, halves: bool, timestep: float
     ) -> torch.Tensor:
-        """The output for the whole batch: computed, extrapolated, conditional for both, or of no matter."""
+        """The output for the whole batch: computed, extrapolated, copied from the conditional output, or unused."""
         indices, n = np.flatnonzero(wanted), len(self._finished)
-        # The first row of each half of the batch, and whether that is without the prompt.
+        # The first row of each half of the batch, and whether the half is without the prompt.
         parts = [(0, True), (n, False)] if halves else [(0, call == 1)]
         if computed is not None and self._history is not None:
             for begin, unconditional in parts:
@@ -245,7 +245,7 @@ class DenoisingSession:
         def clean() -> torch.Tensor:
             if not found:
                 of = clean_sample_of(scheduler)
-                # In float32, whatever a callback has made of the latents.
+                # Computed in float32: a callback may have changed the type of the latents.
                 output, sample = inputs["model_output"].to(torch.float32), before.to(torch.float32)
                 found.append(of(scheduler, output, inputs["timestep"], sample, result).to(torch.float32))
             return found[0]
@@ -266,13 +266,13 @@ class DenoisingSession:
             self.stats.stopped_at[sample] = step
 
     def _with_finished(self, result: Any) -> Any:
-        """What the scheduler returned, with finished samples as they ended."""
+        """The scheduler's result, with the final values of finished samples."""
         if self._final is None:
             return result
         index, final = torch.from_numpy(self._finished), self._final
 
         def put(value: Any) -> Any:
-            # The sample, and the clean sample that some schedulers return with it.
+            # The noisy sample, and the clean sample that some schedulers also return.
             if not isinstance(value, torch.Tensor) or value.shape != final.shape:
                 return value
             value = value.clone()

@@ -1,4 +1,4 @@
-"""What a call of a pipeline did."""
+"""Statistics of a call of a pipeline."""
 
 from dataclasses import dataclass, field
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 @dataclass
 class PolicyStats:
     """
-    What one policy of a call did.
+    Statistics of one policy in a call.
 
     Args:
-        fired (`list[int]`): for each picture, the number of steps in which the policy left out work.
-        reason (`str`, *optional*): why the policy never fired; `None` if it did.
+        fired (`list[int]`): number of steps in which the policy skipped work, for each picture.
+        reason (`str`, *optional*): reason why the policy never fired; `None` if it did.
     """
 
     fired: list[int] = field(default_factory=list)
@@ -23,20 +23,21 @@ class PolicyStats:
 @dataclass
 class DiffusionStats:
     """
-    Statistics of one call, `output.dynexec`. Lists have one element a picture, in the order of `output.images`. A step
-    is one call of the scheduler, which for schedulers of second order (Heun) is half a step of theirs.
+    Statistics of one call, `output.dynexec`. Lists have one element per picture, in the order of `output.images`. A
+    step is one call of the scheduler. For second-order schedulers (Heun), it is half of one of their steps.
 
     Args:
-        steps_planned (`int`): that the scheduler was set to.
-        steps_predicted (`list[int]`, *optional*): of each prompt, for `num_inference_steps="auto"`.
-        steps_run (`list[int]`): for which the network ran.
-        steps_reused (`list[int]`): that were extrapolated instead.
-        stopped_at (`list[int | None]`): step, from 0, after which a picture was finished before the last step.
-        guidance_dropped_at (`list[int | None]`): first step, from 0, without the unconditional pass.
-        policies (`dict[str, PolicyStats]`): of each policy that was on, how often it fired, or why it never did.
-        network_calls (`int`): inferences of the UNet or transformer.
-        network_rows (`int`): rows of their batches, which is what the work is proportional to.
-        seconds (`dict[str, float]`): time of each phase; `total` is the whole call.
+        steps_planned (`int`): number of steps that the scheduler was set to.
+        steps_predicted (`list[int]`, *optional*):
+            Number of steps predicted for each prompt, with `num_inference_steps="auto"`.
+        steps_run (`list[int]`): number of steps in which the network ran.
+        steps_reused (`list[int]`): number of steps whose output was extrapolated.
+        stopped_at (`list[int | None]`): step, from 0, after which a picture ended early; `None` if it did not.
+        guidance_dropped_at (`list[int | None]`): first step, from 0, without the unconditional pass, if any.
+        policies (`dict[str, PolicyStats]`): statistics of each policy that was on.
+        network_calls (`int`): number of inferences of the UNet or transformer.
+        network_rows (`int`): number of rows in their batches. The work is proportional to it.
+        seconds (`dict[str, float]`): time of each phase in seconds; `total` is the whole call.
     """
 
     steps_planned: int = 0

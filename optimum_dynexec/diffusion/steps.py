@@ -11,19 +11,20 @@ def resolve_steps(
     pipeline: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any], list[int] | None]:
     """
-    Replaces `num_inference_steps="auto"` by what the prompts need. A batch has one schedule, so it takes the largest
-    count of its prompts.
+    Replaces `num_inference_steps="auto"` by the predicted number of steps. A batch has one schedule, so it takes the
+    largest number of its prompts.
 
     Args:
-        pipeline (`OVDiffusionPipeline`): called.
+        pipeline (`OVDiffusionPipeline`): pipeline that is called.
         args (`tuple`): positional arguments of the call.
-        kwargs (`dict[str, Any]`): named ones.
+        kwargs (`dict[str, Any]`): keyword arguments of the call.
 
     Returns:
-        `tuple`: both, and the count of each prompt, or `None` if it was not asked for.
+        `tuple`: the positional and the keyword arguments, and the number of steps for each prompt, or `None` without
+        `"auto"`.
 
     Raises:
-        `ValueError`: if there is no prompt to predict from, or the count is another text.
+        `ValueError`: if there is no prompt to predict from, or the number of steps is another string.
         `FileNotFoundError`: if the pipeline has no predictor.
     """
     names = list(inspect.signature(pipeline.auto_model_class.__call__).parameters)[1:]

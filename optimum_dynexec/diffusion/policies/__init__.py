@@ -1,1 +1,1 @@
-"""What saves work while denoising: one policy a file. A new one is also a field of `DynExecDiffusionConfig`."""
+"""Policies that save denoising work, one per file. A new policy also needs a field in `DynExecDiffusionConfig`."""

@@ -14,13 +14,15 @@ from .base import DenoisingPolicy, Run
 @dataclass(frozen=True)
 class AdaptiveGuidanceConfig:
     """
+    Configuration of [`AdaptiveGuidance`].
+
     Args:
         threshold (`float`, *optional*, defaults to 0.991):
-            Cosine of the conditional and the unconditional output from which on a sample goes on without the latter.
-            From 0 to 1. The default is the one of arXiv 2312.12487.
+            Cosine of the conditional and the unconditional output from which on a sample skips the unconditional pass,
+            from 0 to 1. The default is that of arXiv 2312.12487.
 
     Raises:
-        `ValueError`: if a value is not acceptable.
+        `ValueError`: if a value is not accepted.
     """
 
     threshold: float = 0.991
@@ -31,8 +33,8 @@ class AdaptiveGuidanceConfig:
 
 class AdaptiveGuidance(DenoisingPolicy):
     """
-    Adaptive guidance (Castillo et al., arXiv 2312.12487): once both outputs point the same way, the unconditional one,
-    half of the work, is left out for the rest of the steps. Guided and conditional output are then taken to be equal.
+    Adaptive guidance (Castillo et al., arXiv 2312.12487): once both outputs point the same way, the unconditional
+    pass, half of the work, is skipped in all further steps. The guided output is then taken to be the conditional one.
     """
 
     config_class: ClassVar[type] = AdaptiveGuidanceConfig

@@ -1,4 +1,4 @@
-"""What a policy is asked and told during denoising."""
+"""The interface of a policy during denoising."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ import torch
 @dataclass(frozen=True)
 class Run:
     """
-    The denoising that begins.
+    Size of the denoising that begins.
 
     Args:
-        num_samples (`int`): pictures in the batch, prompts times pictures for each.
-        num_steps (`int`): calls of the scheduler that are planned.
+        num_samples (`int`): number of pictures in the batch: prompts times pictures per prompt.
+        num_steps (`int`): planned number of calls of the scheduler.
     """
 
     num_samples: int
@@ -24,12 +24,12 @@ class Run:
 
 class DenoisingPolicy:
     """
-    Decides for each sample of a batch what its denoising can do without. All arrays have one element a sample. A
-    policy need not know of the others.
+    Decides for each sample of a batch which denoising work to skip. All arrays have one element per sample. Policies
+    are independent of each other.
 
     Args:
-        config (`Any`): an instance of `config_class`.
-        run (`Run`): the denoising that begins.
+        config (`Any`): instance of `config_class`.
+        run (`Run`): size of the denoising that begins.
     """
 
     config_class: ClassVar[type]
@@ -40,11 +40,11 @@ class DenoisingPolicy:
         Called before anything is computed.
 
         Args:
-            config (`Any`): an instance of `config_class`.
-            scheduler (`SchedulerMixin`): of the pipeline.
+            config (`Any`): instance of `config_class`.
+            scheduler (`SchedulerMixin`): scheduler of the pipeline.
 
         Raises:
-            `ValueError`: if the policy cannot work with it.
+            `ValueError`: if the policy cannot work with the scheduler.
         """
         del config, scheduler
 
@@ -53,38 +53,38 @@ class DenoisingPolicy:
 
     def reused(self, step: int) -> np.ndarray:
         """
-        Asked before the network runs.
+        Called before the network runs.
 
         Args:
             step (`int`): index of the step, from 0.
 
         Returns:
-            `np.ndarray`, bool: samples whose output is extrapolated instead.
+            `np.ndarray`, bool: mask of the samples whose output is extrapolated instead.
         """
         del step
         return self._none()
 
     def unguided(self, step: int) -> np.ndarray:
         """
-        Asked before the network runs.
+        Called before the network runs.
 
         Args:
             step (`int`): index of the step, from 0.
 
         Returns:
-            `np.ndarray`, bool: samples whose unconditional output is not needed.
+            `np.ndarray`, bool: mask of the samples whose unconditional output is not needed.
         """
         del step
         return self._none()
 
     def observe_guidance(self, samples: np.ndarray, conditional: torch.Tensor, unconditional: torch.Tensor) -> None:
         """
-        Told what the network gave where both outputs were computed.
+        Called with the outputs of the network for the samples with both outputs.
 
         Args:
             samples (`np.ndarray`, int): indices of n samples.
-            conditional (`torch.Tensor` of shape `[n, ...]`, float32): with the prompt.
-            unconditional (`torch.Tensor` of shape `[n, ...]`, float32): without it.
+            conditional (`torch.Tensor` of shape `[n, ...]`, float32): outputs with the prompt.
+            unconditional (`torch.Tensor` of shape `[n, ...]`, float32): outputs without the prompt.
         """
         del samples, conditional, unconditional
 
@@ -92,36 +92,36 @@ class DenoisingPolicy:
         self, ran: np.ndarray, before: torch.Tensor, after: torch.Tensor, clean: Callable[[], torch.Tensor]
     ) -> np.ndarray:
         """
-        Told what a step did, but the last one.
+        Called after each step except the last.
 
         Args:
-            ran (`np.ndarray`, bool): samples that the network ran for.
+            ran (`np.ndarray`, bool): mask of the samples for which the network ran.
             before (`torch.Tensor` of shape `[samples, ...]`): noisy samples before the step.
-            after (`torch.Tensor` of shape `[samples, ...]`): noisy samples after it.
-            clean (`Callable[[], torch.Tensor]`): gives the clean samples that the step predicts.
+            after (`torch.Tensor` of shape `[samples, ...]`): noisy samples after the step.
+            clean (`Callable[[], torch.Tensor]`): function that gives the clean samples that the step predicts.
 
         Returns:
-            `np.ndarray`, bool: samples that end with what is predicted for them now.
+            `np.ndarray`, bool: mask of the samples that end now, with their predicted clean sample.
         """
         del ran, before, after, clean
         return self._none()
 
     def schedule(self, complete: bool) -> None:
         """
-        Told after the first step.
+        Called after the first step.
 
         Args:
-            complete (`bool`): whether the steps that are planned take all noise away. If not, the caller asked for a
-                noisy sample, so that no sample may end early with a clean one.
+            complete (`bool`): whether the planned steps remove all noise. If not, the caller wants a noisy sample, so
+                no sample may end early with a clean one.
         """
         del complete
 
     def why_not(self) -> str:
         """
-        Asked after the last step if the policy never left out work.
+        Called after the last step if the policy never skipped work.
 
         Returns:
-            `str`: why, with the values that decided.
+            `str`: the reason, with the values that decided.
         """
         return "it found nothing to leave out"
 

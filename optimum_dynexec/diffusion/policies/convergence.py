@@ -16,17 +16,19 @@ from .base import DenoisingPolicy, Run
 @dataclass(frozen=True)
 class ConvergenceConfig:
     """
+    Configuration of [`Convergence`].
+
     Args:
         tolerance (`float`, *optional*, defaults to 0.01):
-            Largest change of the predicted clean sample from one step to the next, relative to its norm.
+            Maximum change of the predicted clean sample from one step to the next, relative to its norm.
         patience (`int`, *optional*, defaults to 2):
-            Steps in a row for which it must hold.
+            Number of successive steps in which the change must be within the tolerance.
         min_steps (`int`, *optional*, defaults to 5):
-            Steps before which no sample ends. The first predictions of strong noise change little, as they are all
+            Minimum number of steps. The first predictions, from strong noise, change little because they are all
             close to the mean picture.
 
     Raises:
-        `ValueError`: if a value is not acceptable.
+        `ValueError`: if a value is not accepted.
     """
 
     tolerance: float = 0.01
@@ -41,8 +43,8 @@ class ConvergenceConfig:
 
 class Convergence(DenoisingPolicy):
     """
-    A sample ends with its predicted clean sample when that has changed little for some steps in a row. Steps that did
-    without the network say nothing of it: their prediction is made from the earlier ones.
+    Ends a sample with its predicted clean sample when the prediction has changed little for some steps in a row. Steps
+    that skip the network do not count, because their prediction is made from earlier ones.
     """
 
     config_class: ClassVar[type] = ConvergenceConfig

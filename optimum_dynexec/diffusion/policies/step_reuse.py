@@ -1,4 +1,4 @@
-"""Steps that do without the network."""
+"""Steps that skip the network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,24 +16,26 @@ from .base import DenoisingPolicy, Run
 @dataclass(frozen=True)
 class StepReuseConfig:
     """
+    Configuration of [`StepReuse`].
+
     Args:
         criterion (`str`, *optional*, defaults to `"third_order"`):
-            When a step does without the network. `"third_order"`: when the latent changes evenly (AdaptiveDiffusion).
-            `"interval"`: always but at every n-th step (TaylorSeer).
+            Criterion for a step that skips the network. `"third_order"`: the latent changes evenly
+            (AdaptiveDiffusion). `"interval"`: every step except every n-th (TaylorSeer).
         threshold (`float`, *optional*, defaults to 0.01):
-            For `"third_order"`: largest relative third-order difference of the latent.
+            Maximum relative third-order difference of the latent, for `"third_order"`.
         interval (`int`, *optional*, defaults to 2):
-            For `"interval"`: the network runs at one of so many steps.
+            Number of steps of which the network runs in one, for `"interval"`.
         max_consecutive (`int`, *optional*, defaults to 4):
-            Steps in a row at most.
+            Maximum number of successive steps that skip the network.
         order (`int`, *optional*, defaults to 0):
-            What takes the place of the output. 0: the last one. 1 or more: the polynomial of this degree in the
-            timestep through the last ones (TaylorSeer).
+            Order of the extrapolation that replaces the output. 0: the last output. 1 or more: the polynomial of this
+            degree in the timestep through the last outputs (TaylorSeer).
         warmup (`int`, *optional*, defaults to 3):
-            First steps, which all run. There are never fewer than `order + 1`.
+            Number of first steps in which the network always runs. It is never less than `order + 1`.
 
     Raises:
-        `ValueError`: if a value is not acceptable.
+        `ValueError`: if a value is not accepted.
     """
 
     criterion: str = "third_order"
@@ -55,8 +57,8 @@ class StepReuseConfig:
 
 class StepReuse(DenoisingPolicy):
     """
-    Does without the network at steps whose output can be foreseen: AdaptiveDiffusion (arXiv 2410.09873), TaylorSeer
-    (arXiv 2503.06923; of the network's output, so that it works on any network as it is).
+    Skips the network at steps whose output can be predicted: AdaptiveDiffusion (arXiv 2410.09873) and TaylorSeer
+    (arXiv 2503.06923; applied to the network's output, so it works with any network).
     """
 
     config_class: ClassVar[type] = StepReuseConfig
@@ -68,7 +70,7 @@ class StepReuse(DenoisingPolicy):
 
     @property
     def _first(self) -> int:
-        """The first step that may be left out."""
+        """The first step that may skip the network."""
         return max(self.config.warmup, self.config.order + 1)
 
     def reused(self, step: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""When a step may do without the network: one criterion a file."""
+"""Criteria for steps that skip the network, one per file."""
 
 from .base import ReuseCriterion
 from .interval import Interval

@@ -1,4 +1,4 @@
-"""What a criterion for reuse is asked."""
+"""The interface of a criterion for reuse."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -8,13 +8,13 @@ import numpy as np
 
 class ReuseCriterion(ABC):
     """
-    Says for which samples the next step is predictable. It need not care for warming up or for reuse several times in
-    a row: [`~policies.step_reuse.StepReuse`] does.
+    Decides for which samples the next step is predictable. [`~policies.step_reuse.StepReuse`] limits the result by
+    the warmup and the number of successive steps.
 
     Args:
-        num_samples (`int`): of the batch.
-        threshold (`float`): as the criterion reads it.
-        interval (`int`): as the criterion reads it.
+        num_samples (`int`): number of samples in the batch.
+        threshold (`float`): threshold of [`~policies.step_reuse.StepReuseConfig`].
+        interval (`int`): interval of [`~policies.step_reuse.StepReuseConfig`].
     """
 
     name: ClassVar[str]
@@ -26,7 +26,7 @@ class ReuseCriterion(ABC):
     def predictable(self, since_run: np.ndarray) -> np.ndarray:
         """
         Args:
-            since_run (`np.ndarray` of shape `[samples]`, int): steps since the network ran for each sample.
+            since_run (`np.ndarray` of shape `[samples]`, int): number of steps since the network ran for each sample.
 
         Returns:
             `np.ndarray` of shape `[samples]`, bool.
@@ -35,16 +35,15 @@ class ReuseCriterion(ABC):
     def observe(self, change: np.ndarray) -> None:
         """
         Args:
-            change (`np.ndarray` of shape `[samples]`, float64): mean absolute change of the sample in the step that
-                was done.
+            change (`np.ndarray` of shape `[samples]`, float64): mean absolute change of the sample in the last step.
         """
         del change
 
     def why_not(self) -> str:
         """
-        Asked after the last step if no step was predictable.
+        Called after the last step if no step was predictable.
 
         Returns:
-            `str`: why, with the values that decided.
+            `str`: the reason, with the values that decided.
         """
         return "no step was predictable"

@@ -1,4 +1,4 @@
-"""The network runs at every n-th step."""
+"""Reuse in all steps except every n-th."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from .base import ReuseCriterion
 
 
 class Interval(ReuseCriterion):
-    """TaylorSeer's schedule (arXiv 2503.06923): `interval - 1` steps are extrapolated after each one that is run."""
+    """TaylorSeer's schedule (arXiv 2503.06923): `interval - 1` steps are extrapolated after each step that runs."""
 
     name: ClassVar[str] = "interval"
 

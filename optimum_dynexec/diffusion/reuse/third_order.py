@@ -1,4 +1,4 @@
-"""The network rests while the latent changes evenly."""
+"""Reuse while the latent changes evenly."""
 
 from typing import ClassVar
 
