@@ -50,5 +50,5 @@ def command_line(
     return [*words, "--out", str(output or "results.json")]
 
 
-def _default(field: Field[Any]) -> Any:
+def _default(field: Field[Any]) -> object:
     return field.default if field.default_factory is MISSING else field.default_factory()

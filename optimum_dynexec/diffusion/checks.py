@@ -1,12 +1,11 @@
 """Checks of configuration values, with messages that say what is accepted."""
 
 import math
-from typing import Any
 
 from ..utils.numbers import is_finite, is_whole
 
 
-def check_number(name: str, value: Any, low: float, high: float = math.inf) -> None:
+def check_number(name: str, value: object, low: float, high: float = math.inf) -> None:
     """
     Checks a number.
 
@@ -18,7 +17,7 @@ def check_number(name: str, value: Any, low: float, high: float = math.inf) -> N
         raise ValueError(f"`{name}` must be a number {bounds}, but it is {value!r}")
 
 
-def check_whole(name: str, value: Any, low: int, high: int | None = None) -> None:
+def check_whole(name: str, value: object, low: int, high: int | None = None) -> None:
     """
     Checks a whole number.
 

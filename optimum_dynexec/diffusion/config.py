@@ -48,7 +48,7 @@ class DynExecDiffusionConfig:
         return {name: getattr(self, name) for name in POLICIES if getattr(self, name) is not None}
 
     @classmethod
-    def resolve(cls, value: Any) -> "DynExecDiffusionConfig":
+    def resolve(cls, value: "DynExecDiffusionConfig | Mapping[str, Any] | None") -> "DynExecDiffusionConfig":
         """
         Reads the argument `dynexec` of a call.
 
@@ -74,7 +74,7 @@ POLICIES: dict[str, type[DenoisingPolicy]] = {
 }
 
 
-def _policy_config(name: str, config_class: type, value: Any) -> Any:
+def _policy_config(name: str, config_class: type, value: object) -> object:
     if value is None or value is False:
         return None
     if value is True:

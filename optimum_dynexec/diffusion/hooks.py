@@ -7,7 +7,7 @@ from typing import Any
 
 
 @contextmanager
-def replaced(target: Any, name: str, replacement: Callable[..., Any]) -> Iterator[None]:
+def replaced(target: object, name: str, replacement: Callable[..., Any]) -> Iterator[None]:
     """
     Replaces a method of an object while the context is open.
 

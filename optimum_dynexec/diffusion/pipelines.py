@@ -3,6 +3,7 @@
 import functools
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class DynExecDiffusionPipeline:
     last_dynexec: DiffusionStats | None = None
 
     @classmethod
-    def from_pretrained(cls, model_id: Any, **kwargs: Any) -> Any:
+    def from_pretrained(cls, model_id: str | Path, **kwargs: Any) -> OVDiffusionPipeline:
         """
         Loads or exports a pipeline, like `OVDiffusionPipeline.from_pretrained`.
 
@@ -79,7 +80,9 @@ class DynExecDiffusionPipeline:
     def _ov_class(cls, class_name: str) -> type:
         return modeling_diffusion._get_ov_class(class_name)
 
-    def __call__(self, *args: Any, dynexec: Any = None, **kwargs: Any) -> Any:
+    def __call__(
+        self, *args: Any, dynexec: "DynExecDiffusionConfig | Mapping[str, Any] | None" = None, **kwargs: Any
+    ) -> "BaseOutput | tuple[Any, ...]":
         config = DynExecDiffusionConfig.resolve(dynexec)
         started = time.perf_counter()
         args, kwargs, predicted = resolve_steps(self, args, kwargs)
@@ -146,7 +149,7 @@ class DynExecPipelineForInpainting(_TaskPipeline):
 
 
 @functools.cache
-def compose(ours: Any, base: Any) -> Any:
+def compose(ours: type, base: type) -> type[OVDiffusionPipeline]:
     """
     Makes a class with a class of this package before one of optimum-intel in its bases.
 

@@ -33,7 +33,7 @@ def select_rows(inputs: Mapping[str, Any], rows: np.ndarray) -> dict[str, Any]:
     return {name: _select(name, value, rows) for name, value in inputs.items()}
 
 
-def _select(name: str, value: Any, rows: np.ndarray) -> Any:
+def _select(name: str, value: object, rows: np.ndarray) -> object:
     if isinstance(value, Mapping):
         return select_rows(value, rows)
     if not isinstance(value, torch.Tensor | np.ndarray) or value.ndim == 0 or len(value) != len(rows):

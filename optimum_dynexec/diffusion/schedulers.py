@@ -5,15 +5,20 @@ to a noise level of 0, DPM-Solver's first-order step to 0 and a flow that is fol
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .errors import UnsupportedSchedulerError
 
 
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
+    from diffusers.utils import BaseOutput
+
+
 # scheduler after its step, network output (guided), timestep, sample before the step, result of the step
-CleanSample = Callable[[Any, torch.Tensor, Any, torch.Tensor, Any], torch.Tensor]
+CleanSample = Callable[["SchedulerMixin", torch.Tensor, torch.Tensor | float, torch.Tensor, Any], torch.Tensor]
 
 
 def _from_alpha_sigma(
@@ -31,7 +36,7 @@ def _from_alpha_sigma(
     )
 
 
-def _clipped(scheduler: Any, clean: torch.Tensor) -> torch.Tensor:
+def _clipped(scheduler: "SchedulerMixin", clean: torch.Tensor) -> torch.Tensor:
     if scheduler.config.get("thresholding", False):
         return scheduler._threshold_sample(clean)
     if scheduler.config.get("clip_sample", False):
@@ -40,12 +45,14 @@ def _clipped(scheduler: Any, clean: torch.Tensor) -> torch.Tensor:
     return clean
 
 
-def _current_sigma(scheduler: Any) -> torch.Tensor:
+def _current_sigma(scheduler: "SchedulerMixin") -> torch.Tensor:
     # The step has advanced the index.
     return scheduler.sigmas[scheduler.step_index - 1]
 
 
-def by_alphas(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor, _: Any) -> torch.Tensor:
+def by_alphas(
+    scheduler: "SchedulerMixin", output: torch.Tensor, timestep: torch.Tensor | float, sample: torch.Tensor, _: object
+) -> torch.Tensor:
     """Noise levels by timestep (DDPM, arXiv 2006.11239; DDIM, arXiv 2010.02502, eq. 9; PNDM, arXiv 2202.09778)."""
     cumulative = scheduler.alphas_cumprod[int(timestep)].to(sample.dtype)
     clean = _from_alpha_sigma(
@@ -54,14 +61,18 @@ def by_alphas(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch
     return _clipped(scheduler, clean)
 
 
-def by_sigmas(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor, _: Any) -> torch.Tensor:
+def by_sigmas(
+    scheduler: "SchedulerMixin", output: torch.Tensor, timestep: torch.Tensor | float, sample: torch.Tensor, _: object
+) -> torch.Tensor:
     """Samples whose noise is not scaled down: sample = x0 + sigma noise (arXiv 2206.00364; Euler, Heun, LMS)."""
     sigma = _current_sigma(scheduler).to(sample.dtype)
     scale = (sigma**2 + 1).rsqrt()
     return _from_alpha_sigma(scheduler.config.prediction_type, output, sample * scale, scale, sigma * scale)
 
 
-def by_solver(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor, _: Any) -> torch.Tensor:
+def by_solver(
+    scheduler: "SchedulerMixin", output: torch.Tensor, timestep: torch.Tensor | float, sample: torch.Tensor, _: object
+) -> torch.Tensor:
     """DPM-Solver++ (arXiv 2211.01095), DEIS and UniPC, with noise or flow."""
     sigma = _current_sigma(scheduler).to(sample.dtype)
     if scheduler.config.prediction_type == "flow_prediction":
@@ -70,13 +81,19 @@ def by_solver(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch
     return _clipped(scheduler, _from_alpha_sigma(scheduler.config.prediction_type, output, sample, alpha_t, sigma_t))
 
 
-def by_flow(scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor, _: Any) -> torch.Tensor:
+def by_flow(
+    scheduler: "SchedulerMixin", output: torch.Tensor, timestep: torch.Tensor | float, sample: torch.Tensor, _: object
+) -> torch.Tensor:
     """Rectified flow: sample = (1 - sigma) x0 + sigma noise, and the network gives noise - x0 (arXiv 2403.03206)."""
     return sample - _current_sigma(scheduler).to(sample.dtype) * output
 
 
 def from_result(
-    scheduler: Any, output: torch.Tensor, timestep: Any, sample: torch.Tensor, result: Any
+    scheduler: "SchedulerMixin",
+    output: torch.Tensor,
+    timestep: torch.Tensor | float,
+    sample: torch.Tensor,
+    result: "BaseOutput | tuple[torch.Tensor, ...]",
 ) -> torch.Tensor:
     """Latent consistency models, whose step returns the clean sample (arXiv 2310.04378)."""
     return result[1] if isinstance(result, tuple) else result.denoised
@@ -99,7 +116,7 @@ CLEAN_SAMPLES: dict[str, CleanSample] = {
 }
 
 
-def is_complete(scheduler: Any, timestep: Any, num_steps: int) -> bool:
+def is_complete(scheduler: "SchedulerMixin", timestep: torch.Tensor | float, num_steps: int) -> bool:
     """
     Whether the planned steps of a pipeline remove all noise. They do not if the pipeline stops early
     (`denoising_end`), or if the given noise levels (`sigmas`) do not end low enough.
@@ -126,7 +143,7 @@ def is_complete(scheduler: Any, timestep: Any, num_steps: int) -> bool:
     return float(sigmas[len(timesteps)]) <= 1.001 * least
 
 
-def clean_sample_of(scheduler: Any) -> CleanSample:
+def clean_sample_of(scheduler: "SchedulerMixin") -> CleanSample:
     """
     Finds the function that gives the clean sample that a scheduler's step predicts.
 

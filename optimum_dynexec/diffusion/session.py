@@ -10,7 +10,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,11 @@ from .schedulers import clean_sample_of, is_complete
 from .statistics import DiffusionStats, PolicyStats
 
 
+if TYPE_CHECKING:
+    from diffusers.utils import BaseOutput
+    from optimum.intel import OVDiffusionPipeline
+
+
 class DenoisingSession:
     """
     Installs itself in a pipeline for one call, as a context manager.
@@ -38,7 +43,7 @@ class DenoisingSession:
         `ValueError`: if a policy cannot work with the pipeline.
     """
 
-    def __init__(self, pipeline: Any, config: DynExecDiffusionConfig):
+    def __init__(self, pipeline: "OVDiffusionPipeline", config: DynExecDiffusionConfig):
         self.pipeline = pipeline
         self.config = config
         self.stats = DiffusionStats()
@@ -109,7 +114,9 @@ class DenoisingSession:
         values = {self._output_name: output}
         return values if inputs.get("return_dict", self._return_dict_default(original)) else ModelOutput(**values)
 
-    def _scheduler_step(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _scheduler_step(
+        self, original: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> "BaseOutput | tuple[torch.Tensor, ...]":
         with self._phase("scheduler"):
             result = original(*args, **kwargs)
         step, self._step, self._call = self._step, self._step + 1, 0
@@ -238,7 +245,9 @@ class DenoisingSession:
         for policy in (self._policies or {}).values():
             policy.observe_guidance(both, conditional, output[:n][index])
 
-    def _ask_finished(self, step: int, inputs: dict[str, Any], result: Any) -> None:
+    def _ask_finished(
+        self, step: int, inputs: dict[str, Any], result: "BaseOutput | tuple[torch.Tensor, ...]"
+    ) -> None:
         scheduler, before, after = self.pipeline.scheduler, inputs["sample"], _first(result)
         found: list[torch.Tensor] = []
 
@@ -265,7 +274,9 @@ class DenoisingSession:
         for sample in np.flatnonzero(finished):
             self.stats.stopped_at[sample] = step
 
-    def _with_finished(self, result: Any) -> Any:
+    def _with_finished(
+        self, result: "BaseOutput | tuple[torch.Tensor, ...]"
+    ) -> "BaseOutput | tuple[torch.Tensor, ...]":
         """The scheduler's result, with the final values of finished samples."""
         if self._final is None:
             return result
@@ -305,5 +316,5 @@ class DenoisingSession:
         return bool(inspect.signature(original).parameters["return_dict"].default)
 
 
-def _first(result: Any) -> torch.Tensor:
+def _first(result: "BaseOutput | tuple[torch.Tensor, ...]") -> torch.Tensor:
     return result[0] if isinstance(result, tuple) else result.prev_sample

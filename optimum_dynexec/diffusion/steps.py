@@ -1,14 +1,18 @@
 """The argument `num_inference_steps="auto"`."""
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from optimum.intel import OVDiffusionPipeline
 
 
 AUTO = "auto"
 
 
 def resolve_steps(
-    pipeline: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    pipeline: "OVDiffusionPipeline", args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any], list[int] | None]:
     """
     Replaces `num_inference_steps="auto"` by the predicted number of steps. A batch has one schedule, so it takes the

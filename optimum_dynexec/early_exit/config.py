@@ -1,8 +1,7 @@
 """The configuration of early exit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..utils.numbers import is_finite, is_whole
 from .criteria import criterion_class
@@ -99,13 +98,13 @@ class EarlyExitConfig:
         return [self.thresholds.get(layer, never) for layer in layers]
 
 
-def _milliseconds(value: Any) -> float:
+def _milliseconds(value: object) -> float:
     if not is_finite(value) or value < 0:
         raise ValueError(f"`deadline_ms` must be a number of milliseconds of 0 or more, but it is {value!r}")
     return float(value)
 
 
-def _checked(thresholds: Any, check: Any) -> dict[int, float]:
+def _checked(thresholds: object, check: Callable[[object], float]) -> dict[int, float]:
     if not isinstance(thresholds, Mapping) or not thresholds:
         raise ValueError(f"`thresholds` must map each exit layer to its threshold, but it is {thresholds!r}")
     for layer in thresholds:

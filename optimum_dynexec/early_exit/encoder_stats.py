@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from ..native import _C
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class EncoderStats:
     out_of_time: int = 0
 
     @classmethod
-    def from_native(cls, stats: Any, layers: Sequence[int]) -> "EncoderStats":
+    def from_native(cls, stats: "_C.EncoderStats", layers: Sequence[int]) -> "EncoderStats":
         """
         Makes the statistics from the engine's counts.
 

@@ -55,7 +55,7 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
         compile: bool = True,
         compile_only: bool = False,
         **kwargs: Any,
-    ) -> Any:
+    ) -> "OVBaseModel":
         """
         Loads a model, with the parts of its directory for dynamic execution. The arguments are those of
         `from_pretrained`. Nothing is compiled, except with `compile_only`, where there is only a compiled model.
@@ -76,7 +76,7 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
         return model
 
     @classmethod
-    def _export(cls, *args: Any, **kwargs: Any) -> Any:
+    def _export(cls, *args: Any, **kwargs: Any) -> "OVBaseModel":
         return keep_own_export(super()._export(*args, **kwargs))
 
     @classmethod
@@ -141,7 +141,7 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
 
     # ---- saving ------------------------------------------------------------------------------------------------
 
-    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> Any:
+    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> str | None:
         """
         Saves the model, its configuration and its heads. Other files in the directory stay.
 

@@ -430,8 +430,11 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             )
 
     def prepare_inputs_for_generation(
-        self, input_ids: torch.Tensor, past_key_values: Any = None, **kwargs: Any
-    ) -> Any:
+        self,
+        input_ids: torch.Tensor,
+        past_key_values: tuple[tuple[torch.Tensor, ...], ...] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
         if isinstance(self, OVPhi3ForCausalLM) and kwargs.get("cache_position") is None:
             # optimum-intel's Phi-3 needs it to see whether the cache ends before the original context, but
             # transformers no longer passes it.

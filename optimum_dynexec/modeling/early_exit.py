@@ -18,7 +18,7 @@ Params = TypeVar("Params", _C.EarlyExitParams, _C.EncoderParams)
 CALIBRATED = "calibrated"
 
 
-def check_early_exit(early_exit: Any, *words: str) -> None:
+def check_early_exit(early_exit: object, *words: str) -> None:
     """
     Checks the type of the argument `early_exit`.
 

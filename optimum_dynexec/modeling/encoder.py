@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -25,6 +25,11 @@ from .base import DynExecModelMixin
 from .early_exit import CALIBRATED, check_early_exit, encoder_exit_params
 from .input_checks import InputChecks
 from .tuned import TUNED, tuned_exit
+
+
+if TYPE_CHECKING:
+    from optimum.intel.openvino.modeling_base import OVBaseModel
+    from typing_extensions import Self
 
 
 # The type of the inputs, and then also of the outputs.
@@ -64,7 +69,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
         early_exit: EarlyExitConfig | str | None = None,
         tuned: bool = True,
         **kwargs: Any,
-    ) -> Any:
+    ) -> "Self":
         """
         Loads a model, or exports it first.
 
@@ -117,7 +122,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
         early_exit: EarlyExitConfig | str | None = None,
         compile: bool = True,
         **kwargs: Any,
-    ) -> Any:
+    ) -> "OVBaseModel":
         model = super()._from_pretrained(model_id, config, compile=compile, **kwargs)
         params = None
         # For some architectures that are no plain encoders, optimum-intel loads a class of its own: it is kept.
@@ -213,7 +218,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
         self._exits_model = None
         self._input_checks = None
 
-    def reshape(self, *args: Any, **kwargs: Any) -> Any:
+    def reshape(self, *args: Any, **kwargs: Any) -> "Self":
         model = super().reshape(*args, **kwargs)
         self._engine = None
         self._exits_model = None

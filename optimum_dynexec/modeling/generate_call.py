@@ -126,7 +126,7 @@ class GenerateCall:
         return {name: value for name, value in self.kwargs.items() if name not in CALL_ARGUMENTS}
 
 
-def check_token_ids(inputs: Any, input_ids: Any) -> None:
+def check_token_ids(inputs: object, input_ids: object) -> None:
     """
     Checks that prompts came as tensors.
 

@@ -1,8 +1,13 @@
 """Classifier-free guidance for a model that keeps its KV cache in the inference request."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+
+if TYPE_CHECKING:
+    from optimum.intel import OVModelForCausalLM
+    from transformers.modeling_outputs import CausalLMOutputWithPast
 
 
 class UnconditionalBranch:
@@ -15,11 +20,11 @@ class UnconditionalBranch:
         model (`OVModelForCausalLM`): model that generates.
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: "OVModelForCausalLM"):
         self._model = model
         self._state: tuple[Any, int, Any] | None = None
 
-    def __call__(self, input_ids: torch.Tensor, **kwargs: Any) -> Any:
+    def __call__(self, input_ids: torch.Tensor, **kwargs: Any) -> "CausalLMOutputWithPast":
         """Has the arguments and the output of the model's `forward`."""
         model = self._model
         outer = (model.request, model._past_length, model.next_beam_idx)

@@ -12,6 +12,7 @@ from ..graph.input_limits import LengthLimit, find_length_limit, takes_shape
 
 if TYPE_CHECKING:
     from openvino import Model
+    from transformers import PretrainedConfig
 
 
 class InputChecks:
@@ -21,7 +22,7 @@ class InputChecks:
         config (`PretrainedConfig`): of the model.
     """
 
-    def __init__(self, model: "Model", config: Any):
+    def __init__(self, model: "Model", config: "PretrainedConfig"):
         self._model, self._config = model, config
         self._sizes: dict[tuple[int, ...], bool] = {}
 

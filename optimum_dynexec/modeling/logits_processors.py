@@ -36,31 +36,33 @@ class PresenceFrequencyPenaltyLogitsProcessor(hf.LogitsProcessor):
         return scores - self.frequency_penalty * counts - self.presence_penalty * (counts > 0)
 
 
-def _repetition(params: Any, processor: Any, _: int) -> bool:
+def _repetition(params: _C.LogitsParams, processor: hf.RepetitionPenaltyLogitsProcessor, _: int) -> bool:
     params.repetition_penalty = processor.penalty
     return processor.prompt_ignore_length is None and processor.logits_indices is None
 
 
-def _presence_frequency(params: Any, processor: Any, _: int) -> bool:
+def _presence_frequency(params: _C.LogitsParams, processor: "PresenceFrequencyPenaltyLogitsProcessor", _: int) -> bool:
     params.presence_penalty = processor.presence_penalty
     params.frequency_penalty = processor.frequency_penalty
     return True
 
 
-def _min_length(params: Any, processor: Any, prompt_length: int) -> bool:
+def _min_length(params: _C.LogitsParams, processor: hf.MinLengthLogitsProcessor, prompt_length: int) -> bool:
     params.min_new_tokens = max(params.min_new_tokens, processor.min_length - prompt_length, 0)
     params.eos_token_ids = processor.eos_token_id.tolist()
     return True
 
 
-def _min_new_tokens(params: Any, processor: Any, prompt_length: int) -> bool:
+def _min_new_tokens(
+    params: _C.LogitsParams, processor: hf.MinNewTokensLengthLogitsProcessor, prompt_length: int
+) -> bool:
     params.min_new_tokens = max(params.min_new_tokens, processor.min_new_tokens)
     params.eos_token_ids = processor.eos_token_id.tolist()
     return processor.prompt_length_to_skip == prompt_length
 
 
 def _warper(field: str, attribute: str) -> Callable[[Any, Any, int], bool]:
-    def translate(params: Any, processor: Any, _: int) -> bool:
+    def translate(params: _C.LogitsParams, processor: hf.LogitsProcessor, _: int) -> bool:
         setattr(params, field, getattr(processor, attribute))
         return getattr(processor, "filter_value", -inf) == -inf and getattr(processor, "min_tokens_to_keep", 1) == 1
 
@@ -114,7 +116,9 @@ def processors_of_row(
     )
 
 
-def native_params(processors: Sequence[hf.LogitsProcessor], do_sample: bool, prompt_length: int) -> Any:
+def native_params(
+    processors: Sequence[hf.LogitsProcessor], do_sample: bool, prompt_length: int
+) -> _C.LogitsParams | None:
     """
     Translates a list of logits processors for the decode loop.
 

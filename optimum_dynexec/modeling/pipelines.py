@@ -1,13 +1,17 @@
 """transformers' pipelines, which log an error about every model of a class that they do not know."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+
+if TYPE_CHECKING:
+    from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 
 Model = TypeVar("Model", bound=type)
 
 
-def known_to_pipelines(auto_class: Any) -> Callable[[Model], Model]:
+def known_to_pipelines(auto_class: "type[_BaseAutoModelClass]") -> Callable[[Model], Model]:
     """
     Decorates a class of models that `transformers.pipeline` is to take without complaint.
 

@@ -24,6 +24,7 @@ from .pipelines import quantize_pipeline
 if TYPE_CHECKING:
     import nncf
     from optimum.intel import OVConfig
+    from optimum.intel.openvino.configuration import OVQuantizationConfigBase
     from optimum.intel.openvino.modeling_base import OVBaseModel
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def quantize_dynexec(
     model_dir: str | Path,
     output: str | Path,
     *,
-    quantization_config: Any,
+    quantization_config: "OVConfig | OVQuantizationConfigBase | dict[str, Any]",
     head_weight_format: str | None = None,
     draft_weight_format: str | None = None,
     dataset: "CalibrationData | Sequence[str | Path] | nncf.Dataset | None" = None,

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig, LogitsProcessorList, StoppingCriteriaList
@@ -30,6 +30,12 @@ from .lookaheads import LOOKAHEADS
 from .model import TorchDynExecModel
 
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers.generation.streamers import BaseStreamer
+    from transformers.modeling_outputs import ModelOutput
+
+
 logger = logging.getLogger(__name__)
 
 COVERED = (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
@@ -51,13 +57,13 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
     auto_class = AutoModelForCausalLM
     last_stats: GenerationStats | None = None
 
-    def __init__(self, model: Any, heads: dict[Any, Any], directory: str | Path):
+    def __init__(self, model: "PreTrainedModel", heads: dict[Any, Any], directory: str | Path):
         super().__init__(model, heads, directory)
         if None in heads:
             check_embeddings(model)
 
     @classmethod
-    def _load_heads(cls, files: list[Path], model: Any) -> dict[Any, Any]:
+    def _load_heads(cls, files: list[Path], model: "PreTrainedModel") -> dict[Any, Any]:
         return load_decoder_heads(files, model, len(find_layers(model)))
 
     @property
@@ -69,7 +75,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         """For `transformers.pipeline`."""
         return True
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *args: Any, **kwargs: Any) -> "ModelOutput":
         """Computes the model's outputs, without heads."""
         return self.model(*args, **kwargs)
 
@@ -80,8 +86,8 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         generation_config: GenerationConfig | None = None,
         logits_processor: LogitsProcessorList | None = None,
         stopping_criteria: StoppingCriteriaList | None = None,
-        assistant_model: Any = None,
-        streamer: Any = None,
+        assistant_model: "TorchDynExecModelForCausalLM | PreTrainedModel | None" = None,
+        streamer: "BaseStreamer | None" = None,
         *,
         speculation: str | None = None,
         early_exit: EarlyExitConfig | None = None,
@@ -89,7 +95,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         presence_penalty: float = 0.0,
         frequency_penalty: float = 0.0,
         **kwargs: Any,
-    ) -> Any:
+    ) -> torch.Tensor | DynExecGenerateOutput:
         """
         Generates; the arguments are those of [`DynExecModelForCausalLM.generate`], with these differences: an
         `assistant_model` is a [`TorchDynExecModelForCausalLM`] or a model of transformers;
@@ -164,7 +170,9 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
             prefix_fn = kwargs.get("prefix_allowed_tokens_fn")
             return processors_of_row(self.model, prepared, prompt, callers, prefix_fn, model_kwargs)
 
-        def decode(model: Any, input_ids: torch.Tensor, **prepared: Any) -> Any:
+        def decode(
+            model: "PreTrainedModel", input_ids: torch.Tensor, **prepared: Any
+        ) -> torch.Tensor | DynExecGenerateOutput:
             return self._decode(input_ids, config, assistant, rule, generator, streamer, processors, **prepared)
 
         # transformers reads all other arguments and calls `decode` instead of its own loop.
@@ -174,17 +182,17 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         self,
         input_ids: torch.Tensor,
         config: SpeculationConfig,
-        assistant: Any,
+        assistant: "PreTrainedModel | None",
         rule: TokenExitRule | None,
         generator: torch.Generator,
-        streamer: Any,
+        streamer: "BaseStreamer | None",
         processors: Callable[[torch.Tensor, GenerationConfig], LogitsProcessorList],
         *,
         stopping_criteria: StoppingCriteriaList,
         generation_config: GenerationConfig,
         attention_mask: torch.Tensor,
         **_: Any,
-    ) -> Any:
+    ) -> torch.Tensor | DynExecGenerateOutput:
         counts = Counts()
         watched: set[int | None] = set(self.exit_layers if rule is not None else config.exit_layers)
         if config.draft_head:
@@ -246,7 +254,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         heads = {layer: self.heads[layer] for layer in self.exit_layers}
         return TokenExitRule(early_exit, heads, self._num_layers - 1, self.directory)
 
-    def _assistant(self, assistant_model: Any) -> Any:
+    def _assistant(self, assistant_model: object) -> "PreTrainedModel":
         model = getattr(assistant_model, "model", None)
         if not isinstance(assistant_model, TorchDynExecModelForCausalLM):
             model = assistant_model

@@ -1,7 +1,7 @@
 """Runs one sequence on a decoder of transformers, with a KV cache that can be rolled back."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import DynamicCache
@@ -9,6 +9,10 @@ from transformers import DynamicCache
 from ..heads.modules import Batch, HeadModule
 from .heads import scatter
 from .layers import StopForward, find_layers, watching
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class Decoder:
@@ -23,7 +27,7 @@ class Decoder:
         watched (`Iterable[int | None]`, *optional*): layers whose hidden states are kept.
     """
 
-    def __init__(self, model: Any, watched: Iterable[int | None] = ()):
+    def __init__(self, model: "PreTrainedModel", watched: Iterable[int | None] = ()):
         self.model = model
         self.watched = set(watched)
         self.cached = 0
@@ -119,7 +123,7 @@ class Decoder:
 
 
 @torch.no_grad()
-def check_embeddings(model: Any) -> None:
+def check_embeddings(model: "PreTrainedModel") -> None:
     """
     Checks that the first layer reads the rows of the embedding table, possibly with embeddings of positions added: a
     draft head reads these rows too.
@@ -129,7 +133,7 @@ def check_embeddings(model: Any) -> None:
     """
     read: list[torch.Tensor] = []
 
-    def see(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def see(_module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         read.append(args[0] if args else kwargs["hidden_states"])
 
     ids = torch.tensor([[1, 2, 3]], device=model.device)

@@ -4,7 +4,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers.generation.logits_process import LogitsProcessorList
@@ -18,6 +18,10 @@ from .lookaheads import LOOKAHEADS
 from .proposers import PROPOSERS, Proposer
 from .proposers.base import Draft, Sources
 from .verification import distribution, draw, verify
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 # The number of tokens that may wait for the layers that they skipped. If more wait, the full model runs them, which
@@ -121,7 +125,7 @@ def speculate(
     decoder: Decoder,
     config: SpeculationConfig,
     heads: dict[Any, HeadModule],
-    assistant: Any,
+    assistant: "PreTrainedModel | None",
     counts: Counts,
 ) -> None:
     """

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import torch
 
@@ -67,7 +66,7 @@ def check_ipex() -> None:
         )
 
 
-def place(model: torch.nn.Module, device: torch.device, ipex: bool) -> Any:
+def place(model: torch.nn.Module, device: torch.device, ipex: bool) -> torch.nn.Module:
     """
     Moves a model to a device and, if requested, has intel-extension-for-pytorch optimize it.
 

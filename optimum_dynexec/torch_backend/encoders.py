@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,6 +33,13 @@ from .model import TorchDynExecModel
 from .sample_exits import SampleExits
 
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from typing_extensions import Self
+
+    from ..early_exit.criteria.base import Criterion
+
+
 class TorchDynExecClassifier(TorchDynExecModel):
     """
     The reference implementation of the classifiers. A batch stays whole until its last sample has left; then the
@@ -47,7 +54,9 @@ class TorchDynExecClassifier(TorchDynExecModel):
     early_exit: EarlyExitConfig | None = None
 
     @classmethod
-    def from_pretrained(cls, model_id: str | Path, *, early_exit: EarlyExitConfig | None = None, **kwargs: Any) -> Any:
+    def from_pretrained(
+        cls, model_id: str | Path, *, early_exit: EarlyExitConfig | None = None, **kwargs: Any
+    ) -> "Self":
         """
         Loads a checkpoint of transformers.
 
@@ -64,7 +73,7 @@ class TorchDynExecClassifier(TorchDynExecModel):
         return model
 
     @classmethod
-    def _load_heads(cls, files: list[Path], model: Any) -> dict[Any, Any]:
+    def _load_heads(cls, files: list[Path], model: "PreTrainedModel") -> dict[Any, Any]:
         return load_encoder_heads(files, model, len(find_layers(model)))
 
     @torch.no_grad()
@@ -88,7 +97,7 @@ class TorchDynExecClassifier(TorchDynExecModel):
         inputs = self._named(args, kwargs)
         if config is None:
             return self.output_class(**self._outputs(self.model(**inputs)))
-        criterion, thresholds = self._checked(config)
+        criterion, thresholds = self._checked(config)  # type: ignore[arg-type]  # refuses words
         start = time.perf_counter()
         exits, outputs = self._run(inputs, criterion, thresholds)
         values = exits.finish(outputs)
@@ -119,7 +128,7 @@ class TorchDynExecClassifier(TorchDynExecModel):
         return {**exits.said, self._num_layers - 1: outputs}
 
     def _run(
-        self, inputs: dict[str, Any], criterion: Any, thresholds: list[float]
+        self, inputs: dict[str, Any], criterion: "Criterion | None", thresholds: list[float]
     ) -> tuple[SampleExits, dict[str, torch.Tensor]]:
         layers = find_layers(self.model)
         # For audio, the mask is for samples of sound, not for positions of the layers.
@@ -132,7 +141,7 @@ class TorchDynExecClassifier(TorchDynExecModel):
         except StopForward:
             return exits, {}
 
-    def _checked(self, early_exit: Any) -> tuple[Any, list[float]]:
+    def _checked(self, early_exit: EarlyExitConfig) -> tuple["Criterion", list[float]]:
         criterion = criterion_of(early_exit, self.exit_layers, self.directory)
         thresholds = early_exit.thresholds_for(self.exit_layers)
         if criterion.for_embeddings:

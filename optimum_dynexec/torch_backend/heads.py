@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -11,6 +11,10 @@ from ..heads.modules import HeadModule, make_head
 from ..heads.modules.encoder import EncoderHeadModule
 from ..heads.storage import SUFFIX, load_head
 from ..heads.tensors import check_tensors
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 Family = TypeVar("Family", DecoderHeadConfig, EncoderHeadConfig)
@@ -40,7 +44,7 @@ def find_head_files(heads: str | Path | None, model_id: str | Path) -> list[Path
     return files
 
 
-def load_decoder_heads(files: list[Path], model: Any, layers: int) -> dict[int | None, HeadModule]:
+def load_decoder_heads(files: list[Path], model: "PreTrainedModel", layers: int) -> dict[int | None, HeadModule]:
     """
     Loads heads of a decoder.
 
@@ -73,7 +77,7 @@ def load_decoder_heads(files: list[Path], model: Any, layers: int) -> dict[int |
     return heads
 
 
-def load_encoder_heads(files: list[Path], model: Any, layers: int) -> dict[int, EncoderHeadModule]:
+def load_encoder_heads(files: list[Path], model: "PreTrainedModel", layers: int) -> dict[int, EncoderHeadModule]:
     """
     Loads exit heads of an encoder; see [`load_decoder_heads`].
     """
@@ -105,7 +109,7 @@ def _checked(file: Path, layers: int, hidden_size: int, family: type[Family]) ->
     return config, tensors
 
 
-def _add(heads: dict[Any, Any], head: Any, file: Path) -> None:
+def _add(heads: dict[Any, Any], head: HeadModule | EncoderHeadModule, file: Path) -> None:
     if head.config.layer in heads:
         raise ValueError(f"{file.parent} contains two heads with the name {head.config.name}")
     heads[head.config.layer] = head.eval()

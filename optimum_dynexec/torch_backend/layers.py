@@ -52,7 +52,11 @@ def watching(
     """
 
     def hook_of(number: int) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        def hook(
+            _module: nn.Module,
+            _inputs: tuple[torch.Tensor, ...],
+            output: torch.Tensor | tuple[torch.Tensor, ...] | list[torch.Tensor],
+        ) -> None:
             if see(number, output[0] if isinstance(output, tuple | list) else output):
                 raise StopForward
 

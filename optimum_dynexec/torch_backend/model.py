@@ -1,7 +1,7 @@
 """The common base of the torch models: loading, devices, saving."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from optimum.modeling_base import OptimizedModel
@@ -11,6 +11,11 @@ from ..precision import check_precision
 from .device import find_device, place
 from .heads import find_head_files, of_layers
 from .layers import find_layers
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from typing_extensions import Self
 
 
 DTYPES = {"exact": torch.float32, "fast": torch.bfloat16}
@@ -29,7 +34,7 @@ class TorchDynExecModel(OptimizedModel):
     # The class of transformers that loads the model.
     auto_class: ClassVar[Any]
 
-    def __init__(self, model: Any, heads: dict[Any, Any], directory: str | Path):
+    def __init__(self, model: "PreTrainedModel", heads: dict[Any, Any], directory: str | Path):
         super().__init__(model, model.config)
         self.heads = heads
         self.directory = directory
@@ -45,7 +50,7 @@ class TorchDynExecModel(OptimizedModel):
         device: str | torch.device = "cpu",
         ipex: bool = False,
         **kwargs: Any,
-    ) -> Any:
+    ) -> "Self":
         """
         Loads a checkpoint of transformers.
 
@@ -84,7 +89,7 @@ class TorchDynExecModel(OptimizedModel):
         return cls(place(model, where, ipex), {layer: head.to(where) for layer, head in modules.items()}, model_id)
 
     @classmethod
-    def _load_heads(cls, files: list[Path], model: Any) -> dict[Any, Any]:
+    def _load_heads(cls, files: list[Path], model: "PreTrainedModel") -> dict[Any, Any]:
         raise NotImplementedError
 
     @property
@@ -97,7 +102,7 @@ class TorchDynExecModel(OptimizedModel):
         """The layers that have an exit head, ascending."""
         return [layer for layer in self.heads if layer is not None]
 
-    def to(self, device: str | torch.device) -> Any:
+    def to(self, device: str | torch.device) -> "Self":
         """Moves the model and its heads to another device."""
         where = find_device(device)
         self.model.to(where)
@@ -116,7 +121,7 @@ class TorchDynExecModel(OptimizedModel):
             save_head(head.config, tensors, Path(save_directory) / f"{head.config.name}.safetensors")
 
 
-def _tensors(head: Any) -> dict[str, Any]:
+def _tensors(head: torch.nn.Module) -> dict[str, Any]:
     """Of a head's file."""
     tensors = {name: value.detach().cpu().float().numpy() for name, value in head.named_parameters()}
     if hasattr(head, "token_ids"):

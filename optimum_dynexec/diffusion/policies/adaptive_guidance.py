@@ -1,7 +1,7 @@
 """Guidance ends once it makes no difference."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ class AdaptiveGuidance(DenoisingPolicy):
 
     config_class: ClassVar[type] = AdaptiveGuidanceConfig
 
-    def __init__(self, config: Any, run: Run):
+    def __init__(self, config: "AdaptiveGuidanceConfig", run: Run):
         super().__init__(config, run)
         self._dropped = self._none()
         self._largest: float | None = None

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+
+
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class DenoisingPolicy:
     config_class: ClassVar[type]
 
     @classmethod
-    def check(cls, config: Any, scheduler: Any) -> None:
+    def check(cls, config: Any, scheduler: "SchedulerMixin") -> None:
         """
         Called before anything is computed.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -11,6 +11,10 @@ from ..checks import check_number, check_whole
 from ..kernels import relative_changes
 from ..schedulers import clean_sample_of
 from .base import DenoisingPolicy, Run
+
+
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,10 @@ class Convergence(DenoisingPolicy):
     config_class: ClassVar[type] = ConvergenceConfig
 
     @classmethod
-    def check(cls, config: Any, scheduler: Any) -> None:
+    def check(cls, config: "ConvergenceConfig", scheduler: "SchedulerMixin") -> None:
         clean_sample_of(scheduler)
 
-    def __init__(self, config: Any, run: Run):
+    def __init__(self, config: "ConvergenceConfig", run: Run):
         super().__init__(config, run)
         self._last: torch.Tensor | None = None
         self._settled = np.zeros(run.num_samples, dtype=int)

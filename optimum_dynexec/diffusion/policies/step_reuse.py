@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -63,7 +63,7 @@ class StepReuse(DenoisingPolicy):
 
     config_class: ClassVar[type] = StepReuseConfig
 
-    def __init__(self, config: Any, run: Run):
+    def __init__(self, config: "StepReuseConfig", run: Run):
         super().__init__(config, run)
         self._criterion = CRITERIA[config.criterion](run.num_samples, config.threshold, config.interval)
         self._since_run = np.zeros(run.num_samples, dtype=int)

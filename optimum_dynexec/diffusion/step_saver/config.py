@@ -74,7 +74,7 @@ class StepSaverConfig:
         return json.dumps(asdict(self), indent=2) + "\n"
 
 
-def check_steps(steps: Any) -> None:
+def check_steps(steps: object) -> None:
     """
     Raises:
         `ValueError`: if it is not an ascending list of at least two counts.

@@ -1,11 +1,15 @@
 """The network that predicts the number of steps from a prompt."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from transformers import AutoModel, BertConfig, BertModel
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 # Quantiles of the needed steps that are learned together. More quantiles than the used one make the features stable.
@@ -47,7 +51,7 @@ class StepPredictorModule(nn.Module):
         return self.center + torch.cumsum(steps, dim=1)
 
 
-def make_encoder(text_encoder: str | Path | None, tokenizer: Any) -> nn.Module:
+def make_encoder(text_encoder: str | Path | None, tokenizer: "PreTrainedTokenizerBase") -> nn.Module:
     """
     Args:
         text_encoder (`str` or `Path`, *optional*):

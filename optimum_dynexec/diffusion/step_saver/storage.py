@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import openvino as ov
 
@@ -10,10 +10,16 @@ from ...directory.staging import staged_directory
 from .config import STEP_SAVER_CONFIG_NAME, StepSaverConfig
 
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
 MODEL_NAME = "openvino_model.xml"
 
 
-def save_predictor(directory: Path, model: ov.Model, tokenizer: Any, config: StepSaverConfig) -> None:
+def save_predictor(
+    directory: Path, model: ov.Model, tokenizer: "PreTrainedTokenizerBase", config: StepSaverConfig
+) -> None:
     """
     Writes a predictor completely or not at all.
 

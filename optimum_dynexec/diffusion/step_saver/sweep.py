@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,8 +14,12 @@ from tqdm.auto import tqdm
 from ...utils.atomic import write_atomically
 
 
+if TYPE_CHECKING:
+    from optimum.intel import OVDiffusionPipeline
+
+
 def sweep(
-    pipeline: Any,
+    pipeline: "OVDiffusionPipeline",
     prompts: Sequence[str],
     steps: Sequence[int],
     cache: Path,
@@ -64,7 +68,9 @@ def prompt_seed(prompt: str, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{prompt}".encode()).digest()[:4], "big")
 
 
-def _pictures(pipeline: Any, prompts: list[str], count: int, seed: int, call: dict[str, Any]) -> np.ndarray:
+def _pictures(
+    pipeline: "OVDiffusionPipeline", prompts: list[str], count: int, seed: int, call: dict[str, Any]
+) -> np.ndarray:
     generators = [torch.Generator().manual_seed(prompt_seed(prompt, seed)) for prompt in prompts]
     images = pipeline(prompt=prompts, num_inference_steps=count, generator=generators, output_type="np", **call).images
     return np.round(np.asarray(images) * 255).astype(np.uint8)

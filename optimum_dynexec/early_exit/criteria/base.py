@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class Criterion(ABC):
         """
 
     @classmethod
-    def check_threshold(cls, threshold: Any) -> float:
+    def check_threshold(cls, threshold: object) -> float:
         """
         Raises:
             `ValueError`: if the criterion does not accept the threshold. The message says what is accepted.

@@ -133,7 +133,7 @@ class Classifier(Kind):
         benches = {name: Bench(directory, [part], tuning) for name, directory in directories.items()}
         batch = 1 if objective == "latency" else CHUNK
 
-        def run(trial: Trial, item: Any) -> Measurement:
+        def run(trial: Trial, item: list[int]) -> Measurement:
             trial.options.update(load={"precision": "fast", "threads": None}, exit=None, batch=batch)
             return benches[trial.options["format"]].run(trial, item)
 

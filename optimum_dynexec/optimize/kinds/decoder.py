@@ -92,7 +92,7 @@ class Decoder(Kind):
         models = {name: Models(directory, tuning) for name, directory in directories.items()}
         load = {"precision": "fast", "threads": None, "cut": False}
 
-        def run(trial: Trial, item: Any) -> Measurement:
+        def run(trial: Trial, item: list[list[int]]) -> Measurement:
             trial.options.update(load=load, call={"speculation": "off"})
             return models[trial.options["format"]].run(trial, item)
 
