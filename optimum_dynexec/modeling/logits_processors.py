@@ -61,7 +61,7 @@ def _min_new_tokens(
     return processor.prompt_length_to_skip == prompt_length
 
 
-def _warper(field: str, attribute: str) -> Callable[[Any, Any, int], bool]:
+def _warper(field: str, attribute: str) -> Callable[[_C.LogitsParams, Any, int], bool]:
     def translate(params: _C.LogitsParams, processor: hf.LogitsProcessor, _: int) -> bool:
         setattr(params, field, getattr(processor, attribute))
         return getattr(processor, "filter_value", -inf) == -inf and getattr(processor, "min_tokens_to_keep", 1) == 1
@@ -72,7 +72,7 @@ def _warper(field: str, attribute: str) -> Callable[[Any, Any, int], bool]:
 # The processors in transformers' order. The decode loop (csrc/kernels/logits_processors.h) applies the penalties
 # first. The result is the same, because a token that a minimum length excludes stays excluded. Each function sets
 # the parameters of its processor and returns whether they cover the configuration of the processor.
-NATIVE: dict[type, Callable[[Any, Any, int], bool]] = {
+NATIVE: dict[type, Callable[[_C.LogitsParams, Any, int], bool]] = {
     hf.RepetitionPenaltyLogitsProcessor: _repetition,
     hf.MinLengthLogitsProcessor: _min_length,
     hf.MinNewTokensLengthLogitsProcessor: _min_new_tokens,

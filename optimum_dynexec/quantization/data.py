@@ -187,5 +187,5 @@ def encoder_inputs(
     return [{name: value for name, value in feed.items() if name in names} for feed in feeds]
 
 
-Maker = Callable[[Any, Path, str, CalibrationData], "nncf.Dataset"]
+Maker = Callable[["OVBaseModel", Path, str, CalibrationData], "nncf.Dataset"]
 DATASETS: dict[str, Maker] = {DECODER_TASK: _texts, **dict.fromkeys(ENCODER_TASKS, _samples)}

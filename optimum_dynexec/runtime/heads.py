@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -36,7 +35,7 @@ class CompiledHead:
             weights and bias of the classifier that ends drafts, as in [`~heads.DecoderHeadConfig`].
     """
 
-    paged_model: Any
+    paged_model: _C.PagedModel
     token_ids: list[int]
     kind: str
     layer: int | None

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from transformers.generation.streamers import BaseStreamer
     from transformers.modeling_outputs import ModelOutput
 
+    from ..heads.modules import HeadModule
+
 
 logger = logging.getLogger(__name__)
 
@@ -57,13 +59,13 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
     auto_class = AutoModelForCausalLM
     last_stats: GenerationStats | None = None
 
-    def __init__(self, model: "PreTrainedModel", heads: dict[Any, Any], directory: str | Path):
+    def __init__(self, model: "PreTrainedModel", heads: "dict[int | None, HeadModule]", directory: str | Path):
         super().__init__(model, heads, directory)
         if None in heads:
             check_embeddings(model)
 
     @classmethod
-    def _load_heads(cls, files: list[Path], model: "PreTrainedModel") -> dict[Any, Any]:
+    def _load_heads(cls, files: list[Path], model: "PreTrainedModel") -> "dict[int | None, HeadModule]":
         return load_decoder_heads(files, model, len(find_layers(model)))
 
     @property

@@ -4,7 +4,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from transformers.generation.logits_process import LogitsProcessorList
@@ -124,7 +124,7 @@ def speculate(
     sequence: Sequence,
     decoder: Decoder,
     config: SpeculationConfig,
-    heads: dict[Any, HeadModule],
+    heads: dict[int | None, HeadModule],
     assistant: "PreTrainedModel | None",
     counts: Counts,
 ) -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..early_exit.criteria.base import Criterion
+    from ..heads.modules.encoder import EncoderHeadModule
 
 
 class TorchDynExecClassifier(TorchDynExecModel):
@@ -73,7 +74,7 @@ class TorchDynExecClassifier(TorchDynExecModel):
         return model
 
     @classmethod
-    def _load_heads(cls, files: list[Path], model: "PreTrainedModel") -> dict[Any, Any]:
+    def _load_heads(cls, files: list[Path], model: "PreTrainedModel") -> "dict[int, EncoderHeadModule]":
         return load_encoder_heads(files, model, len(find_layers(model)))
 
     @torch.no_grad()

@@ -4,7 +4,11 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 # Okabe and Ito's colours, which people who see few colours can tell apart.
@@ -33,7 +37,7 @@ class Drawing:
     title: str
     caption: str
     size: tuple[float, float]
-    draw: Callable[[Any], None]
+    draw: Callable[["Figure"], None]
 
     def svg(self, salt: str) -> str:
         """

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -11,6 +11,10 @@ from ...heads.modules import HeadModule
 from ...speculative.config import SpeculationConfig
 from ..decoder import Decoder
 from ..verification import draw
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass
@@ -44,8 +48,8 @@ class Sources:
 
     config: SpeculationConfig
     decoder: Decoder
-    heads: dict[Any, HeadModule]
-    assistant: Any
+    heads: dict[int | None, HeadModule]
+    assistant: "PreTrainedModel | None"
     distribution: Callable[[torch.Tensor, list[int]], torch.Tensor]
     generator: torch.Generator
 
