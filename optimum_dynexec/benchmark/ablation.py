@@ -1,4 +1,4 @@
-"""From the figures of systems to what they mean side by side."""
+"""Compares the figures of the systems: speed-ups, the quality limit, and the fastest system within it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,12 +14,12 @@ Row = dict[str, Any]
 def add_ratios(rows: Sequence[Row], max_loss: float) -> None:
     """
     Adds to each row its `speedup` over the first row, and whether it is `within_limit`: `None` if its loss is unknown,
-    or the samples cannot show on which side of the limit it is. The first, which the limit is measured from, always
-    is, whatever rounding makes of its loss.
+    or the samples cannot show on which side of the limit it is. The first row, which losses are relative to, is always
+    within the limit, even if rounding gives it a loss.
 
     Args:
-        rows (`Sequence[dict]`): figures of systems; the first is the first model run plainly.
-        max_loss (`float`): that is allowed.
+        rows (`Sequence[dict]`): figures of the systems; the first row is the first model without dynamic execution.
+        max_loss (`float`): maximum loss.
     """
     for row in rows:
         row["speedup"] = row["speed"] / rows[0]["speed"]
@@ -29,14 +29,15 @@ def add_ratios(rows: Sequence[Row], max_loss: float) -> None:
 
 def multiplication(rows: Sequence[Row]) -> list[Row]:
     """
-    Whether savings multiply: for each model but the first, and each dynamic mode, the speed-up of both together beside
-    the product of the speed-ups taken alone.
+    Compares the speed-up of a quantized model with dynamic execution with the product of the two separate speed-ups,
+    for each model except the first and each dynamic mode.
 
     Args:
-        rows (`Sequence[dict]`): with `model`, `mode` and `speedup`.
+        rows (`Sequence[dict]`): rows with `model`, `mode` and `speedup`.
 
     Returns:
-        `list[dict]`: `quantized` and `dynamic` alone, their `product`, `both`, and `both / product` as `share`.
+        `list[dict]`: the separate speed-ups `quantized` and `dynamic`, their `product`, the speed-up of `both`
+        together, and `both / product` as `share`.
     """
     speedups = {(row["model"], row["mode"]): row["speedup"] for row in rows}
     first = rows[0]["model"]
@@ -62,16 +63,16 @@ def multiplication(rows: Sequence[Row]) -> list[Row]:
 
 def answer(rows: Sequence[Row], texts: Row, max_loss: float, where: str = "") -> Row:
     """
-    What is fastest within the quality limit.
+    Finds the fastest system within the quality limit.
 
     Args:
-        rows (`Sequence[dict]`): as [`add_ratios`] leaves them.
-        texts (`dict[str, str]`): of the task, see [`~benchmark.tasks.base.Texts`].
-        max_loss (`float`): that is allowed.
-        where (`str`, *optional*): which workload it is about, if there are several.
+        rows (`Sequence[dict]`): rows after [`add_ratios`].
+        texts (`dict[str, str]`): texts of the task, see [`~benchmark.tasks.base.Texts`].
+        max_loss (`float`): maximum loss.
+        where (`str`, *optional*): workload for the sentence, if there are several.
 
     Returns:
-        `dict`: `system`, `speedup` and `loss` of the fastest; `sentence` and `remarks` for people.
+        `dict`: `system`, `speedup` and `loss` of the fastest system; `sentence` and `remarks` for the reader.
     """
     base = rows[0]
     allowed = [row for row in rows if row["within_limit"]]

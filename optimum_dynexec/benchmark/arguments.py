@@ -21,7 +21,7 @@ NOT_MEASURED_BY = ("repeats", "max_loss", "progress")
 @dataclass(frozen=True)
 class BenchmarkArguments:
     """
-    What is measured, and how.
+    The settings of a benchmark.
 
     Args:
         max_samples (`int`, *optional*):
@@ -108,16 +108,16 @@ class BenchmarkArguments:
                 raise BenchmarkError(f"a variant cannot be called {name!r}, as plain and dynamic execution are")
 
     def setting(self) -> dict[str, Any]:
-        """All that a figure depends on, as JSON can hold it."""
+        """The arguments that a figure depends on, as JSON values."""
         return {name: value for name, value in asdict(self).items() if name not in NOT_MEASURED_BY}
 
 
 def check_name(what: str, name: str) -> None:
     """
-    Checks a name that was given.
+    Checks the name of a model or a variant.
 
     Raises:
-        [`~benchmark.BenchmarkError`]: if it has characters that it must not have.
+        [`~benchmark.BenchmarkError`]: if the name contains a character that is not accepted.
     """
     if NAME.fullmatch(name) is None:
         raise BenchmarkError(f"the name of {what} must be 1 to 64 letters, digits or ._+-, but it is {name!r}")

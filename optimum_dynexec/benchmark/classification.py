@@ -1,4 +1,4 @@
-"""Batches through a classifier, timed, and the figures of many of them."""
+"""Timed calls of a classifier with batches, and the figures of many calls."""
 
 import time
 from collections.abc import Sequence
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Answer:
     """
-    What a classifier gave for a batch.
+    The answer of a classifier for a batch.
 
     Args:
-        predictions (`np.ndarray` int64 `[batch]`): labels.
-        exit_layers (`np.ndarray` int64 `[batch]`, *optional*): after which samples left; `None` without early exit.
-        seconds (`float`): the call took.
+        predictions (`np.ndarray` int64 `[batch]`): predicted labels.
+        exit_layers (`np.ndarray` int64 `[batch]`, *optional*):
+            Layers after which the samples left; `None` without early exit.
+        seconds (`float`): time of the call in seconds.
     """
 
     predictions: np.ndarray
@@ -33,7 +34,7 @@ class Answer:
 
 
 def timed_call(model: "OVBaseModel", batch: dict[str, np.ndarray], **options: Any) -> Answer:
-    """Runs a batch, numpy in and numpy out, as that costs least."""
+    """Runs a batch with numpy inputs and outputs, which cost the least time."""
     start = time.perf_counter()
     output = model(**batch, **options)
     seconds = time.perf_counter() - start
@@ -42,7 +43,7 @@ def timed_call(model: "OVBaseModel", batch: dict[str, np.ndarray], **options: An
 
 
 def batches_of(samples: Samples, inputs: "Inputs", batch_size: int, max_length: int) -> list[dict[str, np.ndarray]]:
-    """The samples as batches of model inputs, in their order, each padded to its longest text."""
+    """The samples as batches of model inputs, in order. Each batch is padded to its longest text."""
     starts = range(0, len(samples), batch_size)
     return [
         inputs(samples.select(range(start, min(start + batch_size, len(samples)))), max_length) for start in starts
@@ -57,13 +58,13 @@ def classification_figures(
     latency_ms: np.ndarray,
 ) -> dict[str, Any]:
     """
-    Sums up a system.
+    Computes the figures of a system.
 
     Args:
         predictions, reference, labels (`np.ndarray` int64 `[samples]`):
-            What it said, what the system said that it is compared with, and what is right, if that is known.
-        layers (`np.ndarray` int64 `[samples]`, *optional*): after which samples left.
-        latency_ms (`np.ndarray` float64 `[batches]`): of each call.
+            Predictions of the system, those of the system that it is compared with, and the correct labels, if known.
+        layers (`np.ndarray` int64 `[samples]`, *optional*): layers after which the samples left.
+        latency_ms (`np.ndarray` float64 `[batches]`): time of each call in milliseconds.
     """
     return {
         "accuracy": None if labels is None else float((predictions == labels).mean()),

@@ -1,4 +1,4 @@
-"""One request to a decoder, timed."""
+"""A timed request to a decoder."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def new_memory(model: "DynExecModelForCausalLM") -> _C.SpeculationMemory:
     """
-    A memory for what speculation learns, `_C.SpeculationMemory`. With one of its own, no system profits from what
-    another has just seen of the same request.
+    Makes a memory for speculation, a `_C.SpeculationMemory`. Each system has its own memory, so that no system gains
+    from what another has just learned from the same request.
 
     Raises:
         `ValueError`: if the model has no engine.
@@ -34,10 +34,10 @@ def timed_generate(
     Answers one prompt, greedily unless told otherwise.
 
     Args:
-        model ([`DynExecModelForCausalLM`]): loaded, with an engine.
-        memory (`_C.SpeculationMemory`): of [`new_memory`], what speculation has learned.
-        ids (`list[int]`): tokens of the prompt.
-        max_new_tokens (`int`): at most.
+        model ([`DynExecModelForCausalLM`]): loaded model with an engine.
+        memory (`_C.SpeculationMemory`): memory of speculation, from [`new_memory`].
+        ids (`list[int]`): token ids of the prompt.
+        max_new_tokens (`int`): maximum number of tokens in the answer.
         options: further arguments of `generate`.
     """
     model.speculation_memory = memory
@@ -55,7 +55,7 @@ def timed_generate(
     return Generation(
         tokens=tokens,
         seconds=seconds,
-        # What the call does outside the loop it does before the first token.
+        # The work of the call outside the loop comes before the first token.
         first_token_seconds=seconds - stats.total_seconds + stats.time_to_first_token,
         steps=stats.verifications,
         proposed=stats.proposed,

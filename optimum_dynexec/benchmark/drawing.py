@@ -1,4 +1,4 @@
-"""One picture of a diffusion pipeline, timed."""
+"""A timed picture of a diffusion pipeline."""
 
 import base64
 import io
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Picture:
     """
-    What came of one prompt.
+    The picture for one prompt.
 
     Args:
-        pixels (`np.ndarray` uint8 `[height, width, 3]`): the picture.
-        seconds (`float`): the call took.
-        steps (`int`): for which the network ran.
-        calls (`int`): of the network.
-        rows (`int`): of the batches of these calls, which is what the work is proportional to.
+        pixels (`np.ndarray` uint8 `[height, width, 3]`): pixels of the picture.
+        seconds (`float`): time of the call in seconds.
+        steps (`int`): number of steps in which the network ran.
+        calls (`int`): number of calls of the network.
+        rows (`int`): number of rows in the batches of these calls. The work is proportional to it.
     """
 
     pixels: np.ndarray
@@ -42,10 +42,10 @@ def timed_picture(
     Draws one picture.
 
     Args:
-        pipeline ([`DynExecDiffusionPipeline`] or `OVDiffusionPipeline`): loaded.
-        prompt (`str`): what to draw.
-        seed (`int`): of the noise.
-        steps (`int` or `"auto"`): of denoising.
+        pipeline ([`DynExecDiffusionPipeline`] or `OVDiffusionPipeline`): loaded pipeline.
+        prompt (`str`): prompt of the picture.
+        seed (`int`): random seed of the noise.
+        steps (`int` or `"auto"`): number of denoising steps.
         options: further arguments of the call.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -62,13 +62,13 @@ def timed_picture(
 
 
 def to_png(pixels: np.ndarray) -> str:
-    """A picture as base64 of a PNG file."""
+    """A picture as a PNG file in base64."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return base64.b64encode(buffer.getvalue()).decode()
 
 
 def from_png(content: str) -> np.ndarray:
-    """The picture that [`to_png`] was given."""
+    """The picture in the result of [`to_png`]."""
     with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
         return np.asarray(picture.convert("RGB"))

@@ -1,4 +1,4 @@
-"""Energy of the processor, by Intel's RAPL counters as Linux shows them (powercap)."""
+"""Energy of the processor, measured with Intel's RAPL counters through Linux's powercap."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ MICRO = 1e-6
 
 @dataclass(frozen=True)
 class _Zone:
-    """A package of the machine: its counter, and the value after which that begins at 0 again, in microjoules."""
+    """A package of the machine: its counter, and the value after which it wraps to 0, in microjoules."""
 
     counter: Path
     maximum: int
@@ -18,19 +18,20 @@ class _Zone:
 
 class EnergyMeter:
     """
-    Counts what all packages of the machine take together, whoever has them work: a quiet machine is needed.
+    Measures the energy of all packages of the machine together. It includes the work of other processes, so the
+    machine must be quiet.
 
     Args:
-        root (`Path`, *optional*): where the kernel shows power capping zones.
+        root (`Path`, *optional*, defaults to `/sys/class/powercap`): directory of the kernel's power capping zones.
 
-    After construction `reason` is `None`, or says why nothing can be counted; [`read`] and [`joules_since`] then give
-    `None`.
+    After construction, `reason` is `None`, or says why the energy cannot be measured; [`read`] and [`joules_since`]
+    then give `None`.
     """
 
     def __init__(self, root: Path = POWERCAP):
         self.reason: str | None = None
         self._zones: list[_Zone] = []
-        # Zones with one number are packages; those within them (cores, memory) are counted there already.
+        # Zones with one number are packages. They include the zones within them (cores, memory).
         packages = sorted(root.glob("intel-rapl:[0-9]*"))
         packages = [zone for zone in packages if zone.name.count(":") == 1 and _name(zone).startswith("package")]
         if not packages:
@@ -54,10 +55,11 @@ class EnergyMeter:
 
     def joules_since(self, before: list[int] | None) -> float | None:
         """
-        What was taken since. A counter may have begun anew once; at hundreds of watts that takes minutes.
+        Computes the energy since an earlier [`read`]. A counter may have wrapped once; at hundreds of watts it takes
+        minutes to wrap.
 
         Args:
-            before (`list[int]`, *optional*): from [`read`].
+            before (`list[int]`, *optional*): counters from [`read`].
         """
         after = self.read()
         if before is None or after is None:

@@ -1,4 +1,4 @@
-"""What a figure must be printed with: the machine and the versions."""
+"""The machine and the versions that figures were measured with."""
 
 import hashlib
 import platform
@@ -15,7 +15,7 @@ PACKAGES = ("openvino", "openvino-genai", "openvino-tokenizers", "optimum-intel"
 
 
 def environment() -> dict[str, str | int]:
-    """The processor, the threads it gives and the versions of what runs on it."""
+    """The processor, the number of usable logical processors, and the versions of the packages."""
     return {
         "cpu": cpu_name(),
         "cpus": usable_cpus(),
@@ -27,7 +27,7 @@ def environment() -> dict[str, str | int]:
 
 
 def physical_cores() -> int | None:
-    """Cores of the machine, however many threads each has; `None` where it does not say."""
+    """The number of physical cores; `None` if the system does not say."""
     cores = set()
     for topology in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology"):
         try:
@@ -38,7 +38,7 @@ def physical_cores() -> int | None:
 
 
 def cpu_name() -> str:
-    """The processor, as it calls itself."""
+    """The name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -47,14 +47,14 @@ def cpu_name() -> str:
 
 
 def all_versions() -> dict[str, str]:
-    """Version by name of every package that is installed, in order of names."""
+    """The versions of all installed packages by name, in the order of the names."""
     found = {distribution.metadata["Name"]: distribution.version for distribution in distributions()}
     return {name: found[name] for name in sorted(filter(None, found), key=str.lower)}
 
 
 @cache
 def code_hash() -> str:
-    """Of the library as it is installed, so that figures of another build are not taken for this one's."""
+    """A hash of the installed library, so that figures of another build are not mistaken for those of this build."""
     root = Path(optimum_dynexec.__file__).parent
     digest = hashlib.sha256()
     for path in sorted([*root.rglob("*.py"), *root.glob("_C*.so")]):

@@ -1,5 +1,5 @@
-"""What can be wrong with a benchmark."""
+"""Errors of a benchmark."""
 
 
 class BenchmarkError(ValueError):
-    """A benchmark that cannot be run, or results that cannot be read."""
+    """The benchmark cannot be run, or its results cannot be read. The message says why."""

@@ -1,4 +1,4 @@
-"""Answers of a decoder, and the figures of many of them."""
+"""The answers of a decoder, and the figures of many answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,18 +8,19 @@ from statistics import median
 @dataclass
 class Generation:
     """
-    What came of one request. Tokens go in and come out as ids.
+    The answer to one request.
 
     Args:
-        tokens (`list[int]`): generated ids, EOS included.
-        seconds (`float`): wall clock of the whole call.
-        first_token_seconds (`float`): of these, until the first token.
-        steps (`int`): forward passes of the model that gave tokens.
-        proposed (`int`, *optional*): draft tokens; `None` if the system does not tell.
-        accepted (`int`, *optional*): of these, those that were accepted.
-        accepted_histogram (`list[int]`, *optional*): `[k]` counts the drafts of which `k` tokens were accepted.
-        exit_histogram (`list[list[int]]`, *optional*): layer and tokens that left after it, with early exit.
-        energy_joules (`float`, *optional*): that the processor took.
+        tokens (`list[int]`): generated token ids, EOS included.
+        seconds (`float`): wall-clock time of the whole call in seconds.
+        first_token_seconds (`float`): time until the first token in seconds.
+        steps (`int`): number of forward passes of the model that gave tokens.
+        proposed (`int`, *optional*): number of draft tokens; `None` if the system does not report it.
+        accepted (`int`, *optional*): number of accepted draft tokens.
+        accepted_histogram (`list[int]`, *optional*): number of drafts with `k` accepted tokens, for each `k` from 0.
+        exit_histogram (`list[list[int]]`, *optional*): with early exit, each layer and the number of tokens that left
+            after it.
+        energy_joules (`float`, *optional*): energy of the processor in joules.
     """
 
     tokens: list[int]
@@ -36,14 +37,14 @@ class Generation:
 @dataclass(frozen=True)
 class GenerationFigures:
     """
-    Many requests. Of several repeats of a request, medians are taken.
+    The figures of many requests, from the medians over the repeats of each request.
 
     Args:
-        tokens (`int`): generated ids of all requests, EOS included.
-        seconds (`float`): the calls from end to end, summed.
+        tokens (`int`): number of generated tokens of all requests, EOS included.
+        seconds (`float`): sum of the times of the whole calls in seconds.
         tokens_per_second (`float`): `tokens / seconds`.
-        decode_tokens_per_second (`float`): without the first token of each request and the time until it.
-        first_token_seconds (`float`): mean time until the first token.
+        decode_tokens_per_second (`float`): speed without the first token of each request and the time until it.
+        first_token_seconds (`float`): mean time until the first token in seconds.
         mean_accepted_length (`float`): tokens per forward pass of the model that gave tokens; 1 is plain decoding.
         acceptance_rate (`float`, *optional*): share of the proposed tokens that were accepted.
     """
@@ -59,12 +60,12 @@ class GenerationFigures:
 
 def generation_figures(answers: Sequence[Sequence[Generation]]) -> GenerationFigures:
     """
-    Sums up.
+    Computes the figures of many requests.
 
     Args:
-        answers (`Sequence[Sequence[Generation]]`): for each request its repeats.
+        answers (`Sequence[Sequence[Generation]]`): repeats of each request.
     """
-    # The tokens of a repeat are those of the first, unless a system is not deterministic.
+    # All repeats have the tokens of the first one, unless a system is not deterministic.
     first = [runs[0] for runs in answers]
     tokens = sum(len(run.tokens) for run in first)
     seconds = sum(median(run.seconds for run in runs) for runs in answers)
@@ -85,6 +86,6 @@ def generation_figures(answers: Sequence[Sequence[Generation]]) -> GenerationFig
 
 
 def count_equal(answers: Sequence[Sequence[Generation]], references: Sequence[Sequence[Generation]]) -> int:
-    """How many requests have, in all repeats, the tokens of the reference's first."""
+    """The number of requests whose repeats all have the tokens of the reference's first repeat."""
     pairs = zip(answers, references, strict=True)
     return sum(all(run.tokens == expected[0].tokens for run in runs) for runs, expected in pairs)

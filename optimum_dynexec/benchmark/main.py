@@ -1,4 +1,4 @@
-"""Compares models in one run."""
+"""Runs a benchmark and writes its results."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -92,16 +92,16 @@ def summarize(
     task: BenchmarkTask, systems: Sequence[System], records: Records[dict[str, Any]], max_loss: float
 ) -> dict[str, Any]:
     """
-    What the records say.
+    Computes the results from the records.
 
     Args:
-        task ([`~benchmark.tasks.base.BenchmarkTask`]): that was measured.
-        systems (`Sequence[System]`): all of them.
-        records ([`Records`]): of all systems, items and repeats.
-        max_loss (`float`): the quality that may be lost.
+        task ([`~benchmark.tasks.base.BenchmarkTask`]): task that was measured.
+        systems (`Sequence[System]`): all systems.
+        records ([`Records`]): records of all systems, items and repeats.
+        max_loss (`float`): maximum loss of quality.
 
     Returns:
-        `dict[str, Any]`: the `workloads`, and of the first of them the `answer`.
+        `dict[str, Any]`: the `workloads`, and the `answer` of the first one.
     """
     workloads = []
     texts = task.described()["texts"]

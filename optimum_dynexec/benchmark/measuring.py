@@ -14,8 +14,8 @@ from .tasks.base import BenchmarkTask
 
 def schedule(systems: Sequence[System], items: Sequence[str], repeats: int, seed: int) -> list[tuple[Key, System]]:
     """
-    What is run when: item by item, on each the systems one after the other, both in an order that is drawn anew for
-    every repeat. What the machine does meanwhile thus falls on all systems alike.
+    Gives the order of the runs: item by item, and for each item all systems one after the other. Both orders are drawn
+    again for every repeat. Other work of the machine thus affects all systems equally.
     """
     planned = []
     for repeat in range(repeats):
@@ -36,15 +36,15 @@ def measure(
     progress: bool,
 ) -> None:
     """
-    Runs what has no record yet, and keeps a record of each run.
+    Executes all runs that have no record yet, and keeps a record of each.
 
     Args:
-        task ([`~benchmark.tasks.base.BenchmarkTask`]): loaded when there is something to run.
-        systems (`Sequence[System]`): to compare.
-        records ([`Records`]): of the same setting.
-        meter ([`EnergyMeter`]): asked before and after each run.
-        repeats, seed (`int`): see [`schedule`].
-        progress (`bool`): show a progress bar.
+        task ([`~benchmark.tasks.base.BenchmarkTask`]): task to measure. It is loaded if there is something to run.
+        systems (`Sequence[System]`): systems to compare.
+        records ([`Records`]): records of the same setting.
+        meter ([`EnergyMeter`]): meter that is read before and after each run.
+        repeats, seed (`int`): number of repeats and random seed of the order, see [`schedule`].
+        progress (`bool`): whether to show a progress bar.
     """
     todo = [entry for entry in schedule(systems, task.items, repeats, seed) if entry[0] not in records]
     if todo:

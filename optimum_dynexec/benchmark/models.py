@@ -1,4 +1,4 @@
-"""The directories that are compared, and what stands in them."""
+"""The directories of the models that are compared."""
 
 import json
 from collections.abc import Mapping
@@ -20,16 +20,16 @@ MODEL = "openvino_model"
 
 def check_models(models: Mapping[str, str | Path]) -> tuple[dict[str, Path], str]:
     """
-    Checks what is to be compared.
+    Checks the models to compare.
 
     Args:
-        models (`Mapping[str, str or Path]`): directories of exports by the names to give them.
+        models (`Mapping[str, str or Path]`): directories of exports by name.
 
     Returns:
-        `tuple`: the directories, and the task of all of them.
+        `tuple`: the directories by name, and their common task.
 
     Raises:
-        [`~benchmark.BenchmarkError`]: if there are none, one is no export, or their tasks differ.
+        [`~benchmark.BenchmarkError`]: if there is no model, a directory is not an export, or the tasks differ.
     """
     if not models:
         raise BenchmarkError(
@@ -46,10 +46,10 @@ def check_models(models: Mapping[str, str | Path]) -> tuple[dict[str, Path], str
 
 def task_of(directory: Path) -> str:
     """
-    What a directory was exported for.
+    Gives the task that a directory was exported for.
 
     Raises:
-        [`~benchmark.BenchmarkError`]: if it is no export.
+        [`~benchmark.BenchmarkError`]: if the directory is not an export.
     """
     if (directory / PIPELINE_CONFIG_NAME).is_file():
         return DIFFUSION_TASK
@@ -63,8 +63,8 @@ def task_of(directory: Path) -> str:
 
 def describe_model(directory: Path) -> dict[str, Any]:
     """
-    What says which model it was: hashes of all its parts, how weights are stored, and the calibration, or a diffusion
-    pipeline's predictor of steps, if there is one.
+    Describes a model so that it can be identified: hashes of all its parts, the types of its weights, and its heads
+    and calibration, or the step predictor of a diffusion pipeline, if there is one.
     """
     parts = sorted(path.parent for path in directory.glob(f"**/{MODEL}.xml"))
     hashes = {part.relative_to(directory).as_posix(): hash_model(part, MODEL) for part in parts}

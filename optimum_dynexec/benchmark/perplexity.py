@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-# Tokens near each other are hard together; stretches of so many are taken to be independent.
+# The losses of nearby tokens are correlated. Stretches of this number of tokens are taken to be independent.
 PART_TOKENS = 64
-# The first is not predicted.
+# The first token is not predicted.
 LEAST_TOKENS = 2
 
 
 @dataclass(frozen=True)
 class Perplexity:
     """
-    How well a model foresees a text.
+    The perplexity of a model on a text.
 
     Args:
-        negative_log_likelihood (`float`): summed over the tokens that were predicted, in nats.
-        tokens (`int`): how many these are.
-        parts (`list[list[float]]`): of stretches of up to 64 of these, one after the other, the same two numbers.
+        negative_log_likelihood (`float`): sum over the predicted tokens, in nats.
+        tokens (`int`): number of predicted tokens.
+        parts (`list[list[float]]`): the same two numbers for each successive stretch of up to 64 predicted tokens.
     """
 
     negative_log_likelihood: float
@@ -40,20 +40,20 @@ class Perplexity:
 
     @property
     def value(self) -> float:
-        """`exp` of the mean: 1 for a model that is always certain and right."""
+        """`exp` of the mean negative log-likelihood: 1 for a model that is always certain and right."""
         return math.exp(self.negative_log_likelihood / self.tokens)
 
 
 def windows(length: int, window: int, stride: int) -> Iterator[tuple[int, int, int]]:
     """
-    Windows over a text, each token being predicted in exactly one of them, with as much before it as fits.
+    Splits a text into windows. Each token is predicted in exactly one window, with as much context as fits into it.
 
     Args:
-        length (`int`): of the text, in tokens.
-        window, stride (`int`): length of a window, and from one to the next.
+        length (`int`): number of tokens in the text.
+        window, stride (`int`): number of tokens in a window, and from the start of one window to the next.
 
     Yields:
-        `tuple[int, int, int]`: begin and end of a window, and from where on its tokens count.
+        `tuple[int, int, int]`: start and end of a window, and the first of its tokens that counts.
     """
     counted = 0
     for begin in range(0, length, stride):
@@ -69,23 +69,24 @@ def perplexity(
     model: "OVModelForCausalLM | PreTrainedModel", ids: list[int], window: int, stride: int, progress: bool = False
 ) -> Perplexity:
     """
-    Teacher-forced perplexity with a sliding window, as transformers' guide "Perplexity of fixed-length models" has it.
+    Computes the teacher-forced perplexity with a sliding window, as in transformers' guide "Perplexity of fixed-length
+    models".
 
     Args:
-        model ([`DynExecModelForCausalLM`]): whose `forward` is asked.
-        ids (`list[int]`): tokens of the text, at least 2.
-        window (`int`): most tokens of a pass. Windows beyond what the model was made for are cut to that.
-        stride (`int`): from one window to the next: every token has at least `window - stride` tokens before it, as
-            far as the text has them.
-        progress (`bool`, *optional*, defaults to `False`): show a progress bar.
+        model ([`DynExecModelForCausalLM`]): model whose `forward` is called.
+        ids (`list[int]`): token ids of the text, at least 2.
+        window (`int`): number of tokens in a window. It is limited to the number of the model's positions.
+        stride (`int`): number of tokens from one window to the next. Every token has at least `window - stride` tokens
+            of context, if the text has as many before it.
+        progress (`bool`, *optional*, defaults to `False`): whether to show a progress bar.
 
     Raises:
-        `ValueError`: for a text with fewer than 2 tokens.
+        `ValueError`: if the text has fewer than 2 tokens.
     """
     if len(ids) < LEAST_TOKENS:
         raise ValueError(f"perplexity needs a text with at least {LEAST_TOKENS} tokens, but it has {len(ids)}")
     window = min(window, getattr(model.config, "max_position_embeddings", None) or window)
-    # Windows overlap, so that no token has nothing before it.
+    # Windows overlap by at least one token, so that every token has context.
     stride = min(stride, window - 1)
     total, tokens = 0.0, 0
     parts: list[list[float]] = []
@@ -104,11 +105,11 @@ def perplexity(
 
 def perplexity_rise(own: Perplexity, base: Perplexity) -> Loss:
     """
-    The relative rise of perplexity over that of another model on the same text, stretch by stretch: what one finds
-    hard, the other does too.
+    Computes the relative rise of perplexity over that of another model on the same text. The stretches are paired,
+    because a stretch that is hard for one model is hard for the other too.
 
     Args:
-        own, base ([`Perplexity`]): of the model, and of the one that it is compared with.
+        own, base ([`Perplexity`]): perplexity of the model, and of the model that it is compared with.
     """
     rises = [mine[0] - theirs[0] for mine, theirs in zip(own.parts, base.parts, strict=True)]
     found = mean_loss(rises, [count for _, count in own.parts])

@@ -10,7 +10,7 @@ import numpy as np
 from ..data.texts import read_rows, row_text
 
 
-# https://github.com/hemingkx/Spec-Bench: its tasks, and the categories that MT-bench's questions among them have.
+# https://github.com/hemingkx/Spec-Bench: its tasks, and the categories of its questions from MT-bench.
 SPEC_BENCH_TASKS = ("mt_bench", "translation", "summarization", "qa", "math_reasoning", "rag")
 MT_BENCH = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities")
 NO_TASK = "prompts"
@@ -22,9 +22,9 @@ class Question:
     One prompt.
 
     Args:
-        question_id (`str`): as in the file, or its number there.
-        task (`str`): what it is reported among.
-        text (`str`): of several turns the first.
+        question_id (`str`): id in the file, or the number of the row.
+        task (`str`): task that the prompt is reported under.
+        text (`str`): text of the prompt, or of the first turn.
     """
 
     question_id: str
@@ -33,7 +33,7 @@ class Question:
 
 
 def spec_bench_question(row: dict[str, Any]) -> Question:
-    """A question of a row with `question_id`, `category` and `turns`."""
+    """Makes a question from a row with `question_id`, `category` and `turns`."""
     task = "mt_bench" if row["category"] in MT_BENCH else row["category"]
     return Question(str(row["question_id"]), task, row["turns"][0])
 
@@ -44,12 +44,13 @@ def read_prompts(sources: Sequence[str | Path], limit: int | None = None) -> lis
 
     Args:
         sources (`Sequence[str or Path]`):
-            As [`~data.texts.read_texts`] takes them; rows with `turns` are read as those of Spec-Bench.
-        limit (`int`, *optional*): most prompts, evenly spaced over all, so that no category is left out early.
+            Sources as accepted by [`~data.texts.read_texts`]. Rows with `turns` are read as questions of Spec-Bench.
+        limit (`int`, *optional*):
+            Maximum number of prompts. They are evenly spaced over the sources, so that all categories are covered.
 
     Raises:
-        `ValueError`: if there is no such file or column, no text in it, or two questions of the same id; the message
-            says what there is.
+        `ValueError`: if a file or column does not exist, there is no text, or two questions have the same id; the
+            message says what there is.
     """
     questions = []
     for number, source in enumerate(sources):

@@ -1,4 +1,4 @@
-"""Where figures come from: enough to make them again, and to see that others are not of the same."""
+"""The origin of figures: all that is needed to measure them again, and to recognize figures of another setting."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ from .models import describe_model
 
 
 def machine(threads: int | None) -> dict[str, Any]:
-    """The processor and what runs on it."""
+    """The processor, the number of threads, and the system."""
     return {
         "cpu": cpu_name(),
         "logical_cpus": usable_cpus(),
@@ -32,7 +32,7 @@ def machine(threads: int | None) -> dict[str, Any]:
 
 
 def hash_files(sources: Sequence[str]) -> dict[str, str | None]:
-    """SHA-256 of each source that is a file; `None` for others, a data set on the Hub, say."""
+    """SHA-256 of each source that is a file; `None` for other sources, such as a data set on the Hub."""
     hashes: dict[str, str | None] = {}
     for source in sources:
         path = next((path for path in (Path(source), Path(source.partition(":")[0])) if os.path.isfile(path)), None)
@@ -48,9 +48,9 @@ def setting(
 
     Args:
         models (`Mapping[str, Path]`): directories by name.
-        data (`Sequence[str]`): its sources.
-        data_hash (`str`): of what is used of it.
-        arguments ([`BenchmarkArguments`]): of the run.
+        data (`Sequence[str]`): sources of the data.
+        data_hash (`str`): hash of the data that is used.
+        arguments ([`BenchmarkArguments`]): arguments of the run.
     """
     versions = all_versions()
     versions["optimum-dynexec"] = optimum_dynexec.__version__
@@ -71,13 +71,13 @@ def provenance(
     command: list[str],
 ) -> dict[str, Any]:
     """
-    What is written with the results: the [`setting`], and of this very run the date and the command.
+    Makes the part of the results on their origin: the [`setting`], and the date and the command of this run.
 
     Args:
-        found (`Mapping[str, Any]`): the setting.
-        arguments ([`BenchmarkArguments`]): of the run.
-        resumed (`int`): records that an earlier run made.
-        command (`list[str]`): of [`~benchmark.reproducing.command_line`].
+        found (`Mapping[str, Any]`): setting of the run.
+        arguments ([`BenchmarkArguments`]): arguments of the run.
+        resumed (`int`): number of records from earlier runs.
+        command (`list[str]`): words of [`~benchmark.reproducing.command_line`].
     """
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -1,4 +1,4 @@
-"""Results as they come, one JSON object a line, so that a run that was cut off can go on."""
+"""Records of the runs, one JSON object per line, so that an interrupted benchmark can resume."""
 
 import hashlib
 import json
@@ -14,12 +14,12 @@ Value = TypeVar("Value")
 @dataclass(frozen=True)
 class Key:
     """
-    What a record is of.
+    The key of a record.
 
     Args:
-        system (`str`): that was measured.
-        item (`str`): of the data, a question, say, that it was given.
-        repeat (`int`): from 0.
+        system (`str`): name of the system that was measured.
+        item (`str`): item of the data, for example a question.
+        repeat (`int`): number of the repeat, from 0.
     """
 
     system: str
@@ -29,12 +29,14 @@ class Key:
 
 class Records(Generic[Value]):
     """
-    The records of one setting in a jsonl file, which may hold those of other settings too.
+    The records of one setting in a `.jsonl` file, which may also hold records of other settings.
 
     Args:
-        path (`Path`, *optional*): the file; made when the first record comes. Unset: they are kept in memory alone.
-        settings (`Mapping[str, Any]`): everything that a figure depends on. Records of others are left alone.
-        make (`Callable`): makes a value of its fields: a dataclass, or `dict`.
+        path (`Path`, *optional*):
+            File of the records. It is created with the first record. If not set, records are only kept in memory.
+        settings (`Mapping[str, Any]`):
+            Everything that a figure depends on. Records of other settings are ignored and kept.
+        make (`Callable`): function that makes a value from its fields: a dataclass, or `dict`.
     """
 
     def __init__(self, path: Path | None, settings: Mapping[str, Any], make: Callable[..., Value]):
@@ -54,7 +56,7 @@ class Records(Generic[Value]):
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
-            return  # cut off while it was written
+            return  # the process ended while it wrote this line
         if row.pop("fingerprint", None) == self.fingerprint:
             key = Key(row.pop("system"), row.pop("item"), row.pop("repeat"))
             self._keep(key, self._make(**row))
@@ -70,7 +72,7 @@ class Records(Generic[Value]):
         return [self.values[Key(system, item, repeat)] for repeat in sorted(repeats)]
 
     def add(self, key: Key, value: Value) -> None:
-        """Keeps a record, on disk before it returns."""
+        """Keeps a record, and appends it to the file before it returns."""
         if self.path is not None:
             fields: Any = asdict(value) if is_dataclass(value) else value  # type: ignore[arg-type]
             self._append({"fingerprint": self.fingerprint, **asdict(key), **fields})
@@ -87,5 +89,5 @@ class Records(Generic[Value]):
             if file.tell() > 0:
                 file.seek(-1, 2)
                 if file.read(1) != b"\n":
-                    file.write(b"\n")  # after a line that was cut off
+                    file.write(b"\n")  # the last line is incomplete
             file.write(json.dumps(row).encode() + b"\n")

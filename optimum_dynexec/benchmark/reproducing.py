@@ -1,4 +1,4 @@
-"""The command that measures the same again."""
+"""The command that repeats a benchmark."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from .arguments import BenchmarkArguments
 
 
-# How each field is given on the command line, if it is not by its own name and value.
+# The command-line options of fields that are not given by their own name and value.
 OPTIONS = {
     "dynamic": lambda value: ["--dynamic", json.dumps(value)],
     "variants": lambda value: [
@@ -31,13 +31,13 @@ def command_line(
     models: Mapping[str, Path], data: Sequence[str], arguments: BenchmarkArguments, output: Path | None
 ) -> list[str]:
     """
-    The words of the `optimum-cli` command that measures the same, whatever this run was started by.
+    Gives the words of the `optimum-cli` command that measures the same, even if this run was started in Python.
 
     Args:
         models (`Mapping[str, Path]`): directories by name.
-        data (`Sequence[str]`): sources.
-        arguments ([`BenchmarkArguments`]): of the run; those that are left to their default are left out.
-        output (`Path`, *optional*): for the results.
+        data (`Sequence[str]`): sources of the data.
+        arguments ([`BenchmarkArguments`]): arguments of the run. Those with their default value are omitted.
+        output (`Path`, *optional*): file for the results.
     """
     words = ["optimum-cli", "dynexec", "benchmark", *(f"{name}={directory}" for name, directory in models.items())]
     for source in data:

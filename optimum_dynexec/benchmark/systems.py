@@ -1,4 +1,4 @@
-"""What is compared: each model, run plainly and dynamically."""
+"""The systems that are compared: each model without and with dynamic execution."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,12 +10,13 @@ from .arguments import OFF, ON, BenchmarkArguments
 @dataclass(frozen=True)
 class System:
     """
-    A model and how it is run.
+    A model and a mode of execution.
 
     Args:
-        model (`str`): its name.
+        model (`str`): name of the model.
         mode (`str`): `"off"`, `"on"` or the name of a variant.
-        options (`dict[str, Any]`, *optional*): of the call; `None` for the task's default. Plain calls have none.
+        options (`dict[str, Any]`, *optional*): options of the call; `None` for the task's default, `{}` if the mode is
+            `"off"`.
     """
 
     model: str
@@ -24,7 +25,7 @@ class System:
 
     @property
     def name(self) -> str:
-        """In keys and tables."""
+        """The name in keys and tables."""
         return f"{self.model}/{self.mode}"
 
     @property
@@ -34,6 +35,6 @@ class System:
 
 
 def make_systems(models: Iterable[str], arguments: BenchmarkArguments) -> list[System]:
-    """All models in all modes; the first system is what the others are compared with."""
+    """All models in all modes. The other systems are compared with the first one."""
     modes = {OFF: {}, ON: arguments.dynamic, **arguments.variants}
     return [System(model, mode, options) for model in models for mode, options in modes.items()]

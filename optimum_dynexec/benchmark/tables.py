@@ -7,11 +7,12 @@ from .markdown import markdown, without_sign_of_zero
 
 def columns_of(results: dict[str, Any], workload: dict[str, Any]) -> list[dict[str, str]]:
     """
-    The columns of a table of systems: those that all tasks have, and those of the task; only what was measured.
+    Gives the columns of a table of systems: those of all tasks, and those of the task. Columns without figures are
+    omitted.
 
     Args:
-        results (`dict`): of [`~benchmark.run_benchmark`].
-        workload (`dict`): one of its workloads.
+        results (`dict`): results of [`~benchmark.run_benchmark`].
+        workload (`dict`): one of their workloads.
     """
     texts = results["texts"]
     common = [
@@ -31,13 +32,13 @@ def columns_of(results: dict[str, Any], workload: dict[str, Any]) -> list[dict[s
 
 
 def cell(row: dict[str, Any], column: dict[str, str]) -> str:
-    """A figure as people read it, with its 95% interval if it has one; empty if there is none."""
+    """A figure as text, with its 95% interval if it has one; empty if there is no figure."""
     value = row.get(column["key"])
     if value is None:
         return ""
     text = _formatted(value, column)
     interval = row.get(column.get("interval", ""))
-    # Of what is the same by its nature there is nothing to be unsure of.
+    # A figure that is always the same has no uncertainty to show.
     if interval is None or interval[0] == interval[1]:
         return text
     return f"{text} ({_formatted(interval[0], column)} to {_formatted(interval[1], column)})"

@@ -1,10 +1,10 @@
-"""How a model's weights are stored."""
+"""The types in which a model's weights are stored."""
 
 from pathlib import Path
 
 
 def weight_compression(directory: Path, name: str = "openvino_model") -> str:
-    """The types of an OpenVINO model's constants by their share of bytes, as the model itself says."""
+    """The types of an OpenVINO model's constants with their shares of the bytes, read from the model itself."""
     import openvino as ov
 
     model = ov.Core().read_model(directory / f"{name}.xml")

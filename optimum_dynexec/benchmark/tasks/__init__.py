@@ -1,4 +1,4 @@
-"""Tasks that can be measured, one file each."""
+"""Tasks that can be measured, one per file."""
 
 from importlib import import_module
 
@@ -8,7 +8,7 @@ from ..models import DIFFUSION_TASK
 from .base import BenchmarkTask
 
 
-# Module and class by the task of the export. They are imported when they are needed, with what they need.
+# Module and class by the task of the export. A module is only imported when it is needed.
 TASKS: dict[str, tuple[str, str]] = {
     DECODER_TASK: ("decoder", "DecoderBenchmark"),
     "text-classification": ("classifier", "ClassifierBenchmark"),
@@ -19,10 +19,10 @@ TASKS: dict[str, tuple[str, str]] = {
 
 def task_class(task: str) -> type[BenchmarkTask]:
     """
-    What measures models of a task.
+    Gives the class that measures models for a task.
 
     Raises:
-        [`~benchmark.BenchmarkError`]: if there is none.
+        [`~benchmark.BenchmarkError`]: if there is no such class.
     """
     if task not in TASKS:
         raise BenchmarkError(f"models for the task {task!r} cannot be measured yet; tasks are {list(TASKS)}")

@@ -1,4 +1,4 @@
-"""What a task has to say to be measured."""
+"""The interface of a task that can be measured."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from ..systems import System
 @dataclass(frozen=True)
 class Column:
     """
-    A figure of a system, for tables.
+    A column for a figure in tables.
 
     Args:
-        key (`str`): where it stands among the figures.
-        title (`str`): over its column.
-        format (`str`): of `str.format`.
-        help (`str`): what it is, in a sentence.
-        interval (`str`, *optional*): where its 95% interval stands.
+        key (`str`): key of the figure.
+        title (`str`): title of the column.
+        format (`str`): format string for `str.format`.
+        help (`str`): explanation of the figure.
+        interval (`str`, *optional*): key of the 95% interval.
     """
 
     key: str
@@ -34,18 +34,18 @@ class Column:
 @dataclass(frozen=True)
 class Texts:
     """
-    What reports call a task's figures.
+    The names of a task's figures in reports.
 
     Args:
-        speed (`str`): the unit of `speed`.
-        request (`str`): what one run is.
-        loss (`str`): what `loss` is.
-        loss_missing (`str`): why there is no loss, and how to get it.
+        speed (`str`): unit of `speed`.
+        request (`str`): name of one run.
+        loss (`str`): name of `loss`.
+        loss_missing (`str`): reason why there is no loss, and how to get it.
         histogram (`str`): title of the histogram.
-        histogram_axis (`str`): what its bars stand for.
-        dynamic (`str`): what dynamic execution is here.
-        gain (`str`, *optional*): what `loss` is called where it is below 0, with a place for points of a hundred.
-        loss_unit (`str`, *optional*, defaults to `"samples"`): what `loss` is measured on.
+        histogram_axis (`str`): label of the histogram's axis.
+        dynamic (`str`): name of dynamic execution for the task.
+        gain (`str`, *optional*): name of a `loss` below 0, with a place for percentage points.
+        loss_unit (`str`, *optional*, defaults to `"samples"`): name of the units that `loss` is measured on.
     """
 
     speed: str
@@ -61,16 +61,16 @@ class Texts:
 
 class BenchmarkTask(ABC):
     """
-    What is asked of models for one kind of task, and what is made of the answers.
+    Runs the models of one kind of task and computes the figures.
 
     Args:
         models (`Mapping[str, Path]`): directories by name; the first is the baseline.
-        data (`Sequence[str]`): sources.
-        arguments ([`BenchmarkArguments`]): of the run.
+        data (`Sequence[str]`): sources of the data.
+        arguments ([`BenchmarkArguments`]): arguments of the run.
 
     Attributes:
-        items (`list[str]`): what there is to run, by name. Set when it is made.
-        data_hash (`str`): of all that is used of the data.
+        items (`list[str]`): names of the items to run. The constructor sets them.
+        data_hash (`str`): hash of the data that is used.
     """
 
     texts: Texts
@@ -84,7 +84,7 @@ class BenchmarkTask(ABC):
 
     @property
     def ov_config(self) -> dict[str, str]:
-        """OpenVINO properties beside those of the precision."""
+        """OpenVINO properties in addition to those of the precision."""
         threads = self.arguments.threads
         return {} if threads is None else {"INFERENCE_NUM_THREADS": str(threads)}
 
@@ -95,51 +95,51 @@ class BenchmarkTask(ABC):
     @abstractmethod
     def run(self, system: System, item: str, warm_up: bool = False, first: bool = True) -> dict[str, Any]:
         """
-        One run.
+        Runs a system on an item.
 
         Args:
-            system (`System`): what runs.
-            item (`str`): of `items`, or `warm_up_items()`.
-            warm_up (`bool`): nothing is made of the answer.
-            first (`bool`): whether it is the first repeat, whose answer alone need be kept where it is large.
+            system (`System`): system to run.
+            item (`str`): one of `items` or `warm_up_items()`.
+            warm_up (`bool`): whether the run is a warm-up, whose answer is not used.
+            first (`bool`): whether it is the first repeat. Large answers need only be kept for the first repeat.
 
         Returns:
-            `dict[str, Any]`: what JSON can hold; `seconds` is wall clock time.
+            `dict[str, Any]`: the record as JSON values; `seconds` is wall-clock time.
         """
 
     def warm_up_items(self) -> list[str]:
-        """What systems run before anything is timed."""
+        """The items that each system runs before anything is timed."""
         return self.items[:1]
 
     def measure_quality(self, systems: Sequence[System], records: Records[dict[str, Any]]) -> None:  # noqa: B027
-        """Measures what has nothing to do with time and keeps records of it too."""
+        """Measures the quality that does not depend on the timed runs, and keeps records of it."""
 
     @abstractmethod
     def workloads(self) -> dict[str, list[str]]:
-        """The items by what they are reported together as; the first leads, the others look at it more closely."""
+        """The items of each workload by its name. The first workload is the main one in the report."""
 
     @abstractmethod
     def figures(self, system: System, items: Sequence[str], records: Records[dict[str, Any]]) -> dict[str, Any]:
         """
-        The figures of one system.
+        Computes the figures of one system.
 
         Args:
-            system (`System`): whose.
-            items (`Sequence[str]`): over which.
-            records ([`Records`]): of all systems.
+            system (`System`): system to compute the figures of.
+            items (`Sequence[str]`): items of the workload.
+            records ([`Records`]): records of all systems.
 
         Returns:
             `dict[str, Any]`: `speed` in the unit of `texts`; `latency_ms` and `latency_p99_ms` of a request; `loss`,
-            `None` if unknown, with `loss_interval` (95%; `None` of too few samples), `loss_samples` (0 where nothing
-            can be lost) and `loss_variance`, as [`~utils.losses.Loss`] gives them; `histogram`, `None` or counts by
-            what they are of; `warnings`; what `columns` name; and `remark`, if there is something to say where it is
-            the fastest.
+            `None` if unknown, with `loss_interval` (95%; `None` if there are too few samples), `loss_samples` (0 if
+            nothing can be lost) and `loss_variance`, from [`~utils.losses.Loss`]; `histogram`, `None` or counts by
+            their label; `warnings`; the figures of `columns`; and an optional `remark`, shown if the system is the
+            fastest.
         """
 
     def images(self, systems: Sequence[System], records: Records[dict[str, Any]]) -> list[dict[str, str]]:
-        """Pictures for the report: `title` and `png`, base64."""
+        """Pictures for the report, with `title` and `png` in base64."""
         return []
 
     def described(self) -> dict[str, Any]:
-        """What reports need to know of the task."""
+        """The texts and columns of the task for reports."""
         return {"texts": asdict(self.texts), "columns": [asdict(column) for column in self.columns]}

@@ -1,4 +1,4 @@
-"""Classifiers of texts and images: latency, accuracy, where samples leave."""
+"""Classifiers of texts and images: latency, accuracy, exit layers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class ClassifierBenchmark(BenchmarkTask):
-    """Calls with batches, inputs that are tokenized or scaled already in, logits out."""
+    """Calls with batches of inputs that are already tokenized or scaled. They give logits."""
 
     texts = Texts(
         speed="samples/s",
@@ -70,7 +70,7 @@ class ClassifierBenchmark(BenchmarkTask):
         inputs, _ = load_inputs(directory, self.config.task)
         self._batches: dict[str, dict[str, np.ndarray]] = {}
         self._workloads: dict[str, list[str]] = {}
-        # There is no batch of 32 of 20 samples.
+        # A batch cannot be larger than the number of samples.
         for size in dict.fromkeys(min(size, len(self.samples)) for size in arguments.batch_sizes):
             batches = batches_of(self.samples, inputs, size, arguments.max_length)
             named = {f"{size}/{index}": batch for index, batch in enumerate(batches)}
@@ -92,11 +92,11 @@ class ClassifierBenchmark(BenchmarkTask):
                 precision=self.arguments.precision,
                 device=self.arguments.device,
                 ov_config=self.ov_config,
-                # What is measured is what was asked for, and the same of all models.
+                # The benchmark runs all models with the requested settings, not with their tuned ones.
                 tuned=False,
             )
         for system in systems:
-            # Here, so that one that is not calibrated is known before others have run for long.
+            # Run once now, so that a missing calibration is reported before the measurements.
             self._loaded[system.model].early_exit = None
             self.run(system, self.items[0])
 
@@ -143,7 +143,7 @@ class ClassifierBenchmark(BenchmarkTask):
         }
 
     def _histogram(self, layers: np.ndarray) -> dict[str, int]:
-        """Layers that nothing left after are in it too."""
+        """The number of samples that left after each layer. Layers without such samples are included."""
         every = [*self.config.exit_layers, len(self.config.hidden_state_names) - 1]
         return {str(layer): int((layers == layer).sum()) for layer in sorted({*every, *layers.tolist()})}
 
@@ -154,7 +154,7 @@ class ClassifierBenchmark(BenchmarkTask):
 
 
 def _costs(directory: Path, typical: Mapping[str, np.ndarray]) -> dict[int, float]:
-    """The share of the full model's arithmetic until each exit, for a sample of median length."""
+    """The arithmetic until each exit as a share of the full model's, for a sample of median length."""
     model, config, heads = load_exits(directory)
     boundaries = {layer: config.hidden_state_names[layer] for layer in heads}
     shapes = {value.get_any_name(): typical[value.get_any_name()].shape for value in model.inputs}

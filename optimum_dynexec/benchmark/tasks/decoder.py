@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 WARM_UP_TOKENS = 24
 ALL = "all prompts"
-# The record of a model's perplexity stands beside those of its answers.
+# The item of the record with a model's perplexity.
 PERPLEXITY = "perplexity"
 LEAVES_EARLY = "tokens that leave early are not the model's own, and perplexity says nothing of them"
 NOT_FINITE = "its perplexity, or the baseline's, is not finite: the model computes NaN or infinity"
@@ -47,7 +47,7 @@ NOT_EQUAL = (
 
 
 class DecoderBenchmark(BenchmarkTask):
-    """Requests of one prompt each, greedy, token ids in and token ids out."""
+    """Greedy requests of one prompt each, with token ids as inputs and outputs."""
 
     texts = Texts(
         speed="tokens/s",
@@ -99,7 +99,7 @@ class DecoderBenchmark(BenchmarkTask):
             return []
         tokens = list(self.tokenizer("\n\n".join(texts))["input_ids"])[: self.arguments.max_perplexity_tokens]
         if len(tokens) < LEAST_TOKENS:
-            # Now, and not when all else is measured.
+            # Checked now, not after all other measurements.
             raise ValueError(
                 f"perplexity needs a text with at least {LEAST_TOKENS} tokens, but of {self.arguments.perplexity_data}"
                 f" {len(tokens)} are used"
@@ -123,20 +123,21 @@ class DecoderBenchmark(BenchmarkTask):
                 precision=self.arguments.precision,
                 device=self.arguments.device,
                 ov_config=self.ov_config,
-                # What is measured is what was asked for, and the same of all models.
+                # The benchmark runs all models with the requested settings, not with their tuned ones.
                 tuned=False,
             )
         return self._loaded[key]
 
     def _exit_layers(self, system: System) -> list[int] | None:
         """
-        What to load a model with; `None`: nothing, as is the default. With exits a model is cut into segments, which
-        cost time: plain decoding is measured without, and no call has the model of others cut while they are measured.
+        The exit layers to load a model with; `None` for the default. A model with exits is cut into segments, which
+        cost time. Plain decoding is therefore measured on a model that is not cut, and systems that use exits have a
+        model of their own, so that no call cuts the model of another system.
         """
         config = self._configs[system.model]
         if _exits(system) or _drafts_from_exits(system):
             return config.exit_layers
-        # Beside a draft head it is not cut by default.
+        # A model with a draft head is not cut by default.
         whole = not config.exit_layers or any(head.kind == "draft" for head in config.heads.values())
         return [] if system.plain and not whole else None
 
@@ -199,7 +200,7 @@ class DecoderBenchmark(BenchmarkTask):
         }
 
     def _perplexity(self, system: System, records: Records[dict[str, Any]]) -> float | None:
-        """`None` if it was not measured, or is not finite, which JSON cannot hold."""
+        """The perplexity; `None` if it was not measured, or is not finite (JSON cannot hold such a number)."""
         found = records.runs(system.model, PERPLEXITY)
         if not found or not math.isfinite(found[0]["negative_log_likelihood"]):
             return None
@@ -239,7 +240,7 @@ def _drafts_from_exits(system: System) -> bool:
 
 
 def _padding(model: "DynExecModelForCausalLM") -> dict[str, Any]:
-    """Saves transformers' warning that there is no padding token; with one sequence there is no padding either."""
+    """Sets a padding token to avoid transformers' warning. With one sequence there is no padding anyway."""
     eos = model.generation_config.eos_token_id
     first = eos[0] if isinstance(eos, list) else eos
     return {} if first is None or model.generation_config.pad_token_id is not None else {"pad_token_id": first}

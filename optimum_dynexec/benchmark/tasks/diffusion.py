@@ -1,4 +1,4 @@
-"""Diffusion pipelines: latency, calls of the network, similarity of pictures."""
+"""Diffusion pipelines: latency, network calls, similarity of pictures."""
 
 import hashlib
 import json
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ..arguments import BenchmarkArguments
 
 
-# What README and docs/diffusion.md suggest to begin with.
+# The policies that README and docs/diffusion.md recommend to start with.
 DEFAULT_DYNAMIC = {"adaptive_guidance": True, "step_reuse": True}
-# Of the sheet for the report.
+# The sheet of pictures for the report: number of prompts, and maximum side of a picture in pixels.
 SHEET_PROMPTS = 6
 SHEET_SIDE = 128
 WARM_UP_STEPS = 3
@@ -38,7 +38,7 @@ def _interval(similarities: np.ndarray) -> list[float] | None:
 
 
 class DiffusionBenchmark(BenchmarkTask):
-    """One picture a call, of the same prompts from the same noise."""
+    """Calls of one picture each, with the same prompts and the same noise for all systems."""
 
     texts = Texts(
         speed="pictures/s",

@@ -1,4 +1,4 @@
-"""Options of calls, as JSON has them."""
+"""Options of calls from JSON."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from ...early_exit.config import EarlyExitConfig
 
 def early_exit_config(values: dict[str, Any]) -> EarlyExitConfig:
     """
-    An [`~early_exit.EarlyExitConfig`] of its fields; layers may be strings, as they are in JSON.
+    Makes an [`~early_exit.EarlyExitConfig`] from its fields. Layers may be strings, as in JSON.
 
     Raises:
-        `ValueError`: if a value is not acceptable.
-        `TypeError`: for a field that there is not.
+        `ValueError`: if a value is not accepted.
+        `TypeError`: if a field does not exist.
     """
     thresholds = values.get("thresholds")
     if isinstance(thresholds, dict):
