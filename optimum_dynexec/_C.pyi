@@ -153,10 +153,10 @@ class PagedModel:
     def num_segments(self) -> int: ...
     @property
     def hidden_size(self) -> int:
-        """Of the hidden states that the last segment gives beside logits; 0 if it gives none."""
+        """The size of the hidden states that the last segment gives in addition to logits; 0 if it gives none."""
     @property
     def input_hidden_size(self) -> int:
-        """Of the hidden states that the first segment takes; 0 if it takes none."""
+        """The size of the hidden states that the first segment takes; 0 if it takes none."""
     @property
     def rows_run(self) -> list[int]:
         """`[num_segments]`: tokens that each segment has run, padding included."""
@@ -189,16 +189,16 @@ class Head:
     def token_ids(self) -> list[int]: ...
 
 class Exit:
-    """A head that reads behind a segment, which is not the last one."""
+    """A head that reads the hidden states after a segment, which is not the last one."""
 
     def __init__(self, head: Head, segment: int) -> None: ...
 
 class ProposerParams:
     """
-    A proposer as a call asks for it, one of `proposer_names()`; what it does not need may be left out.
+    A proposer of a call, one of `proposer_names()`. Arguments that it does not need may be omitted.
 
-    `model`: another model that drafts; `head`: one of the target's; `segment`: behind which the head reads; `options`:
-    numbers by name, such as `max_matching_ngram_size` of `"prompt_lookup"`.
+    `model`: another model that drafts; `head`: a head of the target; `segment`: the segment after which the head
+    reads; `options`: numbers by name, such as `max_matching_ngram_size` of `"prompt_lookup"`.
     """
 
     def __init__(
@@ -291,7 +291,7 @@ class Stats:
     def accepted_histogram(self) -> list[int]: ...
     @property
     def exit_histogram(self) -> list[tuple[int, int]]:
-        """(segment, tokens that left behind it); the last segment is the whole model."""
+        """(segment, number of tokens that left after it); the last segment is the whole model."""
     @property
     def proposers(self) -> list[ProposerStats]: ...
     @property
@@ -374,7 +374,7 @@ class DraftedSequence:
 def answer_names() -> list[str]: ...
 
 class EncoderExit:
-    """A head that reads behind a segment, which is not the last one."""
+    """A head that reads the hidden states after a segment, which is not the last one."""
 
     def __init__(self, head: ov.CompiledModel, segment: int) -> None: ...
 
@@ -457,8 +457,8 @@ class EncoderRun:
         """
     def run(self, batch_size: int, max_waiting: int, finish: bool) -> list[EncoderResult]:
         """
-        Runs batches of `batch_size`, the deepest first. No more than `max_waiting` samples come in behind one that
-        waits for others; with `finish`, nothing is left. Returns the samples that have left.
+        Runs batches of `batch_size`, the deepest first. At most `max_waiting` samples arrive after a sample that waits
+        for others; with `finish`, all samples run to their end. Returns the samples that have left.
         """
     @property
     def waiting(self) -> int: ...

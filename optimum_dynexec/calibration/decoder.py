@@ -30,7 +30,7 @@ class RecordingArguments:
     Args:
         continuations (`str`, *optional*, defaults to `"own"`):
             `"own"`: the texts are prompts, and the predictions for the model's own greedy answers are recorded.
-            `"text"`: the predictions for the texts as they are are recorded; the next tokens are the labels.
+            `"text"`: the predictions for the given texts are recorded; the next tokens are the labels.
         max_samples (`int`, *optional*, defaults to 500): maximum number of texts, which are drawn at random.
         max_new_tokens (`int`, *optional*, defaults to 128): maximum number of tokens in an answer.
         precision (`str`, *optional*, defaults to `"fast"`):

@@ -8,10 +8,10 @@ from .running import Outcome, add_common_arguments, describe, run_command
 
 
 DESCRIPTION = """\
-Makes a page of what `optimum-cli dynexec benchmark` has measured, on top of which is
-what is fastest within the quality limit: OUT_DIR/report.html, which needs no other
-file, and OUT_DIR/report.md. It needs
-jinja2 and matplotlib."""
+Makes a page with the results of `optimum-cli dynexec benchmark`. At its top is the
+fastest system within the quality limit. The page is written to OUT_DIR/report.html,
+which needs no other file, and to OUT_DIR/report.md. The command needs jinja2 and
+matplotlib."""
 
 
 class ReportCommand(BaseOptimumCLICommand):

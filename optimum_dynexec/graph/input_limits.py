@@ -1,7 +1,7 @@
-"""The longest text, and the sizes of images, that a model takes: found in its graph.
+"""Finds the maximum length of a text and the sizes of images that a model takes, from its graph.
 
-A model that looks up positions in a table has no more positions than rows. Beyond them OpenVINO fails with a message
-about broadcasting, or reads zeros, so the limit is found before.
+A model that looks up positions in a table has no more positions than the table has rows. For longer texts OpenVINO
+fails with a message about broadcasting, or reads zeros, so the limit is checked before.
 """
 
 import logging
@@ -27,9 +27,11 @@ WORD = 9
 @dataclass(frozen=True)
 class LengthLimit:
     """
+    The maximum length of a text.
+
     Args:
-        tokens (`int`): the most that a text may have.
-        padding_counts (`bool`): whether padding takes up positions too. RoBERTa numbers tokens only.
+        tokens (`int`): maximum number of tokens in a text.
+        padding_counts (`bool`): whether padding takes up positions too. In RoBERTa it does not.
     """
 
     tokens: int
@@ -38,14 +40,14 @@ class LengthLimit:
 
 def find_length_limit(model: "Model", pad_token_id: int | None = None) -> LengthLimit | None:
     """
-    Finds the length of texts at which a model's table of positions ends.
+    Finds the maximum length of a text for a model with a table of positions.
 
     Args:
-        model (`openvino.Model`): as exported; left as it is.
-        pad_token_id (`int`, *optional*): of the tokenizer.
+        model (`openvino.Model`): exported model. It is not modified.
+        pad_token_id (`int`, *optional*): id of the tokenizer's padding token.
 
     Returns:
-        [`LengthLimit`], or `None` for a model without such a table.
+        [`LengthLimit`], or `None` if the model has no such table.
     """
     model = model.clone()
     ids = [value for value in model.inputs if "input_ids" in value.get_names()]
@@ -58,12 +60,12 @@ def find_length_limit(model: "Model", pad_token_id: int | None = None) -> Length
 
 def takes_shape(model: "Model", name: str, shape: tuple[int, ...]) -> bool:
     """
-    Whether all operations of a model fit an input of this shape.
+    Whether all operations of a model accept an input of this shape.
 
     Args:
-        model (`openvino.Model`): as exported; left as it is.
-        name (`str`): of the input.
-        shape (`tuple[int, ...]`): with the batch.
+        model (`openvino.Model`): exported model. It is not modified.
+        name (`str`): name of the input.
+        shape (`tuple[int, ...]`): shape of the input, with the batch dimension.
     """
     from openvino import PartialShape
 
@@ -83,7 +85,7 @@ def _is_table(gather: "Node") -> bool:
 
 
 def _limit_of(table: "Node", pad_token_id: int | None) -> LengthLimit | None:
-    """`None` if what is looked up are not positions: words, types, or distances, which end at a largest."""
+    """The limit of a table; `None` if it does not hold positions, but words, types, or distances (with a maximum)."""
     import openvino as ov
 
     rows, indices = table.input_value(0).get_shape()[0], table.input_value(1)
@@ -91,7 +93,7 @@ def _limit_of(table: "Node", pad_token_id: int | None) -> LengthLimit | None:
     while source.get_type_name() == "Convert":
         source = source.input_value(0).get_node()
     if source.get_type_name() == "Parameter":
-        return None  # words and types, as they are given
+        return None  # words and types: their ids are inputs of the model
     parameters = parameters_before([indices.get_node()])
     names = {next(iter(node.output(0).get_names()), "") for node in parameters}
     if "input_ids" not in names or not names <= {"input_ids", "attention_mask"}:
@@ -99,7 +101,8 @@ def _limit_of(table: "Node", pad_token_id: int | None) -> LengthLimit | None:
     lookup = ov.Model([indices], parameters)
     lookup.reshape({name: ov.PartialShape([-1, -1]) for name in names})
     compiled = ov.Core().compile_model(lookup, "CPU")
-    # Of one word that is no special token: the indices of positions grow with the length, those of words do not.
+    # A text of one repeated word, not a special token: indices of positions grow with its length, those of words do
+    # not.
     word, padding = (WORD if pad_token_id != WORD else WORD + 1), pad_token_id or 0
 
     def largest(length: int, padded: int = 0) -> int:

@@ -1,4 +1,4 @@
-"""What a call of `generate` says of speculation."""
+"""The arguments of speculation in a call of `generate`."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ RENAMED_MODES = {"early_exit": "exit_heads"}
 @dataclass(frozen=True)
 class SpeculationArguments:
     """
-    The arguments of `generate` that say how to speculate, as they were given; `None`: not given. All but the first and
+    The arguments of `generate` for speculation, as the caller gave them; `None` if not given. All except the first and
     the last are transformers' own.
 
     Args:
-        speculation (`str`, *optional*): one of [`SPECULATION_MODES`].
-        prompt_lookup_num_tokens (`int`, *optional*): draft length of prompt lookup, which it also asks for.
-        max_matching_ngram_size (`int`, *optional*): longest n-gram to look up.
-        num_assistant_tokens (`int`, *optional*): draft length, or the longest one.
-        num_assistant_tokens_schedule (`str`, *optional*): what decides the draft length.
-        assistant_confidence_threshold (`float`, *optional*): a draft ends after a token less probable.
-        assistant_early_exit (`int`, *optional*): draft with so many of the model's first layers.
+        speculation (`str`, *optional*): mode, one of [`SPECULATION_MODES`].
+        prompt_lookup_num_tokens (`int`, *optional*): number of draft tokens of prompt lookup, which it also requests.
+        max_matching_ngram_size (`int`, *optional*): maximum size of an n-gram to look up.
+        num_assistant_tokens (`int`, *optional*): number of draft tokens, or its maximum.
+        num_assistant_tokens_schedule (`str`, *optional*): schedule that decides the number of draft tokens.
+        assistant_confidence_threshold (`float`, *optional*): probability of a token below which a draft ends after it.
+        assistant_early_exit (`int`, *optional*): number of the model's first layers that draft.
         has_assistant (`bool`, *optional*, defaults to `False`): whether an `assistant_model` was given.
     """
 
@@ -51,13 +51,13 @@ class SpeculationArguments:
         *configs: GenerationConfig | None,
     ) -> SpeculationArguments:
         """
-        Reads them where they may stand, without transformers' defaults.
+        Reads the arguments from a call and its configurations, without transformers' defaults.
 
         Args:
-            speculation (`str`, *optional*): of the call.
+            speculation (`str`, *optional*): mode of the call.
             has_assistant (`bool`): whether the call has an assistant model.
-            kwargs (`Mapping[str, Any]`): of the call, which come first.
-            configs (`GenerationConfig`, *optional*): that count where the ones before say nothing.
+            kwargs (`Mapping[str, Any]`): keyword arguments of the call, which take precedence.
+            configs (`GenerationConfig`, *optional*): configurations, of which earlier ones take precedence.
         """
         places = [kwargs, *(vars(config) for config in configs if config is not None)]
         found = {
@@ -68,14 +68,14 @@ class SpeculationArguments:
 
     @property
     def asked(self) -> bool:
-        """Whether the call asks for anything but the default."""
+        """Whether the call requests anything other than the default."""
         given = any(getattr(self, name) is not None for name in TRANSFORMERS_ARGUMENTS)
         return self.has_assistant or given or self.speculation not in (None, "auto")
 
     @property
     def mode(self) -> str:
         """
-        The mode that is asked for, by name or as in transformers by one of its arguments.
+        The requested mode, by name or, as in transformers, by one of its arguments.
 
         Raises:
             `ValueError`: if there is no such mode.
@@ -90,14 +90,14 @@ class SpeculationArguments:
 
     def tuned(self, options: Mapping[str, Any]) -> SpeculationArguments:
         """
-        These arguments with those that a model was tuned to.
+        Gives these arguments with those that a model was tuned to.
 
         Args:
-            options (`Mapping[str, Any]`): arguments of `generate`; of an earlier version's tuning, with the names that
-                modes had then.
+            options (`Mapping[str, Any]`):
+                Tuned arguments of `generate`. A tuning of an earlier version may have former names of modes.
 
         Raises:
-            `ValueError`: for an argument that does not say how to speculate.
+            `ValueError`: if an argument is not an argument of speculation.
         """
         unknown = sorted(set(options) - {"speculation", *TRANSFORMERS_ARGUMENTS})
         if unknown:
@@ -113,8 +113,10 @@ TRANSFORMERS_ARGUMENTS = tuple(
 
 def check_mode(speculation: str) -> str:
     """
+    Checks the name of a mode.
+
     Raises:
-        `ValueError`: if there is no such mode; for the former name of one, the message has the present one.
+        `ValueError`: if the mode does not exist. For a former name, the message gives the present one.
     """
     if speculation in SPECULATION_MODES:
         return speculation

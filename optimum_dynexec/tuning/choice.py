@@ -22,9 +22,9 @@ from .halving import Run, Trial, by_speed, speed_ratio
 Row = dict[str, Any]
 
 
-# What is tuned shall be worth it.
+# A tuned setting must be faster by at least this share.
 MARGIN = 0.02
-# Of the last comparison. Each runs everything that is left once.
+# The number of rounds in the last comparison. Each round runs every compared setting once.
 ROUNDS = 24
 CHOSEN = "chosen"
 
@@ -97,7 +97,7 @@ def decide(
 
 
 def _verdict(trial: Trial, base: Trial, confidence: float) -> tuple[bool, str]:
-    """Whether a trial is shown to be faster, and what is said of it."""
+    """Whether a trial is shown to be faster, and its outcome as text."""
     ratio, interval = speed_ratio(trial, base, confidence)
     runs = f"{len(trial.seconds)} round{'' if len(trial.seconds) == 1 else 's'}"
     if interval is None:
@@ -112,13 +112,15 @@ def _verdict(trial: Trial, base: Trial, confidence: float) -> tuple[bool, str]:
 
 def rows(trials: Sequence[Trial], baseline: Trial, outcomes: Sequence[str] | None, with_loss: bool) -> list[Row]:
     """
-    The table of what was tried, in its order.
+    Makes the table of the tried settings, in their order.
 
     Args:
-        trials (`Sequence[Trial]`): those that were not run are left out.
-        baseline ([`Trial`]): that speed-ups are over.
-        outcomes (`Sequence[str]`, *optional*): of each. Unset: of a search, whose leader is yet to be shown faster.
-        with_loss (`bool`): whether there is a loss.
+        trials (`Sequence[Trial]`): tried settings. Those that were not run are omitted.
+        baseline ([`Trial`]): setting that speed-ups are relative to.
+        outcomes (`Sequence[str]`, *optional*):
+            Outcome of each setting. If not set, the table is that of a search, whose leader is not yet shown to be
+            faster.
+        with_loss (`bool`): whether the table has losses.
     """
     leader = by_speed([trial for trial in trials if trial.seconds and not trial.fate], baseline)[0]
     table = []
@@ -151,14 +153,14 @@ def make_tuning(
     **found: Any,
 ) -> Tuning:
     """
-    Puts together what is written.
+    Makes the [`Tuning`] to write.
 
     Args:
-        directory (`Path`): of the model.
-        args ([`TuningArguments`]): of the tuning.
-        data (`Sequence[str or Path]`): that was measured on.
-        started (`float`): on `time.monotonic`.
-        found: the other fields of a [`Tuning`].
+        directory (`Path`): directory of the model.
+        args ([`TuningArguments`]): arguments of the tuning.
+        data (`Sequence[str or Path]`): data of the measurements.
+        started (`float`): start of the tuning, by `time.monotonic`.
+        found: other fields of the [`Tuning`].
     """
     config = DynExecConfig.from_pretrained(directory)
     return Tuning(
@@ -177,11 +179,11 @@ def make_tuning(
 
 def compared(found: Decision, reference: Trial) -> dict[str, Any]:
     """
-    What a [`Tuning`] has of the last comparison.
+    Gives the fields of a [`Tuning`] on the last comparison.
 
     Args:
-        found ([`Decision`]): of it.
-        reference ([`Trial`]): plain execution, as measured in it.
+        found ([`Decision`]): result of the last comparison.
+        reference ([`Trial`]): plain execution, with its measurements in the last comparison.
     """
     chosen = found.chosen
     ratio, interval = (1.0, None) if chosen is reference else speed_ratio(chosen, reference)

@@ -1,4 +1,4 @@
-"""Tuning of classifiers: when samples leave early, in batches of which size, with which precision and threads."""
+"""Tuning of classifiers: early exit, batch size, precision and number of threads."""
 
 import time
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 OFF, CALIBRATED = "off", "calibrated"
-# Samples of a measurement: enough for batches to fill.
+# The number of samples in a measurement: enough to fill batches.
 CHUNK = 16
-# Samples to choose by at most, where nothing else is asked for.
+# The default for the maximum number of samples that settings are chosen on.
 CHOSEN_ON = 16 * CHUNK
-# A chunk to choose by, and one to check the choice on.
+# One chunk to choose a setting on, and one to check the choice on.
 LEAST_SAMPLES = 2 * CHUNK
 BATCH_SIZES = {"latency": (1,), "throughput": (1, 4, 16)}
-# Thresholds that are tried beside those that are calibrated, by criterion.
+# Thresholds that are tried in addition to the calibrated ones, by criterion.
 THRESHOLDS = {"max_prob": (0.8, 0.9, 0.95, 0.99), "margin": (0.7, 0.9, 0.97), "entropy": (0.05, 0.2, 0.4)}
 
 
@@ -43,19 +43,20 @@ def tune_classifier(
     directory: Path, data: Sequence[str | Path], args: TuningArguments, progress: bool = True
 ) -> Tuning:
     """
-    Tries exits and batch sizes first, on a part of the samples; what loses too much on them leaves. Of what is left,
-    the fastest goes on that is shown to be within the limit on the other samples. Then precisions and numbers of
-    threads. What leads at last is taken if a last comparison shows that it is faster than running the model plainly.
+    Tunes a classifier. First it tries exits and batch sizes on a part of the samples, and drops settings that lose too
+    much. It continues with the fastest setting that is shown to be within the limit on the other samples. Then it
+    tries precisions and numbers of threads. The leader is chosen if a last comparison shows that it is faster than the
+    full model.
 
     Args:
-        directory (`Path`): of an exported classifier.
-        data (`Sequence[str or Path]`): as [`~data.samples.read_samples`] takes it.
-        args ([`TuningArguments`]): what is tried.
-        progress (`bool`, *optional*, defaults to `True`): show progress bars.
+        directory (`Path`): directory of an exported classifier.
+        data (`Sequence[str or Path]`): samples, as accepted by [`~data.samples.read_samples`].
+        args ([`TuningArguments`]): objective, limits and settings to try.
+        progress (`bool`, *optional*, defaults to `True`): whether to show progress bars.
 
     Raises:
-        [`TuningError`]: if the model is no classifier, or there are too few samples.
-        `ValueError`: if they cannot be read.
+        [`TuningError`]: if the model is not a classifier, or there are too few samples.
+        `ValueError`: if the samples cannot be read.
     """
     started = time.monotonic()
     bench = Bench(directory, data, args)
@@ -67,7 +68,7 @@ def tune_classifier(
         for size in sizes
     ]
     plain = trials[0]
-    # What is guaranteed not to lose too much is not given up for what may turn out to.
+    # The calibrated setting, whose loss is guaranteed, is kept: faster settings may turn out to lose too much.
     safe = next((trial for trial in trials if trial.options["exit"] == CALIBRATED), None)
     finished = successive_halving(
         trials,
@@ -136,13 +137,13 @@ def tune_classifier(
 
 def confirmed(finished: Sequence[Trial], default: Trial, bench: "Bench") -> Trial:
     """
-    The fastest that is within the limit on other samples too; what is not, leaves. Thresholds that nothing guarantees
-    anything of must be shown to be; of what is calibrated, and of another precision, more must not be shown.
+    Finds the fastest setting that is also within the limit on the other samples. Thresholds without a guarantee must
+    be shown to be within the limit. Calibrated thresholds and other precisions must only not be shown to exceed it.
 
     Args:
-        finished (`Sequence[Trial]`): fastest first.
-        default ([`Trial`]): what is taken if it is the fastest, or nothing else is within the limit.
-        bench ([`Bench`]): measures them.
+        finished (`Sequence[Trial]`): settings, fastest first.
+        default ([`Trial`]): setting to choose if it is the fastest, or no other setting is within the limit.
+        bench ([`Bench`]): bench that measures the settings.
     """
     limit = bench.args.max_loss
     for trial in finished:
@@ -165,17 +166,17 @@ def _undecided(checked: Trial, limit: float, said: str) -> str:
 
 
 def checked_on(max_loss: float) -> int:
-    """How many samples show that a loss is within a limit; of a limit of 0, which none can show, as many as of 1%."""
+    """The number of samples that shows that a loss is within a limit. For a limit of 0, no number does: 1% is used."""
     return planned_samples(max_loss or 0.01)
 
 
 def exits(directory: Path, has_exits: bool) -> dict[str, EarlyExitConfig | str | None]:
     """
-    The ways of leaving that are tried, by name; first that of not leaving.
+    Gives the settings of early exit to try, by name. The first one is without early exit.
 
     Args:
-        directory (`Path`): of the model.
-        has_exits (`bool`): whether it has any.
+        directory (`Path`): directory of the model.
+        has_exits (`bool`): whether the model has exits.
     """
     found: dict[str, EarlyExitConfig | str | None] = {OFF: None}
     if not has_exits:
@@ -184,7 +185,7 @@ def exits(directory: Path, has_exits: bool) -> dict[str, EarlyExitConfig | str |
         load_calibration(directory)
         found[CALIBRATED] = CALIBRATED
     except CalibrationError:
-        # Not calibrated, or for another model: then it is not tried.
+        # The model is not calibrated, or the calibration is for another model: it is not tried.
         pass
     for criterion, thresholds in THRESHOLDS.items():
         careful_first = sorted(thresholds, reverse=criterion_class(criterion).higher_is_surer)
@@ -200,7 +201,7 @@ def _written(exit_: EarlyExitConfig | str | None) -> dict[str, Any] | str | None
 
 
 class Bench:
-    """The model, loaded in several ways, and the samples that it is asked about."""
+    """Measures settings: holds the model, loaded in several ways, and the samples."""
 
     def __init__(self, directory: Path, data: Sequence[str | Path], args: TuningArguments):
         from transformers import AutoConfig
@@ -214,7 +215,7 @@ class Bench:
                 f"{directory} is for the task {config.task!r}, but what can be tuned is {list(CLASSIFIER_TASKS)}"
             )
         self.args = args
-        # Half to choose by, which must not take more than speed needs; the limit is checked on the others.
+        # Settings are chosen on one half, with no more samples than speed needs. The limit is checked on the others.
         most = CHOSEN_ON + checked_on(args.max_loss) if args.max_samples is None else CHUNK * args.max_samples
         samples = draw(read_samples(data, args.columns, split="validation"), most, args.seed)
         if len(samples) < LEAST_SAMPLES:
@@ -237,7 +238,7 @@ class Bench:
         self.right = self.full if self.labels is None else self.labels[every]
 
     def batches(self, chunk: list[int], size: int) -> list[dict[str, np.ndarray]]:
-        """A chunk's inputs in batches, which are made once."""
+        """The inputs of a chunk in batches, made once."""
         key = (chunk[0], size)
         if key not in self.inputs:
             parts = [chunk[at : at + size] for at in range(0, len(chunk), size)]
@@ -256,13 +257,13 @@ class Bench:
         start = time.perf_counter()
         said = self.answers(model, chunk, size, trial.options["exit"])
         seconds = time.perf_counter() - start
-        # Accuracy lost; an exit that is right where the full model is not makes up for one that is wrong.
+        # The loss of accuracy: a right answer where the full model is wrong makes up for a wrong one.
         full, own = self.full[chunk] == self.right[chunk], said == self.right[chunk]
         return Measurement(seconds, len(chunk), int((full & ~own).sum()), int((own & ~full).sum()))
 
     def check(self, trial: Trial) -> Trial:
-        """The answers of a trial on the samples that nothing is chosen by; measured once."""
-        # Numbers of threads do not change what is computed.
+        """Measures the answers of a trial, once, on the samples that no setting was chosen on."""
+        # The number of threads does not change the answers.
         key = repr([trial.options["exit"], trial.options["batch"], trial.options["load"]["precision"]])
         if key not in self._checked:
             checked = self._checked[key] = trial.again()

@@ -1,4 +1,4 @@
-"""Tuning of decoders. Nothing that is tried changes what they write, as far as their precision has it."""
+"""Tuning of decoders: speculation, precision and number of threads. Speculation does not change the output."""
 
 import time
 from collections.abc import Sequence
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 
 
 OFF, AUTO = "off", "auto"
-# Lengths of drafts that are tried beside measured ones.
+# Numbers of draft tokens that are tried in addition to the automatic number.
 LOOKUP_LENGTHS = (4, 10)
 DRAFT_LENGTHS = (3, 6)
-# Batches of prompts, where nothing else is asked for.
+# The default for the maximum number of batches of prompts.
 MAX_PROMPTS = 32
 
 
 def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArguments, progress: bool = True) -> Tuning:
     """
-    Tries proposers and their constants first, then precisions and numbers of threads with the leader. What leads at
-    last is taken if it is shown to be faster than what runs without tuning, in a last comparison of both.
+    Tunes a decoder. First it tries draft sources and numbers of draft tokens, then precisions and numbers of threads
+    with the leader. The leader is chosen if a last comparison shows that it is faster than the untuned model.
 
     Args:
-        directory (`Path`): of an exported decoder.
-        data (`Sequence[str or Path]`): prompts, as [`~data.texts.read_texts`] takes them.
-        args ([`TuningArguments`]): what is tried.
-        progress (`bool`, *optional*, defaults to `True`): show progress bars.
+        directory (`Path`): directory of an exported decoder.
+        data (`Sequence[str or Path]`): prompts, as accepted by [`~data.texts.read_texts`].
+        args ([`TuningArguments`]): objective, limits and settings to try.
+        progress (`bool`, *optional*, defaults to `True`): whether to show progress bars.
 
     Raises:
         [`TuningError`]: if the decoder has no engine to tune.
-        `ValueError`: if prompts cannot be read.
+        `ValueError`: if the prompts cannot be read.
     """
     started = time.monotonic()
     items = read_prompts(directory, data, args)
@@ -59,7 +59,7 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
     ]
     by_name = {trial.name: trial for trial in trials}
     deadline = started + args.time_limit
-    # Half of the time for what differs most, and a quarter for the last comparison.
+    # Half of the time is for draft sources, which differ most, and a quarter for the last comparison.
     finished = successive_halving(
         trials,
         items,
@@ -80,7 +80,7 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
         for made in [{**load, "precision": precision, "threads": threads}]
     ]
     plain = Trial(OFF, by_name[OFF].options)
-    # At most one model that is loaded for its exits alone: there is memory for the precisions and threads to try.
+    # Keep at most one model that is cut for its exits, so that there is memory for the precisions and threads to try.
     models.keep_only(default, load)
     finished = successive_halving(
         [plain, *how],
@@ -118,10 +118,10 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
 
 def proposers(model: "DynExecModelForCausalLM") -> dict[str, dict[str, Any]]:
     """
-    What may propose for a model, with constants, as arguments of `generate` by a name.
+    Gives the draft sources to try for a model, with numbers of draft tokens, as arguments of `generate` by name.
 
     Args:
-        model ([`~modeling.DynExecModelForCausalLM`]): with its heads.
+        model ([`~modeling.DynExecModelForCausalLM`]): model with its heads.
     """
     found: dict[str, dict[str, Any]] = {OFF: {"speculation": OFF}, AUTO: {"speculation": AUTO}}
     found["prompt_lookup"] = {"speculation": "prompt_lookup", "num_assistant_tokens_schedule": "auto"}
@@ -145,7 +145,7 @@ def proposers(model: "DynExecModelForCausalLM") -> dict[str, dict[str, Any]]:
 
 
 class Models:
-    """The decoder, loaded in several ways, and how it is timed."""
+    """Measures settings: holds the decoder, loaded in several ways."""
 
     def __init__(self, directory: Path, args: TuningArguments):
         self.args = args
@@ -154,11 +154,11 @@ class Models:
         self._memories: dict[tuple, Any] = {}
 
     def __call__(self, load: dict[str, Any]) -> "DynExecModelForCausalLM":
-        # Else as the model is loaded by default: whole beside a draft head.
+        # Otherwise the model is loaded as by default: not cut if it has a draft head.
         return self.loads.get(load, **({"exit_layers": self.exit_layers} if load["cut"] else {}))
 
     def keep_only(self, *loads: dict[str, Any]) -> None:
-        """Frees the memory of all others."""
+        """Frees the memory of all other models."""
         kept = {tuple(sorted(load.items())) for load in loads}
         self._memories = {key: memory for key, memory in self._memories.items() if key[1:] in kept}
         self.loads.keep_only(*loads)
@@ -168,7 +168,7 @@ class Models:
         key = (trial.name, *sorted(trial.options["load"].items()))
         if key not in self._memories:
             self._memories[key] = new_memory(model)
-        # Of its own, so that none profits from what another has just seen of the same prompt.
+        # Each setting has its own memory, so that none gains from what another has just learned from the same prompt.
         model.speculation_memory = self._memories[key]
         longest = max(map(len, ids))
         rows = torch.tensor([[0] * (longest - len(row)) + row for row in ids])
@@ -189,7 +189,7 @@ class Models:
 
 
 def read_prompts(directory: Path, data: Sequence[str | Path], args: TuningArguments) -> list[list[list[int]]]:
-    """Batches of prompts in random order, of one for latency."""
+    """Batches of prompts in random order; for latency, each batch has one prompt."""
     import random
 
     from transformers import AutoTokenizer

@@ -1,4 +1,4 @@
-"""Successive halving (Jamieson and Talwalkar, arXiv 1502.07943): each round, the slower half of the trials leaves."""
+"""Successive halving (Jamieson and Talwalkar, arXiv 1502.07943): each round drops the slower half of the trials."""
 
 import math
 import random
@@ -12,17 +12,17 @@ from tqdm import tqdm
 from ..utils.intervals import CONFIDENCE, Interval, interval_text, paired_loss_interval, typical_ratio
 
 
-# A machine is noisy: nothing is given up on fewer runs.
+# Machines are noisy: no setting is dropped after fewer runs.
 LEAST_RUNS = 5
 
 
 class Measurement(NamedTuple):
     """
-    One run.
+    The measurement of one run.
 
     Args:
-        seconds (`float`): it took.
-        units (`int`): tokens or samples of it.
+        seconds (`float`): time of the run in seconds.
+        units (`int`): number of tokens or samples in the run.
         lost (`int`): for classifiers, number of samples on which only the full model is right.
         gained (`int`): for classifiers, number of samples on which only this setting is right.
     """
@@ -33,20 +33,20 @@ class Measurement(NamedTuple):
     gained: int = 0
 
 
-@dataclass(eq=False)  # two that were measured alike are still two
+@dataclass(eq=False)  # two trials with equal measurements are different
 class Trial:
     """
-    A way of running a model, and what has been measured of it.
+    A setting and its measurements.
 
     Args:
-        name (`str`): for people.
-        options (`dict[str, Any]`): what is tried.
-        seconds (`list[float]`): of each run.
-        units (`list[int]`): tokens or samples of each run.
+        name (`str`): name of the setting for the reader.
+        options (`dict[str, Any]`): options of the setting.
+        seconds (`list[float]`): time of each run in seconds.
+        units (`list[int]`): number of tokens or samples in each run.
         lost (`int`): for classifiers, number of samples on which only the full model is right.
         gained (`int`): for classifiers, number of samples on which only this setting is right.
         judged (`int`): for classifiers, number of different samples so far.
-        fate (`str`): why it is no longer tried.
+        fate (`str`): reason why the setting was dropped; empty if it was not.
     """
 
     name: str
@@ -71,40 +71,40 @@ class Trial:
 
     @property
     def loss_interval(self) -> Interval | None:
-        """Of the loss; `None` before anything was judged."""
+        """The confidence interval of the loss; `None` if there are no answers yet."""
         return paired_loss_interval(self.lost, self.gained, self.judged) if self.judged else None
 
     def add(self, measured: Measurement, judge: bool = True) -> None:
-        """Takes a run in; its answers too, unless those on the same samples are in already."""
+        """Adds the time of a run. Its answers are added too, except if those on the same samples are already there."""
         self.seconds.append(measured.seconds)
         self.units.append(measured.units)
         if judge:
             self.judge(measured)
 
     def judge(self, measured: Measurement) -> None:
-        """Takes in the answers of a run, and not its time."""
+        """Adds the answers of a run, but not its time."""
         self.lost += measured.lost
         self.gained += measured.gained
         self.judged += measured.units
 
     def again(self) -> "Trial":
-        """The same way of running, with nothing measured."""
+        """The same setting without measurements."""
         return Trial(self.name, self.options)
 
 
 def speed_ratio(trial: Trial, other: Trial, confidence: float = CONFIDENCE) -> tuple[float, Interval | None]:
     """
-    How many times as fast a trial is as another in the rounds that both were measured in, and an interval of it.
+    The speed of a trial relative to another in the rounds that both were measured in, and its confidence interval.
     """
     rounds = min(len(trial.seconds), len(other.seconds))
     theirs = other.seconds[:rounds]
-    # Seconds for the same work, should one have answered at greater length.
+    # Times are scaled to the same number of units, because one of the trials may have given longer answers.
     runs = zip(trial.seconds, trial.units, other.units, strict=False)
     own = [seconds * work / units for seconds, units, work in runs][:rounds]
     return typical_ratio(theirs, own, confidence)
 
 
-# (trial, item) -> what was measured
+# (trial, item) -> measurement
 Run = Callable[[Trial, Any], Measurement]
 
 
@@ -121,27 +121,28 @@ def successive_halving(
     progress: bool = True,
 ) -> list[Trial]:
     """
-    Measures all on a few items, the faster half on as many again, and so on. Runs on the same item follow each other
-    directly, in random order, so that what else the machine does meets them alike. A first run of each is not counted.
-    Where there are few items, they are run again, so that nothing is given up on fewer than five runs.
+    Measures all trials on a few items, the faster half on the same number of further items, and so on. Runs on the
+    same item follow each other directly, in random order, so that other work of the machine affects all trials. The
+    first run of each trial is not counted. If there are few items, they are run again, so that no trial is dropped
+    after fewer than five runs.
 
-    This is a search: its leader may lead by luck, which [`~tuning.choice.decide`] finds out.
+    This is a search: its leader may lead by luck, which [`~tuning.choice.decide`] checks.
 
     Args:
-        trials (`Sequence[Trial]`): what is tried.
-        items (`Sequence`): what it is tried on, at least one.
-        run (`Callable`): runs one on an item.
-        baseline ([`Trial`]): one of them, which is measured to the end.
+        trials (`Sequence[Trial]`): settings to try.
+        items (`Sequence`): items to try them on, at least one.
+        run (`Callable`): function that runs a trial on an item.
+        baseline ([`Trial`]): one of the trials, which is never dropped.
         safe ([`Trial`], *optional*):
-            Another that is. Where the fastest lose too much, and are found out only when the others have left, it is
-            what remains.
-        deadline (`float`): on `time.monotonic`; what leads then is the outcome.
-        max_loss (`float`, *optional*): trials with a greater loss leave.
-        seed (`int`, *optional*, defaults to 0): of the order.
-        progress (`bool`, *optional*, defaults to `True`): show a progress bar.
+            Another trial that is not dropped for its speed. It remains if the faster trials turn out to lose too much
+            after all others were dropped.
+        deadline (`float`): end of the measurements, by `time.monotonic`.
+        max_loss (`float`, *optional*): maximum loss. Trials with a greater loss are dropped.
+        seed (`int`, *optional*, defaults to 0): random seed of the order.
+        progress (`bool`, *optional*, defaults to `True`): whether to show a progress bar.
 
     Returns:
-        `list[Trial]`: those that were tried to the end, fastest first, `baseline` among them.
+        `list[Trial]`: trials that were not dropped, fastest first, `baseline` among them.
     """
     order = random.Random(seed)
     alive = list(trials)
@@ -161,7 +162,7 @@ def successive_halving(
                 bar.update()
                 if progress:
                     bar.set_postfix_str(by_speed(alive, baseline)[0].name)
-                # Between items, all that are left have been measured on the same.
+                # Only between items have all remaining trials been measured on the same items.
                 if time.monotonic() > deadline:
                     return _ended(alive, baseline, max_loss)
             alive = _within(alive, baseline, max_loss)
@@ -171,7 +172,7 @@ def successive_halving(
 
 
 def by_speed(trials: Sequence[Trial], baseline: Trial) -> list[Trial]:
-    """The fastest first, by their typical rounds: one that was disturbed does not decide."""
+    """The trials, fastest first, by their typical rounds: a single disturbed round does not decide."""
     return sorted(trials, key=lambda trial: -speed_ratio(trial, baseline)[0])
 
 

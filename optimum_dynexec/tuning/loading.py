@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 class Loads:
     """
-    A model, loaded in each way once.
+    A model that is loaded once for each set of options.
 
     Args:
-        directory (`Path`): of the export.
-        task (`str`): of the model.
+        directory (`Path`): directory of the export.
+        task (`str`): task of the model.
         device (`str`): OpenVINO device.
     """
 
@@ -28,11 +28,11 @@ class Loads:
 
     def get(self, load: Mapping[str, Any], **options: Any) -> "OVBaseModel":
         """
-        The model as it is loaded in one way.
+        Gives the model, loaded with some options.
 
         Args:
-            load (`Mapping[str, Any]`): `precision`, `threads`, and whatever else tells this way from others.
-            options: further arguments of `from_pretrained`, which follow from these.
+            load (`Mapping[str, Any]`): `precision`, `threads`, and all other options that distinguish it.
+            options: further arguments of `from_pretrained`, which depend on `load` only.
         """
         from .. import modeling
 
@@ -49,7 +49,7 @@ class Loads:
         return self._loaded[key]
 
     def keep_only(self, *loads: Mapping[str, Any]) -> None:
-        """Frees the memory of all others."""
+        """Frees the memory of all other models."""
         kept = {_key(load) for load in loads}
         self._loaded = {key: model for key, model in self._loaded.items() if key in kept}
 

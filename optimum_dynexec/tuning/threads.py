@@ -1,11 +1,11 @@
-"""How many threads are worth trying."""
+"""The numbers of threads to try."""
 
 from ..utils.cpus import usable_cpus
 from .arguments import TuningArguments
 
 
 def thread_counts(args: TuningArguments) -> list[int]:
-    """Half of the processors, and all; those that are asked for, if any are."""
+    """The numbers that the caller gives, or else half of the processors, and all processors."""
     if args.threads is not None:
         return list(args.threads)
     cpus = usable_cpus()
@@ -13,5 +13,5 @@ def thread_counts(args: TuningArguments) -> list[int]:
 
 
 def thread_config(threads: int | None) -> dict[str, str]:
-    """The OpenVINO property; none if the choice is left to OpenVINO."""
+    """The OpenVINO property for a number of threads; `{}` if OpenVINO chooses."""
     return {} if threads is None else {"INFERENCE_NUM_THREADS": str(threads)}

@@ -1,4 +1,4 @@
-"""Files and directories that are there whole or not at all."""
+"""Writes files and directories completely or not at all."""
 
 import contextlib
 import ctypes
@@ -10,30 +10,30 @@ import tempfile
 from pathlib import Path
 
 
-# Of renameat2(2): paths are relative to the working directory, and the two change places.
+# Arguments of renameat2(2): paths are relative to the working directory, and the two directories are exchanged.
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
-# What systems and file systems answer that cannot do it.
+# The errors of systems and file systems that cannot exchange directories.
 NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
-# In the names of files that are being written, behind that of the file they are to replace.
+# Part of the names of files that are being written, after the name of the file that they replace.
 TEMPORARY = ".dynexec-"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """
-    Writes a file so that no reader, and no crash, ever sees part of it. What a process that was killed has left of
-    such a write to the same file is removed.
+    Writes a file so that it is never incomplete, neither for a reader nor after a crash. Leftovers of a killed process
+    that was writing the same file are removed.
 
     Args:
         path (`Path`):
-            The file; replaced if it exists, keeping its permissions.
+            File to write. If it exists, it is replaced and keeps its permissions.
         content (`bytes`):
-            The new content.
+            New content.
     """
     _remove_abandoned(path)
     descriptor, temporary = _locked_temporary(path)
     try:
-        # The lock goes with the descriptor, which is therefore open until the file has its name.
+        # The lock ends with the descriptor, so the descriptor stays open until the file has its final name.
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
@@ -48,13 +48,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def exchange(first: Path, second: Path) -> None:
     """
-    Has two directories of one file system change places, in one step.
+    Exchanges two directories of one file system in one step.
 
     Args:
-        first, second (`Path`): both exist.
+        first, second (`Path`): existing directories.
 
     Raises:
-        `OSError`: if they cannot; with one of the numbers [`NO_EXCHANGE`] if it is the system that cannot.
+        `OSError`: if they cannot be exchanged; `errno` is one of [`NO_EXCHANGE`] if the system does not support it.
     """
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
@@ -64,7 +64,7 @@ def exchange(first: Path, second: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Has a file's content, or a directory's entries, reach the disk."""
+    """Writes a file's content, or a directory's entries, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -73,15 +73,15 @@ def sync(path: Path) -> None:
 
 
 def _locked_temporary(path: Path) -> tuple[int, str]:
-    """A file of this process alone: others see by its lock that it is not abandoned."""
+    """Makes a temporary file for this process. Its lock shows other processes that it is not abandoned."""
     while True:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}{TEMPORARY}", dir=path.parent)
-        # Some network file systems have no locks. What is abandoned there is not told from what is not, and stays.
+        # Some network file systems have no locks. Abandoned files cannot be recognized there, and stay.
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.path.exists(temporary):
             return descriptor, temporary
-        # Somebody took it for abandoned before it was locked.
+        # Another process removed it as abandoned before it was locked.
         os.close(descriptor)
 
 

@@ -1,4 +1,4 @@
-"""Whether the values that a dataclass was made of have the types that its fields declare."""
+"""Checks that the values of a dataclass have the types that its fields declare."""
 
 import types
 from collections.abc import Mapping
@@ -7,20 +7,20 @@ from numbers import Integral, Real
 from typing import Any, Union, get_args, get_origin
 
 
-# Of numpy too.
+# These types accept the numbers of numpy too.
 NUMBERS = {int: Integral, float: Real}
 
 
 def check_field_types(instance: Any) -> None:
     """
-    Checks the fields of a dataclass that was made of a file's content. Of lists, tuples and objects the values are
-    checked too, to the depth that is declared.
+    Checks the fields of a dataclass that was made from the content of a file. The values in lists, tuples and objects
+    are checked too, as deeply as the field declares them.
 
     Args:
-        instance: a dataclass whose annotations are types, not texts.
+        instance: instance of a dataclass whose annotations are types, not strings.
 
     Raises:
-        `ValueError`: if a value is of another type than its field; the message names both.
+        `ValueError`: if a value does not have the type of its field; the message names both.
     """
     for entry in fields(instance):
         value = getattr(instance, entry.name)
@@ -36,7 +36,7 @@ def _is_of(value: object, declared: Any) -> bool:
     if origin in (types.UnionType, Union):
         return any(_is_of(value, one) for one in inner)
     if origin is None:
-        # A whole number is a number, but no truth value is one.
+        # A whole number is accepted as a float, but a bool is not accepted as a number.
         return isinstance(value, NUMBERS.get(declared, declared)) and (declared is bool or not isinstance(value, bool))
     if origin is tuple and len(inner) == 2 and inner[1] is Ellipsis:
         return isinstance(value, tuple | list) and all(_is_of(one, inner[0]) for one in value)

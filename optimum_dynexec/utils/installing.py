@@ -1,4 +1,4 @@
-"""What to install for an optional part of the package."""
+"""The packages to install for an optional part of this package."""
 
 import shlex
 from importlib.metadata import PackageNotFoundError, requires
@@ -11,11 +11,11 @@ PACKAGE = "optimum-dynexec"
 
 def install_hint(extra: str) -> str:
     """
-    The command that installs what an extra of this package stands for. It names the packages themselves, as they come
-    from an index even where this package came from a directory or a wheel.
+    Gives the command that installs the packages of an extra. It names the packages themselves, because they come from
+    an index even if this package was installed from a directory or a wheel.
 
     Args:
-        extra (`str`): its name in pyproject.toml, such as `"report"`.
+        extra (`str`): name of the extra in pyproject.toml, such as `"report"`.
 
     Returns:
         `str`: `pip install "jinja2>=3.1" ...`.
@@ -26,7 +26,7 @@ def install_hint(extra: str) -> str:
     try:
         requirements = [Requirement(line) for line in requires(PACKAGE) or []]
     except PackageNotFoundError:
-        # Run from a directory that is not installed: the directory has the extras.
+        # The package is not installed, but runs from its directory, which defines the extras.
         return f"pip install -e '.[{extra}]' in the directory of {PACKAGE}"
     needed = [r for r in requirements if r.marker and r.marker.evaluate({"extra": extra})]
     needed = [r for r in needed if not (r.marker and r.marker.evaluate({"extra": ""}))]

@@ -63,7 +63,7 @@ def paired_loss_interval(lost: int, gained: int, n: int, confidence: float = CON
     z = _z(confidence)
 
     def score(loss: float) -> float:
-        # The most likely share of gained samples, were the loss the true one.
+        # The most likely share of gained samples if `loss` were the true loss.
         linear = (2 * n - lost + gained) * loss - lost - gained
         root = math.sqrt(max(linear * linear + 8 * n * gained * loss * (1 - loss), 0.0))
         share = max((root - linear) / (4 * n), 0.0)
@@ -160,8 +160,8 @@ def typical_ratio(
 
 def within_limit(interval: Sequence[float] | None, limit: float) -> bool | None:
     """
-    Whether a loss is within a limit: `True` or `False` where the whole interval says so, and `None` (undecided) where
-    the limit lies inside it, or there is none.
+    Whether a loss is within a limit: `True` or `False` if the whole interval is on one side of the limit, and `None`
+    (undecided) if the limit is inside the interval, or there is no interval.
     """
     if interval is None:
         return None
@@ -175,7 +175,7 @@ def needed_samples(
     limit: float, mean: float = 0.0, variance: float = 0.0, confidence: float = CONFIDENCE
 ) -> int | None:
     """
-    About how many samples show whether a loss is within a limit.
+    Estimates the number of samples that shows whether a loss is within a limit.
 
     Args:
         limit (`float`): limit of the loss, above 0.
@@ -190,15 +190,15 @@ def needed_samples(
     if limit <= 0 or (mean == limit and variance > 0):
         return None
     squared = _z(confidence) ** 2
-    # Where no pair of n differs, Tango's interval ends at z² / (n + z²), a little above the exact one of a proportion.
+    # If none of n pairs differs, Tango's interval ends at z² / (n + z²), a little above the exact one of a proportion.
     least = squared * (1 - limit) / limit
     return math.ceil(max(least, squared * variance / (limit - mean) ** 2 if variance > 0 else 0.0) - 1e-9)
 
 
 def planned_samples(limit: float, confidence: float = CONFIDENCE) -> int:
     """
-    The number of samples that shows a limit if the loss is far below it: twice the limit's share
-    of answers may differ, as many for the better as for the worse.
+    Gives the number of samples that shows a limit if the mean loss is 0. It assumes that a share of answers of twice
+    the limit differs, half of them for the better and half for the worse.
 
     Args:
         limit (`float`): limit of the loss, above 0.
@@ -219,8 +219,8 @@ def interval_text(interval: Sequence[float] | None, form: str = "{:.2%}") -> str
 
 @lru_cache
 def _signed_rank_quantile(rounds: int, probability: float) -> int:
-    """How many sums of ranks, from 0, Wilcoxon's statistic falls on with at most this probability in all."""
-    ways = np.ones(1)  # to choose rounds, by the sum of their ranks
+    """The largest n such that Wilcoxon's statistic is below n with at most this probability."""
+    ways = np.ones(1)  # number of ways to choose rounds, by the sum of their ranks
     for rank in range(1, rounds + 1):
         ways = np.convolve(ways, [1.0, *[0.0] * (rank - 1), 1.0])
     return int(np.searchsorted(np.cumsum(ways) / 2.0**rounds, probability, side="right"))

@@ -20,11 +20,11 @@ def lazy_exports(
             `__name__` of the package.
         modules (`Mapping[str, Iterable[str]]`):
             For each submodule, the names that the package offers from it.
-        extra (`Iterable[str]`, *optional*, defaults to none):
-            Names that the package itself defines, to be listed too.
-        moved (`Mapping[str, str]`, *optional*, defaults to none):
+        extra (`Iterable[str]`, *optional*, defaults to `()`):
+            Names that the package itself defines. They are listed too.
+        moved (`Mapping[str, str]`, *optional*):
             Names that the package used to offer, each with the package that offers it now. They still work, with a
-            `FutureWarning`. Nothing in this library may use them, as they can lead to packages above.
+            `FutureWarning`. This library must not use them, because they can lead to packages above.
 
     Returns:
         `tuple`: the three values, in the order above.
@@ -42,7 +42,7 @@ def lazy_exports(
             value = import_module(f".{name}", package)
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        # Cached in the package, so that the next use does not come here.
+        # Stored in the package, so that the next use does not call this function.
         setattr(sys.modules[package], name, value)
         return value
 
@@ -53,5 +53,5 @@ def lazy_exports(
 
 
 def _below(module: str) -> str:
-    """The relative name of a submodule; one that begins with dots is relative already."""
+    """The relative name of a submodule. A name that starts with a dot is already relative."""
     return module if module.startswith(".") else f".{module}"

@@ -3,14 +3,14 @@
 import numpy as np
 
 
-# Strength of the L2 penalty, as a share of one observation per weight. It keeps weights finite where all answers are
+# Strength of the L2 penalty, as a share of one observation per weight. It keeps weights finite if all answers are
 # right.
 RIDGE = 1.0
 NEWTON_STEPS = 50
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:
-    """`1 / (1 + exp(-values))`, float of the same shape; nothing overflows."""
+    """`1 / (1 + exp(-values))`, float of the same shape, without overflow."""
     small = np.exp(-np.abs(values))
     return np.where(values >= 0, 1.0, small) / (1.0 + small)
 

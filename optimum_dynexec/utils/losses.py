@@ -17,10 +17,10 @@ from .intervals import (
 )
 
 
-# Of the same model: nothing is lost, however few samples there are.
+# The figures of the baseline itself: it loses nothing, however few samples there are.
 NOTHING: dict[str, Any] = {"loss": 0.0, "loss_interval": [0.0, 0.0], "loss_samples": 0, "loss_variance": 0.0}
 UNKNOWN: dict[str, Any] = {"loss": None, "loss_interval": None, "loss_samples": 0, "loss_variance": 0.0}
-# Of t distributions' half widths, roughly: what a variance is recovered by.
+# The approximate half width of a t distribution's interval in standard deviations, to recover a variance from it.
 HALF_WIDTH = 1.96
 
 
@@ -30,9 +30,9 @@ class Loss:
     A loss of quality.
 
     Args:
-        value (`float`): as measured.
-        interval ([`~utils.intervals.Interval`], *optional*): of 95%; `None` of too few samples.
-        samples (`int`): that it was measured on.
+        value (`float`): measured loss.
+        interval ([`~utils.intervals.Interval`], *optional*): 95% interval; `None` if there are too few samples.
+        samples (`int`): number of samples that it was measured on.
         variance (`float`): variance of the loss of one sample.
     """
 
@@ -42,7 +42,7 @@ class Loss:
     variance: float = 0.0
 
     def figures(self) -> dict[str, Any]:
-        """As a benchmark's row has them."""
+        """The figures for the row of a benchmark."""
         return {
             "loss": self.value,
             "loss_interval": None if self.interval is None else list(self.interval),
@@ -63,7 +63,7 @@ class Loss:
         needed = needed_samples(limit, self.value, self.variance)
         if needed is None:
             return "undecided: no number of samples would decide, as the loss is the limit"
-        # What is estimated of few samples is estimated badly: it takes more than there are in any case.
+        # An estimate from few samples is unreliable. In any case, more samples than these are needed.
         return f"undecided: about {max(needed, self.samples + 1)} {unit} would decide"
 
 
@@ -116,12 +116,12 @@ def _variance(interval: Interval, count: int) -> float:
 
 def loss_phrase(value: float, name: str, gain: str = "") -> str:
     """
-    A loss in words; what is no loss is not called one.
+    Gives a loss in words. A loss below 0 has its own name.
 
     Args:
-        value (`float`): of it.
-        name (`str`): what it is called, `"accuracy loss"`, say.
-        gain (`str`, *optional*): what it is called where it is below 0, with a place for points of a hundred.
+        value (`float`): value of the loss.
+        name (`str`): name of the loss, for example `"accuracy loss"`.
+        gain (`str`, *optional*): name of a loss below 0, with a place for percentage points.
     """
     points = round(-100 * value, 2)
     return (

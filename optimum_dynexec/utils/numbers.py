@@ -1,4 +1,4 @@
-"""Numbers that callers give: Python's own and numpy's are accepted alike."""
+"""Reads numbers that callers give. Python's and numpy's numbers are accepted."""
 
 import math
 from numbers import Integral, Real
@@ -6,12 +6,12 @@ from typing import TypeGuard
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Whether a value is a whole number, of Python or numpy; a `bool` is none."""
+    """Whether a value is a whole number of Python or numpy. A `bool` is not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_finite(value: object) -> TypeGuard[float]:
-    """Whether a value is a finite number, of Python or numpy; a `bool` is none."""
+    """Whether a value is a finite number of Python or numpy. A `bool` is not."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -20,9 +20,9 @@ def whole_number(name: str, value: object, low: int, high: int | None = None) ->
     Reads a whole number.
 
     Args:
-        name (`str`): of the argument, for the message.
-        value: as it was given.
-        low (`int`): least accepted value.
+        name (`str`): name of the argument, for the message.
+        value: value that the caller gave.
+        low (`int`): smallest accepted value.
         high (`int`, *optional*): largest accepted value.
 
     Raises:
@@ -39,9 +39,9 @@ def finite_number(name: str, value: object, low: float = -math.inf, high: float 
     Reads a finite number.
 
     Args:
-        name (`str`): of the argument, for the message.
-        value: as it was given.
-        low, high (`float`, *optional*): least and largest accepted value.
+        name (`str`): name of the argument, for the message.
+        value: value that the caller gave.
+        low, high (`float`, *optional*): smallest and largest accepted value.
 
     Raises:
         `ValueError`: if the value is not a finite number from `low` to `high`.

@@ -11,14 +11,14 @@ from . import baseline, benchmark, calibrate, data, export, fine_tune, heads, qu
 @dataclass(frozen=True)
 class Step:
     """
-    A step.
+    A step of an optimization.
 
     Args:
-        name (`str`): in the state and for people.
+        name (`str`): name in the state and in the output.
         run (`Callable`):
-            Does it. Gives what it has found, as JSON can hold it, with `places`: what must be there for it to be done;
-            and lines that say what was decided and why.
-        uses (`tuple[str, ...]`): fields of the arguments that it depends on, beside the steps before it.
+            Function that runs the step. It gives the results as JSON values, in which `places` are the files that must
+            exist for the step to be done; and lines with the decisions and their reasons.
+        uses (`tuple[str, ...]`): fields of the arguments that the step depends on, in addition to the earlier steps.
     """
 
     name: str

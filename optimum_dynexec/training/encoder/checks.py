@@ -35,7 +35,7 @@ def check_classifier(config: "PretrainedConfig", task: str, *parts: Samples) -> 
 
 def untrained_weights(model: str | Path, task: str) -> list[str]:
     """
-    Names the weights behind the encoder that a checkpoint lacks, which are drawn at random when it is loaded for a
+    Names the weights after the encoder that a checkpoint lacks, which are drawn at random when it is loaded for a
     task.
 
     Args:
@@ -73,11 +73,11 @@ def check_trained(model: str | Path, task: str, instead: str) -> None:
 
     Args:
         model (`str` or `Path`): directory or id on the Hub of a transformers model.
-        task (`str`): of the model.
-        instead (`str`): what to do, for the message.
+        task (`str`): task of the model.
+        instead (`str`): instruction for the message.
 
     Raises:
-        `ValueError`: if weights behind the encoder would be drawn at random.
+        `ValueError`: if weights after the encoder would be drawn at random.
     """
     missing = untrained_weights(model, task)
     if missing:
