@@ -45,7 +45,7 @@ def check_model(directory: Path, model: ov.Model, config: DynExecConfig) -> None
         )
         raise ValueError(
             f"`hidden_state_names` in {directory / DYNEXEC_CONFIG_NAME} are not the boundaries between the layers of"
-            f" the model beside it: {difference}. {_again(directory)}"
+            f" the model in that directory: {difference}. {_again(directory)}"
         )
 
 
@@ -70,8 +70,8 @@ def check_model_files(directory: Path, config: DynExecConfig) -> None:
         same = config.model_hash is None or hash_model(directory) == config.model_hash
     if not same:
         raise ValueError(
-            f"{directory / EXPORT_MARK} or its .bin file is not the one that {DYNEXEC_CONFIG_NAME} beside it was "
-            f"written for: it has been changed or exported again since. {_again(directory)}"
+            f"{directory / EXPORT_MARK} or its .bin file is not the one that {DYNEXEC_CONFIG_NAME} was written for:"
+            f" it has been changed or exported again since. {_again(directory)}"
         )
 
 

@@ -283,7 +283,7 @@ def test_a_layer_that_ends_at_another_node(victim):
 def test_layers_that_are_not_those_of_the_model(change, directory):
     names = json.loads((directory / "dynexec_config.json").read_text())["hidden_state_names"]
     write_config(directory, {"hidden_state_names": change(names), "exit_layers": [0]})
-    with pytest.raises(ValueError, match="are not the boundaries between the layers .* optimum-cli export dynexec"):
+    with pytest.raises(ValueError, match="are not the boundaries between the layers .*`optimum-cli export dynexec"):
         DynExecModelForCausalLM.from_pretrained(directory, precision="exact")
 
 
