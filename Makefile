@@ -19,7 +19,7 @@ EXTRAS := tests quality benchmark examples docs
 
 CPP_FOLDERS := csrc/kernels csrc/kernels/criteria csrc/kernels/diffusion csrc/runtime csrc/encoder csrc/bindings
 CPP_SOURCES := $(wildcard $(CPP_FOLDERS:=/*.cpp))
-CPP_HEADERS := $(wildcard $(CPP_FOLDERS:=/*.h))
+CPP_HEADERS := $(wildcard csrc/*.h $(CPP_FOLDERS:=/*.h))
 CPP_FORMATTED := $(CPP_SOURCES) $(CPP_HEADERS) $(wildcard csrc/tests/*.cpp csrc/tests/*.h)
 
 # cmake and ninja are those of the environment.
