@@ -224,6 +224,6 @@ def test_exits_that_do_not_fit_are_refused(models):
     request = _C.SequenceRequest()
     request.prompt, request.max_new_tokens = [5, 6], 4
     for segment in (2, 7):
-        params.proposers = [_C.ProposerParams("early_exit", head=head, segment=segment)]
+        params.proposers = [_C.ProposerParams("exit_heads", head=head, segment=segment)]
         with pytest.raises(ValueError, match="behind segment"):
             model.engine.loop.generate([request], params)
