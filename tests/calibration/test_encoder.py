@@ -317,7 +317,7 @@ def test_what_a_risk_lacks_is_said_before_the_model_runs(classifier, data, tmp_p
     texts.write_text("\n".join(json.loads(line)["text"] for line in data.read_text().splitlines()))
     with pytest.raises(CalibrationError, match="the risk 'accuracy' needs labels.*--label-column"):
         calibrate_encoder(classifier, data=[texts], args=CalibrationArguments(risk="accuracy"), progress=False)
-    with pytest.raises(CalibrationError, match=r"losses of the shape \(2,\)"):
+    with pytest.raises(CalibrationError, match=r"their shape is \(2,\)"):
         wrong = CalibrationArguments(risk=lambda said, labels: said[:, 0])
         calibrate_encoder(classifier, data=[texts], args=wrong, progress=False)
     model = shutil.copytree(classifier, tmp_path / "model")
