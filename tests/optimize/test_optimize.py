@@ -282,10 +282,10 @@ def test_what_does_not_fit_is_said_before_the_export(
         ({"data": []}, "give inputs like those in use"),
         ({"arguments": {"recipe": "speed"}}, "`recipe` must be one of"),
         ({"arguments": {"max_loss": 0.0}}, "`max_loss` must be between 0 and 1"),
-        ({"arguments": {"formats": ("int8", "int9")}}, "there is no format 'int9' of a decoder; there are"),
+        ({"arguments": {"formats": ("int8", "int9")}}, "there is no format 'int9' for a decoder; the formats are"),
         ({"arguments": {"task": "feature-extraction"}}, "can be optimized, but the task is 'feature-extraction'"),
         ({"arguments": {"fine_tune": True}}, "for classifiers, but this model is a decoder"),
-        ({"output": "full"}, "holds other files"),
+        ({"output": "full"}, "contains other files"),
     ],
 )
 def test_errors(tiny_hf, prompts, tmp_path, change, message):
@@ -303,7 +303,7 @@ def test_errors(tiny_hf, prompts, tmp_path, change, message):
 
 def test_what_the_report_needs_is_asked_for_first(tiny_hf, prompts, tmp_path, monkeypatch):
     monkeypatch.setattr(optimize_main, "REPORT_PACKAGES", ("no_such_package",))
-    with pytest.raises(OptimizeError, match=r"the report needs no_such_package: `pip install"):
+    with pytest.raises(OptimizeError, match=r"the report needs no_such_package: pip install"):
         optimize(tiny_hf("llama"), tmp_path / "out", data=[prompts], progress=False)
     assert not (tmp_path / "out").exists()
 
