@@ -239,7 +239,7 @@ def test_without_a_predictor(load):
         ({"steps": [4]}, "two or more"),
         ({"tau": 2}, "`tau` must be a number from 0 to 1"),
         ({"delta": 0}, "`delta`"),
-        ({"prompts": ["a", "a", "b"]}, "2 different prompts are too few"),
+        ({"prompts": ["a", "a", "b"]}, "different prompts, but there are 2"),
     ],
 )
 def test_wrong_arguments(tiny_diffusion, options, message):

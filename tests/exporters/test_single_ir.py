@@ -100,7 +100,7 @@ def test_what_is_not_accepted_is_named(name, directory, tiny_encoder, tmp_path):
         export_single_ir(directory, EarlyExitConfig("entropy", 0.5))
     with pytest.raises(CalibrationError, match="not calibrated"):
         export_single_ir(directory)
-    with pytest.raises(ValueError, match="not for the task 'token-classification'"):
+    with pytest.raises(ValueError, match="but the task is 'token-classification'"):
         export_single_ir(tiny_encoder("bert", "token-classification"), EarlyExitConfig(threshold=0.5))
     with pytest.raises((CalibrationError, ExportError), match="calibrated"):
         export_dynexec(directory, tmp_path / "output", single_ir=True)

@@ -330,7 +330,7 @@ def test_fewer_exits_than_heads(directory):
 @pytest.mark.parametrize(
     ("early_exit", "message"),
     [
-        (EarlyExitConfig(thresholds={7: 0.5}), "has one for layer 7"),
+        (EarlyExitConfig(thresholds={7: 0.5}), "has a threshold for layer 7"),
         (EarlyExitConfig("settled", 0.9), "cannot be used with this model"),
         (EarlyExitConfig("learned", 0.9), "trained with `certainty=True`"),
         (EarlyExitConfig("classifier", 0.9), "needs learned weights"),
