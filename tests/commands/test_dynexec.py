@@ -211,9 +211,8 @@ def test_stale_thresholds_are_refused(trained, prompts, run, tmp_path):
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    model = DynExecModelForCausalLM.from_pretrained(directory)
-    with pytest.raises(StaleCalibrationError, match="is not the one that was calibrated"):
-        model.generate(ids, early_exit="calibrated", max_new_tokens=2)
+    with pytest.raises(ValueError, match="is not the one that dynexec_config.json was written for"):
+        DynExecModelForCausalLM.from_pretrained(directory)
 
 
 def test_heads_in_a_directory_of_their_own(trained, tiny_export, run, tmp_path):
@@ -310,6 +309,8 @@ def test_beginning_anew_leaves_no_cache(run, handed_on, tiny_export, tmp_path):
 
 
 def test_calibration_options(run, monkeypatch, tiny_export):
+    from optimum_dynexec.calibration import CalibrationArguments
+
     calls, model = [], str(tiny_export("llama"))
 
     def stop(directory, **options):
@@ -318,23 +319,16 @@ def test_calibration_options(run, monkeypatch, tiny_export):
 
     monkeypatch.setattr("optimum_dynexec.calibration.decoder.calibrate_decoder", stop)
     monkeypatch.setattr("optimum_dynexec.calibration.calibrate_decoder", stop, raising=False)
-    options = "--data a.txt --risk x:y --epsilon 0.1 --delta 0.2 --criterion margin --method wsr --thresholds per_exit"
+    risk = "optimum_dynexec.calibration.risks:accuracy"
+    options = f"--data a.txt --risk {risk} --epsilon 0.1 --delta 0.2 --criterion margin --method wsr"
+    options += " --thresholds per_exit"
     options += " --continuations text --max-samples 9 --max-new-tokens 8 --seed 3 --precision exact --device GPU"
     status, _, error = run("calibrate", model, *options.split(), "--cache-dir", "c")
     assert (status, error) == (1, "optimum-cli dynexec calibrate: error: enough\n")
     ((directory, given),) = calls
-    recording = given.pop("recording")
-    assert directory == model
-    assert given == {
-        "data": ["a.txt"],
-        "risk": "x:y",
-        "epsilon": 0.1,
-        "delta": 0.2,
-        "criterion": "margin",
-        "method": "wsr",
-        "candidates": "per_exit",
-        "cache_dir": "c",
-    }
+    recording, guarantee = given.pop("recording"), given.pop("args")
+    assert (directory, given) == (model, {"data": ["a.txt"], "cache_dir": "c"})
+    assert guarantee == CalibrationArguments(risk, 0.1, 0.2, criterion="margin", method="wsr", candidates="per_exit")
     assert (recording.continuations, recording.max_samples, recording.max_new_tokens) == ("text", 9, 8)
     assert (recording.seed, recording.precision, recording.device) == (3, "exact", "GPU")
     run("calibrate", model, "--data", "a", "--risk", "accuracy")
