@@ -550,7 +550,7 @@ def test_an_encoder_trained_with_its_heads(tiny_encoder_hf, run, tmp_path):
     assert "give a directory for it with --output" in error
     status, _, error = run(*arguments, "--output", tmp_path / "out")
     assert status == 1
-    assert "not for 'feature-extraction'" in error
+    assert "but the task is 'feature-extraction'" in error
     status, output, error = run(*arguments, "--output", tmp_path / "out", "--task", "text-classification")
     assert status == 0, error
     assert f"optimum-cli export dynexec --model {tmp_path / 'out'} --task text-classification" in output
