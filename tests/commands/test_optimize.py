@@ -103,7 +103,10 @@ def test_what_is_said_of_a_tuning():
             "needs --accuracy-control",
         ),
         (["tune", "MODEL", "--data", "nothing.txt"], "nothing.txt does not exist"),
-        (["quantize", "MODEL", "OUT", "--weight-format", "int4", "--data", "no.txt"], "no.txt does not exist"),
+        (
+            ["quantize", "MODEL", "OUT", "--weight-format", "int4", "--awq", "--data", "no.txt"],
+            "no.txt does not exist",
+        ),
         (["tune", "OUT", "--data", "nothing.txt"], "has no dynexec_config.json"),
         (["optimize", "MODEL", "OUT", "--data", "nothing.txt"], "nothing.txt does not exist"),
         (["optimize", "MODEL", "OUT", "--data", "PROMPTS"], "needs at least 10 inputs, but there are 4"),
