@@ -15,6 +15,7 @@ from ..directory.loading import add_dynexec, load_dynexec_config, load_heads
 from ..directory.staging import staged_directory
 from ..directory.tuning import Tuning
 from ..precision import with_precision
+from ..utils.numbers import whole_number
 from .early_exit import CalibratedOnce
 from .own_export import keep_own_export
 from .tuned import start_from_tuning
@@ -93,7 +94,7 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
 
     def _load_dynexec_config(self, exit_layers: list[int] | None, **defaults: bool | str) -> DynExecConfig:
         """`defaults` are fields of the configuration that is made for a model without one."""
-        layers = None if exit_layers is None else [int(layer) for layer in exit_layers]
+        layers = None if exit_layers is None else [whole_number("exit_layers", layer, 0) for layer in exit_layers]
         return load_dynexec_config(
             self._directory, self.model, self.config.model_type, self._find_boundaries, layers, **defaults
         )

@@ -103,7 +103,9 @@ class SpeculationArguments:
         if unknown:
             raise ValueError(f"the model was tuned to {unknown[0]!r}, which this version does not know: tune it again")
         mode = options.get("speculation")
-        return replace(self, **{**options, "speculation": RENAMED_MODES.get(mode or "", mode)})
+        return replace(
+            self, **{**options, "speculation": RENAMED_MODES.get(mode, mode) if isinstance(mode, str) else mode}
+        )
 
 
 TRANSFORMERS_ARGUMENTS = tuple(

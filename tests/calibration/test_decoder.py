@@ -266,13 +266,12 @@ calibrate_decoder(sys.argv[1], data=[sys.argv[2]], args=args, recording=recordin
 
 
 def test_a_killed_calibration_is_never_used(calibrated, prompts):
-    """It is killed when the new classifier is written, and the thresholds for it are not."""
+    """It is killed before the configuration is written. The directory then holds what it held before."""
     before = load_calibration(calibrated)
     arguments = [sys.executable, "-c", KILLED, str(calibrated), str(prompts)]
     result = subprocess.run(arguments, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert result.returncode == -signal.SIGKILL, result.stderr
-    with pytest.raises(StaleCalibrationError, match="is not the one of the calibration"):
-        load_calibration(calibrated)
+    assert load_calibration(calibrated) == before
     calibrate_decoder(
         calibrated, data=[str(prompts)], recording=RECORDING, progress=False, args=CalibrationArguments(**RISK)
     )
@@ -352,11 +351,10 @@ def test_damaged_calibration(calibrated, field, value):
         load_calibration(calibrated)
 
 
-def test_a_crash_between_the_files_is_noticed(calibrated, monkeypatch):
+def test_a_crash_between_the_files_changes_nothing(calibrated, monkeypatch):
     found = load_calibration(calibrated)
     monkeypatch.setattr(DynExecConfig, "save_pretrained", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         save_calibration(found, b"other weights", calibrated)
     monkeypatch.undo()
-    with pytest.raises(StaleCalibrationError, match="exit_classifier.safetensors"):
-        load_calibration(calibrated)
+    assert load_calibration(calibrated) == found

@@ -39,7 +39,7 @@ def test_defaults_are_valid():
 
 
 def test_missing_file_says_how_to_get_one(tmp_path):
-    with pytest.raises(FileNotFoundError, match="optimum-cli export dynexec"):
+    with pytest.raises(FileNotFoundError, match="it holds no model"):
         DynExecConfig.from_pretrained(tmp_path)
 
 

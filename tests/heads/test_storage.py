@@ -80,7 +80,7 @@ def test_feature_layers_are_ascending_layers_of_a_draft_head(layers):
     config = DecoderHeadConfig("draft", None, **block, feature_layers=[0, 3])
     assert DecoderHeadConfig.from_json(config.to_json()) == config
     assert (config.layers_read, config.feature_size) == ([0, 3], 24)
-    with pytest.raises(ValueError, match="`feature_layers` must be ascending layers"):
+    with pytest.raises(ValueError, match="`feature_layers` must be"):
         DecoderHeadConfig("draft", None, **block, feature_layers=layers)
     with pytest.raises(ValueError, match="of a head of kind 'draft'"):
         DecoderHeadConfig("block", 5, **block, feature_layers=(0, 3))

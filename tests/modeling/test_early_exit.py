@@ -158,7 +158,7 @@ def test_copied_hidden_states(thresholds, prefill, models):
 
     request = _C.SequenceRequest()
     request.prompt, request.max_new_tokens = prompt, 60
-    params = model._early_exit_params(config)
+    params = model._early_exit_params(config, model.engine)
     before = np.array(model.engine.paged_model.rows_run)
     result = model.engine.loop.generate([request], _C.SpeculationParams(), process_logits=process, early_exit=params)
     assert [depths.count(layer) for layer in (0, 2, LAYERS - 1)] == [n for _, n in result.stats.exit_histogram]

@@ -309,7 +309,7 @@ def test_files_that_the_configuration_was_not_written_for(change, directory, tin
     from optimum_dynexec.directory import attach_heads
 
     change(directory, tiny_export)
-    message = "openvino_model.xml or its .bin file is not the one .* optimum-cli export dynexec --model .* remove dyn"
+    message = "openvino_model.xml or its .bin file is not the one .*optimum-cli export dynexec --model .* remove dyn"
     with pytest.raises(ValueError, match=message):
         DynExecModelForCausalLM.from_pretrained(directory, precision="exact")
     with pytest.raises(ValueError, match=message):

@@ -26,7 +26,7 @@ OPTIONS = {
 # Dies in the middle of the n-th file that `where` writes.
 PROGRAM = """
 import os, signal, sys
-from optimum_dynexec.heads import {where} as module
+from optimum_dynexec.training.decoder import {where} as module
 from optimum_dynexec.training.decoder.train import train_heads
 from tests.training.decoder.test_killed import OPTIONS
 

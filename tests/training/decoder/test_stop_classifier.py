@@ -29,7 +29,7 @@ def test_finds_what_the_data_were_made_by():
 def test_all_accepted_and_none_at_all():
     seen = observations(np.random.default_rng(0), 50)
     assert (probability(seen, fit_stop_classifier(seen, np.ones(50, bool))) > 0.9).all()
-    with pytest.raises(ValueError, match="no samples"):
+    with pytest.raises(ValueError, match="at least 1 sample"):
         fit_stop_classifier(seen[:0], np.ones(0, bool))
 
 

@@ -116,8 +116,8 @@ def test_an_interrupted_training_goes_on(tiny_export, prompts, trained, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"layers": [2]}, "`layers` must be from 0 to 1, got 2"),
-        ({"draft_layers": [2]}, "`draft_layers` must be from 0 to 1, got 2"),
+        ({"layers": [2]}, "`layers` must be from 0 to 1, but contains 2"),
+        ({"draft_layers": [2]}, "`draft_layers` must be from 0 to 1, but contains 2"),
         ({"kind": "tree"}, "`kind` must be one of"),
         ({"draft_head": False}, "nothing to train"),
         ({"continuations": "none"}, "'own' or 'text'"),

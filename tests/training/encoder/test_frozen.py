@@ -156,7 +156,7 @@ def test_images(tiny_encoder, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layers": [3]}, "`layers` must be from 0 to 2, got 3"),
+        ({"layers": [3]}, "`layers` must be from 0 to 2, but the list contains 3"),
         ({"columns": None, "training_arguments": EncoderTrainingArguments(label_weight=0.5)}, "has no labels"),
         ({"max_samples": 1}, "at least 2 samples"),
     ],
