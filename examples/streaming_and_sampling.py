@@ -19,7 +19,8 @@ def main() -> None:
     args = parser.parse_args()
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)
-    model = DynExecModelForCausalLM.from_pretrained(args.model)
+    # Exact: the same seed gives the same text, however many draft tokens are verified in a pass.
+    model = DynExecModelForCausalLM.from_pretrained(args.model, precision="exact")
     messages = [{"role": "user", "content": args.prompt}]
     inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
 

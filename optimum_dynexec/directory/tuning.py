@@ -1,5 +1,6 @@
 """The result of a tuning, which is stored in `dynexec_config.json`, and the check that it belongs to the model."""
 
+import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ class Tuning:
             For a decoder: arguments of `generate`. For a classifier: `early_exit` (`None`, `"calibrated"` or the
             fields of an [`~early_exit.EarlyExitConfig`]) and `batch_size`.
         precision (`str`): argument `precision` of `from_pretrained`.
-        ov_config (`dict[str, str]`): OpenVINO properties, such as `INFERENCE_NUM_THREADS`.
+        ov_config (`dict[str, str]`): OpenVINO properties. Accepted is `INFERENCE_NUM_THREADS` only.
         baseline (`dict[str, Any]`): name and seconds per token or sample of the untuned model.
         best (`dict[str, Any]`): name and seconds per token or sample of the chosen setting.
         loss (`float`, *optional*): for classifiers, loss on samples that were not used to choose.
@@ -87,9 +88,24 @@ class Tuning:
             raise TuningError(f"the tuning is incomplete: {error}") from error
         try:
             check_field_types(tuning)
+            check_properties(tuning.ov_config)
         except ValueError as error:
             raise TuningError(f"the tuning cannot be used: {error}") from error
         return tuning
+
+
+def check_properties(ov_config: dict[str, str]) -> None:
+    """
+    Checks the OpenVINO properties of a tuning. A directory may come from anyone, and other properties write files.
+
+    Raises:
+        `ValueError`: if a property is not one that `tune` chooses, or its value is not a number of threads.
+    """
+    for name, value in ov_config.items():
+        if name != "INFERENCE_NUM_THREADS":
+            raise ValueError(f"`ov_config` sets {name!r}; accepted is 'INFERENCE_NUM_THREADS' only")
+        if not re.fullmatch("[1-9][0-9]{0,3}", value):
+            raise ValueError(f"`ov_config['INFERENCE_NUM_THREADS']` is {value!r}; accepted is '1' to '9999'")
 
 
 def this_machine(device: str = "CPU") -> dict[str, Any]:

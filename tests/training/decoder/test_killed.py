@@ -14,7 +14,7 @@ from optimum_dynexec.training.decoder.trainer import HeadTrainer, TrainingArgume
 from tests.tiny_models import TEXT
 
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OPTIONS = {
     "layers": [1],
     "kind": "norm",
@@ -26,7 +26,7 @@ OPTIONS = {
 # Dies in the middle of the n-th file that `where` writes.
 PROGRAM = """
 import os, signal, sys
-from optimum_dynexec.training.decoder import {where} as module
+import optimum_dynexec.{where} as module
 from optimum_dynexec.training.decoder.train import train_heads
 from tests.training.decoder.test_killed import OPTIONS
 
@@ -44,8 +44,8 @@ module.{function} = dying
 train_heads(sys.argv[1], sys.argv[2], data=[sys.argv[3]], **OPTIONS)
 """
 PLACES = {
-    "checkpoint": {"where": "trainer", "function": "save_file", "n": 4, "path": "args[1]"},
-    "head": {"where": "storage", "function": "write_atomically", "n": 1, "path": 'args[0].with_name(".half")'},
+    "checkpoint": {"where": "training.decoder.trainer", "function": "save_file", "n": 4, "path": "args[1]"},
+    "head": {"where": "heads.storage", "function": "write_atomically", "n": 1, "path": 'args[0].with_name(".half")'},
 }
 
 
