@@ -29,6 +29,7 @@ from ..precision import check_precision, precision_of
 from ..runtime import Engine
 from ..speculative.arguments import SpeculationArguments
 from ..speculative.config import SpeculationConfig
+from ..speculative.proposers.draft_head import DraftHead
 from ..speculative.stats import GenerationStats
 from ..utils.numbers import whole_number
 from .assistants import weights_path
@@ -387,7 +388,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
     @staticmethod
     def _check_stop_classifiers(config: SpeculationConfig, engine: Engine) -> None:
         heads = [engine.exit_heads[layer] for layer in config.exit_layers]
-        heads += [engine.draft_head] if config.draft_head and engine.draft_head is not None else []
+        heads += [engine.draft_head] if engine.draft_head is not None and config.of_kind(DraftHead) else []
         if not heads:
             raise ValueError("`num_assistant_tokens_schedule='disco'` needs a draft head or exit heads that draft")
         missing = [

@@ -10,6 +10,7 @@ from transformers.generation.logits_process import LogitsProcessorList
 from ..native import _C
 from ..runtime import Engine
 from ..speculative.config import SpeculationConfig
+from ..speculative.proposers.draft_model import DraftModel
 from .assistants import draft_engine
 from .generate_call import GenerateCall
 from .generation import GenerationJob
@@ -94,7 +95,7 @@ def make_job(
     stopping = read_stopping(criteria, call.stopping_criteria, prompt_length)
     max_length = limited_length(stopping.max_length, prompt_length, model.config)
     assistant = None
-    if speculation.draft_model and call.assistant_model is not None:
+    if call.assistant_model is not None and speculation.of_kind(DraftModel):
         assistant = draft_engine(call.assistant_model, max_length, engine, model.model_save_dir)
     seed = call.seed
     if seed is None:

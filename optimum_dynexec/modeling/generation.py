@@ -12,6 +12,7 @@ from transformers.generation.streamers import BaseStreamer
 from ..native import _C
 from ..runtime import Engine
 from ..speculative.config import SpeculationConfig
+from ..speculative.proposers import DraftParts
 from ..speculative.stats import GenerationStats
 from .logits_processors import native_params
 
@@ -101,20 +102,14 @@ class GenerationJob:
 
     def _speculation_params(self, engine: Engine) -> _C.SpeculationParams:
         config = self.speculation
-        proposers = []
-        if config.prompt_lookup:
-            options = {"max_matching_ngram_size": config.max_matching_ngram_size}
-            proposers.append(_C.ProposerParams("prompt_lookup", options=options))
-        if config.draft_head:
-            assert engine.draft_head is not None  # SpeculationConfig.resolve has checked it.
-            proposers.append(_C.ProposerParams("draft_head", head=engine.draft_head.native))
-        for layer in config.exit_layers:
-            head, segment = engine.exit_heads[layer].native, engine.layers.index(layer)
-            proposers.append(_C.ProposerParams("exit_heads", head=head, segment=segment))
-        if self.draft_engine is not None:
-            proposers.append(_C.ProposerParams("draft_model", model=self.draft_engine.paged_model))
+        parts = DraftParts(
+            draft_head=None if engine.draft_head is None else engine.draft_head.native,
+            exit_heads={layer: head.native for layer, head in engine.exit_heads.items()},
+            segments={layer: segment for segment, layer in enumerate(engine.layers)},
+            draft_model=None if self.draft_engine is None else self.draft_engine.paged_model,
+        )
         params = _C.SpeculationParams()
-        params.proposers = proposers
+        params.proposers = [proposer.params(parts) for proposer in config.proposers]
         params.assistant_confidence_threshold = config.assistant_confidence_threshold
         params.lookahead = config.lookahead
         params.num_assistant_tokens = config.num_assistant_tokens

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from .proposers import PROPOSERS
+
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
 
 
-SPECULATION_MODES = ("auto", "off", "prompt_lookup", "draft_model", "draft_head", "exit_heads")
+SPECULATION_MODES = ("auto", "off", *PROPOSERS)
 # Modes by their former names.
 RENAMED_MODES = {"early_exit": "exit_heads"}
 

@@ -128,7 +128,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
                 f"`num_assistant_tokens_schedule` must be one of {sorted(LOOKAHEADS)} here, got {config.lookahead!r}"
             )
         rule = self._rule(early_exit)
-        assistant = self._assistant(assistant_model) if config.draft_model else None
+        assistant = self._assistant(assistant_model) if "draft_model" in config.names else None
 
         generation_config = without_speculation(generation_config)
         prepared, model_kwargs = self.model._prepare_generation_config(
@@ -197,7 +197,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
     ) -> torch.Tensor | DynExecGenerateOutput:
         counts = Counts()
         watched: set[int | None] = set(self.exit_layers if rule is not None else config.exit_layers)
-        if config.draft_head:
+        if "draft_head" in config.names:
             watched |= {None, *self.heads[None].config.feature_layers}
         sequences = []
         for ids, mask in zip(input_ids.cpu(), attention_mask.cpu().bool(), strict=True):

@@ -140,7 +140,7 @@ def speculate(
         counts ([`Counts`]): counts of the call, which are updated.
     """
     sources = Sources(config, decoder, heads, assistant, sequence.draft_distribution, sequence.generator)
-    proposers = [kind(sources) for kind in PROPOSERS if kind.wanted(config)]
+    proposers = [kind(sources) for kind in PROPOSERS if kind.name in config.names]
     lookahead = LOOKAHEADS[config.lookahead](config.num_assistant_tokens)
     while not sequence.finished:
         since = time.perf_counter()

@@ -5,7 +5,8 @@ import pytest
 
 from optimum_dynexec.speculative import SpeculationConfig
 from optimum_dynexec.speculative.arguments import SpeculationArguments
-from optimum_dynexec.speculative.config import AUTO_NGRAM_SIZE, AUTO_NUM_TOKENS
+from optimum_dynexec.speculative.config import AUTO_NUM_TOKENS
+from optimum_dynexec.speculative.proposers.prompt_lookup import AUTO_NGRAM_SIZE, PromptLookup
 
 
 def resolve(speculation=None, has_assistant=False, has_draft_head=False, **given):
@@ -15,7 +16,7 @@ def resolve(speculation=None, has_assistant=False, has_draft_head=False, **given
 
 
 def sources(config):
-    return config.prompt_lookup, config.draft_model, config.enabled
+    return "prompt_lookup" in config.names, "draft_model" in config.names, config.enabled
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,8 @@ def test_sources_and_lookahead(arguments, prompt_lookup, draft_model, lookahead)
 )
 def test_with_a_draft_head(arguments, prompt_lookup, draft_model, draft_head, lookahead, length):
     config = resolve(has_draft_head=True, **arguments)
-    assert (config.prompt_lookup, config.draft_model, config.draft_head) == (prompt_lookup, draft_model, draft_head)
+    expected = {"prompt_lookup": prompt_lookup, "draft_model": draft_model, "draft_head": draft_head}
+    assert config.names == {name for name, used in expected.items() if used}
     assert (config.lookahead, config.num_assistant_tokens, config.enabled) == (lookahead, length, True)
 
 
@@ -115,7 +117,8 @@ def test_confidence_threshold(arguments, threshold):
     ],
 )
 def test_ngram_size(arguments, size):
-    assert resolve(**arguments).max_matching_ngram_size == size
+    (lookup,) = resolve(**arguments).of_kind(PromptLookup)
+    assert lookup.max_matching_ngram_size == size
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import torch
 from transformers import LogitsProcessorList
 
 from optimum_dynexec.speculative import SpeculationConfig
+from optimum_dynexec.speculative.proposers.draft_model import DraftModel
+from optimum_dynexec.speculative.proposers.prompt_lookup import PromptLookup
 from optimum_dynexec.torch_backend import decoding
 from optimum_dynexec.torch_backend.proposers import draft_model
 from optimum_dynexec.torch_backend.verification import draw, verify
@@ -64,7 +66,7 @@ def counts(tables, monkeypatch):
     def get(draft: str, samples: int = SAMPLES):
         lookup = draft == "prompt_lookup"
         config = SpeculationConfig(
-            prompt_lookup=lookup, draft_model=not lookup, lookahead="constant", num_assistant_tokens=3
+            (PromptLookup() if lookup else DraftModel(),), lookahead="constant", num_assistant_tokens=3
         )
         generator = torch.Generator().manual_seed(0)
         seen, did = np.zeros([VOCABULARY] * 2, np.int64), decoding.Counts()

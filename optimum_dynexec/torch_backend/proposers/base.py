@@ -68,11 +68,6 @@ class Proposer(ABC):
         self.sources = sources
         self.proposed = self.accepted = 0
 
-    @classmethod
-    @abstractmethod
-    def wanted(cls, config: SpeculationConfig) -> bool:
-        """Whether a call requests this proposer."""
-
     @abstractmethod
     def propose(self, tokens: list[int], limit: int) -> Draft:
         """

@@ -1,6 +1,5 @@
 """Drafts of the draft head, which reads the model's hidden states (EAGLE, arXiv 2401.15077)."""
 
-from ...speculative.config import SpeculationConfig
 from .base import Draft, Proposer
 
 
@@ -9,10 +8,6 @@ class DraftHeadProposer(Proposer):
 
     name = "draft_head"
     _forwards = 0
-
-    @classmethod
-    def wanted(cls, config: SpeculationConfig) -> bool:
-        return config.draft_head
 
     def propose(self, tokens: list[int], limit: int) -> Draft:
         if len(tokens) < 2:

@@ -2,7 +2,6 @@
 
 import torch
 
-from ...speculative.config import SpeculationConfig
 from ..decoder import Decoder
 from .base import Draft, Proposer, Sources
 
@@ -17,10 +16,6 @@ class DraftModelProposer(Proposer):
         self._decoder = Decoder(sources.assistant)
         self._ran: list[int] = []
         self._forwards = 0
-
-    @classmethod
-    def wanted(cls, config: SpeculationConfig) -> bool:
-        return config.draft_model
 
     def propose(self, tokens: list[int], limit: int) -> Draft:
         # Rejected draft tokens are removed from its cache; accepted ones are kept.

@@ -2,7 +2,6 @@
 
 import torch
 
-from ...speculative.config import SpeculationConfig
 from .base import Draft, Proposer
 
 
@@ -11,10 +10,6 @@ class ExitHeadsProposer(Proposer):
 
     name = "exit_heads"
     _forwards = 0
-
-    @classmethod
-    def wanted(cls, config: SpeculationConfig) -> bool:
-        return bool(config.exit_layers)
 
     def propose(self, tokens: list[int], limit: int) -> Draft:
         decoder, layer = self.sources.decoder, self.sources.config.exit_layers[-1]

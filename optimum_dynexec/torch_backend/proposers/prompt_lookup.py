@@ -2,7 +2,7 @@
 
 import torch
 
-from ...speculative.config import SpeculationConfig
+from ...speculative.proposers.prompt_lookup import PromptLookup
 from .base import Draft, Proposer
 
 
@@ -14,12 +14,9 @@ class PromptLookupProposer(Proposer):
 
     name = "prompt_lookup"
 
-    @classmethod
-    def wanted(cls, config: SpeculationConfig) -> bool:
-        return config.prompt_lookup
-
     def propose(self, tokens: list[int], limit: int) -> Draft:
-        following = _position_after_match(tokens, self.sources.config.max_matching_ngram_size)
+        (config,) = self.sources.config.of_kind(PromptLookup)
+        following = _position_after_match(tokens, config.max_matching_ngram_size)
         if following is None:
             return Draft()
         text = list(tokens)

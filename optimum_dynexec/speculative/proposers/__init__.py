@@ -1,0 +1,24 @@
+"""
+Draft sources as a call asks for them. A new one is one file and one line here, and its loop one file and one line in
+`csrc/runtime/proposer.cpp`.
+"""
+
+from .base import DraftParts, Proposer, Request
+from .draft_head import DraftHead
+from .draft_model import DraftModel
+from .exit_heads import ExitHeads
+from .prompt_lookup import PromptLookup
+
+
+# In the order in which the engine gets them. Their names are the modes of the argument `speculation`.
+PROPOSERS: dict[str, type[Proposer]] = {
+    proposer.name: proposer
+    for proposer in (
+        PromptLookup,
+        DraftHead,
+        ExitHeads,
+        DraftModel,
+    )
+}
+
+__all__ = ["PROPOSERS", "DraftParts", "Proposer", "Request"]
