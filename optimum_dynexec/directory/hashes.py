@@ -10,6 +10,10 @@ CHUNK = 1 << 20
 STRETCHES, STRETCH = 64, 1 << 16
 
 
+def _model_files(directory: str | Path, name: str) -> list[Path]:
+    return [Path(directory) / f"{name}{suffix}" for suffix in (".xml", ".bin")]
+
+
 def hash_model(directory: str | Path, name: str = "openvino_model") -> str:
     """
     Hashes the whole graph and all weights of a model. It reads the files in chunks: memory is constant, and the time
@@ -25,8 +29,7 @@ def hash_model(directory: str | Path, name: str = "openvino_model") -> str:
         `str`: `sha256:` and 64 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for suffix in (".xml", ".bin"):
-        path = Path(directory) / f"{name}{suffix}"
+    for path in _model_files(directory, name):
         # With the size of each file, a byte cannot move from one file to the other without a change of the hash.
         digest.update(path.stat().st_size.to_bytes(8, "little"))
         with open(path, "rb") as file:
@@ -59,7 +62,7 @@ def fingerprint_model(directory: str | Path, name: str = "openvino_model") -> st
     Returns:
         `str`: `sha256:` and 64 hexadecimal digits.
     """
-    graph, weights = (Path(directory) / f"{name}{suffix}" for suffix in (".xml", ".bin"))
+    graph, weights = _model_files(directory, name)
     digest = hashlib.sha256(hashlib.sha256(graph.read_bytes()).digest())
     with open(weights, "rb") as file:
         size = os.fstat(file.fileno()).st_size

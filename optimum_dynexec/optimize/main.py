@@ -93,9 +93,7 @@ def optimize(
     kind = kind_for(task)
     unknown = [name for name in args.formats or () if name not in kind.formats]
     if unknown:
-        raise OptimizeError(
-            f"there is no format {unknown[0]!r} for a {kind.name}; the formats are {list(kind.formats)}"
-        )
+        raise OptimizeError(f"there is no format {unknown[0]!r} for {kind.noun}; the formats are {list(kind.formats)}")
     _prepare(directory)
     lines: list[str] = []
     with tqdm(total=len(STEPS), disable=not progress, bar_format="{desc}", leave=False) as bar:

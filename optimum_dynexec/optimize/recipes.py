@@ -25,20 +25,20 @@ RECIPES = {
     "latency": Recipe(
         "latency",
         "latency",
-        {"decoder": ("int8", "int4"), "classifier": ("int8-weights", "int8")},
-        {"decoder": True, "classifier": True},
+        {"decoder": ("int8", "int4"), "encoder": ("int8-weights", "int8")},
+        {"decoder": True, "encoder": True},
     ),
     "throughput": Recipe(
         "throughput",
         "throughput",
-        {"decoder": ("int8", "int4"), "classifier": ("int8-weights", "int8")},
-        {"decoder": True, "classifier": True},
+        {"decoder": ("int8", "int4"), "encoder": ("int8-weights", "int8")},
+        {"decoder": True, "encoder": True},
     ),
     # A draft head takes memory that prompt lookup does not.
     "memory": Recipe(
         "memory",
         "latency",
-        {"decoder": ("int4", "int4-mixed", "int8"), "classifier": ("int8-weights", "int8")},
-        {"decoder": False, "classifier": True},
+        {"decoder": ("int4", "int4-mixed", "int8"), "encoder": ("int8-weights", "int8")},
+        {"decoder": False, "encoder": True},
     ),
 }

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ..heads.modules.encoder import EncoderHeadModule
 
 
-class TorchDynExecClassifier(TorchDynExecModel):
+class TorchDynExecEncoder(TorchDynExecModel):
     """
     The reference implementation of the classifiers. A batch stays whole until its last sample has left; then the
     remaining layers do not run.
@@ -192,7 +192,7 @@ class TorchDynExecClassifier(TorchDynExecModel):
 
 
 @known_to_pipelines(AutoModelForSequenceClassification)
-class TorchDynExecModelForSequenceClassification(TorchDynExecClassifier):
+class TorchDynExecModelForSequenceClassification(TorchDynExecEncoder):
     """The reference implementation of [`DynExecModelForSequenceClassification`]."""
 
     auto_class = AutoModelForSequenceClassification
@@ -200,7 +200,7 @@ class TorchDynExecModelForSequenceClassification(TorchDynExecClassifier):
 
 
 @known_to_pipelines(AutoModelForTokenClassification)
-class TorchDynExecModelForTokenClassification(TorchDynExecClassifier):
+class TorchDynExecModelForTokenClassification(TorchDynExecEncoder):
     """The reference implementation of [`DynExecModelForTokenClassification`]."""
 
     auto_class = AutoModelForTokenClassification
@@ -208,7 +208,7 @@ class TorchDynExecModelForTokenClassification(TorchDynExecClassifier):
 
 
 @known_to_pipelines(AutoModelForQuestionAnswering)
-class TorchDynExecModelForQuestionAnswering(TorchDynExecClassifier):
+class TorchDynExecModelForQuestionAnswering(TorchDynExecEncoder):
     """The reference implementation of [`DynExecModelForQuestionAnswering`]."""
 
     auto_class = AutoModelForQuestionAnswering
@@ -216,7 +216,7 @@ class TorchDynExecModelForQuestionAnswering(TorchDynExecClassifier):
 
 
 @known_to_pipelines(AutoModelForImageClassification)
-class TorchDynExecModelForImageClassification(TorchDynExecClassifier):
+class TorchDynExecModelForImageClassification(TorchDynExecEncoder):
     """The reference implementation of [`DynExecModelForImageClassification`]."""
 
     auto_class = AutoModelForImageClassification
@@ -224,7 +224,7 @@ class TorchDynExecModelForImageClassification(TorchDynExecClassifier):
 
 
 @known_to_pipelines(AutoModelForAudioClassification)
-class TorchDynExecModelForAudioClassification(TorchDynExecClassifier):
+class TorchDynExecModelForAudioClassification(TorchDynExecEncoder):
     """The reference implementation of [`DynExecModelForAudioClassification`]."""
 
     auto_class = AutoModelForAudioClassification

@@ -48,10 +48,10 @@ def tune(
 
 
 def _tuner(task: str) -> Callable[[Path, Sequence[str | Path], TuningArguments, bool], Tuning]:
-    from .classifier import tune_classifier
     from .decoder import tune_decoder
+    from .encoder import tune_encoder
 
-    tuners = {DECODER_TASK: tune_decoder, **dict.fromkeys(CLASSIFIER_TASKS, tune_classifier)}
+    tuners = {DECODER_TASK: tune_decoder, **dict.fromkeys(CLASSIFIER_TASKS, tune_encoder)}
     if task not in tuners:
         raise TuningError(f"models for the tasks {list(tuners)} can be tuned, but the task is {task!r}")
     return tuners[task]

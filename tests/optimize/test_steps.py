@@ -13,7 +13,7 @@ from optimum_dynexec.optimize import OptimizeArguments, OptimizeError
 from optimum_dynexec.optimize.kinds import kind_for
 from optimum_dynexec.optimize.recipes import RECIPES
 from optimum_dynexec.optimize.steps import benchmark, heads, quantize
-from optimum_dynexec.tuning.classifier import LEAST_SAMPLES
+from optimum_dynexec.tuning.encoder import LEAST_SAMPLES
 from optimum_dynexec.tuning.halving import Measurement
 from optimum_dynexec.utils.losses import accuracy_loss
 
@@ -70,7 +70,7 @@ def test_heads_of_an_earlier_call_are_not_attached(tmp_path, monkeypatch):
         args=OptimizeArguments(),
         base=tmp_path,
         heads=tmp_path,
-        kind=SimpleNamespace(name="classifier", train=train),
+        kind=SimpleNamespace(name="encoder", noun="a classifier", train=train),
         output=tmp_path,
         part=lambda name: name,
         progress=False,
@@ -105,7 +105,7 @@ def test_heads_of_another_export_are_said_to_be(tmp_path, monkeypatch, trained_o
 def format_context(run, **arguments):
     return SimpleNamespace(
         args=OptimizeArguments(**arguments),
-        kind=SimpleNamespace(name="classifier", runs=lambda *_: ([1.0, 1.0, 9.0, 9.0], run)),
+        kind=SimpleNamespace(name="encoder", runs=lambda *_: ([1.0, 1.0, 9.0, 9.0], run)),
         part=lambda name: name,
         progress=False,
         recipe=RECIPES["latency"],

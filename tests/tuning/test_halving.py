@@ -9,7 +9,7 @@ import pytest
 from optimum_dynexec.early_exit import EarlyExitConfig
 from optimum_dynexec.tuning import choice
 from optimum_dynexec.tuning.choice import compared, decide, rows
-from optimum_dynexec.tuning.classifier import confirmed
+from optimum_dynexec.tuning.encoder import confirmed
 from optimum_dynexec.tuning.halving import Measurement, Trial, speed_ratio, successive_halving
 
 

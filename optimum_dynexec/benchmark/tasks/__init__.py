@@ -11,8 +11,8 @@ from .base import BenchmarkTask
 # Module and class by the task of the export. A module is only imported when it is needed.
 TASKS: dict[str, tuple[str, str]] = {
     DECODER_TASK: ("decoder", "DecoderBenchmark"),
-    "text-classification": ("classifier", "ClassifierBenchmark"),
-    "image-classification": ("classifier", "ClassifierBenchmark"),
+    "text-classification": ("encoder", "EncoderBenchmark"),
+    "image-classification": ("encoder", "EncoderBenchmark"),
     DIFFUSION_TASK: ("diffusion", "DiffusionBenchmark"),
 }
 

@@ -3,14 +3,14 @@
 from ...directory.config import DECODER_TASK
 from ..errors import OptimizeError
 from .base import Kind
-from .classifier import ImageClassifier, TextClassifier
 from .decoder import Decoder
+from .encoder import ImageEncoder, TextEncoder
 
 
 KINDS: dict[str, type[Kind]] = {
     DECODER_TASK: Decoder,
-    "text-classification": TextClassifier,
-    "image-classification": ImageClassifier,
+    "text-classification": TextEncoder,
+    "image-classification": ImageEncoder,
 }
 
 

@@ -23,6 +23,8 @@ class Kind(ABC):
 
     # As recipes call it.
     name: ClassVar[str]
+    # As messages call a model of this kind.
+    noun: ClassVar[str]
     # Fields of optimum-intel's quantization configuration, by the name of a format.
     formats: ClassVar[Mapping[str, dict[str, Any]]]
     # What a loss is a loss of, what it is called below 0, and what it is measured on.
@@ -82,11 +84,11 @@ class Kind(ABC):
             `ValueError`: if they do not fit, or the model cannot be optimized as asked.
         """
         if args.fine_tune:
-            raise OptimizeError(f"`fine_tune` (--fine-tune) is for classifiers, but this model is a {self.name}")
+            raise OptimizeError(f"`fine_tune` (--fine-tune) is for classifiers, but this model is {self.noun}")
 
     def fine_tune(self, model: str, output: Path, part: str, context: "Context") -> list[str]:
         """Trains a transformers model on labels; gives lines that say how good it is."""
-        raise OptimizeError(f"a {self.name} cannot be fine-tuned")
+        raise OptimizeError(f"{self.noun} cannot be fine-tuned")
 
     def baseline(self, directory: Path, part: str, args: OptimizeArguments) -> Mapping[str, Any] | None:
         """

@@ -37,6 +37,7 @@ class Decoder(Kind):
     """Proposes with a draft head, and leaves its output as it is; only quantization costs quality."""
 
     name = "decoder"
+    noun = "a decoder"
     loss_name = "disagreement"
     loss_unit = "tokens"
     formats: ClassVar[Mapping[str, dict[str, Any]]] = {

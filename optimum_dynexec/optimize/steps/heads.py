@@ -50,7 +50,7 @@ def _heads(context: Context) -> tuple[list[str], Any]:
     if not args.train:
         return ["heads: none, as requested"], None
     if not context.recipe.heads[context.kind.name] and not args.layers:
-        return [f"heads: none, because the recipe {args.recipe} has none for a {context.kind.name}"], None
+        return [f"heads: none, because the recipe {args.recipe} has none for {context.kind.noun}"], None
     context.say("training")
     trained, further = context.kind.train(context.result, context.heads, context.part("train"), args, context.progress)
     # Heads of an earlier call with other arguments do not belong to this model.

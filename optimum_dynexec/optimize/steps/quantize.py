@@ -17,7 +17,7 @@ from ..context import Context
 F32 = "f32"
 # Of the measurements between formats.
 SECONDS = 240.0
-UNITS = {"decoder": "token", "classifier": "sample"}
+UNITS = {"decoder": "token", "encoder": "sample"}
 
 
 def run(context: Context) -> tuple[dict[str, Any], list[str]]:

@@ -39,9 +39,7 @@ BATCH_SIZES = {"latency": (1,), "throughput": (1, 4, 16)}
 THRESHOLDS = {"max_prob": (0.8, 0.9, 0.95, 0.99), "margin": (0.7, 0.9, 0.97), "entropy": (0.05, 0.2, 0.4)}
 
 
-def tune_classifier(
-    directory: Path, data: Sequence[str | Path], args: TuningArguments, progress: bool = True
-) -> Tuning:
+def tune_encoder(directory: Path, data: Sequence[str | Path], args: TuningArguments, progress: bool = True) -> Tuning:
     """
     Tunes a classifier. First it tries exits and batch sizes on a part of the samples, and drops settings that lose too
     much. It continues with the fastest setting that is shown to be within the limit on the other samples. Then it

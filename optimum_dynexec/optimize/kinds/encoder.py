@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from ..context import Context
 
 
-class Classifier(Kind):
+class Encoder(Kind):
     """Leaves early where it is sure. Quantization and leaving share the limit."""
 
-    name = "classifier"
+    name = "encoder"
+    noun = "a classifier"
     loss_name = "accuracy lost, or share of other answers"
     gain_name = "accuracy {:.2f} points higher"
     loss_unit = "samples"
@@ -41,7 +42,7 @@ class Classifier(Kind):
 
     def split(self, sources: Sequence[str], directory: Path, args: OptimizeArguments) -> tuple[dict[str, str], int]:
         from ...data.samples import read_samples
-        from ...tuning.classifier import LEAST_SAMPLES
+        from ...tuning.encoder import LEAST_SAMPLES
 
         samples = read_samples(sources, args.columns)
         # Tuning has the second part alone. Better said now than when heads are trained.
@@ -121,7 +122,7 @@ class Classifier(Kind):
         self, directories: Mapping[str, Path], part: str, args: OptimizeArguments, objective: str
     ) -> tuple[list[Any], Run]:
         from ...tuning.arguments import TuningArguments
-        from ...tuning.classifier import CHUNK, Bench
+        from ...tuning.encoder import CHUNK, Bench
 
         tuning = TuningArguments(
             objective=objective,
@@ -187,7 +188,7 @@ class Classifier(Kind):
         return dict(found) if isinstance(found, dict) else None
 
 
-class TextClassifier(Classifier):
+class TextEncoder(Encoder):
     """Classifiers of texts, or of pairs of texts."""
 
     def write(self, directory: Path, samples: "Samples", parts: dict[str, list[int]]) -> dict[str, str]:
@@ -208,7 +209,7 @@ class TextClassifier(Classifier):
         return write_texts(directory, rows, parts)
 
 
-class ImageClassifier(Classifier):
+class ImageEncoder(Encoder):
     """Classifiers of images."""
 
     def write(self, directory: Path, samples: "Samples", parts: dict[str, list[int]]) -> dict[str, str]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..arguments import BenchmarkArguments
 
 
-class ClassifierBenchmark(BenchmarkTask):
+class EncoderBenchmark(BenchmarkTask):
     """Calls with batches of inputs that are already tokenized or scaled. They give logits."""
 
     texts = Texts(
