@@ -105,12 +105,12 @@ def answer(rows: Sequence[Row], texts: Row, max_loss: float, where: str = "") ->
         )
         others = ", ".join(other["system"] for other in undecided if other is not row)
         if others:
-            remarks.append(f"Undecided too: {others}.")
+            remarks.append(f"Also undecided: {others}.")
     unknown = [row for row in rows if row["within_limit"] is None and row["loss"] is None]
     if unknown:
         reason = unknown[0].get("loss_missing") or texts["loss_missing"]
         names = ", ".join(row["system"] for row in unknown)
-        remarks.append(f"Not judged, as their loss is unknown: {names} ({reason}).")
+        remarks.append(f"Not judged, because the loss is unknown: {names} ({reason}).")
     return {
         "system": best["system"],
         "speedup": best["speedup"],
@@ -122,7 +122,7 @@ def answer(rows: Sequence[Row], texts: Row, max_loss: float, where: str = "") ->
 
 def _name(row: Row, texts: Row, capital: bool = False) -> str:
     if row["mode"] == OFF:
-        return f"{row['model']} run plainly" if capital else f"plain {row['model']}"
+        return f"{'Plain' if capital else 'plain'} {row['model']}"
     return f"{row['model']} with {texts['dynamic']}" + ("" if row["mode"] == ON else f" ({row['mode']})")
 
 

@@ -25,8 +25,8 @@ class BenchmarkArguments:
 
     Args:
         max_samples (`int`, *optional*):
-            Maximum number of prompts or samples. Prompts are evenly spaced in the data, samples are drawn. If not set:
-            all.
+            Maximum number of prompts or samples. Prompts are evenly spaced in the data; samples are drawn at
+            random. If not set: all.
         precision (`str`, *optional*, defaults to `"fast"`):
             precision, as in `from_pretrained`. With `"fast"` and speculation `"auto"`, the same call can give
             different text from call to call.
@@ -93,19 +93,22 @@ class BenchmarkArguments:
         object.__setattr__(self, "batch_sizes", tuple(self.batch_sizes))
         if not self.batch_sizes or min(self.batch_sizes) < 1 or len({*self.batch_sizes}) < len(self.batch_sizes):
             raise BenchmarkError(
-                f"`batch_sizes` must be different whole numbers of 1 or more, but it is {self.batch_sizes!r}"
+                f"`batch_sizes` must be different whole numbers of at least 1, but it is {self.batch_sizes!r}"
             )
         if not 0 <= self.max_loss < 1:
-            raise BenchmarkError(f"`max_loss` must be from 0 to below 1, but it is {self.max_loss!r}")
+            raise BenchmarkError(f"`max_loss` must be at least 0 and less than 1, but it is {self.max_loss!r}")
         if self.perplexity_window <= self.perplexity_stride:
             raise BenchmarkError(
-                f"`perplexity_window` must be more than `perplexity_stride`, but they are {self.perplexity_window} and"
-                f" {self.perplexity_stride}"
+                "`perplexity_window` must be greater than `perplexity_stride`, but they are"
+                f" {self.perplexity_window} and {self.perplexity_stride}"
             )
         for name in self.variants:
             check_name("a variant", name)
             if name in (OFF, ON):
-                raise BenchmarkError(f"a variant cannot be called {name!r}, as plain and dynamic execution are")
+                raise BenchmarkError(
+                    f"a variant cannot be called {name!r}: {OFF!r} is plain execution, and {ON!r} is execution with"
+                    " `dynamic`. Choose another name"
+                )
 
     def setting(self) -> dict[str, Any]:
         """The arguments that a figure depends on, as JSON values."""

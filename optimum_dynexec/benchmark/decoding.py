@@ -23,7 +23,7 @@ def new_memory(model: "DynExecModelForCausalLM") -> _C.SpeculationMemory:
         `ValueError`: if the model has no engine.
     """
     if model.engine is None:
-        raise ValueError(f"{model.model_save_dir} cannot run on the engine; there is nothing to compare")
+        raise ValueError(f"{model.model_save_dir} cannot run on the engine, so there is nothing to compare")
     return _C.SpeculationMemory()
 
 

@@ -1,4 +1,4 @@
-"""A timed picture of a diffusion pipeline."""
+"""A timed image of a diffusion pipeline."""
 
 import base64
 import io
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Picture:
     """
-    The picture for one prompt.
+    The image for one prompt.
 
     Args:
-        pixels (`np.ndarray` uint8 `[height, width, 3]`): pixels of the picture.
+        pixels (`np.ndarray` uint8 `[height, width, 3]`): pixels of the image.
         seconds (`float`): time of the call in seconds.
         steps (`int`): number of steps in which the network ran.
         calls (`int`): number of calls of the network.
@@ -39,11 +39,11 @@ def timed_picture(
     pipeline: "OVDiffusionPipeline", prompt: str, seed: int, steps: int | str, **options: Any
 ) -> Picture:
     """
-    Draws one picture.
+    Generates one image.
 
     Args:
         pipeline ([`DynExecDiffusionPipeline`] or `OVDiffusionPipeline`): loaded pipeline.
-        prompt (`str`): prompt of the picture.
+        prompt (`str`): prompt of the image.
         seed (`int`): random seed of the noise.
         steps (`int` or `"auto"`): number of denoising steps.
         options: further arguments of the call.
@@ -62,13 +62,13 @@ def timed_picture(
 
 
 def to_png(pixels: np.ndarray) -> str:
-    """A picture as a PNG file in base64."""
+    """An image as a PNG file in base64."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return base64.b64encode(buffer.getvalue()).decode()
 
 
 def from_png(content: str) -> np.ndarray:
-    """The picture in the result of [`to_png`]."""
+    """The image in the result of [`to_png`]."""
     with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
         return np.asarray(picture.convert("RGB"))

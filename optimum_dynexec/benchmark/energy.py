@@ -35,7 +35,7 @@ class EnergyMeter:
         packages = sorted(root.glob("intel-rapl:[0-9]*"))
         packages = [zone for zone in packages if zone.name.count(":") == 1 and _name(zone).startswith("package")]
         if not packages:
-            self.reason = f"this machine shows no RAPL counters in {root} (virtual machines seldom do)"
+            self.reason = f"this machine has no RAPL counters in {root} (virtual machines seldom have them)"
             return
         try:
             for zone in packages:
@@ -44,7 +44,10 @@ class EnergyMeter:
                 self._zones.append(found)
         except PermissionError:
             self._zones = []
-            self.reason = f"the RAPL counters in {root} may be read by root only: run as root, or `chmod a+r` them"
+            self.reason = (
+                f"the RAPL counters in {root} can only be read by root: run as root, or make them readable with"
+                " `chmod a+r`"
+            )
         except (OSError, ValueError) as error:
             self._zones = []
             self.reason = f"the RAPL counters in {root} cannot be read: {error}"

@@ -32,9 +32,7 @@ def check_models(models: Mapping[str, str | Path]) -> tuple[dict[str, Path], str
         [`~benchmark.BenchmarkError`]: if there is no model, a directory is not an export, or the tasks differ.
     """
     if not models:
-        raise BenchmarkError(
-            "there is no model to measure: give at least one, the first being what others are held to"
-        )
+        raise BenchmarkError("there is no model to measure: give at least one; the first one is the baseline")
     directories = {name: Path(directory) for name, directory in models.items()}
     for name in directories:
         check_name("a model", name)

@@ -84,7 +84,7 @@ def perplexity(
         `ValueError`: if the text has fewer than 2 tokens.
     """
     if len(ids) < LEAST_TOKENS:
-        raise ValueError(f"perplexity needs a text with at least {LEAST_TOKENS} tokens, but it has {len(ids)}")
+        raise ValueError(f"perplexity needs a text with at least {LEAST_TOKENS} tokens, but the text has {len(ids)}")
     window = min(window, getattr(model.config, "max_position_embeddings", None) or window)
     # Windows overlap by at least one token, so that every token has context.
     stride = min(stride, window - 1)

@@ -65,9 +65,9 @@ def read_prompts(sources: Sequence[str | Path], limit: int | None = None) -> lis
             questions.append(Question(unique, question.task, question.text))
     questions = [question for question in questions if question.text.strip()]
     if not questions:
-        raise ValueError(f"{[str(source) for source in sources]} hold no prompt")
+        raise ValueError(f"there is no prompt in {[str(source) for source in sources]}")
     if limit is not None and limit < len(questions):
         questions = [questions[index] for index in np.linspace(0, len(questions) - 1, limit).round().astype(int)]
     if len({question.question_id for question in questions}) < len(questions):
-        raise ValueError(f"{[str(source) for source in sources]} hold two questions with the same `question_id`")
+        raise ValueError(f"two questions in {[str(source) for source in sources]} have the same `question_id`")
     return questions

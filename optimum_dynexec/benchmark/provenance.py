@@ -71,7 +71,7 @@ def provenance(
     command: list[str],
 ) -> dict[str, Any]:
     """
-    Makes the part of the results on their origin: the [`setting`], and the date and the command of this run.
+    Makes the part of the results that describes their origin: the [`setting`], the date and the command of this run.
 
     Args:
         found (`Mapping[str, Any]`): setting of the run.

@@ -16,13 +16,18 @@ def columns_of(results: dict[str, Any], workload: dict[str, Any]) -> list[dict[s
     """
     texts = results["texts"]
     common = [
-        {"key": "speed", "title": texts["speed"], "format": "{:.1f}", "help": "end to end"},
-        {"key": "speedup", "title": "speed-up", "format": "{:.2f} ×", "help": "over the first row"},
+        {"key": "speed", "title": texts["speed"], "format": "{:.1f}", "help": "end-to-end speed"},
+        {"key": "speedup", "title": "speed-up", "format": "{:.2f} ×", "help": "speed relative to the first row"},
     ]
-    energy = {"key": "energy_joules", "title": "J", "format": "{:.2f}", "help": f"energy of {texts['request']}"}
+    energy = {
+        "key": "energy_joules",
+        "title": "J",
+        "format": "{:.2f}",
+        "help": f"energy of {texts['request']} in joules",
+    }
     loss = {"key": "loss", "title": "loss", "format": "{:+.2%}", "help": texts["loss"], "interval": "loss_interval"}
     if texts.get("gain"):
-        loss["help"] += "; below 0 where it is no loss"
+        loss["help"] += "; a value below 0 is a gain"
     every = [*common, *results["columns"], energy, loss]
     return [
         {**column, "help": column["help"] + (", with its 95% interval" if column.get("interval") else "")}

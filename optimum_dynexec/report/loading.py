@@ -43,7 +43,6 @@ def check_results(content: object, name: str) -> dict[str, Any]:
     if content.get("format_version") != FORMAT_VERSION:
         raise ReportError(
             f"{name} has the `format_version` {content.get('format_version')!r}, but this version of optimum-dynexec"
-            " reads"
-            f" {FORMAT_VERSION}: measure again, or use the version that wrote it"
+            f" reads {FORMAT_VERSION}: measure again, or use the version that wrote it"
         )
     return content

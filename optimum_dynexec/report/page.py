@@ -111,6 +111,7 @@ def multiplied(row: dict[str, Any]) -> str:
     """A sentence about whether the speed-ups multiply."""
     mode = "" if row["mode"] == ON else f" ({row['mode']})"
     return (
-        f"{row['model']}{mode}: quantized alone {row['quantized']:.2f} ×, dynamic alone {row['dynamic']:.2f} ×, their"
-        f" product {row['product']:.2f} ×. Both together: {row['both']:.2f} ×, {row['share']:.0%} of the product."
+        f"{row['model']}{mode}: quantization alone gives {row['quantized']:.2f} ×, dynamic execution alone"
+        f" {row['dynamic']:.2f} ×; their product is {row['product']:.2f} ×. Together they give {row['both']:.2f} ×,"
+        f" {row['share']:.0%} of the product."
     )

@@ -132,7 +132,7 @@ def test_unknown_loss_is_not_judged():
     """However fast it is."""
     found = answer(rows(("f32", "off", 80.0, 0.0), ("f32", "on", 90.0, 0.0), ("int4", "on", 500.0, None)), TEXTS, 0.01)
     assert found["system"] == "f32/on"
-    assert found["remarks"] == ["Not judged, as their loss is unknown: int4/on (it was not measured)."]
+    assert found["remarks"] == ["Not judged, because the loss is unknown: int4/on (it was not measured)."]
 
 
 def test_all_run_in_turns_and_in_other_orders():
@@ -242,5 +242,5 @@ def test_prompts(tmp_path):
     (tmp_path / "twice.jsonl").write_text(2 * question)
     with pytest.raises(ValueError, match="two questions with the same `question_id`"):
         read_prompts([tmp_path / "twice.jsonl"])
-    with pytest.raises(ValueError, match="hold no prompt"):
+    with pytest.raises(ValueError, match="there is no prompt in"):
         read_prompts([tmp_path / "empty.txt"])

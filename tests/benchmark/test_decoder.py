@@ -199,8 +199,8 @@ def test_only_what_asks_for_exits_has_the_model_cut(tiny_export, questions, tmp_
         ({"precision": "half"}, "`precision` must be one of"),
         ({"repeats": 0}, "`repeats` must be at least 1"),
         ({"batch_sizes": (1, 1)}, "`batch_sizes` must be different whole numbers"),
-        ({"max_loss": 1.0}, "`max_loss` must be from 0"),
-        ({"perplexity_window": 4, "perplexity_stride": 4}, "`perplexity_window` must be more"),
+        ({"max_loss": 1.0}, "`max_loss` must be at least 0"),
+        ({"perplexity_window": 4, "perplexity_stride": 4}, "`perplexity_window` must be greater"),
         ({"variants": {"off": {}}}, "cannot be called 'off'"),
         ({"variants": {"a/b": {}}}, "the name of a variant must be"),
     ],
@@ -217,12 +217,12 @@ def test_models_are_checked(tiny_export, tiny_encoder, questions, held_out, tmp_
         run_benchmark({"f32": tiny_export("llama")}, [])
     with pytest.raises(BenchmarkError, match="is a directory; give a file"):
         run_benchmark({"f32": tiny_export("llama")}, [questions], output=tmp_path)
-    with pytest.raises(ValueError, match="at least 2 tokens, but of .* 1 are used"):
+    with pytest.raises(ValueError, match="at least 2 tokens, but 1 tokens of .* are used"):
         arguments = BenchmarkArguments(perplexity_data=[str(held_out)], max_perplexity_tokens=1)
         run_benchmark({"f32": tiny_export("llama")}, [questions], arguments)
     with pytest.raises(BenchmarkError, match="holds neither dynexec_config.json nor"):
         run_benchmark({"f32": tmp_path}, [questions])
     with pytest.raises(BenchmarkError, match="must be for the same task"):
         run_benchmark({"f32": tiny_export("llama"), "bert": tiny_encoder("bert")}, [questions])
-    with pytest.raises(BenchmarkError, match="cannot be measured yet"):
+    with pytest.raises(BenchmarkError, match="cannot be measured"):
         run_benchmark({"bert": tiny_encoder("bert", "feature-extraction")}, [questions])

@@ -91,7 +91,7 @@ def test_without_labels_agreement_counts(tiny_encoder, classifier_data, tmp_path
     assert on["loss"] == pytest.approx(1 - on["agreement"])
     # There is no batch of 32 of 10 texts.
     assert [workload["name"] for workload in results["workloads"]] == ["batch size 8", "batch size 10"]
-    assert "unlike the baseline" in results["texts"]["loss"]
+    assert "differ from the baseline" in results["texts"]["loss"]
 
 
 def test_needs_a_calibration_or_options(tiny_encoder, classifier_data):

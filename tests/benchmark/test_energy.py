@@ -33,7 +33,7 @@ def test_packages_are_added_and_wrap_around(tmp_path):
 
 def test_says_why_there_is_nothing(tmp_path):
     meter = EnergyMeter(tmp_path / "nowhere")
-    assert "shows no RAPL counters" in meter.reason
+    assert "has no RAPL counters" in meter.reason
     assert meter.read() is None
     assert meter.joules_since(None) is None
     zone(tmp_path, "intel-rapl:0", "package-0", 100).joinpath("energy_uj").write_text("much\n")
@@ -43,4 +43,4 @@ def test_says_why_there_is_nothing(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read all")
 def test_says_that_root_is_needed(tmp_path):
     (zone(tmp_path, "intel-rapl:0", "package-0", 100) / "energy_uj").chmod(0)
-    assert "by root only" in EnergyMeter(tmp_path).reason
+    assert "only be read by root" in EnergyMeter(tmp_path).reason

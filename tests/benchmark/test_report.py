@@ -140,7 +140,7 @@ def test_reproduction_and_provenance(written):
     for text in (html, markdown):
         assert decoder["provenance"]["models"]["int8"]["hashes"]["."] in text
         assert decoder["provenance"]["machine"]["cpu"] in text
-        assert "not measured, as" in text or decoder["energy"]["available"]
+        assert "not measured, because" in text or decoder["energy"]["available"]
 
 
 def test_documentation_names_every_key(written):

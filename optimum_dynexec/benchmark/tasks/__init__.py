@@ -25,6 +25,6 @@ def task_class(task: str) -> type[BenchmarkTask]:
         [`~benchmark.BenchmarkError`]: if there is no such class.
     """
     if task not in TASKS:
-        raise BenchmarkError(f"models for the task {task!r} cannot be measured yet; tasks are {list(TASKS)}")
+        raise BenchmarkError(f"models for the task {task!r} cannot be measured; the supported tasks are {list(TASKS)}")
     module, name = TASKS[task]
     return getattr(import_module(f".{module}", __name__), name)

@@ -137,7 +137,7 @@ class BenchmarkTask(ABC):
         """
 
     def images(self, systems: Sequence[System], records: Records[dict[str, Any]]) -> list[dict[str, str]]:
-        """Pictures for the report, with `title` and `png` in base64."""
+        """Images for the report, with `title` and `png` in base64."""
         return []
 
     def described(self) -> dict[str, Any]:

@@ -34,11 +34,11 @@ WARM_UP_TOKENS = 24
 ALL = "all prompts"
 # The item of the record with a model's perplexity.
 PERPLEXITY = "perplexity"
-LEAVES_EARLY = "tokens that leave early are not the model's own, and perplexity says nothing of them"
-NOT_FINITE = "its perplexity, or the baseline's, is not finite: the model computes NaN or infinity"
+LEAVES_EARLY = "with early exit, tokens are not the full model's own, and perplexity does not measure them"
+NOT_FINITE = "its perplexity or that of the baseline is not finite, because the model computes NaN or infinity"
 NEAR_TIES = (
-    "{} of {} of its answers differ from plain decoding: with precision 'fast', near ties may fall the other way. With"
-    " 'exact' none does."
+    "{} of {} of its answers differ from plain decoding, because precision 'fast' may decide near ties differently."
+    " With 'exact', no answer differs."
 )
 NOT_EQUAL = (
     "{}: {} of {} answers differ from the model's own plain decoding, although `precision` is 'exact' and its calls"
@@ -54,26 +54,33 @@ class DecoderBenchmark(BenchmarkTask):
         request="an answer",
         loss="perplexity rise",
         loss_missing="perplexity was not measured: give held-out text with --perplexity-data",
-        histogram="Draft tokens accepted at a time",
-        histogram_axis="accepted tokens of a draft",
+        histogram="Accepted tokens per draft",
+        histogram_axis="accepted draft tokens",
         dynamic="speculation",
         gain="perplexity {:.2f}% lower",
         loss_unit="tokens",
     )
     columns = (
-        Column("decode_tokens_per_second", "decode tokens/s", "{:.1f}", "without the prompt and the first token"),
-        Column("first_token_ms", "first token ms", "{:.0f}", "mean time until the first token"),
-        Column("mean_accepted_length", "tokens per pass", "{:.2f}", "1 is plain decoding"),
-        Column("acceptance_rate", "accepted", "{:.0%}", "share of draft tokens"),
+        Column(
+            "decode_tokens_per_second", "decode tokens/s", "{:.1f}", "speed without the prompt and the first token"
+        ),
+        Column("first_token_ms", "first token ms", "{:.0f}", "mean time to the first token in milliseconds"),
+        Column(
+            "mean_accepted_length",
+            "tokens per pass",
+            "{:.2f}",
+            "mean number of tokens per forward pass; 1 is plain decoding",
+        ),
+        Column("acceptance_rate", "acceptance rate", "{:.0%}", "share of draft tokens that were accepted"),
         Column(
             "equal_share",
-            "= own plain",
+            "same as plain",
             "{:.0%}",
-            "answers that are equal token for token to plain decoding",
+            "share of answers that equal the model's own plain decoding, token for token",
             "equal_interval",
         ),
-        Column("requests", "prompts", "{:d}", "that were answered"),
-        Column("perplexity", "perplexity", "{:.3f}", "of the model on held-out text; less is better"),
+        Column("requests", "prompts", "{:d}", "number of prompts answered"),
+        Column("perplexity", "perplexity", "{:.3f}", "perplexity on the held-out text; lower is better"),
     )
 
     def __init__(self, models: Mapping[str, Path], data: Sequence[str], arguments: "BenchmarkArguments"):
@@ -101,8 +108,8 @@ class DecoderBenchmark(BenchmarkTask):
         if len(tokens) < LEAST_TOKENS:
             # Checked now, not after all other measurements.
             raise ValueError(
-                f"perplexity needs a text with at least {LEAST_TOKENS} tokens, but of {self.arguments.perplexity_data}"
-                f" {len(tokens)} are used"
+                f"perplexity needs a text with at least {LEAST_TOKENS} tokens, but {len(tokens)} tokens of"
+                f" {self.arguments.perplexity_data} are used"
             )
         return tokens
 

@@ -1,4 +1,4 @@
-"""Diffusion pipelines: latency, network calls, similarity of pictures."""
+"""Diffusion pipelines: latency, network calls, similarity of images."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # The policies that README and docs/diffusion.md recommend to start with.
 DEFAULT_DYNAMIC = {"adaptive_guidance": True, "step_reuse": True}
-# The sheet of pictures for the report: number of prompts, and maximum side of a picture in pixels.
+# The sheet of images for the report: number of prompts, and maximum side of an image in pixels.
 SHEET_PROMPTS = 6
 SHEET_SIDE = 128
 WARM_UP_STEPS = 3
@@ -38,38 +38,45 @@ def _interval(similarities: np.ndarray) -> list[float] | None:
 
 
 class DiffusionBenchmark(BenchmarkTask):
-    """Calls of one picture each, with the same prompts and the same noise for all systems."""
+    """Calls that generate one image each, with the same prompts and the same noise for all systems."""
 
     texts = Texts(
-        speed="pictures/s",
-        request="a picture",
-        loss="dissimilarity (1 - SSIM) to the baseline's picture",
+        speed="images/s",
+        request="an image",
+        loss="dissimilarity (1 - SSIM) to the baseline's image",
         loss_missing="",
-        histogram="Steps that the network ran",
-        histogram_axis="denoising steps",
+        histogram="Denoising steps per image",
+        histogram_axis="steps in which the network ran",
         dynamic="adaptive denoising",
-        loss_unit="pictures",
+        loss_unit="images",
     )
     columns = (
-        Column("latency_ms", "mean ms", "{:.0f}", "of a picture"),
-        Column("latency_p99_ms", "p99 ms", "{:.0f}", "99 of 100 pictures take less"),
-        Column("mean_steps", "steps", "{:.1f}", "for which the network ran"),
-        Column("network_calls", "network calls", "{:.1f}", "per picture"),
-        Column("network_rows", "network rows", "{:.1f}", "of their batches: what the work is proportional to"),
-        Column("pictures", "pictures", "{:d}", "that were drawn"),
+        Column("latency_ms", "mean ms", "{:.0f}", "mean latency of an image in milliseconds"),
+        Column("latency_p99_ms", "p99 ms", "{:.0f}", "latency that 99% of images stay below"),
+        Column("mean_steps", "steps", "{:.1f}", "mean number of steps in which the network ran"),
+        Column("network_calls", "network calls", "{:.1f}", "number of network calls per image"),
+        Column(
+            "network_rows", "network rows", "{:.1f}", "number of batch rows in these calls, proportional to the work"
+        ),
+        Column("pictures", "images", "{:d}", "number of images generated"),
         Column(
             "similarity",
-            "SSIM to own plain",
+            "SSIM to plain",
             "{:.3f}",
-            "1 is the same picture as without dynamic execution",
+            "similarity to the model's own plain image; 1 is the same image",
             "similarity_interval",
         ),
-        Column("worst_similarity", "worst tenth", "{:.3f}", "mean of it over the pictures that differ most"),
+        Column(
+            "worst_similarity",
+            "SSIM, worst decile",
+            "{:.3f}",
+            "mean SSIM to plain of the 10% of images that differ most",
+        ),
         Column(
             "baseline_similarity",
             "SSIM to baseline",
             "{:.3f}",
-            "1 is the picture of the first model run plainly",
+            "similarity to the plain image of the first model; 1 is the same image",
             "baseline_similarity_interval",
         ),
     )
@@ -150,7 +157,7 @@ class DiffusionBenchmark(BenchmarkTask):
         return [from_png(records.runs(system, item)[0]["png"]) for item in items]
 
     def images(self, systems: Sequence[System], records: Records[dict[str, Any]]) -> list[dict[str, str]]:
-        """A row of pictures for each system."""
+        """A row of images for each system."""
         from PIL import Image
 
         found = []

@@ -36,25 +36,25 @@ class EncoderBenchmark(BenchmarkTask):
         request="a call with one batch",
         loss="accuracy loss",
         loss_missing="",
-        histogram="Where samples leave",
-        histogram_axis="layer after which samples left",
+        histogram="Exit layers",
+        histogram_axis="exit layer",
         dynamic="early exit",
         gain="accuracy {:.2f} points higher",
     )
     columns = (
-        Column("accuracy", "accuracy", "{:.2%}", "on the labels of the data", "accuracy_interval"),
+        Column("accuracy", "accuracy", "{:.2%}", "share of samples with the correct label", "accuracy_interval"),
         Column(
             "agreement",
-            "= baseline",
+            "same as baseline",
             "{:.2%}",
-            "samples with the answer of the first model run plainly",
+            "share of samples with the answer of the plain first model",
             "agreement_interval",
         ),
-        Column("samples", "samples", "{:d}", "that all quality is measured on"),
-        Column("latency_ms", "mean ms", "{:.2f}", "of a call"),
-        Column("latency_p99_ms", "p99 ms", "{:.2f}", "99 of 100 calls take less"),
-        Column("mean_exit_layer", "mean exit layer", "{:.2f}", "after which samples leave; the first is 0"),
-        Column("flops_share", "arithmetic", "{:.1%}", "of the full model's, the heads' included"),
+        Column("samples", "samples", "{:d}", "number of samples that the quality is measured on"),
+        Column("latency_ms", "mean ms", "{:.2f}", "mean latency of a call in milliseconds"),
+        Column("latency_p99_ms", "p99 ms", "{:.2f}", "latency that 99% of calls stay below"),
+        Column("mean_exit_layer", "mean exit layer", "{:.2f}", "mean exit layer of a sample, from 0"),
+        Column("flops_share", "arithmetic", "{:.1%}", "share of the full model's operations, heads included"),
     )
 
     def __init__(self, models: Mapping[str, Path], data: Sequence[str], arguments: "BenchmarkArguments"):
@@ -65,7 +65,7 @@ class EncoderBenchmark(BenchmarkTask):
         self.samples = draw(read, arguments.max_samples, arguments.seed)
         self.labels = self.samples.label_ids(_label2id(directory))
         if self.labels is None:
-            self.texts = replace(self.texts, loss="share of answers unlike the baseline's", gain="")
+            self.texts = replace(self.texts, loss="share of answers that differ from the baseline's", gain="")
         self.data_hash = self.samples.data_hash
         inputs, _ = load_inputs(directory, self.config.task)
         self._batches: dict[str, dict[str, np.ndarray]] = {}
@@ -173,5 +173,5 @@ def _label2id(directory: Path) -> dict[str, int]:
 
     labels = AutoConfig.from_pretrained(directory).label2id
     if not labels:
-        raise BenchmarkError(f"{directory} says nothing of its labels")
+        raise BenchmarkError(f"{directory} has no label names: its config.json needs `label2id`")
     return labels

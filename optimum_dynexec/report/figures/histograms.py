@@ -17,7 +17,7 @@ def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
     texts = result["texts"]
     kinds = {
         "histogram": (texts["histogram"], texts["histogram_axis"]),
-        "exit_histogram": ("Where tokens leave", "layer after which tokens left"),
+        "exit_histogram": ("Exit layers of tokens", "exit layer"),
     }
     drawings = [_draw(workload, key, *named) for key, named in kinds.items()]
     return [drawing for drawing in drawings if drawing is not None]
@@ -47,4 +47,4 @@ def _draw(workload: dict[str, Any], key: str, title: str, axis: str) -> Drawing 
         figure.supxlabel(axis, fontsize=10)
         figure.supylabel("share, %", fontsize=10)
 
-    return Drawing(title, "The total numbers are in brackets.", (7.5, 0.7 + 1.9 * lines), on)
+    return Drawing(title, "The numbers in brackets are totals.", (7.5, 0.7 + 1.9 * lines), on)

@@ -67,5 +67,5 @@ def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
     caption = (
         "Points to the right are faster, points at the top are better. The line joins those that no other point beats."
     )
-    caption += " Bars are 95% intervals."
-    return [Drawing("Speed against quality", caption, (7.5, 3.8), on)]
+    caption += " Bars show 95% intervals."
+    return [Drawing("Speed and quality", caption, (7.5, 3.8), on)]

@@ -26,7 +26,7 @@ def draw(result: dict[str, Any], workload: dict[str, Any]) -> list[Drawing]:
         axes.margins(x=0.12)
         axes.set_xlabel(f"speed-up over plain {rows[0]['model']}")
 
-    caption = f"{result['texts']['speed']} relative to the first row."
+    caption = f"Speed ({result['texts']['speed']}) relative to the first row."
     if any(not row["within_limit"] for row in rows):
-        caption += " Pale: beyond the quality limit, undecided, or of unknown loss."
+        caption += " Pale bars are beyond the quality limit, undecided, or have an unknown loss."
     return [Drawing("Speed-up", caption, (7.5, 0.6 + 0.36 * len(rows)), on)]
