@@ -1,4 +1,4 @@
-"""Diffusion pipelines that skip the denoising work that a picture does not need."""
+"""Diffusion pipelines that skip the denoising work that an image does not need."""
 
 from typing import TYPE_CHECKING
 

@@ -13,7 +13,7 @@ from .policies.step_reuse import StepReuse, StepReuseConfig
 @dataclass(frozen=True)
 class DynExecDiffusionConfig:
     """
-    The policies that save denoising work. Each policy changes the picture a little, and all are off by default. A
+    The policies that save denoising work. Each policy changes the image a little, and all are off by default. A
     policy is given as its configuration, a dictionary of its fields, or `True` for its defaults.
 
     Args:
@@ -66,7 +66,9 @@ class DynExecDiffusionConfig:
         if isinstance(value, Mapping):
             _check_names("dynexec", value, cls)
             return cls(**value)
-        raise ValueError(f"`dynexec` must be a DynExecDiffusionConfig or a dictionary of its fields, got {value!r}")
+        raise ValueError(
+            f"`dynexec` must be a DynExecDiffusionConfig or a dictionary of its fields, but it is {value!r}"
+        )
 
 
 POLICIES: dict[str, type[DenoisingPolicy]] = {

@@ -32,19 +32,19 @@ _HUB_ARGUMENTS = ("force_download", "local_files_only", "cache_dir", "revision",
 
 class DynExecDiffusionPipeline:
     """
-    Drop-in for `OVDiffusionPipeline`: `from_pretrained` gives the pipeline that optimum-intel would, with one more
-    argument to its calls.
+    Drop-in for `OVDiffusionPipeline`. `from_pretrained` returns the pipeline that optimum-intel would return. A call
+    accepts the arguments of that pipeline and the arguments below.
 
-    A call takes the arguments of the pipeline, and:
+    Args:
         dynexec ([`DynExecDiffusionConfig`] or `dict`, *optional*):
-            Policies that save denoising work. If not set, all are off, and the pictures are those of optimum-intel.
+            Policies that save denoising work. If not set, all are off, and the images are those of optimum-intel.
         num_inference_steps (`int` or `"auto"`, *optional*):
-            Number of steps. `"auto"`: the number that the prompts need, predicted by the predictor that
-            `optimum-cli dynexec train-steps` adds to the pipeline's directory. A batch takes the largest number of
-            its prompts.
+            Number of steps. `"auto"`: the number of steps that the prompts need, as predicted by the
+            predictor that `optimum-cli dynexec train-steps` adds to the pipeline's directory. A batch uses the largest
+            number that is predicted for one of its prompts.
 
     The output of a call has the call's statistics as `output.dynexec` ([`DiffusionStats`]). With `return_dict=False`
-    they are in `pipe.last_dynexec`. Calls of one pipeline from several threads take turns.
+    the statistics are in `pipe.last_dynexec`. Calls of one pipeline from several threads take turns.
 
     Example:
         ```python
@@ -66,7 +66,7 @@ class DynExecDiffusionPipeline:
             kwargs (*optional*): arguments of `OVDiffusionPipeline.from_pretrained`.
 
         Raises:
-            `ValueError`: if optimum-intel does not have the pipeline, or does not have it for the task.
+            `ValueError`: if optimum-intel does not support the pipeline, or does not support it for the task.
         """
         if issubclass(cls, OVDiffusionPipeline):
             return super().from_pretrained(model_id, **kwargs)  # type: ignore[misc]

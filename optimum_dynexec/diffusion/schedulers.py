@@ -32,7 +32,7 @@ def _from_alpha_sigma(
     if prediction_type in ("sample", "original_sample"):
         return output
     raise UnsupportedSchedulerError(
-        f"`convergence` knows the prediction types epsilon, v_prediction and sample, not {prediction_type!r}"
+        f"`convergence` supports the prediction types epsilon, v_prediction and sample, but not {prediction_type!r}"
     )
 
 
@@ -159,5 +159,5 @@ def clean_sample_of(scheduler: "SchedulerMixin") -> CleanSample:
     raise UnsupportedSchedulerError(
         f"`convergence` cannot end denoising early with {type(scheduler).__name__}. It can with"
         f" {', '.join(sorted(CLEAN_SAMPLES))}: use one of these (`pipe.scheduler ="
-        " DDIMScheduler.from_config(pipe.scheduler.config)`), or leave `convergence` off"
+        " DDIMScheduler.from_config(pipe.scheduler.config)`), or turn `convergence` off"
     )

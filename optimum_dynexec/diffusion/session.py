@@ -52,9 +52,9 @@ class DenoisingSession:
             POLICIES[name].check(policy_config, pipeline.scheduler)
         if config.policies and pipeline.batch_size != -1:
             raise ValueError(
-                f"the policies {sorted(config.policies)} leave out rows of the batch, for which the network's batch"
-                f" size must be dynamic, but it is {pipeline.batch_size}: call `pipe.reshape(batch_size=-1, height=-1,"
-                " width=-1, num_images_per_prompt=-1)`, or leave them off"
+                f"the policies {sorted(config.policies)} skip rows of the batch, so the network's batch size must be"
+                f" dynamic, but it is {pipeline.batch_size}: call `pipe.reshape(batch_size=-1, height=-1, width=-1,"
+                " num_images_per_prompt=-1)`, or turn these policies off"
             )
         reuse = config.step_reuse
         self._history = OutputHistory(reuse.order) if reuse else None
@@ -195,8 +195,8 @@ class DenoisingSession:
             finite = torch.isfinite(output.flatten(1)).all(1).numpy()
             samples = sorted({int(row) % len(self._finished) for row in np.flatnonzero(wanted)[~finite]})
             raise NonFiniteOutputError(
-                f"the network gave NaN or infinity in step {self._step} for picture {samples} of the batch; policies"
-                " cannot judge that. Try `ov_config={'INFERENCE_PRECISION_HINT': 'f32'}`"
+                f"the network gave NaN or infinity in step {self._step} for image {samples} of the batch; policies"
+                " cannot judge such an output. Try `ov_config={'INFERENCE_PRECISION_HINT': 'f32'}`"
             )
         return output
 

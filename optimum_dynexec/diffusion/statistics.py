@@ -9,7 +9,7 @@ class PolicyStats:
     Statistics of one policy in a call.
 
     Args:
-        fired (`list[int]`): number of steps in which the policy skipped work, for each picture.
+        fired (`list[int]`): number of steps in which the policy skipped work, for each image.
         reason (`str`, *optional*): reason why the policy never fired; `None` if it did.
     """
 
@@ -23,7 +23,7 @@ class PolicyStats:
 @dataclass
 class DiffusionStats:
     """
-    Statistics of one call, `output.dynexec`. Lists have one element per picture, in the order of `output.images`. A
+    Statistics of one call, `output.dynexec`. Lists have one element per image, in the order of `output.images`. A
     step is one call of the scheduler. For second-order schedulers (Heun), it is half of one of their steps.
 
     Args:
@@ -32,7 +32,7 @@ class DiffusionStats:
             Number of steps predicted for each prompt, with `num_inference_steps="auto"`.
         steps_run (`list[int]`): number of steps in which the network ran.
         steps_reused (`list[int]`): number of steps whose output was extrapolated.
-        stopped_at (`list[int | None]`): step, from 0, after which a picture ended early; `None` if it did not.
+        stopped_at (`list[int | None]`): step, from 0, after which an image ended early; `None` if it did not.
         guidance_dropped_at (`list[int | None]`): first step, from 0, without the unconditional pass, if any.
         policies (`dict[str, PolicyStats]`): statistics of each policy that was on.
         network_calls (`int`): number of inferences of the UNet or transformer.

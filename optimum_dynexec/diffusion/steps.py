@@ -41,7 +41,7 @@ def resolve_steps(
     prompt = given.get("prompt")
     prompts = [prompt] if isinstance(prompt, str) else prompt
     if not prompts or not all(isinstance(text, str) for text in prompts):
-        raise ValueError(f'`num_inference_steps="{AUTO}"` needs a `prompt`, which the steps are predicted from')
+        raise ValueError(f'`num_inference_steps="{AUTO}"` needs a `prompt` to predict the number of steps from')
     predicted = pipeline.step_predictor.predict(prompts)
     if "num_inference_steps" in kwargs:
         return args, {**kwargs, "num_inference_steps": max(predicted)}, predicted

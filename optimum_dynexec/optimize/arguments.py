@@ -31,7 +31,7 @@ class OptimizeArguments:
             number of passes over the data for `fine_tune`. If not set: as in `joint`.
         accuracy_check (`bool`, *optional*, defaults to `True`):
             Whether to refuse a classifier that is not shown to be more accurate than the most frequent label.
-        formats (`tuple[str, ...]`, *optional*): quantizations to try, instead of the recipe's; `()` for none.
+        formats (`tuple[str, ...]`, *optional*): quantizations to try. If not set: those of the recipe. `()`: none.
         heads (`str` or `Path`, *optional*): trained heads to use, instead of training heads.
         train (`bool`, *optional*, defaults to `True`): whether to train heads, if the recipe has any.
         layers (`list[int]`, *optional*):

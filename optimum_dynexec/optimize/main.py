@@ -24,8 +24,8 @@ from .steps import STEPS
 
 REPORT_PACKAGES = ("jinja2", "matplotlib")
 NO_DATA = (
-    "give inputs like those in use as `data` (--data). The heads learn from them, and limits, speed and"
-    " the choice between methods are measured on them"
+    "there is no data: give inputs like those in use as `data` (--data). The heads are trained on them, and the loss"
+    " and the speed are measured on them"
 )
 
 
@@ -85,7 +85,7 @@ def optimize(
     if missing:
         # Checked now, not after all other steps.
         raise OptimizeError(
-            f"the report needs {missing[0]}: {install_hint('report')}, or do without one"
+            f"the report needs {missing[0]}: {install_hint('report')}, or leave out the report"
             " (`benchmark_samples=0`, --benchmark-samples 0)"
         )
     directory = Path(output)
@@ -109,7 +109,7 @@ def optimize(
         state = State.load(directory)
         key = digest([hash_source(str(model)), task, [_source_key(source) for source in sources]])
         values = asdict(args)
-        # A path to heads stands for the files there.
+        # A path to heads is replaced by the content of its files.
         values["heads"] = None if args.heads is None else hash_source(str(args.heads))
         for number, step in enumerate(STEPS, 1):
             heading = f"{step.name} (step {number} of {len(STEPS)})"
@@ -123,7 +123,7 @@ def optimize(
                 state.finish(step.name, key, found, said, time.monotonic() - started)
                 done = state.steps[step.name]
             else:
-                tell(f"{step.name}: done before")
+                tell(f"{step.name}: already done in an earlier call")
             context.found[step.name] = done["values"]
             for line in done["lines"]:
                 tell(line)

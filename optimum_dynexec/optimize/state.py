@@ -47,7 +47,8 @@ class State:
             raise OptimizeError(f"{path} cannot be read ({error}): remove it to start again") from error
         if version != VERSION:
             raise OptimizeError(
-                f"{path} has the version {version}, but this library reads {VERSION}: remove it to start again"
+                f"{path} has the version {version}, but this version of optimum-dynexec reads {VERSION}: remove it to"
+                " start again"
             )
         return cls(path, steps)
 

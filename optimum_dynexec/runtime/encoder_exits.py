@@ -23,8 +23,8 @@ class EncoderExits:
             OpenVINO properties for compilation.
         boundaries (`Mapping[int, str]`):
             For each layer whose hidden states are requested, the friendly name of the node after it.
-        heads (`Mapping[int, openvino.Model]`, *optional*, defaults to none):
-            Exit heads by layer. The layer must be in `boundaries`.
+        heads (`Mapping[int, openvino.Model]`, *optional*):
+            Exit heads by layer. If not set, the model has no exits. The layer must be in `boundaries`.
     """
 
     def __init__(

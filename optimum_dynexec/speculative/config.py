@@ -75,14 +75,14 @@ class SpeculationConfig:
         cls, arguments: SpeculationArguments, has_draft_head: bool = False, exit_layers: Sequence[int] = ()
     ) -> SpeculationConfig:
         """
-        Decides what a call drafts with.
+        Makes the configuration of a call from its arguments.
 
         Args:
             arguments ([`SpeculationArguments`]):
                 Arguments of the call.
             has_draft_head (`bool`, *optional*, defaults to `False`):
                 Whether the model was loaded with a draft head.
-            exit_layers (`Sequence[int]`, *optional*):
+            exit_layers (`Sequence[int]`, *optional*, defaults to `()`):
                 Layers after which the model was loaded with an exit head.
 
         Raises:

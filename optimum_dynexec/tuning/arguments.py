@@ -26,8 +26,8 @@ class TuningArguments:
             For classifiers: largest accuracy loss relative to the full model, or without labels the share of answers
             that differ. Settings for decoders do not change their output.
         max_samples (`int`, *optional*):
-            Maximum number of prompts, or of 16 samples each for a classifier, drawn at random. If not set: 32 prompts;
-            for a classifier the number of samples that shows that a loss is within `max_loss`.
+            Maximum number of prompts, or for a classifier of chunks of 16 samples, drawn at random. If not set: 32
+            prompts, or for a classifier the number of samples that shows that a loss is within `max_loss`.
         max_new_tokens (`int`, *optional*, defaults to 64): maximum number of tokens in a decoder's answer.
         max_length (`int`, *optional*, defaults to 128): maximum number of tokens in a classifier's text.
         time_limit (`float`, *optional*, defaults to 600):
@@ -37,7 +37,7 @@ class TuningArguments:
         threads (`tuple[int, ...]`, *optional*):
             numbers of threads to try. If not set: half of the processors, and all processors.
         columns ([`~data.samples.Columns`], *optional*): columns of a row, for classifiers.
-        seed (`int`, *optional*, defaults to 0): random seed of the draw and the order.
+        seed (`int`, *optional*, defaults to 0): random seed of the drawn samples and their order.
         device (`str`, *optional*, defaults to `"CPU"`): OpenVINO device.
 
     Raises:
@@ -61,10 +61,12 @@ class TuningArguments:
         if self.objective not in OBJECTIVES:
             raise TuningError(f"`objective` must be one of {list(OBJECTIVES)}, but it is {self.objective!r}")
         if not 0.0 <= self.max_loss < 1.0:
-            raise TuningError(f"`max_loss` must be from 0 to below 1, but it is {self.max_loss!r}")
+            raise TuningError(f"`max_loss` must be at least 0 and less than 1, but it is {self.max_loss!r}")
         unknown = [name for name in self.precisions if name not in PRECISIONS]
         if unknown or not self.precisions:
-            raise TuningError(f"`precisions` must be some of {sorted(PRECISIONS)}, but they are {self.precisions!r}")
+            raise TuningError(
+                f"`precisions` must be one or more of {sorted(PRECISIONS)}, but they are {self.precisions!r}"
+            )
         for name in ("max_samples", "max_new_tokens", "max_length", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -72,6 +74,6 @@ class TuningArguments:
         if self.threads is not None:
             object.__setattr__(self, "threads", tuple(self.threads))
             if min(self.threads, default=1) < 1:
-                raise TuningError(f"`threads` must be numbers from 1, but they are {self.threads!r}")
+                raise TuningError(f"`threads` must be numbers of at least 1, but they are {self.threads!r}")
         if self.time_limit <= 0:
             raise TuningError(f"`time_limit` must be positive, but it is {self.time_limit!r}")

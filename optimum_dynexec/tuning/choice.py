@@ -92,7 +92,7 @@ def decide(
         outcomes[place] = CHOSEN
         return Decision(best, sentence, trials, ["slower", *outcomes])
     reasons = [f"{trial.name} is {outcome}" for trial, outcome in zip(others, outcomes, strict=True)]
-    sentence = "; ".join([f"{base.name} stays", *reasons]) if others else f"nothing was faster than {base.name}"
+    sentence = "; ".join([f"{base.name} is kept", *reasons]) if others else f"nothing was faster than {base.name}"
     return Decision(base, sentence, trials, [CHOSEN, *outcomes])
 
 
@@ -101,12 +101,12 @@ def _verdict(trial: Trial, base: Trial, confidence: float) -> tuple[bool, str]:
     ratio, interval = speed_ratio(trial, base, confidence)
     runs = f"{len(trial.seconds)} round{'' if len(trial.seconds) == 1 else 's'}"
     if interval is None:
-        return False, f"undecided: {runs} in the time there was"
+        return False, f"undecided: there was time for only {runs}"
     measured = f"{ratio:.2f}x (interval {interval.low:.2f} to {interval.high:.2f}, {runs})"
     if interval.low > 1 and ratio >= 1 + MARGIN:
         return True, f"faster than {base.name}: {measured}"
     if interval.low <= 1 and interval.high > 1 + MARGIN:
-        return False, f"undecided, as the machine is too noisy for {runs}: {measured}"
+        return False, f"undecided, because the machine is too noisy for {runs}: {measured}"
     return False, f"not faster by {MARGIN:.0%}: {measured}"
 
 

@@ -52,7 +52,7 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
     default = {"precision": first, "threads": None, "cut": False}
     model = models(default)
     if model.engine is None:
-        raise TuningError(f"{directory} has nothing to tune: {model._not_pageable}")
+        raise TuningError(f"{directory} has no engine to tune: {model._not_pageable}")
     trials = [
         Trial(name, {"call": call, "load": {**default, "cut": "assistant_early_exit" in call}})
         for name, call in proposers(model).items()
@@ -203,5 +203,5 @@ def read_prompts(directory: Path, data: Sequence[str | Path], args: TuningArgume
     prompts = chat_prompts(texts, AutoTokenizer.from_pretrained(directory))
     prompts = [prompt for prompt in prompts if prompt]
     if not prompts:
-        raise TuningError(f"{[str(source) for source in data]} give no prompt")
+        raise TuningError(f"there is no prompt in {[str(source) for source in data]}")
     return [prompts[start : start + size] for start in range(0, len(prompts), size)]

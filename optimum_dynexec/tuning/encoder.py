@@ -151,7 +151,7 @@ def confirmed(finished: Sequence[Trial], default: Trial, bench: "Bench") -> Tria
         within = within_limit(checked.loss_interval, limit)
         if within or (within is None and not isinstance(trial.options["exit"], EarlyExitConfig)):
             return trial
-        said = f"{loss_text(checked)} on samples it was not chosen by"
+        said = f"{loss_text(checked)} on the samples that were not used to choose it"
         trial.fate = f"loses {said}, more than {limit:.2%}" if within is False else _undecided(checked, limit, said)
     return default
 
@@ -159,8 +159,8 @@ def confirmed(finished: Sequence[Trial], default: Trial, bench: "Bench") -> Tria
 def _undecided(checked: Trial, limit: float, said: str) -> str:
     variance = (checked.lost + checked.gained) / checked.judged - checked.loss**2
     needed = needed_samples(limit, checked.loss, variance)
-    enough = "no number of samples can decide" if needed is None else f"about {needed} samples would decide"
-    return f"undecided: loses {said}, the limit is {limit:.2%}; {enough}"
+    enough = "no number of samples would decide" if needed is None else f"about {needed} samples would decide"
+    return f"undecided: loses {said}; the limit is {limit:.2%}; {enough}"
 
 
 def checked_on(max_loss: float) -> int:
@@ -210,14 +210,14 @@ class Bench:
         config = DynExecConfig.from_pretrained(directory)
         if config.task not in CLASSIFIER_TASKS:
             raise TuningError(
-                f"{directory} is for the task {config.task!r}, but what can be tuned is {list(CLASSIFIER_TASKS)}"
+                f"{directory} is for the task {config.task!r}, but only {list(CLASSIFIER_TASKS)} can be tuned"
             )
         self.args = args
         # Settings are chosen on one half, with no more samples than speed needs. The limit is checked on the others.
         most = CHOSEN_ON + checked_on(args.max_loss) if args.max_samples is None else CHUNK * args.max_samples
         samples = draw(read_samples(data, args.columns, split="validation"), most, args.seed)
         if len(samples) < LEAST_SAMPLES:
-            raise TuningError(f"tuning takes at least {LEAST_SAMPLES} samples, but there are {len(samples)}")
+            raise TuningError(f"tuning needs at least {LEAST_SAMPLES} samples, but there are {len(samples)}")
         model_config = AutoConfig.from_pretrained(directory)
         check_one_label(model_config)
         self.labels = samples.label_ids(model_config.label2id)

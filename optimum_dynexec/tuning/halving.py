@@ -195,7 +195,7 @@ def _faster_half(alive: list[Trial], baseline: Trial, safe: Trial | None) -> lis
     others = by_speed([trial for trial in alive if trial not in kept], baseline)
     keep = max(1, math.ceil(len(others) / 2))
     for trial in others[keep:]:
-        trial.fate = f"slower than others after {len(trial.seconds)} runs"
+        trial.fate = f"slower than other settings after {len(trial.seconds)} runs"
     return [*kept, *others[:keep]]
 
 

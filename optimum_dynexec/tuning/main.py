@@ -53,5 +53,5 @@ def _tuner(task: str) -> Callable[[Path, Sequence[str | Path], TuningArguments, 
 
     tuners = {DECODER_TASK: tune_decoder, **dict.fromkeys(CLASSIFIER_TASKS, tune_encoder)}
     if task not in tuners:
-        raise TuningError(f"models for the tasks {list(tuners)} can be tuned, but the task is {task!r}")
+        raise TuningError(f"models for the tasks {list(tuners)} can be tuned, but this model is for {task!r}")
     return tuners[task]

@@ -240,7 +240,7 @@ def test_prompts(tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
     question = '{"question_id": 1, "category": "qa", "turns": ["what"]}\n'
     (tmp_path / "twice.jsonl").write_text(2 * question)
-    with pytest.raises(ValueError, match="two questions with the same `question_id`"):
+    with pytest.raises(ValueError, match="two questions in .* have the same `question_id`"):
         read_prompts([tmp_path / "twice.jsonl"])
     with pytest.raises(ValueError, match="there is no prompt in"):
         read_prompts([tmp_path / "empty.txt"])

@@ -288,7 +288,7 @@ def test_a_schedule_that_ends_in_noise_is_not_ended_early(load, monkeypatch, sch
     output = call(pipeline, "stable-diffusion-xl", 2, **{"steps": 10, **options}, dynexec={"convergence": AT_ONCE})
     assert_equal_pictures(output.images, expected, 1e-4)
     assert output.dynexec.stopped_at == [None, None]
-    assert "ends before all noise is gone" in output.dynexec.policies["convergence"].reason
+    assert "ends before all noise is removed" in output.dynexec.policies["convergence"].reason
 
 
 @pytest.mark.parametrize(
@@ -487,7 +487,7 @@ def test_nan_from_the_network(load, monkeypatch):
         return output
 
     monkeypatch.setattr(type(pipeline.unet), "forward", broken)
-    with pytest.raises(NonFiniteOutputError, match=r"step 1 for picture \[1\] of the batch"):
+    with pytest.raises(NonFiniteOutputError, match=r"step 1 for image \[1\] of the batch"):
         call(pipeline, "stable-diffusion", 3, dynexec=NEVER)
     calls.clear()
     # Without policies nobody needs to judge it: as optimum-intel.

@@ -62,7 +62,7 @@ def test_convergence_ends_nothing_of_a_schedule_that_ends_in_noise():
     policy = Convergence(ConvergenceConfig(tolerance=0.1, patience=1, min_steps=1), RUN)
     policy.schedule(complete=False)
     assert [finished(policy, 1.0, 1.0) for _ in range(4)] == [[False, False]] * 4
-    assert "ends before all noise is gone" in policy.why_not()
+    assert "ends before all noise is removed" in policy.why_not()
 
 
 def test_convergence_waits_for_its_first_steps():

@@ -66,7 +66,9 @@ def test_goes_on_where_it_was(run):
     assert list(after) == [step.name for step in optimize_main.STEPS]
     # What was done is neither done again nor asked again.
     assert {name: after[name] for name in before} == before
-    assert [line for line in said if line.endswith("done before")] == [f"{name}: done before" for name in before]
+    assert [line for line in said if line.endswith("already done in an earlier call")] == [
+        f"{name}: already done in an earlier call" for name in before
+    ]
 
 
 def test_what_comes_of_it(run):
@@ -110,8 +112,8 @@ def test_other_arguments_do_again_what_depends_on_them(run, tiny_hf, prompts):
     said: list[str] = []
     arguments = replace(QUICK, max_loss=1e-9, train=False, benchmark_samples=0)
     again = optimize(tiny_hf("llama"), output, data=[prompts], arguments=arguments, progress=False, say=said.append)
-    before = [f"{name}: done before" for name in ("data", "fine-tune", "export", "baseline")]
-    assert [line for line in said if line.endswith("done before")] == before
+    before = [f"{name}: already done in an earlier call" for name in ("data", "fine-tune", "export", "baseline")]
+    assert [line for line in said if line.endswith("already done in an earlier call")] == before
     assert again.steps["quantize"]["chosen"] == "f32"
     loss = again.steps["quantize"]["losses"]["int8"]
     assert loss == found.steps["quantize"]["losses"]["int8"]
@@ -189,7 +191,7 @@ def test_classifier_of_pairs(tiny_encoder_hf, tmp_path, monkeypatch):
     monkeypatch.setattr(tune_step, "tune", tuned)
     found = optimize(tiny_encoder_hf("bert"), tmp_path / "out", data=[path], arguments=arguments, progress=False)
     text = "\n".join(found.lines)
-    assert "quantize: int8 kept: accuracy lost" in text
+    assert "quantize: int8 kept: accuracy loss or share of different answers" in text
     assert found.steps["heads"]["heads"] == ["exit_head_0", "exit_head_1", "exit_head_2"]
     assert found.steps["calibrate"]["calibrated"]
     config = DynExecConfig.from_pretrained(tmp_path / "out" / "model")
@@ -261,7 +263,7 @@ def test_a_random_classifier_is_refused(tiny_encoder_hf, labelled, tmp_path, mon
     [
         (("bert", None), {}, "the label 'calm', but the labels of the model are"),
         (("bert", None), {"columns": Columns(label="text_pair")}, "does not have the column 'text_pair'"),
-        (("bert", None), {"columns": Columns(), "fine_tune": True}, "fine-tuning takes labels"),
+        (("bert", None), {"columns": Columns(), "fine_tune": True}, "fine-tuning needs labels"),
     ],
 )
 def test_what_does_not_fit_is_said_before_the_export(
@@ -283,7 +285,10 @@ def test_what_does_not_fit_is_said_before_the_export(
         ({"arguments": {"recipe": "speed"}}, "`recipe` must be one of"),
         ({"arguments": {"max_loss": 0.0}}, "`max_loss` must be between 0 and 1"),
         ({"arguments": {"formats": ("int8", "int9")}}, "there is no format 'int9' for a decoder; the formats are"),
-        ({"arguments": {"task": "feature-extraction"}}, "can be optimized, but the task is 'feature-extraction'"),
+        (
+            {"arguments": {"task": "feature-extraction"}},
+            "can be optimized, but this model is for 'feature-extraction'",
+        ),
         ({"arguments": {"fine_tune": True}}, "for classifiers, but this model is a decoder"),
         ({"output": "full"}, "contains other files"),
     ],

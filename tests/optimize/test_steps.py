@@ -119,7 +119,7 @@ def test_formats_are_compared_side_by_side(tmp_path):
     chosen, costs, why = quantize._fastest(context, dict.fromkeys(speedups, tmp_path))
     assert chosen == "int8"
     assert costs == pytest.approx({"f32": 5.0, "int8": 2.5, "int4": 5.0 / 1.5})
-    assert why.endswith("run plainly; int8 is faster than f32: 2.00x (interval 2.00 to 2.00, 24 rounds)")
+    assert why.endswith("without dynamic execution; int8 is faster than f32: 2.00x (interval 2.00 to 2.00, 24 rounds)")
     # What only seems faster is not chosen.
     draw = np.random.default_rng(0)
     context = format_context(lambda trial, item: Measurement(item * float(np.exp(draw.normal(0, 1))), 1))
@@ -137,12 +137,12 @@ def test_formats_are_compared_side_by_side(tmp_path):
             20,
             "kept, but undecided",
             True,
-            "accuracy lost 0.00% (95% interval -16.11% to 16.11%, 20 samples), limit 1.00%; undecided: about 381"
+            "accuracy loss 0.00% (95% interval -16.11% to 16.11%, 20 samples), limit 1.00%; undecided: about 381"
             " samples would decide",
         ),
-        (0, 0, 400, "kept", True, "accuracy lost 0.00% (95% interval -0.95% to 0.95%, 400 samples), limit 1.00%"),
-        (60, 0, 400, "refused", False, "accuracy lost 15.00% (95% interval 11.8"),
-        (3, 0, 100, "left out, but undecided", False, "accuracy lost 3.00% (95% interval "),
+        (0, 0, 400, "kept", True, "accuracy loss 0.00% (95% interval -0.95% to 0.95%, 400 samples), limit 1.00%"),
+        (60, 0, 400, "refused", False, "accuracy loss 15.00% (95% interval 11.8"),
+        (3, 0, 100, "left out, but undecided", False, "accuracy loss 3.00% (95% interval "),
         (0, 6, 100, "kept", True, "accuracy 6.00 points higher (95% interval -"),
     ],
 )
@@ -151,7 +151,7 @@ def test_what_samples_cannot_show_is_undecided(lost, gained, count, verdict, kep
     own[:lost] = False
     full[count - gained :] = False
     loss = accuracy_loss(full, own)
-    kind = SimpleNamespace(loss_name="accuracy lost", gain_name="accuracy {:.2f} points higher", loss_unit="samples")
+    kind = SimpleNamespace(loss_name="accuracy loss", gain_name="accuracy {:.2f} points higher", loss_unit="samples")
     assert quantize._verdict(loss, 0.01) == (verdict, kept)
     assert quantize._loss_text(SimpleNamespace(kind=kind, args=OptimizeArguments()), loss).startswith(said)
 

@@ -39,7 +39,7 @@ def test_fastest_wins_and_the_baseline_stays():
     # Who is slower is measured less often; who is compared was measured on the same.
     assert len(by_name["b"].seconds) == len(by_name["off"].seconds) == 16
     assert len(by_name["e"].seconds) < len(by_name["a"].seconds) + 5 < 16
-    assert by_name["e"].fate.startswith("slower than others after")
+    assert by_name["e"].fate.startswith("slower than other settings after")
     assert by_name["b"].cost == pytest.approx(0.05, rel=0.02)
     # A first run that does not count, then item after item, in an order that changes.
     assert [name for name, _ in calls[:6]] == list(costs)
@@ -133,7 +133,9 @@ def tuned(speeds, seed, names="abcdefgh", spread=0.1):
 def test_of_equals_the_baseline_stays():
     found = [tuned({}, seed) for seed in range(200)]
     assert sum(decision.chosen.name == "base" for decision in found) >= 190
-    assert any("undecided, as the machine is too noisy for 24 rounds: " in decision.sentence for decision in found)
+    assert any(
+        "undecided, because the machine is too noisy for 24 rounds: " in decision.sentence for decision in found
+    )
 
 
 def test_mutant_that_trusts_the_ratio_gives_the_baseline_up(monkeypatch):
@@ -155,7 +157,9 @@ def test_what_is_faster_is_found():
 def test_a_machine_that_is_too_noisy_keeps_the_baseline():
     decision = tuned({"c": 1.05}, 0, names="c", spread=1.0)
     assert decision.chosen.name == "base"
-    assert decision.sentence.startswith("base stays; c is undecided, as the machine is too noisy for 24 rounds: ")
+    assert decision.sentence.startswith(
+        "base is kept; c is undecided, because the machine is too noisy for 24 rounds: "
+    )
     assert decision.outcomes[0] == "chosen"
 
 
@@ -171,7 +175,7 @@ def test_what_a_decision_is_of():
     # One round shows nothing.
     late = decide(trials[0], trials[1:], [1], runner(costs), deadline=time.monotonic() - 1, progress=False)
     assert late.chosen.name == "base"
-    assert late.sentence == "base stays; c is undecided: 1 round in the time there was"
+    assert late.sentence == "base is kept; c is undecided: there was time for only 1 round"
     alone = decide(trials[0], [], [1], runner(costs), deadline=far(), progress=False)
     assert alone.sentence == "nothing was faster than base"
     assert compared(alone, alone.trials[0])["speedup_interval"] is None
@@ -181,7 +185,7 @@ def test_the_table_of_a_search():
     plain, fast, gone = (
         Trial(name, {}, [seconds] * 6, [1] * 6) for name, seconds in (("p", 2.0), ("f", 1.0), ("g", 4.0))
     )
-    gone.fate = "slower than others after 6 runs"
+    gone.fate = "slower than other settings after 6 runs"
     table = rows([plain, fast, gone, Trial("never run", {})], plain, None, False)
     # What leads a search is not chosen yet.
     assert [row["outcome"] for row in table] == ["slower", "leads", gone.fate]
@@ -201,7 +205,7 @@ def test_a_limit_must_be_shown_on_samples_that_nothing_was_chosen_by():
     bench = SimpleNamespace(args=SimpleNamespace(max_loss=0.1), check=check)
     assert confirmed([fast, slow, default], default, bench) is slow
     assert fast.fate.startswith("loses 50.00% (95% interval 40.")
-    assert fast.fate.endswith(", 100 samples) on samples it was not chosen by, more than 10.00%")
+    assert fast.fate.endswith(", 100 samples) on the samples that were not used to choose it, more than 10.00%")
     # The same share of so few samples shows nothing: neither within the limit nor beyond it.
     checks["s"] = (0, 20)
     assert confirmed([slow, default], default, bench) is default

@@ -66,7 +66,7 @@ def test_what_is_tried_and_written(decoder):
     assert [row["outcome"] == "chosen" for row in again].count(True) == 1
     chosen = next(row for row in again if row["outcome"] == "chosen")
     assert chosen["name"] == f"again: {found.best['name']}"
-    assert (chosen is again[0]) == found.decision.startswith(("auto stays", "nothing was faster"))
+    assert (chosen is again[0]) == found.decision.startswith(("auto is kept", "nothing was faster"))
     assert found.rounds == chosen["runs"]
     assert found.samples == min(2, found.rounds)
     assert (found.speedup_interval is None) == (found.baseline["name"] == found.best["name"] or found.rounds < 6)
@@ -222,7 +222,7 @@ def test_a_choice_that_does_not_hold_is_taken_back(tiny_encoder, texts, tmp_path
         ({"objective": "speed"}, "`objective` must be one of"),
         ({"max_loss": 1.0}, "`max_loss` must be"),
         ({"precisions": ("low",)}, "`precisions` must be"),
-        ({"threads": (1, 0)}, "`threads` must be numbers from 1"),
+        ({"threads": (1, 0)}, "`threads` must be numbers of at least 1"),
         ({"time_limit": 0}, "`time_limit` must be"),
     ],
 )
@@ -237,7 +237,7 @@ def test_errors(tiny_encoder, decoder, tmp_path):
     (tmp_path / "few.txt").write_text("one\ntwo")
     with pytest.raises(TuningError, match="at least 32 samples"):
         tune(tiny_encoder("bert"), data=[tmp_path / "few.txt"])
-    with pytest.raises(TuningError, match="can be tuned, but the task is"):
+    with pytest.raises(TuningError, match="can be tuned, but this model is for"):
         tune(tiny_encoder("bert", "feature-extraction"), data=[tmp_path / "few.txt"])
     with pytest.raises(TuningError, match="unknown key 'x'"):
         Tuning.from_dict({"x": 1})

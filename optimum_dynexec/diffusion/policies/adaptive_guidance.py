@@ -54,7 +54,7 @@ class AdaptiveGuidance(DenoisingPolicy):
 
     def why_not(self) -> str:
         if self._largest is None:
-            return "the pipeline ran without guidance, so there was no unconditional pass to leave out"
+            return "the pipeline ran without guidance, so there was no unconditional pass to skip"
         if self._dropped.any():
             return f"the cosine of the two outputs reached `threshold` ({self.config.threshold}) in the last step only"
         return (

@@ -18,7 +18,7 @@ class Run:
     Size of the denoising that begins.
 
     Args:
-        num_samples (`int`): number of pictures in the batch: prompts times pictures per prompt.
+        num_samples (`int`): number of images in the batch: number of prompts times number of images per prompt.
         num_steps (`int`): planned number of calls of the scheduler.
     """
 
@@ -127,7 +127,7 @@ class DenoisingPolicy:
         Returns:
             `str`: the reason, with the values that decided.
         """
-        return "it found nothing to leave out"
+        return "it found no work to skip"
 
     def _none(self) -> np.ndarray:
         return np.zeros(self.run.num_samples, dtype=bool)

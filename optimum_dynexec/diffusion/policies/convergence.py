@@ -1,4 +1,4 @@
-"""Denoising ends once the picture has settled."""
+"""Denoising ends once the image has settled."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class ConvergenceConfig:
             Number of successive steps in which the change must be within the tolerance.
         min_steps (`int`, *optional*, defaults to 5):
             Minimum number of steps. The first predictions, from strong noise, change little because they are all
-            close to the mean picture.
+            close to the mean image.
 
     Raises:
         `ValueError`: if a value is not accepted.
@@ -91,16 +91,16 @@ class Convergence(DenoisingPolicy):
         config, needed = self.config, max(self.config.min_steps, self.config.patience + 1) + 1
         if not self._complete:
             return (
-                "the schedule ends before all noise is gone (as with `denoising_end`), and a picture that stops early"
-                " has none"
+                "the schedule ends before all noise is removed (as with `denoising_end`), but an image that stops"
+                " early would have no noise left"
             )
         if self.run.num_steps < needed:
             return (
-                f"the schedule has {self.run.num_steps} steps, and a picture stops before the last one only if there"
-                f" are {needed} or more (`min_steps` {config.min_steps}, `patience` {config.patience})"
+                f"the schedule has {self.run.num_steps} steps, but an image can stop early only in a schedule of"
+                f" at least {needed} steps (`min_steps` {config.min_steps}, `patience` {config.patience})"
             )
         if self._smallest is None:
-            return "no two predictions of the network could be compared"
+            return "there were no two predictions of the network to compare"
         if self._smallest > config.tolerance:
             return (
                 f"the smallest change of the predicted clean sample was {self._smallest:.3g}, above `tolerance`"

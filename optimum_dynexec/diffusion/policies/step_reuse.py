@@ -25,7 +25,7 @@ class StepReuseConfig:
         threshold (`float`, *optional*, defaults to 0.01):
             Maximum relative third-order difference of the latent, for `"third_order"`.
         interval (`int`, *optional*, defaults to 2):
-            Number of steps of which the network runs in one, for `"interval"`.
+            Length of the interval for `"interval"`: the network runs in one of this number of steps.
         max_consecutive (`int`, *optional*, defaults to 4):
             Maximum number of successive steps that skip the network.
         order (`int`, *optional*, defaults to 0):

@@ -16,4 +16,4 @@ class Interval(ReuseCriterion):
         return since_run < self.interval - 1
 
     def why_not(self) -> str:
-        return f"`interval` is {self.interval}, so that the network runs in every step"
+        return f"`interval` is {self.interval}, so the network runs in every step"

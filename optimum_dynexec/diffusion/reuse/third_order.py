@@ -36,7 +36,7 @@ class ThirdOrder(ReuseCriterion):
 
     def why_not(self) -> str:
         if self._smallest is None:
-            return "fewer than three steps came before the last one, and the latent's change is judged by three"
+            return "there were fewer than three steps before the last one, but the criterion needs three"
         return (
             f"the smallest relative third-order difference of the latent was {self._smallest:.3g}, above `threshold`"
             f" ({self.threshold})"

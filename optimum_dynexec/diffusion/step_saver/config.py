@@ -21,8 +21,8 @@ class StepSaverConfig:
         steps (`list[int]`): step counts that the predictor chooses from, ascending. The last one is the reference.
         delta (`float`): allowed probability that a prompt needs more steps than predicted, between 0 and 1.
         offset (`float`, *optional*):
-            number that conformalisation adds to the predicted logarithm (base 2) of the steps. `None`: there were too
-            few prompts for the guarantee, so the last count is always predicted.
+            number that conformalisation adds to the predicted logarithm (base 2) of the steps. `None`: there were not
+            enough prompts for the guarantee, so the last count is always predicted.
         rule (`str`): rule that determines the number of steps an image needs, one of [`~step_saver.LABEL_RULES`].
         tau (`float`): threshold of the rule.
         max_length (`int`): number of tokens of a prompt that are read.

@@ -20,7 +20,7 @@ def kind_for(task: str) -> Kind:
         [`OptimizeError`]: if models for the task cannot be optimized.
     """
     if task not in KINDS:
-        raise OptimizeError(f"models for the tasks {list(KINDS)} can be optimized, but the task is {task!r}")
+        raise OptimizeError(f"models for the tasks {list(KINDS)} can be optimized, but this model is for {task!r}")
     return KINDS[task]()
 
 

@@ -34,7 +34,7 @@ INT4 = {
 
 
 class Decoder(Kind):
-    """Proposes with a draft head, and leaves its output as it is; only quantization costs quality."""
+    """Decoders, which use a draft head. It does not change the output, so only quantization costs quality."""
 
     name = "decoder"
     noun = "a decoder"
@@ -112,7 +112,7 @@ class Decoder(Kind):
             heads,
             data=[part],
             layers=args.layers,
-            # A recipe without heads is asked for exit heads by `layers`, and for no more.
+            # With a recipe without heads, `layers` requests exit heads only.
             draft_head=RECIPES[args.recipe].heads[self.name],
             continuation_arguments=ContinuationArguments(max_new_tokens=args.max_new_tokens, seed=args.seed),
             training_arguments=TrainingArguments(seed=args.seed, **epochs),
@@ -137,28 +137,28 @@ class Decoder(Kind):
         )
 
     def benchmark_samples(self, args: OptimizeArguments) -> int:
-        # They tell the speed. The loss is that of perplexity, on the tokens of all inputs.
+        # Enough for the speed. The loss, that of perplexity, is measured on the tokens of all inputs.
         return BENCHMARK_PROMPTS
 
     def benchmark_options(self, part: str) -> dict[str, Any]:
-        # Else nothing says what quantization has cost, and the report judges nothing.
+        # Without perplexity, the loss of quantization would be unknown, and the report could not judge it.
         return {"perplexity_data": [part]}
 
     def dynamic_options(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
-        # Where nothing was found to pay, the report shows what `auto` makes of it.
+        # If no speculation was found to be faster, the report shows the result of `auto`.
         return {"speculation": "auto"} if options.get("speculation") == "off" else dict(options)
 
 
 def predictions(directory: Path, texts: Sequence[Any]) -> list[np.ndarray]:
     """
-    What a decoder would say next at each token of given answers, computed in float32.
+    Predicts each token of given answers from the tokens before it, computed in float32.
 
     Args:
-        directory (`Path`): of the export.
+        directory (`Path`): directory of the export.
         texts (`Sequence[Text]`): prompts with answers.
 
     Returns:
-        `list[np.ndarray]`: int64 `[tokens of the answer]` for each.
+        `list[np.ndarray]`: the predicted tokens of each answer, int64 `[tokens of the answer]`.
     """
     from ...precision import EXACT_OV_CONFIG
 

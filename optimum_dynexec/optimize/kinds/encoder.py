@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 class Encoder(Kind):
-    """Leaves early where it is sure. Quantization and leaving share the limit."""
+    """Classifiers, which use early exit. Quantization and early exit share the limit."""
 
     name = "encoder"
     noun = "a classifier"
-    loss_name = "accuracy lost, or share of other answers"
+    loss_name = "accuracy loss or share of different answers"
     gain_name = "accuracy {:.2f} points higher"
     loss_unit = "samples"
     formats: ClassVar[Mapping[str, dict[str, Any]]] = {
@@ -45,7 +45,7 @@ class Encoder(Kind):
         from ...tuning.encoder import LEAST_SAMPLES
 
         samples = read_samples(sources, args.columns)
-        # Tuning has the second part alone. Better said now than when heads are trained.
+        # Tuning uses only the second part. Too few samples are reported now, not after the heads are trained.
         least = math.ceil(LEAST_SAMPLES / SHARES["calibrate"])
         parts = parts_of(len(samples), args.max_samples, args.seed, least)
         count = sum(map(len, parts.values()))
@@ -53,7 +53,7 @@ class Encoder(Kind):
 
     @abstractmethod
     def write(self, directory: Path, samples: "Samples", parts: dict[str, list[int]]) -> dict[str, str]:
-        """Writes samples in parts; gives their file names by part."""
+        """Writes samples in parts. Returns the file names by part."""
 
     def check(self, model: str, task: str, parts: Sequence[str], args: OptimizeArguments) -> None:
         from ...data.samples import read_samples
@@ -195,8 +195,8 @@ class TextEncoder(Encoder):
         wrong = next((value for value in samples.inputs if not isinstance(value, str)), None)
         if wrong is not None:
             raise OptimizeError(
-                f"the model takes texts, but the data holds {type(wrong).__name__}: name the column of the text with"
-                " --text-column (`Columns(text=...)`)"
+                f"the model needs texts, but the data contains {type(wrong).__name__}: name the column of the texts"
+                " with --text-column (`Columns(text=...)`)"
             )
         rows = [
             {
@@ -215,9 +215,9 @@ class ImageEncoder(Encoder):
     def write(self, directory: Path, samples: "Samples", parts: dict[str, list[int]]) -> dict[str, str]:
         from ...data.inputs import as_image
 
-        # Arrays stay as they are, as one of grey values is smaller than its image in RGB.
+        # Arrays are not converted, because an array of grey values is smaller than its image in RGB.
         images = [value if isinstance(value, np.ndarray) else np.asarray(as_image(value)) for value in samples.inputs]
         if len({image.shape for image in images}) > 1:
-            raise OptimizeError("the images are of different sizes: bring them to one, as an .npz file has them")
+            raise OptimizeError("the images have different sizes: scale them to one size, for example in an .npz file")
         labels = None if samples.labels is None else list(samples.labels)
         return write_images(directory, images, labels, parts)

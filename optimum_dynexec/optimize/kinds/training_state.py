@@ -13,24 +13,25 @@ if TYPE_CHECKING:
     from ...data.samples import Columns, Samples
 
 FINE_TUNE = (
-    "fine-tune it here (--fine-tune, `fine_tune=True`), which takes labels in the data, or give a model that is"
-    " fine-tuned already"
+    "fine-tune the model (--fine-tune, `fine_tune=True`), which needs labels in the data, or give a model that is"
+    " already fine-tuned"
 )
 
 
 def check_model(model: str, task: str, parts: Sequence["Samples"], args: OptimizeArguments) -> None:
     """
-    Checks a classifier against the data, before anything is exported.
+    Checks that a classifier fits the data, before anything is exported.
 
     Args:
         model (`str`): directory or id of a transformers model, or directory of an export.
-        task (`str`): of the model.
-        parts (`Sequence[Samples]`): the data.
-        args ([`OptimizeArguments`]): what for.
+        task (`str`): task of the model.
+        parts (`Sequence[Samples]`): parts of the data.
+        args ([`OptimizeArguments`]): arguments of the optimization.
 
     Raises:
-        [`OptimizeError`]: if it is not trained for the task and is not to be, or fine-tuning is not possible.
-        `ValueError`: if it is for several labels or a number, or does not know the labels of the data.
+        [`OptimizeError`]: if the model is not trained for the task and `fine_tune` is not set, or it cannot be
+            fine-tuned.
+        `ValueError`: if the model is a multi-label or regression model, or does not have the labels of the data.
     """
     from transformers import AutoConfig
 
@@ -39,15 +40,19 @@ def check_model(model: str, task: str, parts: Sequence["Samples"], args: Optimiz
     exported = (Path(model) / "openvino_model.xml").is_file()
     if args.fine_tune:
         if exported:
-            raise OptimizeError(f"an export cannot be fine-tuned: give the transformers model that {model} is made of")
+            raise OptimizeError(
+                f"an export cannot be fine-tuned: give the transformers model that {model} was exported from"
+            )
         if any(samples.labels is None for samples in parts):
-            raise OptimizeError("fine-tuning takes labels: name their column with --label-column")
+            raise OptimizeError(
+                "fine-tuning needs labels, but the data has none: name their column with --label-column"
+            )
         return
     missing = [] if exported else untrained_weights(model, task)
     if missing:
         raise OptimizeError(
-            f"{model} is not trained for the task {task!r}: its weights {missing} would be random numbers. So"
-            f" {FINE_TUNE}"
+            f"{model} is not trained for the task {task!r}: its weights {missing} would be random numbers."
+            f" To use it, {FINE_TUNE}"
         )
     check_classifier(AutoConfig.from_pretrained(model), task, *parts)
 
@@ -57,19 +62,19 @@ def fine_tune(
 ) -> list[str]:
     """
     Trains a transformers model together with exits after its layers (the recipe `joint`), so that its inner layers
-    learn to serve them; the labels are those of the data where the model has none.
+    learn to serve the exits. If the model has no labels, it gets the labels of the data.
 
     Args:
         model (`str`): directory or id of a transformers model.
-        task (`str`): of the model.
+        task (`str`): task of the model.
         output (`Path`): directory for the trained model.
-        part (`str`): file of the samples to learn from.
-        columns ([`~data.samples.Columns`], *optional*): where in a row things stand.
-        args ([`OptimizeArguments`]): how long.
-        progress (`bool`): show progress bars.
+        part (`str`): file of the training samples.
+        columns ([`~data.samples.Columns`], *optional*): columns of a row.
+        args ([`OptimizeArguments`]): arguments of the optimization.
+        progress (`bool`): whether to show progress bars.
 
     Returns:
-        `list[str]`: how good the model is on samples that were held out, and what is wrong with it.
+        `list[str]`: the quality of the model on held-out samples, and warnings.
     """
     from ...training import EncoderTrainingArguments, train_encoder_heads
     from ...training.encoder.scores import score_line
@@ -89,19 +94,19 @@ def fine_tune(
 
 def judge_baseline(right: Sequence[bool], labels: Sequence[Any], args: OptimizeArguments) -> Mapping[str, Any]:
     """
-    Judges whether a classifier is any good on labelled samples.
+    Judges from labelled samples whether a classifier is trained for their labels.
 
     Args:
-        right (`Sequence[bool]`): for each sample, whether it is.
-        labels (`Sequence`): of the samples.
-        args ([`OptimizeArguments`]): whether to check.
+        right (`Sequence[bool]`): whether the answer is right, for each sample.
+        labels (`Sequence`): labels of the samples.
+        args ([`OptimizeArguments`]): arguments of the optimization, with `accuracy_check`.
 
     Returns:
         `dict`: `accuracy`, its 95% `interval`, `samples`, `most_frequent` (the share of the most frequent label), and
-        a `line` for people.
+        a `line` for the reader.
 
     Raises:
-        [`OptimizeError`]: if the model is not shown to be right more often than its most frequent label is.
+        [`OptimizeError`]: if the samples do not show that the model is right more often than the most frequent label.
     """
     from ...data.samples import most_frequent_share
 
@@ -115,9 +120,9 @@ def judge_baseline(right: Sequence[bool], labels: Sequence[Any], args: OptimizeA
     )
     if args.accuracy_check and interval.low <= share:
         raise OptimizeError(
-            f"{line}. Nothing shows that the model is trained for these labels, and within a limit of loss a useless"
-            f" model stays useless: {FINE_TUNE}. If you know that it is good (rare labels, few samples), say"
-            " --no-accuracy-check (`accuracy_check=False`)"
+            f"{line}. The samples do not show that the model is trained for these labels, and a limit on the loss does"
+            f" not make a useless model useful: {FINE_TUNE}. If you know that the model is good (rare labels, few"
+            " samples), use --no-accuracy-check (`accuracy_check=False`)"
         )
     return {
         "accuracy": accuracy,

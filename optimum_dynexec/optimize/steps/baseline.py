@@ -1,4 +1,4 @@
-"""How good the model is by itself, as a small loss of a useless model says nothing."""
+"""Measures the quality of the model itself, because a small loss means nothing for a useless model."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from ..context import Context
 
 def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     """
-    Measures the model in float32 on the part to choose by.
+    Measures the model in float32 on the second part of the data.
 
     Raises:
-        [`~optimize.OptimizeError`]: if nothing shows that the model is trained for the data.
+        [`~optimize.OptimizeError`]: if the samples do not show that the model is trained for the data.
     """
     context.say("measuring the accuracy")
     found = context.kind.baseline(context.base, context.part("calibrate"), context.args)

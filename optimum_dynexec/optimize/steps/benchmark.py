@@ -12,7 +12,7 @@ RESULTS = "report/results.json"
 
 
 def run(context: Context) -> tuple[dict[str, Any], list[str]]:
-    """Measures the model against the one in float32, with and without dynamic execution."""
+    """Compares the model with the model in float32, with and without dynamic execution."""
     args = context.args
     if args.benchmark_samples == 0:
         return {"results": None}, ["benchmark: none, as requested"]
@@ -24,7 +24,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     tuning = Tuning.from_dict(DynExecConfig.from_pretrained(context.result).tuning or {})
     threads = tuning.ov_config.get("INFERENCE_NUM_THREADS")
     arguments = BenchmarkArguments(
-        # As the model was tuned; the same for all, so that none has an advantage.
+        # The tuned settings, for all models, so that none has an advantage.
         precision=tuning.precision,
         threads=None if threads is None else int(threads),
         max_samples=args.benchmark_samples or context.kind.benchmark_samples(args),
@@ -47,9 +47,9 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
 
 def _dynamic(context: Context) -> dict[str, Any]:
     """
-    The options chosen; thresholds in place of the word that stands for them, which only one model has. Where a
-    classifier was tuned not to leave, the calibrated thresholds all the same, so that the report shows why. Decoders
-    are not tuned to leave: it excludes the speculation that they are tuned to.
+    The chosen options. `"calibrated"` is replaced by the thresholds, because only one of the models is calibrated. If
+    a classifier was tuned to no early exit, the calibrated thresholds are used all the same, so that the report shows
+    the reason. Decoders are not tuned to early exit, which excludes the speculation that they are tuned to.
     """
     config = DynExecConfig.from_pretrained(context.result)
     options = dict(context.found["tune"]["tuning"]["options"])

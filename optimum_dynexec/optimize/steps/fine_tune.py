@@ -1,4 +1,4 @@
-"""Fine-tuning of the model on the data, if that is asked for."""
+"""Fine-tunes the model on the data, if requested."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from ..context import Context
 
 
 def run(context: Context) -> tuple[dict[str, Any], list[str]]:
-    """Trains the model on the part to learn from."""
+    """Trains the model on the first part of the data."""
     if not context.args.fine_tune:
         return {}, []
     context.say("training")

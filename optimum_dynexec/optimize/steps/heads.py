@@ -27,7 +27,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
         lines.append(f"heads: {', '.join(names)} attached")
         elsewhere = [name for name in names if made.heads[name].trained_on not in (None, made.model_hash)]
         if elsewhere:
-            lines.append(f"heads: {', '.join(elsewhere)} from a training on another export than this quantization")
+            lines.append(f"heads: {', '.join(elsewhere)} trained on another export, not on this quantization")
     places = [f"{place.name}/openvino_model.xml" for place in (context.result, context.reference)]
     return {"heads": names, "places": places}, lines
 
@@ -50,7 +50,7 @@ def _heads(context: Context) -> tuple[list[str], Any]:
     if not args.train:
         return ["heads: none, as requested"], None
     if not context.recipe.heads[context.kind.name] and not args.layers:
-        return [f"heads: none, because the recipe {args.recipe} has none for {context.kind.noun}"], None
+        return [f"heads: none, because the recipe {args.recipe} trains none for {context.kind.noun}"], None
     context.say("training")
     trained, further = context.kind.train(context.result, context.heads, context.part("train"), args, context.progress)
     # Heads of an earlier call with other arguments do not belong to this model.

@@ -1,4 +1,4 @@
-"""Quantizations of the model: which are within the limit, and which of them is best."""
+"""Quantizes the model, and chooses the best quantization within the limit."""
 
 import shutil
 import time
@@ -15,13 +15,13 @@ from ..context import Context
 
 
 F32 = "f32"
-# Of the measurements between formats.
+# The time for measuring the formats, in seconds.
 SECONDS = 240.0
 UNITS = {"decoder": "token", "encoder": "sample"}
 
 
 def run(context: Context) -> tuple[dict[str, Any], list[str]]:
-    """Makes and judges them. Those that are not chosen are removed."""
+    """Makes and judges the quantizations. Those that are not chosen are removed."""
     places = {F32: context.base}
     formats = context.recipe.formats[context.kind.name] if context.args.formats is None else context.args.formats
     lines, failed = [], {}
@@ -30,7 +30,7 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
         try:
             places[name] = _quantized(context, name)
         except RuntimeError as error:
-            # NNCF has not every option for every graph. The others are tried all the same.
+            # NNCF does not support every option for every graph. The other formats are tried all the same.
             failed[name] = " ".join(str(error).split())
             lines.append(f"quantize: {name} refused: {failed[name]}")
     losses = _losses(context, {name: place for name, place in places.items() if name != F32})
@@ -73,7 +73,7 @@ def _losses(context: Context, places: dict[str, Path]) -> dict[str, Loss]:
 
 
 def _verdict(loss: Loss, limit: float) -> tuple[str, bool]:
-    """What is said of a format, and whether it stays in the race: an undecided one as it was measured."""
+    """The verdict on a format, and whether to keep it. An undecided format is judged by its measured loss."""
     within = loss.within(limit)
     if within is not None:
         return ("kept", True) if within else ("refused", False)
@@ -88,9 +88,9 @@ def _loss_text(context: Context, loss: Loss) -> str:
 
 
 def _fastest(context: Context, places: dict[str, Path]) -> tuple[str, dict[str, float], str]:
-    """The best of some formats; the cost of each (bytes, or seconds for each token or sample); why it is the best."""
+    """The best format, the cost of each format (bytes, or seconds per token or sample), and the reason."""
     if len(places) == 1:
-        return F32, {F32: 0.0}, "nothing else is within the limit"
+        return F32, {F32: 0.0}, "no quantization is within the limit"
     if context.recipe.objective == "memory":
         sizes = {name: float(weight_bytes(place)) for name, place in places.items()}
         why = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in sizes.items())
@@ -108,8 +108,8 @@ def _fastest(context: Context, places: dict[str, Path]) -> tuple[str, dict[str, 
         progress=context.progress,
     )
     first = found.trials[0]
-    # By the typical round: one that the machine disturbed decides nothing.
+    # By the typical round: a single disturbed round does not decide.
     costs = {trial.name: first.cost / speed_ratio(trial, first)[0] for trial in found.trials}
     unit = UNITS[context.kind.name]
     spent = ", ".join(f"{name} {1e3 * value:.2f} ms" for name, value in costs.items())
-    return found.chosen.name, costs, f"{spent} per {unit}, run plainly; {found.sentence}"
+    return found.chosen.name, costs, f"{spent} per {unit} without dynamic execution; {found.sentence}"

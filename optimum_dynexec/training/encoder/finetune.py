@@ -53,12 +53,12 @@ class FineTuner:
         model (`transformers.PreTrainedModel`): classifier that returns its hidden states, which is trained in place.
         heads (`Mapping[int, EncoderHeadModule]`): exit heads by layer, which are trained in place.
         inputs ([`~data.inputs.Inputs`]): function that makes the model's inputs.
-        max_length (`int`): of texts, in tokens.
-        args ([`EncoderTrainingArguments`]): how.
+        max_length (`int`): maximum number of tokens in a text.
+        args ([`EncoderTrainingArguments`]): arguments of the training.
         checkpoint (`Path`): file for the state of an interrupted training; removed at the end.
         identity (`dict[str, Any]`): values that the training depends on, in addition to the arguments.
         progress (`bool`, *optional*, defaults to `True`): show a progress bar.
-        new (`frozenset[str]`, *optional*, defaults to none):
+        new (`frozenset[str]`, *optional*, defaults to `frozenset()`):
             Names of the model's weights that start from random values.
     """
 
