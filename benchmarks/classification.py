@@ -88,10 +88,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="Directory of an export with exit heads.")
-    parser.add_argument("--data", type=Path, required=True, help="Labelled samples, not used in training.")
-    parser.add_argument("--text-column", help="Column of the text in --data.")
-    parser.add_argument("--text-pair-column", help="Column of the second text in --data.")
-    parser.add_argument("--label-column", help="Column of the label in --data.")
+    parser.add_argument("--data", type=Path, required=True, help="Labelled samples that were not used in training.")
+    parser.add_argument("--text-column", help="Name of the text column in --data.")
+    parser.add_argument("--text-pair-column", help="Name of the column of the second text in --data.")
+    parser.add_argument("--label-column", help="Name of the label column in --data.")
     parser.add_argument("--max-length", type=int, default=128, metavar="N", help="Maximum number of tokens in a text.")
     parser.add_argument("--precision", choices=("exact", "fast"), default="fast", help="Precision of both sides.")
     parser.add_argument("--criterion", default="max_prob", help="Criterion of early exit.")
@@ -103,7 +103,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="JSON file for the results. The tables go to an .md file next to it.")
     args = parser.parse_args(argv)
     if min(*args.batch_sizes, args.repeats, args.max_length) < 1:
-        parser.error("batch sizes, repeats and lengths must be at least 1")
+        parser.error("--batch-sizes, --repeats and --max-length must be at least 1")
     return args
 
 
@@ -188,7 +188,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     header = [
         "system",
         "accuracy",
-        "= plain",
+        "same as plain",
         "mean ms",
         "p99 ms",
         "samples/s",

@@ -42,7 +42,7 @@ class ClassificationSystem:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Answer:
-        """Runs a batch, numpy in and numpy out, which costs least on both sides."""
+        """Runs a batch, with numpy inputs and outputs, which cost the least time on both sides."""
         return timed_call(self.model, batch, **self.options)
 
 
@@ -67,7 +67,7 @@ def load_systems(
     systems = [
         ClassificationSystem("optimum-intel", peer_class.from_pretrained(directory, ov_config=ov_config)),
         ClassificationSystem("dynexec, off", own, {"early_exit": None}),
-        ClassificationSystem("dynexec, never leaves", own, {"early_exit": NEVER}),
+        ClassificationSystem("dynexec, never exits", own, {"early_exit": NEVER}),
     ]
     if config.calibration is not None:
         systems.append(ClassificationSystem("dynexec, calibrated", own, {"early_exit": "calibrated"}))

@@ -2,7 +2,7 @@
 
     python -m benchmarks.diffusion PIPELINE_DIR --prompts FILE [--data DIR] [--output DIR]
 
-Every system generates images from the same prompts and noise, one image a call, in turns within one run. The
+Every system generates images from the same prompts and noise, one image per call, in turns within one run. The
 similarity (SSIM) is to optimum-intel's own image with the most steps. "fixed at our mean" uses a fixed number of
 steps, the mean of the predictor's numbers. KID needs images of the data. A run that was interrupted resumes where it
 stopped.
@@ -77,7 +77,7 @@ POLICIES: dict[str, dict[str, Any]] = {
 }
 
 
-# For `--sweep`: from careful to bold, the points of the Pareto curve of speed and similarity.
+# For `--sweep`: from conservative to aggressive, the points of the Pareto curve of speed and similarity.
 SWEEP: dict[str, dict[str, Any]] = {
     **{f"guidance {value}": {"adaptive_guidance": {"threshold": value}} for value in (0.999, 0.99, 0.95, 0.9)},
     **{f"convergence {value}": {"convergence": {"tolerance": value}} for value in (0.005, 0.01, 0.03, 0.05)},
@@ -211,16 +211,20 @@ def sheet(measured: dict[str, Measured], count: int = 12) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pipeline", type=Path)
-    parser.add_argument("--prompts", required=True, help="File of prompts, not used to train the predictor.")
+    parser.add_argument("--prompts", required=True, help="File of prompts that were not used to train the predictor.")
     parser.add_argument("--data", type=Path, default=None, help="Folder of PNG images, for KID.")
     parser.add_argument("--output", type=Path, default=Path("build/benchmark-diffusion"))
     parser.add_argument("--max-prompts", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--reference", type=int, default=100, help="Number of steps of the reference image.")
     parser.add_argument(
-        "--fixed", type=int, nargs="+", default=[50], help="Fixed numbers of steps; speed-ups refer to the first."
+        "--fixed",
+        type=int,
+        nargs="+",
+        default=[50],
+        help="Fixed numbers of steps. Speed-ups are relative to the first.",
     )
-    parser.add_argument("--sweep", action="store_true", help="Also measure each policy at several thresholds.")
+    parser.add_argument("--sweep", action="store_true", help="Also measure each policy with several thresholds.")
     parser.add_argument("--guidance-scale", type=float, default=None)
     args = parser.parse_args()
 

@@ -151,7 +151,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--criteria", nargs="+", default=list(CRITERIA), help=f"Criteria. Default: {' '.join(CRITERIA)}."
     )
     parser.add_argument("--kv", choices=("deferred", "copy"), default="deferred", help="`kv` of EarlyExitConfig.")
-    parser.add_argument("--calibrated", action="store_true", help="Also measure the directory's thresholds.")
+    parser.add_argument("--calibrated", action="store_true", help="Also measure the calibrated thresholds.")
     parser.add_argument("--max-questions-per-category", type=int, default=2, metavar="N")
     parser.add_argument("--max-new-tokens", type=int, default=96, metavar="N")
     parser.add_argument("--figure", type=Path, help="PNG file for a figure (needs matplotlib).")
@@ -160,7 +160,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def _points(name: str, records: ExitRecords, directory: Path) -> list[Point]:
-    """For each disagreement, the most daring thresholds of the grid that stay below it."""
+    """For each disagreement, the most aggressive thresholds of the grid that stay below it."""
     criterion = load_criterion(name, directory)
     grid = np.repeat(criterion.grid(len(records.layers))[:, None], len(records.layers), axis=1)
     means = run_policy(records, criterion, grid, _losses(records)).losses.mean(axis=1)
@@ -183,7 +183,7 @@ def _losses(records: ExitRecords) -> np.ndarray:
 
 
 def _table(points: list[Point], questions: int) -> str:
-    header = ["criterion", "thresholds", "disagreement", "left at each exit, stayed", "tokens/s", "x plain"]
+    header = ["criterion", "thresholds", "disagreement", "left at each exit, full model", "tokens/s", "x plain"]
     header += ["same answers", "exit heads", "deciding"]
     cells = [
         [

@@ -66,7 +66,10 @@ def main(argv: list[str] | None = None) -> None:
     print(markdown(columns, cells))
     for name, groups in result.items():
         steps = " ".join(f"{share:.3f}" for share in groups["overall"].by_step)
-        print(f"{name}: share of drafts of which 1, 2, ... tokens stand: {steps}; {groups['overall'].tokens} tokens")
+        print(
+            f"{name}: share of drafts with at least 1, 2, ... accepted tokens: {steps};"
+            f" {groups['overall'].tokens} tokens"
+        )
     if args.out:
         plain = {name: {group: asdict(a) for group, a in groups.items()} for name, groups in result.items()}
         args.out.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")

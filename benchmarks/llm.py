@@ -89,7 +89,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, help="JSON file for the results; a .jsonl file next to it lets a run resume."
     )
-    parser.add_argument("--memory", action="store_true", help="Measure peak memory, in one process per system.")
+    parser.add_argument(
+        "--memory", action="store_true", help="Measure the peak memory of each system in its own process."
+    )
     parser.add_argument("--unguessable", action="store_true", help="Measure the cost of useless speculation.")
     parser.add_argument(
         "--genai-prefix-caching",
@@ -100,7 +102,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.questions is None and not args.unguessable:
         parser.error("--questions is required")
     if min(args.max_questions_per_category, args.max_new_tokens, args.repeats) < 1:
-        parser.error("numbers of questions, tokens and repeats must be at least 1")
+        parser.error("the numbers of questions, tokens and repeats must be at least 1")
     if args.weight_format and is_exported(args.model):
         parser.error(f"{args.model} is already exported: leave out --weight-format")
     if args.heads and is_exported(args.model):

@@ -113,7 +113,7 @@ def group_table(rows: Sequence[Figures]) -> str:
     ]
     best_header = "x best genai" if best is None else f"x {best.system}"
     header = ["system", "tokens/s", "decode only", f"x {PEER}", best_header]
-    header += ["first token ms", "accepted length", "acceptance", "= own plain", "tokens"]
+    header += ["first token ms", "accepted length", "acceptance rate", "same as plain", "tokens"]
     return markdown(header, table)
 
 

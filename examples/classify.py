@@ -1,4 +1,4 @@
-"""Classifies your own texts. Easy texts leave the model early.
+"""Classifies your own texts. Easy texts exit the model early.
 
 python examples/classify.py --model EXPORT --texts reviews.txt
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="Directory of an export with exit heads.")
     parser.add_argument("--texts", required=True, help="File with one text per line.")
-    parser.add_argument("--threshold", type=float, default=0.9, help="Probability from which a text leaves.")
+    parser.add_argument("--threshold", type=float, default=0.9, help="Smallest probability with which a text exits.")
     args = parser.parse_args()
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)

@@ -15,8 +15,8 @@ from optimum_dynexec.torch_backend import TorchDynExecModelForCausalLM
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", required=True, help="Transformers model: id on the Hub, or directory.")
-    parser.add_argument("--model", required=True, help="Directory of its export with float32 weights.")
-    parser.add_argument("--heads", default=None, help="Trained heads for both.")
+    parser.add_argument("--model", required=True, help="Directory of the model's export with float32 weights.")
+    parser.add_argument("--heads", default=None, help="Trained heads for both backends.")
     parser.add_argument("--device", default="cpu", help="Device of torch: cpu, cuda or xpu.")
     parser.add_argument("--prompt", default="The sky is blue because the sky is")
     parser.add_argument("--max-new-tokens", type=int, default=64)
@@ -34,7 +34,7 @@ def main() -> None:
         found[name] = model.generate(**moved, do_sample=False, max_new_tokens=args.max_new_tokens).cpu()
         print(f"{name}\n{model.last_stats}\n")
     print(tokenizer.decode(found["torch"][0]))
-    print(f"\nthe same tokens: {torch.equal(found['openvino'], found['torch'])}")
+    print(f"\nTokens equal in both backends: {torch.equal(found['openvino'], found['torch'])}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
     python examples/draft_model.py --model MODEL_DIR --draft DRAFT_DIR
 
 Both are exported directories with the same tokenizer. A draft model helps if it is several times faster than the
-model.
-`speculation="auto"` measures this and does not use the draft model where it does not help.
+model. `speculation="auto"` measures this and does not use the draft model where it does not help.
 """
 
 import argparse
@@ -25,7 +24,7 @@ def main() -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     model = DynExecModelForCausalLM.from_pretrained(args.model, precision="exact")
-    draft = DynExecModelForCausalLM.from_pretrained(args.draft)  # drafts need not be exact
+    draft = DynExecModelForCausalLM.from_pretrained(args.draft)  # the precision of drafts does not change the output
     messages = [{"role": "user", "content": args.prompt}]
     inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
 

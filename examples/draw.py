@@ -1,6 +1,6 @@
-"""Generates an image with an exported diffusion pipeline, with all computations and with adaptive policies.
+"""Generates images with an exported diffusion pipeline, without and with the policies that save work.
 
-python examples/draw.py --pipeline DIRECTORY --prompt "a red rose" --output pictures
+python examples/draw.py --pipeline DIRECTORY --prompt "a red rose" --output images
 
 DIRECTORY comes from `optimum-cli export openvino --model ID DIRECTORY`. This example needs
 the extra `diffusers`: `pip install -e ".[diffusers]"` in the project's root.
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--prompt", default="a red rose")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--size", type=int, nargs=2, default=None, metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--output", default="pictures", help="Directory to write to.")
+    parser.add_argument("--output", default="images", help="Directory to write to.")
     args = parser.parse_args()
 
     pipe = DynExecDiffusionPipeline.from_pretrained(args.pipeline, export=False)

@@ -40,7 +40,8 @@ def main() -> None:
         same = next((i for i, (a, b) in enumerate(zip(full, early, strict=False)) if a != b), len(early))
         print(
             f"threshold {threshold}: {stats.tokens_per_second:.1f} tokens/s, {stats.mean_exit_layers:.1f} layers per"
-            f" token, the first {same} of {len(early)} tokens equal the full model's\n{tokenizer.decode(early)}\n"
+            f" token, the first {same} of {len(early)} tokens equal those of the full model\n"
+            f"{tokenizer.decode(early)}\n"
         )
 
 

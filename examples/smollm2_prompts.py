@@ -359,8 +359,8 @@ class Sources:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="The .jsonl file to write.")
-    parser.add_argument("--data", type=Path, required=True, help="Directory of the three data sets.")
+    parser.add_argument("out", type=Path, help=".jsonl file to write.")
+    parser.add_argument("--data", type=Path, required=True, help="Directory with the three data sets.")
     parser.add_argument("--german", type=Path, required=True, help="Directory of fortunes-de.")
     parser.add_argument(
         "--wordnet", type=Path, help="Directory of wordnet-base. Without it, only the first set is made."

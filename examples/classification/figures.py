@@ -27,7 +27,7 @@ def accuracy_against_latency(figures: Figures, title: str, path: Path) -> None:
         )
         if curve:
             axis.plot(*zip(*curve, strict=True), marker="o", label="early exit, by threshold")
-        for name, marker in (("optimum-intel", "s"), ("dynexec, never leaves", "^"), ("dynexec, calibrated", "*")):
+        for name, marker in (("optimum-intel", "s"), ("dynexec, never exits", "^"), ("dynexec, calibrated", "*")):
             for row in timed:
                 if row["system"] == name:
                     axis.plot(row["mean_ms"], row["accuracy"], marker, markersize=10, label=name)
@@ -41,7 +41,7 @@ def accuracy_against_latency(figures: Figures, title: str, path: Path) -> None:
 
 def exit_histogram(figures: Figures, title: str, path: Path) -> None:
     """
-    The layers after which samples leave, for thresholds from careful to daring, and for the oracle.
+    The layers after which samples leave, for thresholds from conservative to aggressive, and for the oracle.
 
     Args:
         figures (`dict[str, list[dict]]`): results of the benchmark, by batch size; the first size is used.
@@ -58,7 +58,7 @@ def exit_histogram(figures: Figures, title: str, path: Path) -> None:
         shares = [row["exit_shares"].get(str(layer), 0.0) for layer in layers]
         places = [position + number * width - 0.4 for position in range(len(layers))]
         axis.bar(places, shares, width, align="edge", label=row["system"].removeprefix("dynexec, "))
-    axis.set(title=title, xlabel="layer", ylabel="share of samples that leave after it")
+    axis.set(title=title, xlabel="layer", ylabel="share of samples that exit after the layer")
     axis.set_xticks(range(len(layers)), [str(layer) for layer in layers])
     axis.legend(fontsize=8)
     figure.savefig(path, dpi=150)

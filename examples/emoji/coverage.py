@@ -44,9 +44,8 @@ def main() -> None:
         " prompt"
     )
     print(
-        f"Sufficient for {enough} of {len(prompts)} prompts; with a probability of {1 - config.delta:g} each, fewer"
-        " than"
-        f" {least} would occur in less than 5% of cases"
+        f"Sufficient for {enough} of {len(prompts)} prompts. If the probability is {1 - config.delta:g} for each,"
+        f" fewer than {least} occur in less than 5% of the cases"
     )
 
 

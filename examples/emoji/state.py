@@ -35,7 +35,7 @@ def load_state(
     if not path.is_file():
         return 0
     with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, this is not a dictionary
         step = int(file.metadata()["step"])
     module.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
     for name in ema:

@@ -70,7 +70,7 @@ def train(
     started = checkpoint = time.monotonic()
     losses: list[float] = []
     for step in range(done, steps):
-        # A generator of each step's own makes a resumed run draw what an uninterrupted one would.
+        # Each step has its own generator, so a resumed run draws the same numbers as an uninterrupted one.
         generator = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
         scale = min(1.0, (step + 1) / 200, max(0.02, (steps - step) / (0.2 * steps)))
         for group in optimizer.param_groups:
@@ -124,7 +124,7 @@ def main() -> None:
     vae = make_vae().to(args.device)
 
     def vae_loss(generator: torch.Generator) -> torch.Tensor:
-        # Half a batch: at this size more steps teach more.
+        # Half the batch size: at this size, more steps help more than larger batches.
         chosen = torch.randint(len(images), (args.batch_size // 2,), generator=generator).to(args.device)
         x = images[chosen]
         posterior = vae.encode(x).latent_dist

@@ -62,7 +62,7 @@ def test_early_exit(run, headed_decoders):
 def test_compare_with_torch(run, headed_decoders):
     base = headed_decoders.base
     directories = ["--checkpoint", base / "hf", "--model", base / "ov", "--heads", base / "heads"]
-    assert "the same tokens: True" in run("compare_with_torch.py", *directories)
+    assert "Tokens equal in both backends: True" in run("compare_with_torch.py", *directories)
 
 
 def test_classify(run, tiny_encoder, tmp_path):
