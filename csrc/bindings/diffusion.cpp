@@ -32,7 +32,7 @@ Shape shape_of(const Samples& x) {
 
 Shape common_shape(const Samples& x, const Samples& y) {
     if (x.ndim() != y.ndim() || !std::equal(x.shape(), x.shape() + x.ndim(), y.shape())) {
-        throw std::invalid_argument("both must have the same shape");
+        throw std::invalid_argument("`x` and `y` must have the same shape");
     }
     return shape_of(x);
 }
@@ -70,7 +70,7 @@ py::array_t<double> cosines(const Samples& x, const Samples& y) {
 
 py::array_t<float> combination(const std::vector<Samples>& inputs, const std::vector<float>& weights) {
     if (inputs.empty() || inputs.size() != weights.size()) {
-        throw std::invalid_argument("there must be one weight for each of one or more inputs");
+        throw std::invalid_argument("there must be at least one input, and one weight for each input");
     }
     std::vector<const float*> data;
     for (const Samples& input : inputs) {

@@ -98,7 +98,7 @@ void bind_kernels(py::module_& m) {
         "verify_sampled",
         [](int64_t proposed, const Row& p, const std::optional<Row>& q, Rng& rng) {
             if (proposed < 0 || static_cast<size_t>(proposed) >= row_size(p) || (q && q->size() != p.size())) {
-                throw std::invalid_argument("proposed must be an index of p, and q as long as p");
+                throw std::invalid_argument("`proposed` must be an index of `p`, and `q` must have the length of `p`");
             }
             const Decision decision = verify_sampled(proposed, p.data(), q ? q->data() : nullptr, row_size(p), rng);
             return py::make_tuple(decision.accepted, decision.token);

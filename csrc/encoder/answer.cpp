@@ -7,7 +7,7 @@
 
 #include "kernels/registry.h"
 
-// A line for each answer: the file <name>_answer.cpp defines make_<name>_answer().
+// One line for each answer: the file <name>_answer.cpp defines make_<name>_answer().
 #define DYNEXEC_ANSWERS(ANSWER) \
     ANSWER(classes)             \
     ANSWER(embedding)           \
@@ -40,7 +40,7 @@ bool Answer::answers(const std::vector<ExitView>& views, const std::vector<float
 double Answer::confidence(const std::vector<ExitView>& views) const {
     double least = std::numeric_limits<double>::infinity();
     for (const ExitView& view : views) {
-        // A NaN is not less than anything, but an answer with one in it is not sure at all.
+        // A NaN is not less than any number, but an answer that contains NaN has no confidence.
         if (view.prediction < 0) return std::numeric_limits<double>::quiet_NaN();
         least = std::min(least, static_cast<double>(view.stats.max_prob));
     }

@@ -10,27 +10,27 @@
 
 namespace dynexec {
 
-// What an exit, or the whole model, says about one sample: a row of each of its outputs.
+// The outputs of an exit or of the whole model for one sample: a row of each output.
 struct AnswerRow {
     std::vector<const float*> outputs;
-    std::vector<size_t> sizes;      // floats in each
-    size_t places = 0;              // of its sequence, padding included
-    std::vector<size_t> positions;  // those that hold tokens, ascending
+    std::vector<size_t> sizes;      // number of floats in each row
+    size_t places = 0;              // length of its sequence, including padding
+    std::vector<size_t> positions;  // positions with tokens, ascending
 };
 
-// How a task's outputs are distributions that a criterion can judge. A new one is a file here and a line in
+// Maps the outputs of a task to distributions that a criterion can judge. A new answer is a file here and a line in
 // answer.cpp.
 class Answer {
 public:
     virtual ~Answer() = default;
-    // One view for each distribution; their number is the same at all exits. `before`: the row's embedding at the exit
-    // before, in and out; empty at the first. Only answers that are embeddings use it.
+    // One view for each distribution; their number is the same at all exits. `before`: the embedding of the row at the
+    // previous exit, read and replaced; empty at the first exit. Only answers that are embeddings use it.
     virtual std::vector<ExitView> views(const AnswerRow& row, std::vector<float>& before) const = 0;
     // Whether the views come with a certainty.
     virtual bool says_certainty() const { return false; }
-    // Whether there is an answer at all, and not NaN. `embedding`: as views() left it.
+    // Whether there is an answer, without NaN. `embedding`: the value after views().
     virtual bool answers(const std::vector<ExitView>& views, const std::vector<float>& embedding) const;
-    // How sure a sample is of its answer that has these views: the least of its distributions.
+    // The confidence of a sample in the answer with these views: the smallest one over its distributions.
     virtual double confidence(const std::vector<ExitView>& views) const;
 };
 

@@ -10,7 +10,7 @@
 namespace dynexec {
 namespace {
 
-// Whether the batch of the first row has all of these in their order, and no other.
+// Whether the batch of the first row consists of exactly these rows, in this order.
 bool is_whole(const std::vector<Row>& rows, const std::string& any_name) {
     const Batch& batch = *rows[0].batch;
     if (batch.tensors.at(any_name).get_shape()[0] != rows.size()) return false;

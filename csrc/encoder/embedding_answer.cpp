@@ -19,7 +19,7 @@ public:
             const float* token = row.outputs[0] + position * mean.size();
             for (size_t i = 0; i < mean.size(); ++i) mean[i] += token[i];
         }
-        // There is no distribution: criteria that want one let nothing leave.
+        // There is no distribution, so nothing exits by a criterion that needs one.
         ExitView view{{-1, kNaN, kNaN, kNaN, kNaN, kNaN}, -1};
         if (!before.empty() && before.size() == mean.size()) {
             double product = 0.0, norm = 0.0, norm_before = 0.0;

@@ -39,7 +39,9 @@ void Encoder::add_exit(const EncoderSpec::Exit& exit) {
     const auto& given = made.head.outputs();
     for (const std::string& name : outputs()) {
         const auto found = index_of(given, name);
-        if (!found) throw std::invalid_argument("An exit head has no output '" + name + "', as the model has");
+        if (!found)
+            throw std::invalid_argument("An exit head must have the output '" + name +
+                                        "' of the model, but it has not");
         made.outputs.push_back(*found);
     }
     made.certainty = index_of(given, names::kCertainty);

@@ -18,10 +18,10 @@ bool is_token(const ov::Tensor& mask, size_t index) {
     const auto type = mask.get_element_type();
     if (type == ov::element::i64) return mask.data<int64_t>()[index] != 0;
     if (type == ov::element::i32) return mask.data<int32_t>()[index] != 0;
-    throw std::invalid_argument("The attention mask must be of 32 or 64 bit integers");
+    throw std::invalid_argument("The attention mask must consist of 32-bit or 64-bit integers");
 }
 
-// Rows times places, padding included.
+// Rows times positions, including padding.
 size_t size_of(const std::vector<Row>& rows) {
     size_t places = 1;
     for (const Row& row : rows) places = std::max(places, row.places);
@@ -49,8 +49,8 @@ EncoderRun::EncoderRun(Encoder& encoder, const EncoderParams& params)
     for (size_t exit = 0; exit < encoder.num_exits(); ++exit) {
         if (policy_.criterion().needs_certainty() && policy_.asks(exit) && !encoder.says_certainty(exit)) {
             throw std::invalid_argument("The criterion '" + params.criterion +
-                                        "' needs exit heads that say how certain they are, which exit " +
-                                        std::to_string(exit) + " does not");
+                                        "' needs exit heads with a certainty output, but exit " + std::to_string(exit) +
+                                        " has none");
         }
     }
     const size_t segments = encoder.num_segments();
@@ -84,11 +84,13 @@ void EncoderRun::push(const std::map<std::string, ov::Tensor>& inputs) {
         if (rows == 0) rows = shape[0];
         if (is_sequence && places == 0) places = shape[1];
         if (shape[0] != rows || (is_sequence && shape[1] != places)) {
-            throw std::invalid_argument("The input '" + name + "' has another shape than the inputs before it");
+            throw std::invalid_argument("The input '" + name +
+                                        "' must have the same number of samples and positions as the other inputs");
         }
     }
     const auto mask = tensors.find(names::kAttentionMask);
-    // Samples count when all of them are in order: an index of one that was refused would be missing in the results.
+    // Samples are counted after all of them are checked. Otherwise, the index of a refused sample would be missing in
+    // the results.
     std::vector<Row> taken;
     for (size_t i = 0; i < rows; ++i) {
         auto sample = std::make_shared<Sample>();
@@ -98,7 +100,7 @@ void EncoderRun::push(const std::map<std::string, ov::Tensor>& inputs) {
             sample->mask.assign(places, true);
             const bool masked = mask != tensors.end() && encoder_.sequences().count(names::kAttentionMask) > 0;
             for (size_t j = 0; masked && j < places; ++j) sample->mask[j] = is_token(mask->second, i * places + j);
-            // A sample without a token stays as it is.
+            // A sample without tokens is not changed.
             const bool any = std::find(sample->mask.begin(), sample->mask.end(), true) != sample->mask.end();
             while (any && !sample->mask[sample->last - 1]) --sample->last;
         }
@@ -121,7 +123,7 @@ size_t EncoderRun::next_segment(size_t batch_size, size_t max_waiting, bool fini
         if (!rows.empty() && segment > 0 && pushed_ - rows.front().sample->index > max_waiting) return segment;
     }
     for (size_t segment = 0; finish && segment < waiting_.size(); ++segment) {
-        // The shallowest first, so that what is left of it fills up the batch behind it.
+        // The shallowest first, so that its remaining samples fill the batch of the next segment.
         if (!waiting_[segment].empty()) return segment;
     }
     return waiting_.size();
@@ -130,7 +132,7 @@ size_t EncoderRun::next_segment(size_t batch_size, size_t max_waiting, bool fini
 std::vector<EncoderResult> EncoderRun::run(size_t batch_size, size_t max_waiting, bool finish) {
     if (batch_size == 0) throw std::invalid_argument("The batch size must be at least 1");
     check_whole();
-    // If a segment throws, its rows are gone, and others may be left in memory that the next run overwrites.
+    // If a segment throws, its rows are lost, and other rows may be in memory that the next run overwrites.
     failed_ = true;
     const auto start = Clock::now();
     std::vector<EncoderResult> results;
@@ -148,7 +150,7 @@ void EncoderRun::keep(size_t segment) {
     if (waiting_[segment].empty()) return;
     std::vector<Row> rows(waiting_[segment].begin(), waiting_[segment].end());
     if (std::none_of(rows.begin(), rows.end(), [](const Row& row) { return row.batch->borrowed; })) return;
-    // Each by itself: they may be of different lengths and go on at different times.
+    // Each sample is copied separately, because lengths differ and samples continue at different times.
     for (size_t i = 0; i < rows.size(); ++i) {
         if (!rows[i].batch->borrowed) continue;
         std::vector<Row> one = {rows[i]};
@@ -210,7 +212,7 @@ void EncoderRun::run_segment(size_t segment, size_t batch_size, std::vector<Enco
 }
 
 void EncoderRun::ask(size_t exit, std::vector<Row>& rows, std::vector<EncoderResult>& results) {
-    // Where nothing may leave by the criterion, the head is for those who cannot go on.
+    // If no sample can exit by the criterion, the head is only needed for samples that cannot continue.
     bool late = !policy_.asks(exit);
     if (late && !out_of_time(exit, rows)) return;
     Encoder::Exit& asked = encoder_.exit(exit);
@@ -228,7 +230,7 @@ void EncoderRun::ask(size_t exit, std::vector<Row>& rows, std::vector<EncoderRes
         sample.views.resize(views.size());
         bool leaves = !views.empty();
         for (size_t i = 0; i < views.size(); ++i) {
-            // Exits that were not asked have no view, but keep their place.
+            // Exits that were not evaluated have no view, but keep their place.
             sample.views[i].resize(exit, ExitView{{}, -1});
             sample.views[i].push_back(views[i]);
             leaves = leaves && policy_.leaves(sample.views[i], 0);

@@ -21,7 +21,7 @@ void PassTimes::saw(size_t size, double seconds) {
     size = std::max<size_t>(size, 1);
     Mean& mean = sizes_[power_of(size)];
     const double now = seconds / static_cast<double>(size);
-    // The first pass of a size makes kernels for it, and says little of those to come.
+    // The first pass of a size compiles kernels for it, so its time says little about later passes.
     if (mean.passes++ < 2) {
         mean.seconds_per_place = mean.passes == 1 ? now : std::min(now, mean.seconds_per_place);
     } else {
@@ -43,7 +43,7 @@ void PassTimes::doubt(size_t size) {
 size_t PassTimes::nearest(size_t size) const {
     const size_t power = power_of(size);
     for (size_t distance = 0; distance < sizes_.size(); ++distance) {
-        // Of two as near the larger: passes of few rows take longer for each.
+        // Of two sizes at the same distance, the larger one, because passes with few rows take longer per row.
         if (power + distance < sizes_.size() && sizes_[power + distance].passes > 0) return power + distance;
         if (distance <= power && sizes_[power - distance].passes > 0) return power - distance;
     }

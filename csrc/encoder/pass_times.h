@@ -6,15 +6,16 @@
 
 namespace dynexec {
 
-// How long passes of one model took: running means (exponential, the latest counts a quarter) by the size of a pass,
-// in rows times places, to the power of two.
+// The times of passes of one model: exponential running means, in which the latest pass counts a quarter, by the size
+// of a pass (rows times positions, rounded to a power of two).
 class PassTimes {
 public:
     void saw(size_t size, double seconds);
-    // Seconds that a pass of this size will take: those of the nearest size known, in proportion; 0 if none is.
+    // Expected seconds of a pass of this size, in proportion to those of the nearest known size; 0 if no size is
+    // known.
     double estimate(size_t size) const;
-    // A pass of this size was not begun for what it was thought to take. The estimate shrinks a little, so that one
-    // that was once too slow is tried again.
+    // A pass of this size was not started because of its expected time. The estimate shrinks a little, so that a size
+    // that was too slow once is tried again.
     void doubt(size_t size);
 
 private:

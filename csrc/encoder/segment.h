@@ -18,8 +18,8 @@ public:
 
     const std::vector<std::string>& inputs() const { return inputs_; }
     const std::vector<std::string>& outputs() const { return outputs_; }
-    // Runs on tensors by name. The tensors returned, in the order of `outputs`, hold until the next run. `size`: rows
-    // times places, by which times are kept. `seconds` is added to.
+    // Runs on tensors by name. The returned tensors, in the order of `outputs`, are valid until the next run. `size`:
+    // rows times positions, the key of the recorded time. The time is added to `seconds`.
     std::vector<ov::Tensor> run(const std::map<std::string, ov::Tensor>& tensors, size_t size, double& seconds);
     PassTimes& times() { return times_; }
 

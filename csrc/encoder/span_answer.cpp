@@ -4,7 +4,7 @@
 namespace dynexec {
 namespace {
 
-// Where the answer to a question starts and where it ends: each output is a distribution over the tokens.
+// The start and the end of the answer to a question: each output is a distribution over the tokens.
 class SpanAnswer : public Answer {
 public:
     std::vector<ExitView> views(const AnswerRow& row, std::vector<float>&) const override {

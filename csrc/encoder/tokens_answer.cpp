@@ -4,7 +4,7 @@
 namespace dynexec {
 namespace {
 
-// A distribution over labels for each token. The sentence leaves when all of them are sure (Li et al. 2021, arXiv
+// A distribution over labels for each token. The sentence exits when all of them are confident (Li et al. 2021, arXiv
 // 2105.13878: the sentence-level way, SENTEE).
 class TokensAnswer : public Answer {
 public:

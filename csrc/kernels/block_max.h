@@ -8,8 +8,8 @@
 
 namespace dynexec {
 
-// Largest of `n` floats, NaN skipped; -inf if there is none. The lanes are spelled out because a max reduction that
-// honours NaN is one that clang does not vectorise.
+// Largest of `n` floats, NaN skipped; -inf if there is none. The lanes are written out because clang does not
+// vectorise a max reduction that respects NaN.
 DYNEXEC_INLINE float block_max(const float* x, size_t n) {
     constexpr size_t kLanes = 32;
     constexpr float kInf = std::numeric_limits<float>::infinity();

@@ -132,8 +132,8 @@ void keep_top_k(std::vector<Candidate>& candidates, size_t k) {
 
 double mass(const Candidate& c, double max) { return std::exp(c.logit - max); }
 
-// Keeps a token while the mass of the tokens before it is below `target`, and always the first. A binary search by
-// partial sorts: half of what is left is decided at each step, so the whole takes time linear in the candidates.
+// Keeps a token while the mass of the tokens before it is below `target`, and always the first token. A binary search
+// by partial sorts: each step decides half of the remaining candidates, so the total time is linear in the candidates.
 void keep_top_p(std::vector<Candidate>& candidates, double max, double target) {
     auto begin = candidates.begin();  // all before `begin` are kept
     auto end = candidates.end();      // none from `end` on is
@@ -169,7 +169,7 @@ void apply_warpers(Isa isa, float* logits, size_t vocab, const LogitsParams& par
     scratch.block_max.resize((vocab + kBlock - 1) / kBlock);
     const RowMax row = scale_variant(isa)(logits, vocab, params.temperature, scratch.block_max.data());
     if (!use_top_k && !use_top_p && !use_min_p) return;
-    if (row.nan || !(std::fabs(row.max) < kInf)) return;  // no distribution; softmax will say so
+    if (row.nan || !(std::fabs(row.max) < kInf)) return;  // no distribution; softmax reports it
 
     std::vector<Candidate>& candidates = scratch.candidates;
     const double top_p = params.top_p;
@@ -183,7 +183,8 @@ void apply_warpers(Isa isa, float* logits, size_t vocab, const LogitsParams& par
         }
     } else if (use_top_p) {
         total = exp_sum_variant(isa)(logits, vocab, row.max);
-        // All tokens of mass up to (1 - top_p) * total / vocab together fit into the tail. 0.99: room for rounding.
+        // All tokens with a mass up to (1 - top_p) * total / vocab fit into the tail together. 0.99: room for
+        // rounding.
         const double tail = 0.99 * (1.0 - top_p) * total / static_cast<double>(vocab);
         collect(logits, vocab, static_cast<float>(row.max + std::log(tail)), scratch);
     } else {

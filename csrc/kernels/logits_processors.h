@@ -18,9 +18,9 @@ struct LogitsParams {
     float top_p = 1.0f;               // (0, 1]; of equal logits at the threshold the lowest indices are kept
     float min_p = 0.0f;               // [0, 1)
     float repetition_penalty = 1.0f;  // > 0; over prompt and output (CTRL, arXiv 1909.05858)
-    float presence_penalty = 0.0f;    // over output only, subtracted once (OpenAI)
+    float presence_penalty = 0.0f;    // over the output only, subtracted once (OpenAI)
     float frequency_penalty = 0.0f;   // over output only, subtracted per occurrence (OpenAI)
-    size_t min_new_tokens = 0;        // EOS ids are -inf until that many tokens are out
+    size_t min_new_tokens = 0;        // EOS ids are -inf until this number of tokens has been generated
     std::vector<int64_t> eos_token_ids;
 
     // True if greedy decoding can take the argmax of the raw logits.

@@ -6,9 +6,9 @@
 
 namespace dynexec {
 
-// What the exit check, the confidence threshold and greedy decoding need to know about one row of logits.
+// The statistics of one row of logits that exits, the confidence threshold and greedy decoding need.
 struct LogitsStats {
-    int64_t argmax;   // lowest index among equal maxima, as torch.argmax gives it on CPU
+    int64_t argmax;   // lowest index among equal maxima, like torch.argmax on the CPU
     float max;        // largest logit
     float logsumexp;  // log(sum(exp(logits)))
     float max_prob;   // softmax(logits)[argmax]

@@ -49,7 +49,7 @@ void NGramIndex::grow() {
 void NGramIndex::append(int64_t token) {
     const size_t end = tokens_.size();
     uint64_t hash = kEmptyHash;
-    // Only now do the n-grams at the end of the sequence have a follower, so only now are they worth finding.
+    // The n-grams at the end of the sequence have a following token only now, so they are added only now.
     for (size_t length = 1; length <= std::min(max_ngram_, end); ++length) {
         hash = extend_left(hash, tokens_[end - length]);
         Slot& slot = slots_[find(hash, length)];

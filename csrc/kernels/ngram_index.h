@@ -24,8 +24,8 @@ public:
     // Longest suffix (at most max_ngram tokens) that occurred earlier, at its latest earlier occurrence.
     Match longest_match() const;
 
-    // Overwrites `out` with the `k` tokens that followed `match`, or with none if its length is 0. Where the copy runs
-    // past the end of the sequence it goes on through the tokens it has itself proposed, so a period shorter than k is
+    // Overwrites `out` with the `k` tokens that followed `match`, or with none if its length is 0. If the copy reaches
+    // the end of the sequence, it continues with the tokens that it has itself proposed, so a period shorter than k is
     // continued.
     void propose(const Match& match, size_t k, std::vector<int64_t>& out) const;
 

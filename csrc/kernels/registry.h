@@ -16,7 +16,7 @@ class Registry {
 public:
     using Factory = std::unique_ptr<Made>(Arguments...);
 
-    // `kind`: what the error for an unknown name calls it.
+    // `kind`: the name of the kind in the error for an unknown name.
     Registry(std::string kind, std::map<std::string, Factory*> factories)
         : kind_(std::move(kind)), factories_(std::move(factories)) {}
 

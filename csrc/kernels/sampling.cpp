@@ -32,7 +32,7 @@ int64_t sample(const float* weights, size_t n, Rng& rng) {
     double total = 0;
     for (size_t begin = 0; begin < n; begin += kBlock) total += block_sum(weights + begin, std::min(kBlock, n - begin));
 
-    double left = rng.uniform() * total;  // mass still to pass over
+    double left = rng.uniform() * total;  // mass that is still to be passed over
     for (size_t begin = 0; begin < n; begin += kBlock) {
         const size_t end = std::min(n, begin + kBlock);
         const double sum = block_sum(weights + begin, end - begin);
@@ -46,7 +46,7 @@ int64_t sample(const float* weights, size_t n, Rng& rng) {
             left -= weight;
         }
     }
-    // Rounding carried `left` past the end, or there is no mass.
+    // Rounding has moved `left` past the end, or there is no mass.
     for (size_t i = n; i > 0; --i) {
         if (weights[i - 1] > 0) return static_cast<int64_t>(i - 1);
     }

@@ -7,7 +7,8 @@
 
 namespace dynexec {
 
-// One stream of random numbers per sequence: what a sequence draws does not depend on its neighbours in the batch.
+// One stream of random numbers per sequence, so that the numbers of a sequence do not depend on its neighbours in the
+// batch.
 class Rng {
 public:
     Rng(uint64_t seed, uint64_t stream);

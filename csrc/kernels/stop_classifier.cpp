@@ -15,7 +15,7 @@ constexpr double kSmallestProb = 1e-6;
 StopClassifier::StopClassifier(const std::vector<double>& weights) : weights_(weights) {
     const auto finite = [](double weight) { return std::isfinite(weight); };
     if (weights.size() != 4 || !std::all_of(weights.begin(), weights.end(), finite)) {
-        throw std::invalid_argument("A stop classifier has 3 weights and a bias, all of them finite");
+        throw std::invalid_argument("A stop classifier needs 3 weights and a bias, all finite");
     }
 }
 

@@ -6,14 +6,14 @@
 
 namespace dynexec {
 
-// A logistic regression that says how probable it is that the token a head has just drafted is accepted, if all before
-// it are: a draft ends where it says too little (DISCO, arXiv 2405.04304). Mirrors
+// A logistic regression that predicts the probability that the token that a head has just drafted is accepted, if all
+// tokens before it are accepted. A draft ends where the probability is too small (DISCO, arXiv 2405.04304). Mirrors
 // optimum_dynexec/heads/stop_classifier.py, which fits it.
 class StopClassifier {
 public:
-    // `weights`: of the logarithm of the token's probability, the entropy of the head's distribution in nats, and the
-    // position in the draft, 0 at first; then the bias. Throws std::invalid_argument if there are not 4, or one is not
-    // finite.
+    // `weights`: the weights of the logarithm of the token's probability, of the entropy of the head's distribution in
+    // nats, and of the position in the draft, from 0; then the bias. Throws std::invalid_argument if their number is
+    // not 4, or one is not finite.
     explicit StopClassifier(const std::vector<double>& weights);
 
     double accepted(double prob, double entropy, size_t position) const;

@@ -9,8 +9,8 @@ Decision verify_greedy(int64_t proposed, int64_t target_argmax) { return {propos
 
 Decision verify_sampled(int64_t proposed, const float* p, const float* q, size_t vocab, Rng& rng) {
     if (q == nullptr) {
-        // Accepting with p(x) and else drawing from the other tokens is drawing from p. Done like this, a token takes
-        // the one random number that it takes in plain decoding, and comes out the same.
+        // Accepting with probability p(x), and otherwise drawing from the other tokens, is the same as drawing from p.
+        // In this way, a token uses the same single random number as in plain decoding, and is the same token.
         const int64_t token = sample(p, vocab, rng);
         return {token == proposed, token};
     }

@@ -7,10 +7,10 @@
 namespace dynexec {
 namespace {
 
-// In observations: over requests, and within one text, which may be quite another.
+// Numbers of observations: over requests, and within one text, which may be very different.
 constexpr double kLongMemory = 200.0;
 constexpr double kShortMemory = 20.0;
-// What earlier requests have shown is worth so many observations of the text itself.
+// The observations of earlier requests count as this number of observations of the text itself.
 constexpr double kWeightOfRequests = 4.0;
 
 }  // namespace

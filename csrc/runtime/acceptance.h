@@ -7,21 +7,22 @@
 
 namespace dynexec {
 
-// How often the draft token at a position was accepted, given that all before it were, kept apart by context (say, the
-// length of the n-gram match). Old observations fade.
+// How often the draft token at a position was accepted, given that all draft tokens before it were accepted. Separate
+// for each context (for example, the length of the n-gram match). Old observations fade.
 class AcceptanceTable {
 public:
-    // `memory`: observations after which the weight of an old one has fallen to 1/e.
+    // `memory`: number of observations after which the weight of an old one has fallen to 1/e.
     AcceptanceTable(size_t contexts, size_t positions, double memory);
 
-    // A table for what is learned over many requests.
+    // A table for the observations of many requests.
     static AcceptanceTable over_requests(size_t contexts, size_t positions);
 
-    // `accepted`: 0 or 1, or how probable it was where that is all that is known.
+    // `accepted`: 0 or 1, or the probability of acceptance if only that is known.
     void observe(size_t context, size_t position, double accepted);
-    // Posterior mean under a prior worth `weight` observations of mean `prior`. Positions behind the last share it.
+    // Posterior mean under a prior that counts as `weight` observations with the mean `prior`. Positions after the
+    // last one share its estimate.
     double estimate(size_t context, size_t position, double prior, double weight) const;
-    void forget(double factor);  // scales down the weight of everything seen
+    void forget(double factor);  // scales down the weight of all observations
 
     size_t contexts() const { return cells_.size() / positions_; }
     size_t positions() const { return positions_; }
@@ -38,15 +39,15 @@ private:
     std::vector<Cell> cells_;
 };
 
-// Running estimate for one text: its own recent past, leaning on what earlier requests have shown.
+// Running estimate for one text, from its recent past and the observations of earlier requests.
 class RunningAcceptance {
 public:
     explicit RunningAcceptance(AcceptanceTable& over_requests);
 
-    // Scores `guessed` against the `n` tokens that came; returns how many agree before the first that does not.
+    // Scores `guessed` against the `n` tokens that followed. Returns the number of tokens before the first difference.
     size_t score(size_t context, const std::vector<int64_t>& guessed, const int64_t* came, size_t n);
     void observe(size_t context, size_t position, double accepted);
-    // `prior`, worth `weight` observations, is believed before anything was seen.
+    // `prior`, which counts as `weight` observations, is the estimate before the first observation.
     double estimate(size_t context, size_t position, double prior, double weight) const;
 
 private:

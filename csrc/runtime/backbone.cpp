@@ -8,7 +8,7 @@ namespace dynexec {
 float* Backbone::run(const std::vector<Part>& parts, size_t last, size_t padded_rows) {
     float* logits = nullptr;
     for (size_t first = 0, next = 0; first < last; first = next) {
-        // Segments that have run the same pass it on among themselves.
+        // Segments with the same progress pass the hidden states on to each other.
         const auto in_step = [&](const Part& part) {
             return part.sequence->segments[next].cached == part.sequence->segments[first].cached;
         };
@@ -34,7 +34,7 @@ void Backbone::shorten(const std::vector<Part>& parts, size_t first, size_t last
 }
 
 void Backbone::copy(const std::vector<Part>& parts, size_t first) {
-    // A prompt that has left is long.
+    // A prompt that has exited may be long.
     for (const Part& part : parts) {
         const size_t& cached = part.sequence->segments[first].cached;
         while (part.end > cached + max_batch_tokens_) {
@@ -52,7 +52,7 @@ void Backbone::copy_some(const std::vector<Part>& parts, size_t first) {
         const SegmentProgress& progress = part.sequence->segments[first];
         if (part.end <= progress.cached) continue;
         const size_t rows = part.end - progress.cached;
-        ids.assign(rows, 0);  // they are there for their number
+        ids.assign(rows, 0);  // only their number matters
         model_.reserve(part.sequence->table, part.end);
         batch_.add(ids.data(), rows, progress.cached, part.sequence->table.blocks(), 0);
         batch_.hidden_states.insert(batch_.hidden_states.end(), progress.waiting.begin(),

@@ -28,8 +28,8 @@ private:
     std::vector<int32_t> free_;
 };
 
-// The blocks of one sequence, given back when it ends. Rolling back rejected tokens needs nothing here: the next
-// forward pass simply starts from a smaller past length and writes over them.
+// The blocks of one sequence, released when it ends. A rollback of rejected tokens changes nothing here: the next
+// forward pass starts from a smaller past length and overwrites them.
 class BlockTable {
 public:
     BlockTable() = default;
@@ -37,7 +37,8 @@ public:
     BlockTable& operator=(const BlockTable&) = delete;
     ~BlockTable() { clear(); }
 
-    // Makes room for `tokens` tokens out of `pool`, which must hold enough available blocks and outlive this table.
+    // Makes room for `tokens` tokens with blocks of `pool`, which must have enough available blocks and outlive this
+    // table.
     void reserve(BlockPool& pool, size_t tokens);
     void clear();
     const std::vector<int32_t>& blocks() const { return blocks_; }

@@ -12,18 +12,20 @@ namespace {
 constexpr double kNoise = 0.15;
 // of the common level, before the first pass,
 constexpr double kCommonDoubt = 0.7;
-// and of what levels move by from pass to pass.
+// and of the change of a level from pass to pass.
 constexpr double kCommonDrift = 0.03;
 constexpr double kOwnDrift = 0.004;
-// A pass that is further off than so many standard deviations counts as one that is not: it may be an outlier.
+// A pass that deviates by more than this number of standard deviations counts as deviating by this number: it may be
+// an outlier.
 constexpr double kOutlier = 3.0;
-// So many standard deviations less than what is believed is what a pass may well take.
+// The shortest plausible time is this number of standard deviations below the most probable time.
 constexpr double kHope = 2.0;
-// What deviates by no more than this is known: row counts that run all the time.
+// A time with a standard deviation of at most this value counts as known, like those of row counts that run all the
+// time.
 constexpr double kSettled = 0.07;
-// A switch that was measured as nothing has to start somewhere, as a share of the shortest pass.
+// The initial cost of a switch whose measured cost is zero, as a share of the shortest pass.
 constexpr double kLeastSwitch = 0.01;
-// Up to so many times the largest point, a pass still tells how busy the machine is, with more noise.
+// Up to this multiple of the largest point, a pass still shows how busy the machine is, with more noise.
 constexpr size_t kBeyond = 4;
 constexpr double kNoiseBeyond = 0.5;
 
@@ -103,7 +105,7 @@ void CostCurve::observe(size_t rows, bool switched, double seconds) {
     if (switched) expected += believed(switching);
     if (!(expected > 0.0)) return;
 
-    // How the logarithm of what is expected depends on each level.
+    // The derivatives of the logarithm of the expected time by each level.
     std::vector<double> slope(levels, 0.0);
     slope[common] = 1.0;
     const bool beyond = rows > rows_.back();

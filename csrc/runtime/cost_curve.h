@@ -8,34 +8,35 @@
 namespace dynexec {
 
 // Seconds that a pass of n tokens takes: measured beforehand for some row counts, linear between and beyond them, and
-// followed ever after by the passes that run.
+// then updated by every pass that runs.
 //
-// The logarithm of a point is the sum of a level that is common to all of them (how busy the machine is) and one of its
-// own; so is that of the switch. Levels are random walks, of which each pass is a noisy observation: a Kalman filter.
-// The common level moves faster, so a row count that has not run lately follows those that have.
+// The logarithm of a point is the sum of a level that is common to all points (how busy the machine is) and a level of
+// its own. The same holds for the switch. Levels are random walks, and each pass is a noisy observation of them: a
+// Kalman filter. The common level moves faster, so a row count that has not run lately follows the row counts that
+// have.
 class CostCurve {
 public:
-    // (rows, seconds) pairs, rows strictly increasing, and what a pass takes on top when it has another number of
-    // tokens than the one before it: the runtime then infers shapes and picks kernels anew in every node.
-    // Times are made non-decreasing: a longer pass that was timed faster is noise. `doubt`: the standard deviation of
-    // the logarithm of a measured time.
+    // (rows, seconds) pairs, rows strictly increasing, and the additional time of a pass with another number of tokens
+    // than the previous pass: the runtime then infers shapes and selects kernels again in every node. Times are made
+    // non-decreasing, because a shorter time for a longer pass is noise. `doubt`: the standard deviation of the
+    // logarithm of a measured time.
     void set(std::vector<std::pair<size_t, double>> points, double switch_seconds, double doubt = kMostDoubt);
     bool measured() const { return !rows_.empty(); }
 
-    // A pass of `rows` tokens took `seconds`. `switched`: the one before it had another number of tokens.
+    // A pass of `rows` tokens took `seconds`. `switched`: the previous pass had another number of tokens.
     void observe(size_t rows, bool switched, double seconds);
 
-    // Time has passed without a pass, in which the logarithm of what other models take has moved by `change`.
+    // Time has passed without a pass. Meanwhile, the logarithm of the times of other models has changed by `change`.
     void shift(double change);
     // The logarithm of how much slower the machine is than when the points were measured.
     double level() const { return mean_.empty() ? 0.0 : mean_.back(); }
 
-    // What to plan with. A row count that has not run lately is taken to be as fast as it may well be: if that makes
-    // it worth a try, the try tells. Throws std::logic_error before set().
+    // The time to plan with. For a row count that has not run lately, this is the shortest plausible time. If the row
+    // count is then tried, its time is measured. Throws std::logic_error before set().
     double seconds(size_t rows) const;
     double switch_seconds() const { return planned_switch_; }
 
-    // What is believed most, (rows, seconds).
+    // The most probable times, (rows, seconds).
     std::vector<std::pair<size_t, double>> points() const;
 
     static constexpr double kLeastDoubt = 0.2;
@@ -49,19 +50,19 @@ private:
     };
     Place place_of(size_t rows) const;
     double interpolate(const std::vector<double>& values, size_t rows) const;
-    // exp of the mean of a level and the common one.
+    // exp of the mean of the sum of a level and the common level.
     double believed(size_t level) const;
-    double variance(size_t level) const;  // of the sum of a level and the common one
+    double variance(size_t level) const;  // of the sum of a level and the common level
     double& covariance(size_t i, size_t j) { return covariance_[i * mean_.size() + j]; }
     double covariance(size_t i, size_t j) const { return covariance_[i * mean_.size() + j]; }
     void drift();
     void plan();
 
     std::vector<size_t> rows_;
-    // Of the levels: one for each point, then that of the switch, then the common one.
+    // The levels: one for each point, then the level of the switch, then the common level.
     std::vector<double> mean_;
     std::vector<double> covariance_;
-    std::vector<bool> known_;  // whether a pass of so many tokens has run; the first one makes its kernels
+    std::vector<bool> known_;  // whether a pass of this size has run; the first one compiles its kernels
     std::vector<double> planned_;
     double planned_switch_ = 0.0;
 };

@@ -11,7 +11,7 @@
 
 namespace dynexec {
 
-// What passes of a chain of segments cost: the sum of what they cost in each.
+// The cost of passes of a chain of segments: the sum of the costs of the segments.
 class CostModel {
 public:
     explicit CostModel(size_t num_segments) : segments_(num_segments) {}
@@ -30,12 +30,13 @@ public:
     double switch_seconds() const;
     std::vector<std::pair<size_t, double>> points() const;
 
-    // Of the segments [0, last) alone.
+    // The same for the segments [0, last) only.
     double seconds_until(size_t last, size_t rows) const;
 
-    // Called between steps of a target, for a model that may draft for it. A model that has not run since the last call
-    // is believed to have become as much slower or faster as the target has: both are on one machine. The longer it
-    // does not run, the less is known. `target`: any number that only this target has.
+    // Called between steps of a target, for a model that may draft for it. A model that has not run since the last
+    // call is assumed to have become slower or faster by the same factor as the target, because both run on one
+    // machine. The longer it does not run, the less certain its cost is. `target`: any number that identifies the
+    // target.
     void follow(const CostModel& other, uint64_t target);
 
 private:

@@ -12,7 +12,7 @@ namespace {
 [[noreturn]] void no_distribution(const Sequence& sequence) {
     throw std::runtime_error("The logits of sequence " + std::to_string(sequence.index) + " after " +
                              std::to_string(sequence.tokens.size()) +
-                             " tokens hold NaN or infinity, or the logits processors removed every token");
+                             " tokens contain NaN or infinity, or the logits processors removed every token");
 }
 
 }  // namespace

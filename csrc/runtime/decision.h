@@ -10,9 +10,9 @@
 namespace dynexec {
 
 // Decides the next token of `sequence` from `row`, the target's [vocab] logits after its tokens so far (overwritten).
-// `position`: index into sequence.draft of the token proposed for this place; past its end, a token is chosen freely.
-// Greedy match or exact speculative sampling, as sequence.request.logits.do_sample says.
-// Throws std::runtime_error if the logits hold NaN or leave no token to choose.
+// `position`: index into sequence.draft of the token proposed for this place; after its end, a token is chosen freely.
+// Greedy match or exact speculative sampling, depending on sequence.request.logits.do_sample. Throws
+// std::runtime_error if the logits hold NaN or leave no token to choose.
 Decision decide(Sequence& sequence, size_t position, float* row, size_t vocab);
 
 }  // namespace dynexec

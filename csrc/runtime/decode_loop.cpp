@@ -13,8 +13,8 @@
 namespace dynexec {
 namespace {
 
-// All models of a call; one that drafts for itself is there once. The order of the addresses is that in which they are
-// locked: two models that draft for each other do not wait forever.
+// All models of a call. A model that drafts for itself is listed once. They are locked in the order of their
+// addresses, so that two models that draft for each other do not wait forever.
 std::set<PagedModel*> models_of(PagedModel& target, const SpeculationParams& speculation,
                                 const EarlyExitParams* early_exit) {
     std::set<PagedModel*> models = {&target};
@@ -28,7 +28,7 @@ std::set<PagedModel*> models_of(PagedModel& target, const SpeculationParams& spe
     return models;
 }
 
-// "auto" plans with what passes cost.
+// "auto" plans with the costs of passes.
 void measure(const std::set<PagedModel*>& models) {
     for (PagedModel* model : models) {
         if (model->cost_model().measured()) continue;
@@ -48,12 +48,12 @@ void DecodeLoop::validate(const std::vector<SequenceRequest>& requests) const {
     const auto vocab = static_cast<int64_t>(target_.vocab_size());
     for (size_t i = 0; i < requests.size(); ++i) {
         if (requests[i].prompt.empty()) {
-            throw std::invalid_argument("Prompt " + std::to_string(i) + " is empty: at least one token is needed");
+            throw std::invalid_argument("Prompt " + std::to_string(i) + " is empty, but it needs at least one token");
         }
         for (const int64_t id : requests[i].prompt) {
             if (id >= 0 && id < vocab) continue;
-            throw std::invalid_argument("Prompt " + std::to_string(i) + " holds token id " + std::to_string(id) +
-                                        "; the model's vocabulary has ids 0 to " + std::to_string(vocab - 1));
+            throw std::invalid_argument("Prompt " + std::to_string(i) + " contains token id " + std::to_string(id) +
+                                        ", but the model's vocabulary has ids 0 to " + std::to_string(vocab - 1));
         }
     }
 }

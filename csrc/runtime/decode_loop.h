@@ -11,7 +11,7 @@
 
 namespace dynexec {
 
-// How to speculate. Without a proposer the loop is plain decoding.
+// How to speculate. Without a proposer, the loop decodes plainly.
 struct SpeculationParams {
     std::vector<ProposerParams> proposers;  // in order of preference
     float assistant_confidence_threshold = 0.0f;
@@ -19,16 +19,15 @@ struct SpeculationParams {
     size_t num_assistant_tokens = 31;
 };
 
-// The decode loop every mode runs in: schedule, run, decide, commit. Rolling back is leaving rejected tokens behind.
-// Thread safe: calls on one model take turns.
+// The decode loop of all modes: schedule, run, decide, commit. A rollback only resets the length of a sequence. Thread
+// safe: calls on one model take turns.
 class DecodeLoop {
 public:
     // `max_batch_tokens`: longest prompt chunk of one forward pass.
     DecodeLoop(PagedModel& target, size_t max_batch_tokens);
 
-    // `memory`: what proposers have learned, and learn in this call.
-    // Throws std::invalid_argument for an empty prompt or a token id outside the vocabulary.
-    // `early_exit`: nullptr for none. It excludes speculation.
+    // `memory`: the observations of proposers, which this call adds to. Throws std::invalid_argument for an empty
+    // prompt or a token id outside the vocabulary. `early_exit`: nullptr for none. It excludes speculation.
     GenerationResult generate(const std::vector<SequenceRequest>& requests, const SpeculationParams& speculation,
                               SpeculationMemory& memory, const Hooks& hooks,
                               const EarlyExitParams* early_exit = nullptr);

@@ -9,7 +9,7 @@
 namespace dynexec {
 namespace {
 
-// Rows that a step may leave behind; more is a backlog, a prompt above all.
+// The number of rows that a step may leave over. More rows are a backlog, usually from a prompt.
 constexpr size_t kRowsOfAStep = 8;
 
 }  // namespace
@@ -28,13 +28,14 @@ DraftHead::DraftHead(const Head& head, const ProposerContext& context, const std
     }
     head.check_fits(target.vocab_size(), target.hidden_size());
     if (model_.hidden_size() != hidden_size_) {
-        throw std::invalid_argument("The head gives no hidden states to go on from: it is no draft head");
+        throw std::invalid_argument(
+            "The head has no output of hidden states to continue with, so it is not a draft head");
     }
 }
 
 size_t DraftHead::offer(const Sequence& sequence, size_t limit) {
     drafts_.begin(sequence);
-    // A prompt of one token has no token behind its hidden state yet.
+    // A prompt of one token has no token after its hidden state yet.
     return states_[sequence.index].pending.empty() ? 0 : std::min(limit, max_tokens_);
 }
 
@@ -47,7 +48,7 @@ double DraftHead::seconds(const Sequence& sequence, size_t tokens) const {
     const CostModel& cost = model_.cost_model();
     const size_t rows = pending_rows(states_[sequence.index]);
     const size_t of_step = std::min(rows, kRowsOfAStep);
-    // A backlog serves every later draft too: each token bears its share.
+    // All later drafts need the backlog too, so each token is charged a share of it.
     const double share = static_cast<double>(tokens) / static_cast<double>(sequence.remaining());
     const double backlog = share * (cost.seconds(rows) - cost.seconds(of_step));
     const double switches = of_step > 1 ? 2.0 * cost.switch_seconds() : 0.0;
@@ -81,7 +82,7 @@ void DraftHead::propose(const std::vector<Order>& orders) {
     FlatBatch batch;
     while (!open.empty()) {
         batch.clear();
-        std::vector<size_t> rows;  // of each open sequence
+        std::vector<size_t> rows;  // one for each open sequence
         for (const Order& order : open) rows.push_back(add_rows(batch, order, max_batch_tokens_ - batch.tokens()));
         const float* words = model_.forward(batch);
         const float* hidden_states = model_.hidden_states();

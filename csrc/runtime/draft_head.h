@@ -10,15 +10,16 @@
 
 namespace dynexec {
 
-// Proposes what a head on the target's last hidden states predicts, token after token (EAGLE, arXiv 2401.15077).
+// Proposes the predictions of a head on the last hidden states of the target, one token after the other (EAGLE, arXiv
+// 2401.15077).
 //
 // Row i of the head takes the hidden state h_i of the target at token i, and token i + 1; it predicts token i + 2.
-// Behind the last h_i there is, a row takes what the head itself gives in the row before. Only rows of the target's own
-// hidden states stay in the head's cache: a drafted row is computed anew when the target has seen its token.
+// After the last available h_i, a row takes the output of the head in the previous row. Only rows with hidden states
+// of the target stay in the cache of the head: a drafted row is computed again after the target has run its token.
 class DraftHead : public Proposer {
 public:
-    // What is learned is kept in the context's memory under the name `memory`. Throws std::invalid_argument if the head
-    // does not fit the target.
+    // The observations are kept in the context's memory under the name `memory`. Throws std::invalid_argument if the
+    // head does not fit the target.
     DraftHead(const Head& head, const ProposerContext& context, const std::string& memory);
 
     size_t offer(const Sequence& sequence, size_t limit) override;
@@ -32,13 +33,13 @@ private:
     struct State {
         BlockTable table;
         size_t cached = 0;            // rows of the target's hidden states that the head has run
-        std::vector<float> pending;   // [rows, hidden size]: the target's, those that come next
-        std::vector<float> feedback;  // [hidden size]: the head's own, of the last row it ran
+        std::vector<float> pending;   // [rows, hidden size]: the next hidden states of the target
+        std::vector<float> feedback;  // [hidden size]: the output of the head in its last row
         bool proposed = false;
     };
     size_t pending_rows(const State& state) const { return state.pending.size() / hidden_size_; }
-    // Adds what comes next for the order, of at most `room` rows, to the batch: the target's hidden states as long as
-    // there are any, then the head's own. Returns the number of rows.
+    // Adds the next rows of the order, at most `room`, to the batch: the hidden states of the target as long as there
+    // are any, then the output of the head. Returns the number of rows.
     size_t add_rows(FlatBatch& batch, const Order& order, size_t room);
 
     PagedModel& model_;

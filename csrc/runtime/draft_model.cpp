@@ -11,18 +11,18 @@ namespace dynexec {
 namespace {
 
 constexpr size_t kPositions = 8;
-constexpr double kPrior = 0.7;  // hopeful: a draft that is never tried is never learned about
+constexpr double kPrior = 0.7;  // optimistic, because nothing is learned about a draft that is never tried
 
-// Proposes what a smaller causal LM with the same tokenizer would write.
+// Proposes the tokens of a smaller causal LM with the same tokenizer.
 class DraftModel : public Proposer {
 public:
-    // `max_tokens`: longest draft. `confidence_threshold`: a draft ends after a token whose probability is below it;
-    // 0 switches that off. `vocab`: the target's, in which the draft's probabilities are given. `memory`: acceptance by
-    // position.
+    // `max_tokens`: longest draft. `confidence_threshold`: a draft ends after a token whose probability is below it; 0
+    // switches this off. `vocab`: the vocabulary of the target, over which the probabilities of the draft are given.
+    // `memory`: acceptance by position.
     DraftModel(PagedModel& model, size_t vocab, size_t max_tokens, float confidence_threshold, size_t num_sequences,
                AcceptanceTable& memory)
         : model_(model), vocab_(vocab), max_tokens_(max_tokens), confidence_threshold_(confidence_threshold) {
-        // What was learned on earlier requests fades, so that a draft that had been given up is tried again.
+        // Observations of earlier requests fade, so that a draft model that is no longer used is tried again.
         memory.forget(0.8);
         for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(memory);
     }
@@ -41,7 +41,7 @@ private:
         RunningAcceptance acceptance;
         bool proposed = false;
         std::vector<int64_t> drafted;  // in this step, whether or not it is verified
-        double reach = 1.0;            // P(all that was drafted in this step is accepted)
+        double reach = 1.0;            // P(all draft tokens of this step are accepted)
     };
     // Chooses the next draft token from `row`; returns whether the draft may go on.
     bool choose(const Order& order, float* row);
@@ -63,7 +63,7 @@ double DraftModel::seconds(const Sequence& sequence, size_t tokens) const {
     if (tokens == 0) return 0.0;
     const size_t backlog = sequence.tokens.size() - states_[sequence.index].cached;
     const CostModel& cost = model_.cost_model();
-    // Catching up, with the prompt above all, serves every later draft too: each token bears its share.
+    // All later drafts need the backlog too (usually the prompt), so each token is charged a share of it.
     const double catching_up = cost.seconds(backlog) - cost.seconds(1);
     const double share = static_cast<double>(tokens) / static_cast<double>(sequence.remaining());
     return static_cast<double>(tokens) * cost.seconds(1) + share * catching_up;
@@ -94,7 +94,7 @@ bool DraftModel::choose(const Order& order, float* row) {
     state.reach *= acceptance(sequence, sequence.draft.tokens.size());
     sequence.draft.tokens.push_back(token);
     sequence.counts.push(token);
-    const auto& eos = sequence.request.eos_token_ids;  // nothing can follow it
+    const auto& eos = sequence.request.eos_token_ids;  // no token can follow
     return sequence.draft.tokens.size() < order.tokens && state.reach >= order.least_reach &&
            confidence >= confidence_threshold_ && std::find(eos.begin(), eos.end(), token) == eos.end();
 }
@@ -114,7 +114,7 @@ void DraftModel::propose(const std::vector<Order>& orders) {
             State& state = states_[sequence->index];
             model_.reserve(state.table, sequence->tokens.size() + order.tokens);
             const auto& draft = sequence->draft.tokens;
-            // Committed tokens it has not seen yet, or else the token it proposed last.
+            // The committed tokens that it has not run yet, or else the token that it proposed last.
             const bool first = draft.empty();
             const int64_t* ids = first ? sequence->tokens.data() + state.cached : &draft.back();
             const size_t n = first ? sequence->tokens.size() - state.cached : 1;

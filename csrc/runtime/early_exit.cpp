@@ -12,11 +12,11 @@ EarlyExit::EarlyExit(const EarlyExitParams& params, Backbone& backbone, size_t m
                                     std::to_string(params.exits.size()) + " exits");
     }
     if (params.copy_kv && !backbone.model().has_copiers()) {
-        throw std::invalid_argument("The model was loaded without what copies keys and values: see add_copiers");
+        throw std::invalid_argument("The model has no copiers of keys and values: call add_copiers first");
     }
     for (size_t i = 0; i < params.exits.size(); ++i) {
         if (i > 0 && params.exits[i].segment <= params.exits[i - 1].segment) {
-            throw std::invalid_argument("Exits have to be in order of depth");
+            throw std::invalid_argument("Exits must be in order of depth");
         }
     }
     for (size_t i = 0; i < params.exits.size(); ++i) {
@@ -40,7 +40,7 @@ bool EarlyExit::leaves(size_t exit, size_t i, float* row, size_t vocab) {
     const Sequence& sequence = *asked_[i];
     const float* words = words_ + i * head.model().vocab_size();
     auto& views = views_[sequence.index];
-    // Exits that are not asked have no view, but keep their place.
+    // Exits that are not evaluated have no view, but keep their place.
     views.resize(exit, ExitView{{}, -1});
     const LogitsStats stats = logits_stats(words, head.model().vocab_size());
     views.push_back({stats, stats.argmax < 0 ? -1 : head.token_ids()[static_cast<size_t>(stats.argmax)]});

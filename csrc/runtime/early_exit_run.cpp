@@ -54,7 +54,7 @@ void EarlyExitRun::pass(size_t exit, const Schedule& schedule) {
         backbone_.run(open_parts(), early_exit_.segment(exit) + 1);
     }
     const Parts candidates = take_candidates();
-    // A stretch of a prompt that is not its last one has nothing to decide.
+    // There is no decision after a chunk of a prompt that is not the last one.
     if (early_exit_.prefill()) open_.clear();
     if (candidates.empty()) return;
     {

@@ -8,9 +8,10 @@
 
 namespace dynexec {
 
-// Decoding in which tokens may leave at the exits. What a token leaves out waits in front of the next segment, until a
-// token comes that goes on: then that segment runs all of them at once, and its cache is as if none had left. Or the
-// segments that were left out get keys and values at once, of the hidden states that the token left with.
+// Decoding in which tokens may exit early. A token that exits waits in front of the next segment, until a later token
+// needs this segment. The segment then runs all waiting tokens at once, and its cache is as if none had exited.
+// Alternatively, the skipped segments immediately get keys and values, computed from the hidden states with which the
+// token exited.
 class EarlyExitRun : public Run {
 public:
     EarlyExitRun(Backbone& backbone, size_t max_batch_tokens, const Hooks& hooks,
@@ -20,19 +21,19 @@ protected:
     void run(const Schedule& schedule) override;
 
 private:
-    // A sequence of the schedule that has not left in this step.
+    // A sequence of the schedule that has not exited in this step.
     struct Open {
         Backbone::Part part;
-        bool decides;  // its next token is to be chosen
+        bool decides;  // whether its next token is to be chosen
         bool may_leave;
     };
     using Parts = std::vector<Backbone::Part>;
 
-    // Runs the segments up to an exit and has the sequences leave that are sure enough there.
+    // Runs the segments up to an exit, where the sequences that are confident enough exit.
     void pass(size_t exit, const Schedule& schedule);
-    // Takes those that may leave out of `open_`.
+    // Removes the sequences that may exit from `open_`.
     Parts take_candidates();
-    // Has candidates leave; the others are open again. Returns those that left and go on after this step.
+    // Lets candidates exit; the others are open again. Returns the sequences that exited and continue after this step.
     Parts leave(size_t exit, const Parts& candidates);
     void take(Sequence& sequence, float* row, size_t exit);
     Parts open_parts() const;

@@ -16,9 +16,9 @@ ExitHead::ExitHead(const Exit& exit, Backbone& backbone, size_t max_batch_tokens
       states_(num_sequences) {
     const PagedModel& target = backbone.model();
     if (segment_ + 1 >= target.num_segments()) {
-        throw std::invalid_argument("An exit head reads behind segment " + std::to_string(segment_) +
+        throw std::invalid_argument("An exit head reads after segment " + std::to_string(segment_) +
                                     ", but the model has " + std::to_string(target.num_segments()) +
-                                    ", and behind the last one there is no exit");
+                                    " segments, and there is no exit after the last one");
     }
     head_->check_fits(target.vocab_size(), target.boundary_size(segment_));
     backbone.add_tap(segment_, *this);
@@ -50,7 +50,7 @@ double ExitHead::backlog_seconds(const Sequence& sequence) const {
 
 void ExitHead::add_rows(FlatBatch& batch, const Sequence& sequence, size_t rows) {
     State& state = states_[sequence.index];
-    // A head that takes token ids is no exit head: they are there for their number.
+    // An exit head does not read token ids. Only their number matters here.
     const std::vector<int64_t> ids(rows, 0);
     if (has_cache_) model_.reserve(state.table, state.cached + rows);
     batch.add(ids.data(), rows, state.cached, state.table.blocks(), 1);
@@ -68,7 +68,7 @@ float* ExitHead::run(const FlatBatch& batch) {
 
 float* ExitHead::predict(const std::vector<const Sequence*>& sequences) {
     FlatBatch batch;
-    // All but the last stretch of a long backlog, a prompt's above all.
+    // All of a long backlog except its last chunk. The backlog is usually that of a prompt.
     const size_t share = std::max<size_t>(1, max_batch_tokens_ / sequences.size());
     for (const Sequence* sequence : sequences) {
         for (State& state = states_[sequence->index]; pending_rows(state) > share;) {

@@ -10,25 +10,26 @@
 
 namespace dynexec {
 
-// Where a head reads: behind `segment` of the target, which is not its last one.
+// The place where a head reads: after `segment` of the target, which is not the last segment.
 struct Exit {
     std::shared_ptr<const Head> head;
     size_t segment;
 };
 
-// An exit head at work on the sequences of one generate call. It predicts the token after the last one that its segment
-// has run. A head with a transformer block has a KV cache of its own; it runs every token once, when it is next asked.
+// An exit head that runs on the sequences of one generate call. It predicts the token after the last one that its
+// segment has run. A head with a transformer block has its own KV cache. It runs every token once, at the next
+// prediction.
 class ExitHead : public Backbone::Tap {
 public:
     // Throws std::invalid_argument if the head does not fit the target there.
     ExitHead(const Exit& exit, Backbone& backbone, size_t max_batch_tokens, size_t num_sequences);
     ExitHead(const ExitHead&) = delete;
 
-    // Logits over its words after the last token of each sequence, [sequences, words], valid until the next call.
+    // Logits over its vocabulary after the last token of each sequence, [sequences, words], valid until the next call.
     float* predict(const std::vector<const Sequence*>& sequences);
     // Time to predict after `rows` new tokens.
     double seconds(size_t rows) const;
-    // Time that the tokens of a sequence take which it has not run yet, beyond that of one.
+    // Time for the tokens of a sequence that the head has not run yet, in addition to the time for one token.
     double backlog_seconds(const Sequence& sequence) const;
 
     const Head& head() const { return *head_; }
@@ -36,7 +37,7 @@ public:
     size_t forwards() const { return forwards_; }
 
     void ran(const Sequence& sequence, size_t first, const float* hidden_states, size_t n) override;
-    // Gives back what a finished sequence holds.
+    // Releases the state of a finished sequence.
     void release(const Sequence& sequence);
 
 private:
@@ -44,7 +45,7 @@ private:
         BlockTable table;
         size_t cached = 0;
         std::vector<float>
-            pending;  // [rows, hidden size], of the tokens from `cached` on; without a cache, of the last
+            pending;  // [rows, hidden size], of the tokens from `cached` on; without a cache, of the last token
     };
     void add_rows(FlatBatch& batch, const Sequence& sequence, size_t rows);
     size_t pending_rows(const State& state) const { return state.pending.size() / hidden_size_; }

@@ -8,9 +8,9 @@
 namespace dynexec {
 namespace {
 
-// Proposes what an exit head of the target predicts (self-speculation: LayerSkip, arXiv 2404.16710). The first segments
-// run token after token; the verification then runs the others on all of them at once, from where the first ones left
-// off.
+// Proposes the predictions of an exit head of the target (self-speculation: LayerSkip, arXiv 2404.16710). The first
+// segments run one token after the other. The verification then runs the other segments on all tokens at once, from
+// the hidden states of the first segments.
 class ExitHeadDraft : public Proposer {
 public:
     ExitHeadDraft(const Exit& exit, const ProposerContext& context, const std::string& memory)
@@ -49,10 +49,10 @@ double ExitHeadDraft::seconds(const Sequence& sequence, size_t tokens) const {
     const CostModel& cost = backbone_.model().cost_model();
     const size_t last = head_.segment() + 1;
     const double drafting = static_cast<double>(tokens) * (cost.seconds_until(last, 1) + head_.seconds(1));
-    // A backlog serves every later draft too: each token bears its share.
+    // All later drafts need the backlog too, so each token is charged a share of it.
     const double share = static_cast<double>(tokens) / static_cast<double>(sequence.remaining());
     const double backlog = share * head_.backlog_seconds(sequence);
-    // The verification has but one token left for the first segments.
+    // In the verification, the first segments have only one token left to run.
     return drafting + backlog - (cost.seconds_until(last, 1 + tokens) - cost.seconds_until(last, 1));
 }
 

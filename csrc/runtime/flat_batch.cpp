@@ -26,7 +26,7 @@ void FlatBatch::add(const int64_t* ids, size_t n, size_t past, const std::vector
 
 void FlatBatch::pad(size_t n) {
     hidden_states.resize(hidden_states.size() / tokens() * (tokens() + n));
-    // The position is repeated: the next one may lie outside a model's table of positions.
+    // The position is repeated, because the next one may lie outside the model's table of positions.
     input_ids.insert(input_ids.end(), n, input_ids.back());
     position_ids.insert(position_ids.end(), n, position_ids.back());
     for (size_t i = 0; i < n; ++i) logits_indices.push_back(logits_indices.back() + 1);

@@ -16,21 +16,22 @@ struct FlatBatch {
     std::vector<int32_t> block_indices;         // [sum of blocks]
     std::vector<int32_t> block_indices_begins;  // [sequences + 1]
     int32_t max_context_len = 0;
-    std::vector<int64_t> logits_indices;  // [rows]: the tokens whose logits are wanted
-    // [tokens, hidden size]: what a model takes whose input is the hidden states of another. The caller appends them.
+    std::vector<int64_t> logits_indices;  // [rows]: the tokens whose logits are computed
+    // [tokens, hidden size]: the input of a model that reads the hidden states of another model. The caller appends
+    // them.
     std::vector<float> hidden_states;
 
-    // Whether tokens are run whose logits nobody asks for, of a prompt above all. How long such a pass takes says
-    // little about the others.
+    // Whether the pass has tokens whose logits are not needed, usually those of a prompt. The time of such a pass says
+    // little about other passes.
     bool has_backlog = false;
 
     size_t tokens() const { return input_ids.size(); }
 
-    // Appends `n` tokens of a sequence that has `past` tokens in the cache; asks for the logits of the last
-    // `logits_rows` of them.
+    // Appends `n` tokens of a sequence that has `past` tokens in the cache; requests the logits of the last
+    // `logits_rows` tokens.
     void add(const int64_t* ids, size_t n, size_t past, const std::vector<int32_t>& blocks, size_t logits_rows);
-    // Appends `n` tokens behind those of the last sequence whose only use is the shape of the batch. Their logits mean
-    // nothing, what they leave in the cache is written over by the tokens that come next.
+    // Appends `n` padding tokens after those of the last sequence. Their logits are meaningless, and the next tokens
+    // overwrite their places in the cache.
     void pad(size_t n);
     void clear();
 };

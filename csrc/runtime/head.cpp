@@ -14,10 +14,10 @@ Head::Head(std::shared_ptr<PagedModel> model, std::vector<int64_t> token_ids,
     : model_(std::move(model)), token_ids_(std::move(token_ids)), stop_classifier_(std::move(stop_classifier)) {
     if (token_ids_.size() != model_->vocab_size()) {
         throw std::invalid_argument("Head: " + std::to_string(token_ids_.size()) + " token ids for " +
-                                    std::to_string(model_->vocab_size()) + " words");
+                                    std::to_string(model_->vocab_size()) + " entries of the vocabulary");
     }
     if (std::set<int64_t>(token_ids_.begin(), token_ids_.end()).size() != token_ids_.size()) {
-        throw std::invalid_argument("Head: two words stand for the same token");
+        throw std::invalid_argument("Head: two entries of the vocabulary have the same token id");
     }
     if (model_->input_hidden_size() == 0) throw std::invalid_argument("Head: the model takes no hidden states");
 }
@@ -25,12 +25,12 @@ Head::Head(std::shared_ptr<PagedModel> model, std::vector<int64_t> token_ids,
 void Head::check_fits(size_t vocab, size_t hidden_size) const {
     if (model_->input_hidden_size() != hidden_size) {
         throw std::invalid_argument("The head takes " + std::to_string(model_->input_hidden_size()) +
-                                    " hidden states for each token, the model gives " + std::to_string(hidden_size));
+                                    " hidden states for each token, but the model has " + std::to_string(hidden_size));
     }
     const auto [least, largest] = std::minmax_element(token_ids_.begin(), token_ids_.end());
     if (*least < 0 || *largest >= static_cast<int64_t>(vocab)) {
-        throw std::invalid_argument("The head has words for tokens from " + std::to_string(*least) + " to " +
-                                    std::to_string(*largest) + ", the model's vocabulary has ids 0 to " +
+        throw std::invalid_argument("The head has token ids from " + std::to_string(*least) + " to " +
+                                    std::to_string(*largest) + ", but the model's vocabulary has ids 0 to " +
                                     std::to_string(vocab - 1));
     }
 }

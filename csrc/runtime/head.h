@@ -11,10 +11,12 @@
 
 namespace dynexec {
 
-// A small model that predicts tokens from the hidden states of a large one. It may know a part of the vocabulary only.
+// A small model that predicts tokens from the hidden states of a large one. Its vocabulary may be a part of the
+// model's vocabulary.
 class Head {
 public:
-    // `token_ids`: the tokens that its words stand for. Throws std::invalid_argument if they are not one for each word.
+    // `token_ids`: the token ids of its vocabulary. Throws std::invalid_argument if their number differs from the size
+    // of the vocabulary.
     Head(std::shared_ptr<PagedModel> model, std::vector<int64_t> token_ids,
          std::optional<StopClassifier> stop_classifier = std::nullopt);
 
@@ -25,8 +27,8 @@ public:
     // Throws std::invalid_argument if the head does not fit a model of that vocabulary and hidden size.
     void check_fits(size_t vocab, size_t hidden_size) const;
 
-    // Writes the logits of its words, [model().vocab_size()], into a row of `vocab` logits; what it has no word for is
-    // impossible.
+    // Writes its logits, [model().vocab_size()], into a row of `vocab` logits. Tokens that are not in its vocabulary
+    // are impossible.
     void scatter(const float* words, float* row, size_t vocab) const;
 
 private:

@@ -13,7 +13,8 @@ namespace {
 constexpr size_t kPositions = 8;
 constexpr double kPrior = 0.75;
 constexpr double kPriorWeight = 4.0;
-// A head that was trained on a model's output knows how sure it may be, nearly: drafts of drafts are a bit too sure.
+// A head that was trained on the output of a model is almost calibrated: after its own draft tokens, it is slightly
+// overconfident.
 constexpr double kConfidence[] = {0.2, 0.4, 0.6, 0.8, 0.9, 0.97};
 constexpr size_t kConfidences = std::size(kConfidence) + 1;
 constexpr size_t kConfidencePositions = 3;
@@ -31,7 +32,7 @@ HeadDrafts::HeadDrafts(const Head& head, size_t vocab, float confidence_threshol
     : head_(head), vocab_(vocab), confidence_threshold_(confidence_threshold), row_(vocab) {
     AcceptanceTable& positions = memory.acceptance(name + "/position", 1, kPositions);
     AcceptanceTable& confidences = memory.acceptance(name + "/confidence", kConfidences, kConfidencePositions);
-    // What was learned on earlier requests fades, so that a head that had been given up is tried again.
+    // Observations of earlier requests fade, so that a head that is no longer used is tried again.
     positions.forget(0.8);
     for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(positions, confidences);
 }
@@ -74,7 +75,7 @@ bool HeadDrafts::choose(const Proposer::Order& order, const float* words) {
             token = sample(row_.data(), vocab_, sequence.draft_rng);
             stats.max_prob = row_[static_cast<size_t>(token)];
         }
-        // The processors leave none of the tokens that the head has words for: nothing to propose.
+        // The processors have removed all tokens of the head's vocabulary, so there is nothing to propose.
         state.unsure = token < 0;
         if (token < 0) return false;
         if (params.do_sample) sequence.draft.probs.push_back(row_);
@@ -84,7 +85,7 @@ bool HeadDrafts::choose(const Proposer::Order& order, const float* words) {
     state.drafted.push_back(token);
     state.confidence.push_back(stats.max_prob);
     state.reach *= acceptance_of(state, state.drafted.size() - 1);
-    const auto& eos = sequence.request.eos_token_ids;  // nothing can follow it
+    const auto& eos = sequence.request.eos_token_ids;  // no token can follow
     if (state.drafted.size() == order.tokens || std::find(eos.begin(), eos.end(), token) != eos.end()) return false;
     double confidence = stats.max_prob;
     if (order.learned_stop && head_.stop_classifier()) {
@@ -100,7 +101,7 @@ void HeadDrafts::end(const Proposer::Order& order) {
 
 void HeadDrafts::committed(const Sequence& sequence, size_t n) {
     State& state = states_[sequence.index];
-    // Scored as far as it was drafted, not as far as it was verified: what came tells about more.
+    // Scored as far as it was drafted, not only as far as it was verified, because the tokens that followed show more.
     const int64_t* came = sequence.tokens.data() + sequence.tokens.size() - n;
     size_t position = 0;
     for (; position < std::min(n, state.drafted.size()); ++position) {
@@ -109,7 +110,7 @@ void HeadDrafts::committed(const Sequence& sequence, size_t n) {
         state.by_position.observe(0, position, accepted ? 1.0 : 0.0);
         if (!accepted) return;
     }
-    // Of such a step no more was to be had.
+    // Such a step could not have given more tokens.
     if (state.unsure && position == state.drafted.size()) state.by_position.observe(0, position, 0.0);
 }
 

@@ -10,20 +10,20 @@
 
 namespace dynexec {
 
-// Chooses draft tokens from the logits of a head, and keeps account of how often they are accepted: by position for
-// drafts to come, by how sure the head was for those that are made.
+// Chooses draft tokens from the logits of a head, and estimates how often they are accepted: by position for future
+// drafts, by the confidence of the head for the present drafts.
 class HeadDrafts {
 public:
-    // `confidence_threshold`: a draft ends after a token whose probability is below it. What is learned is kept
-    // in `memory` under `name`.
+    // `confidence_threshold`: a draft ends after a token whose probability is below it. The observations are kept in
+    // `memory` under `name`.
     HeadDrafts(const Head& head, size_t vocab, float confidence_threshold, size_t num_sequences,
                SpeculationMemory& memory, const std::string& name);
 
-    // A new step.
+    // Starts a new step.
     void begin(const Sequence& sequence);
     // Appends the next draft token from `words`, the head's logits. Returns whether the draft may go on.
     bool choose(const Proposer::Order& order, const float* words);
-    // Takes the draft out of the token counts that the processors look at, where choose() had put it.
+    // Removes the draft from the token counts of the processors, to which choose() has added it.
     void end(const Proposer::Order& order);
     // See Proposer.
     double acceptance(const Sequence& sequence, size_t position) const;
@@ -35,11 +35,11 @@ private:
             : by_position(positions), by_confidence(confidences) {}
         RunningAcceptance by_position;
         RunningAcceptance by_confidence;
-        // What was proposed in this step, whether or not it is verified.
+        // The tokens proposed in this step, whether or not they are verified.
         std::vector<int64_t> drafted;
-        std::vector<double> confidence;  // of the head, per token
+        std::vector<double> confidence;  // the confidence of the head in each token
         double reach = 1.0;              // P(all of it is accepted)
-        bool unsure = false;             // the draft was ended for its reach
+        bool unsure = false;             // the draft ended because its next token was unlikely to be reached
     };
     double acceptance_of(const State& state, size_t position) const;
 

@@ -3,7 +3,7 @@
 
 #include "kernels/registry.h"
 
-// A line for each lookahead: a file lookahead_*.cpp defines make_<name>_lookahead(const LookaheadContext&).
+// One line for each lookahead: a file lookahead_*.cpp defines make_<name>_lookahead(const LookaheadContext&).
 #define DYNEXEC_LOOKAHEADS(LOOKAHEAD) \
     LOOKAHEAD(auto)                   \
     LOOKAHEAD(constant)               \

@@ -13,15 +13,15 @@
 
 namespace dynexec {
 
-// Decides, step by step, who proposes how many tokens for which sequence. A new one is a subclass in a file of its own
-// and a line in the registry of lookahead.cpp.
+// Decides, step by step, which proposer drafts how many tokens for which sequence. A new lookahead is a subclass in
+// its own file and a line in the registry of lookahead.cpp.
 class Lookahead {
 public:
     virtual ~Lookahead() = default;
 
     struct Candidate {
         Sequence* sequence;
-        size_t limit;  // most draft tokens that can still be of use
+        size_t limit;  // largest useful number of draft tokens
     };
     struct Plan {
         Sequence* sequence;
@@ -34,15 +34,15 @@ public:
         std::vector<Plan> plans;  // sequences without one decode plainly
         size_t rows = 0;          // tokens to pad the forward pass to; 0: no padding
     };
-    // One step: `candidates` are the decoding sequences, `other_rows` prompt tokens share the forward pass.
+    // One step: `candidates` are the decoding sequences. `other_rows` prompt tokens share the forward pass.
     virtual Step plan(const std::vector<Candidate>& candidates, size_t other_rows) = 0;
 
-    // Second thoughts about the latest plan, when the drafts are made and before they are verified. A draft may be
-    // shortened, or made another, unless its tokens were drawn: dropping one of these for what it is would change the
+    // Revises the latest plan after the drafts are made and before they are verified. A draft may be shortened or
+    // replaced, unless its tokens were sampled: dropping a sampled token because of its value would change the
     // distribution of the output.
     virtual void settle(Step& step) { static_cast<void>(step); }
 
-    // What came of a plan.
+    // The outcome of a plan.
     virtual void observe(const Sequence& sequence, size_t proposed, size_t accepted) = 0;
 };
 

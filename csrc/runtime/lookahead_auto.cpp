@@ -9,29 +9,30 @@
 namespace dynexec {
 namespace {
 
-// Draft tokens in a pass: with the one token of a single sequence, the sizes that were timed.
+// Possible numbers of draft tokens in a pass. With the last token of a single sequence, these are the sizes that were
+// timed.
 constexpr size_t kSizes[] = {0, 1, 3, 5, 7, 11, 15, 23, 31};
 constexpr size_t kNumSizes = std::size(kSizes);
-// Steps over which the long run is averaged.
+// The number of steps over which the long-run average is taken.
 constexpr double kMemory = 8.0;
-// Steps that a size which is not the best one may be kept for.
+// The number of steps for which a size that is not the best may be kept.
 constexpr double kDwell = 2.0;
 
-// What one sequence could have verified.
+// The tokens of one sequence that could be verified.
 struct Option {
     Lookahead::Plan plan{};
     std::vector<double> reach;  // of its tokens
     double seconds_per_token = 0.0;
     bool planned = false;
-    // The best of what is free to draft, if that is another proposer.
+    // The best proposer that costs nothing, if it is another one.
     Proposer* free_proposer = nullptr;
     std::vector<double> free_reach;
 
-    // The tokens were drawn: all of them are verified, see Lookahead::settle.
+    // The tokens were sampled, so all of them are verified: see Lookahead::settle.
     bool fixed() const { return !plan.sequence->draft.probs.empty(); }
 };
 
-// Of a step of one size: expected tokens, and seconds without a switch.
+// A step of one size: the expected number of tokens, and the seconds without a switch.
 struct Outcome {
     double tokens = 0.0;
     double pass_seconds = 0.0;
@@ -40,8 +41,8 @@ struct Outcome {
 };
 using Outcomes = std::array<Outcome, kNumSizes>;
 
-// The tokens of all options in the order in which they are taken: by P(reached), which falls along a draft, so that
-// every prefix of that order is a set of drafts.
+// The tokens of all options in the order in which they are taken: by P(reached). It falls along a draft, so every
+// prefix of this order is a set of drafts.
 class Ranking {
 public:
     explicit Ranking(const std::vector<Option*>& options) : options_(options) {
@@ -102,14 +103,15 @@ double worth(const std::vector<double>& reach, double least_reach) {
     return sum;
 }
 
-// The draft lengths that give the most expected tokens per second, from the time of a verification of n tokens, the
-// time to draft and running acceptance estimates. No draft at all is one of the choices, so a text in which nothing can
-// be guessed is decoded plainly. num_tokens is the longest draft it may choose.
+// The draft lengths that give the most expected tokens per second, from the time to verify n tokens, the time to draft
+// and running estimates of acceptance. No draft at all is one of the choices, so a text that cannot be guessed is
+// decoded plainly. num_tokens is the longest draft it may choose.
 //
-// A forward pass of another size than the one before costs extra (CostModel::switch_seconds), so sizes are worth
-// keeping. This is a Markov decision problem with average reward: with t seconds per token in the long run, a step of
-// cost c that gives n tokens loses c - t n, and being left at a size that is not the best one loses some more. Each
-// step takes the size that loses least. Where there is less to propose than the size has room for, the pass is padded.
+// A forward pass of another size than the previous one costs extra (CostModel::switch_seconds), so it pays to keep a
+// size. This is a Markov decision problem with average reward. With t seconds per token in the long run, a step that
+// costs c and gives n tokens loses c - t n. If it leaves the run at a size that is not the best, it loses some more.
+// Each step takes the size with the smallest loss. If there are fewer proposals than the size has room for, the pass
+// is padded.
 class AutoLookahead : public Lookahead {
 public:
     explicit AutoLookahead(const LookaheadContext& context) : context_(context) {}
@@ -131,7 +133,7 @@ public:
         }
         ranking.allot(choose(outcomes, 0, true));
 
-        // What one more row in the pass costs.
+        // The cost of one more row in the pass.
         const double row_seconds =
             (context_.cost.seconds(base_rows + kSizes[kNumSizes - 1]) - context_.cost.seconds(base_rows)) /
             static_cast<double>(kSizes[kNumSizes - 1]);
@@ -140,10 +142,10 @@ public:
             Plan& plan = option.plan;
             if (plan.tokens == 0 && option.free_proposer != nullptr) take_free(option);
             if (option.seconds_per_token == 0.0) {
-                plan.tokens = option.reach.size();  // settle() sees how much of it is verified
+                plan.tokens = option.reach.size();  // settle() decides how much of it is verified
             } else if (plan.tokens > 0) {
                 plan.least_reach = (option.seconds_per_token + row_seconds) / seconds_per_token();
-                // A draft that goes well goes on, if it can still be shortened.
+                // A draft that goes well is continued, if it can still be shortened.
                 if (!plan.sequence->request.logits.do_sample) plan.tokens = option.reach.size();
             }
             option.planned = plan.tokens > 0;
@@ -166,7 +168,7 @@ public:
             planned.push_back(&option);
         }
         const Ranking ranking(planned);
-        // The time to draft is spent.
+        // The time to draft has already been spent.
         const size_t size = choose(ranking.outcomes(base_tokens_, base_rows_, context_.cost), ranking.fixed(), false);
         ranking.allot(size);
         step.plans.clear();
@@ -174,7 +176,7 @@ public:
             option->plan.sequence->draft.tokens.resize(option->plan.tokens);
             if (option->plan.tokens > 0) step.plans.push_back(option->plan);
         }
-        // Prompts change the shape anyway.
+        // Prompts change the size anyway.
         if (other_rows_ == 0) step.rows = base_rows_ + size;
         last_rows_ = base_rows_ + size;
         remember(Ranking(all_options()).outcomes(base_tokens_, base_rows_, context_.cost));
@@ -184,7 +186,7 @@ public:
 
 private:
     // The proposer with the best rate while the other sequences decode plainly. The rows of all sequences share one
-    // forward pass, so what a draft costs depends on the others.
+    // forward pass, so the cost of a draft depends on the other sequences.
     Option best_option(const Candidate& candidate, size_t base_rows) const {
         const auto& [sequence, limit] = candidate;
         const double plain_rate = base_tokens_ / context_.cost.seconds(base_rows);
@@ -203,7 +205,7 @@ private:
                 expected += option.reach[k - 1];
                 const double draft_seconds = proposer->seconds(*sequence, k);
                 const double rate = expected / (context_.cost.seconds(base_rows + k) + draft_seconds);
-                // What costs nothing to draft may fill a pass that keeps its size.
+                // Drafts that cost nothing may fill a pass that keeps its size.
                 if (rate <= option_rate || (draft_seconds > 0.0 && rate <= plain_rate)) continue;
                 option_rate = rate;
                 option.seconds_per_token = draft_seconds / static_cast<double>(k);
@@ -237,14 +239,14 @@ private:
         return all;
     }
 
-    // Of the best size, in the long run.
+    // For the best size, in the long run.
     double seconds_per_token() const {
         double least = std::numeric_limits<double>::infinity();
         for (const Outcome& outcome : long_run_) least = std::min(least, outcome.seconds() / outcome.tokens);
         return least;
     }
 
-    // The size of at least `least_size` that loses least. `with_drafts`: the drafts are not made yet.
+    // The size of at least `least_size` with the smallest loss. `with_drafts`: the drafts have not been made yet.
     size_t choose(const Outcomes& now, size_t least_size, bool with_drafts) const {
         const double t = seconds_per_token();
         const double switching = context_.cost.switch_seconds();
@@ -268,7 +270,7 @@ private:
     void remember(const Outcomes& now) {
         for (size_t i = 0; i < kNumSizes; ++i) {
             long_run_[i].tokens += (now[i].tokens - long_run_[i].tokens) / kMemory;
-            long_run_[i].pass_seconds = now[i].pass_seconds;  // costs follow the present by themselves
+            long_run_[i].pass_seconds = now[i].pass_seconds;  // the costs update themselves
             long_run_[i].draft_seconds += (now[i].draft_seconds - long_run_[i].draft_seconds) / kMemory;
         }
     }

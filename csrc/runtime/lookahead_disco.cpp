@@ -6,8 +6,8 @@
 namespace dynexec {
 namespace {
 
-// The first proposer that has anything gets the order. A draft has up to num_tokens; heads end it by their stop
-// classifier (DISCO, arXiv 2405.04304).
+// The first proposer that offers tokens gets the order. A draft has up to num_tokens tokens. Heads end it with their
+// stop classifier (DISCO, arXiv 2405.04304).
 class DiscoLookahead : public Lookahead {
 public:
     explicit DiscoLookahead(const LookaheadContext& context) : context_(context) {}

@@ -6,7 +6,7 @@
 namespace dynexec {
 namespace {
 
-// The first proposer that has anything gets the order.
+// The first proposer that offers tokens gets the order.
 class FixedLookahead : public Lookahead {
 public:
     FixedLookahead(const LookaheadContext& context, bool adapt, bool keep)
@@ -40,7 +40,7 @@ private:
     LookaheadContext context_;
     bool adapt_;
     bool keep_;
-    double& kept_;  // the length that the latest call has arrived at; 0: none yet
+    double& kept_;  // the length at the end of the latest call; 0: none yet
     std::vector<double> tokens_;
 };
 
@@ -51,8 +51,8 @@ std::unique_ptr<Lookahead> make_constant_lookahead(const LookaheadContext& conte
     return std::make_unique<FixedLookahead>(context, false, false);
 }
 
-// transformers' heuristic: two more after a draft that was accepted whole, one less after any other; never below one.
-// Carried over generate calls.
+// transformers' heuristic: two tokens more after a draft that was accepted completely, one less after any other draft,
+// and never less than one. Carried over generate calls.
 std::unique_ptr<Lookahead> make_heuristic_lookahead(const LookaheadContext& context) {
     return std::make_unique<FixedLookahead>(context, true, true);
 }

@@ -17,7 +17,7 @@ namespace {
 
 template <typename T>
 ov::Tensor view(const std::vector<T>& values) {
-    // Inputs are read only for the runtime; ov::Tensor has no const view.
+    // The runtime only reads inputs, but ov::Tensor has no const view.
     return ov::Tensor(ov::element::from<T>(), ov::Shape{values.size()}, const_cast<T*>(values.data()));
 }
 
@@ -26,7 +26,7 @@ bool starts_with(const std::string& text, const char* prefix) { return text.rfin
 size_t last_dimension(const ov::Output<const ov::Node>& port, const char* what) {
     const auto shape = port.get_partial_shape();
     if (shape.rank().is_dynamic() || shape.size() == 0 || shape[shape.size() - 1].is_dynamic()) {
-        throw std::invalid_argument("PagedModel: the model does not say the size of its " + std::string(what));
+        throw std::invalid_argument("PagedModel: the model has a dynamic size of its " + std::string(what));
     }
     return static_cast<size_t>(shape[shape.size() - 1].get_length());
 }
@@ -79,7 +79,7 @@ PagedModel::Segment PagedModel::make_segment(ov::CompiledModel compiled) {
             const auto shape = input.get_partial_shape();
             for (size_t axis = 1; axis < 4; ++axis) {
                 if (shape.size() != 4 || shape[axis].is_dynamic()) {
-                    throw std::invalid_argument("PagedModel: the device did not fix the layout of cache " + name);
+                    throw std::invalid_argument("PagedModel: the device has not fixed the layout of the cache " + name);
                 }
             }
             // Values are [blocks, kv_heads, block_size, head_dim] on every device; keys may be transposed.
@@ -88,7 +88,8 @@ PagedModel::Segment PagedModel::make_segment(ov::CompiledModel compiled) {
         } else if (const auto feed = feeds.find(name); feed != feeds.end()) {
             segment.inputs.emplace_back(input, feed->second);
         } else {
-            throw std::invalid_argument("PagedModel: the model has an input '" + name + "' that cannot be fed");
+            throw std::invalid_argument("PagedModel: the model has an input '" + name +
+                                        "' that this runtime cannot provide");
         }
     }
     segment.request = compiled.create_infer_request();
@@ -98,7 +99,7 @@ PagedModel::Segment PagedModel::make_segment(ov::CompiledModel compiled) {
 void PagedModel::add_segment(const ov::CompiledModel& compiled) {
     Segment segment = make_segment(compiled);
     if (!segment.hidden_states && !segments_.empty()) {
-        throw std::invalid_argument("PagedModel: every segment but the first takes " +
+        throw std::invalid_argument("PagedModel: every segment except the first needs the input " +
                                     std::string(names::kHiddenStates));
     }
     if (segment.block_size > 0) pool_ = BlockPool(segment.block_size);
@@ -126,7 +127,7 @@ void PagedModel::add_copiers(const std::vector<ov::CompiledModel>& copiers) {
         }
         if (!fits) {
             throw std::invalid_argument("PagedModel: the copier of segment " + std::to_string(made.size()) +
-                                        " has other hidden states or caches than the segment");
+                                        " must have the same hidden states and caches as the segment");
         }
     }
     copiers_ = std::move(made);
@@ -158,17 +159,17 @@ void PagedModel::feed(Segment& segment, const FlatBatch& batch) {
 ov::Tensor PagedModel::hidden_states_of(const FlatBatch& batch, const Segment& segment) {
     if (batch.hidden_states.size() != batch.tokens() * segment.hidden_size) {
         throw std::invalid_argument("PagedModel: a pass of " + std::to_string(batch.tokens()) + " tokens needs " +
-                                    std::to_string(segment.hidden_size) + " hidden states for each");
+                                    std::to_string(segment.hidden_size) + " hidden states for each token");
     }
     ov::Shape shape = {batch.tokens(), 1, segment.hidden_size};
-    // Some models have their tokens on the second axis.
+    // In some models, the tokens are on the second axis.
     const auto axes = segment.hidden_states->get_partial_shape();
     if (axes[0].is_static() && axes[0].get_length() == 1) std::swap(shape[0], shape[1]);
     return ov::Tensor(ov::element::f32, shape, const_cast<float*>(batch.hidden_states.data()));
 }
 
 float* PagedModel::forward(const FlatBatch& batch, size_t first, size_t last) {
-    // Of the segment before; at the first one, those that come with the batch.
+    // The hidden states of the previous segment; for the first segment, those of the batch.
     ov::Tensor hidden_states;
     if (segments_[first].hidden_states) hidden_states = hidden_states_of(batch, segments_[first]);
     for (size_t i = first; i < last; ++i) {
@@ -211,11 +212,12 @@ void PagedModel::grow_cache(size_t in_use) {
         max_cache_tokens_ == 0 ? std::numeric_limits<int32_t>::max() : pool_.blocks_for(max_cache_tokens_);
     if (in_use > limit) {
         throw std::length_error("The KV cache is full: " + std::to_string(in_use * pool_.block_size()) +
-                                " tokens are needed at once, max_cache_tokens is " + std::to_string(max_cache_tokens_) +
+                                " tokens are needed at once, but max_cache_tokens is " +
+                                std::to_string(max_cache_tokens_) +
                                 ". Use shorter inputs, a smaller batch or a smaller max_new_tokens, or load the model "
                                 "with a larger max_cache_tokens.");
     }
-    // A quarter more than asked for, so that a growing sequence seldom copies.
+    // A quarter more than requested, so that a growing sequence rarely copies.
     const size_t capacity = std::min(limit, in_use + in_use / 4 + 1);
     for (size_t i = 0; i < segments_.size(); ++i) {
         Segment& segment = segments_[i];
@@ -229,8 +231,8 @@ void PagedModel::grow_cache(size_t in_use) {
                 kept = old.get_byte_size();
                 std::memcpy(grown.data(), old.data(), kept);
             }
-            // A pass that is timed attends to blocks that nothing was written to. What it makes of them must be
-            // numbers: where PhiMoE's experts are chosen by NaN, OpenVINO writes out of bounds.
+            // A timed pass attends to blocks that were never written. Their content must be finite numbers: when NaN
+            // chooses the experts of PhiMoE, OpenVINO writes out of bounds.
             std::memset(static_cast<char*>(grown.data()) + kept, 0, grown.get_byte_size() - kept);
             segment.request.set_tensor(port, grown);
         }

@@ -17,59 +17,60 @@
 namespace dynexec {
 
 // A decoder as a chain of compiled segments that share one paged KV cache. The first segment takes token ids, each
-// further one the hidden states of the one before, the last one gives logits.
+// further segment takes the hidden states of the previous one, and the last segment returns logits.
 //
-// A head is one too, of one segment: it takes hidden states of another model, beside token ids or instead of them.
+// A head is also a PagedModel, with one segment. It takes the hidden states of another model, together with token ids
+// or instead of them.
 //
 // Not thread safe: hold mutex() around everything that touches the model or its blocks.
 class PagedModel {
 public:
-    // `max_cache_tokens` caps the KV cache; 0: it grows as far as memory does.
-    // Throws std::invalid_argument if a segment has an input that this runtime does not know how to feed.
+    // `max_cache_tokens` limits the KV cache; 0: it grows as long as there is memory. Throws std::invalid_argument if
+    // a segment has an input that this runtime cannot provide.
     PagedModel(const std::vector<ov::CompiledModel>& segments, size_t max_cache_tokens);
 
-    // Runs the batch and returns logits, [batch.logits_indices.size(), vocab_size()] float32, row major. They may be
-    // written to and stay valid until the next call.
+    // Runs the batch and returns logits, [batch.logits_indices.size(), vocab_size()] float32, row major. The caller
+    // may overwrite them. They stay valid until the next call.
     float* forward(const FlatBatch& batch) { return forward(batch, 0, num_segments()); }
 
-    // Runs the batch through the segments [first, last) alone. If first > 0, batch.hidden_states are those that segment
-    // takes. Without the last segment there are no logits, nullptr.
+    // Runs the batch through the segments [first, last) only. If first > 0, batch.hidden_states is the input of that
+    // segment. Without the last segment of the model, there are no logits, and it returns nullptr.
     float* forward(const FlatBatch& batch, size_t first, size_t last);
 
-    // Models that make the keys and values of all layers of a segment from the same hidden states, and nothing else:
-    // one for each segment but the first. They share the caches of the segments. Throws std::invalid_argument if they
-    // do not fit the segments.
+    // Models that compute only the keys and values of all layers of a segment, from the same hidden states: one for
+    // each segment except the first. They share the caches of the segments. Throws std::invalid_argument if they do
+    // not fit the segments.
     void add_copiers(const std::vector<ov::CompiledModel>& copiers);
     bool has_copiers() const { return !copiers_.empty(); }
-    // Runs those of the segments from `first` > 0 on. Throws std::logic_error if there are none.
+    // Runs the copiers of the segments from `first` > 0 on. Throws std::logic_error if there are none.
     void copy(const FlatBatch& batch, size_t first);
 
-    // What a segment that is not the last one gives, [tokens of its last batch, boundary_size(segment)] float32, valid
-    // until it runs again.
+    // The output of a segment that is not the last one, [tokens of its last batch, boundary_size(segment)] float32,
+    // valid until it runs again.
     const float* boundary(size_t segment) {
         return segments_[segment].request.get_output_tensor(0).data<const float>();
     }
     size_t boundary_size(size_t segment) const { return segments_[segment + 1].hidden_size; }
 
-    // What the last segment gives beside logits, [tokens of the last batch, hidden_size()] float32, valid until the
-    // next call: of a model with a draft head, the input of its unembedding (names::kLastHiddenStates); of a draft
-    // head, what it takes in place of the model's while it drafts (names::kHiddenStates).
+    // The output of the last segment in addition to logits, [tokens of the last batch, hidden_size()] float32, valid
+    // until the next call. For a model with a draft head: the input of its unembedding (names::kLastHiddenStates). For
+    // a draft head: the hidden states that replace those of the model while it drafts (names::kHiddenStates).
     const float* hidden_states() const { return hidden_states_; }
-    size_t hidden_size() const { return hidden_size_; }  // 0: there is no such output
-    // Of the hidden states that the first segment takes; 0: it takes none.
+    size_t hidden_size() const { return hidden_size_; }  // 0 if there is no such output
+    // Size of the hidden states that the first segment takes; 0 if it takes none.
     size_t input_hidden_size() const { return segments_.front().hidden_size; }
 
-    // Gives `table` room for `tokens` tokens, growing the cache if it has to.
-    // Throws std::length_error when that would pass max_cache_tokens.
+    // Gives `table` room for `tokens` tokens, and grows the cache if needed. Throws std::length_error if the cache
+    // would exceed max_cache_tokens.
     void reserve(BlockTable& table, size_t tokens);
 
     // Whether `table` can be given room for `tokens` tokens within max_cache_tokens.
     bool has_room(const BlockTable& table, size_t tokens) const;
 
-    // Most tokens that the cache can hold.
+    // Maximum number of tokens that the cache can hold.
     size_t cache_limit() const;
 
-    // What passes cost: see profile(). It follows the passes that run, but those with backlogs.
+    // The costs of passes: see profile(). Every pass without a backlog updates them.
     CostModel& cost_model() { return cost_model_; }
     const CostModel& cost_model() const { return cost_model_; }
     double last_seconds(size_t segment) const { return segments_[segment].last_seconds; }
@@ -81,7 +82,7 @@ public:
     size_t cache_bytes() const;
     const BlockPool& pool() const { return pool_; }
     std::mutex& mutex() { return mutex_; }
-    // No other model of the process has it, not even after this one.
+    // Unique in the process, also after this model is destroyed.
     uint64_t id() const { return id_; }
 
 private:
@@ -103,7 +104,7 @@ private:
     void find_outputs(const ov::CompiledModel& last);
     static ov::Tensor hidden_states_of(const FlatBatch& batch, const Segment& segment);
     void grow_cache(size_t in_use);
-    // Has the copier of a segment write to its caches.
+    // Makes the copier of a segment write to the caches of the segment.
     void share_caches(size_t segment);
 
     static uint64_t next_id();

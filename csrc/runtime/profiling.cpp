@@ -16,9 +16,9 @@ constexpr size_t kPast = 256;
 constexpr std::array<size_t, 9> kRows = {1, 2, 4, 6, 8, 12, 16, 24, 32};
 constexpr int kRounds = 5;
 constexpr double kBudgetSeconds = 2.0;
-// What times of one size differ by between rounds, they may differ by so many times later.
+// Later times of one size may differ by this multiple of the difference between rounds.
 constexpr double kCaution = 4.0;
-// The doubt where there was time for one round only.
+// The doubt if there was time for only one round.
 constexpr double kUnknownDoubt = 0.3;
 
 double median(std::vector<double> values) {
@@ -27,7 +27,7 @@ double median(std::vector<double> values) {
     return *middle;
 }
 
-// As many as the largest cache has room for; a block holds at least two tokens.
+// At most the number that the largest cache has room for. A block has at least two tokens.
 std::vector<size_t> fitting_rows(const PagedModel& model) {
     std::vector<size_t> fitting;
     for (const size_t rows : kRows) {
@@ -37,7 +37,7 @@ std::vector<size_t> fitting_rows(const PagedModel& model) {
 }
 
 void run(PagedModel& model, size_t rows) {
-    // Attention to a context of usual length is part of the cost. What lies there does not matter.
+    // Attention to a context of usual length is part of the cost. The content of the context does not matter.
     const size_t past = std::min(kPast, model.cache_limit() - rows);
     const std::vector<int64_t> ids(rows, 0);
     BlockTable table;
@@ -45,7 +45,7 @@ void run(PagedModel& model, size_t rows) {
     FlatBatch batch;
     batch.add(ids.data(), rows, past, table.blocks(), rows);
     batch.hidden_states.resize(rows * model.input_hidden_size());
-    // A model with learned positions may have no more than a few.
+    // A model with learned positions may have only a few positions.
     for (size_t i = 0; i < rows; ++i) batch.position_ids[i] = static_cast<int64_t>(i);
     model.forward(batch);
 }
@@ -53,9 +53,9 @@ void run(PagedModel& model, size_t rows) {
 // The times of one segment.
 struct Times {
     std::vector<std::vector<double>> kept;  // of each size, after another pass of that size
-    std::vector<double> switching;          // what the first of two passes took longer
+    std::vector<double> switching;          // the additional time of the first of two passes
 
-    // Medians, without the sizes that have no time.
+    // Medians, without the sizes that were not timed.
     std::vector<std::pair<size_t, double>> points(const std::vector<size_t>& sizes) const {
         std::vector<std::pair<size_t, double>> points;
         for (size_t i = 0; i < sizes.size(); ++i) {
@@ -64,7 +64,7 @@ struct Times {
         return points;
     }
 
-    // How far a point may be off: what the rounds differ by, as a logarithm.
+    // The doubt of a point: the difference between the rounds, as a logarithm.
     double doubt() const {
         std::vector<double> differences;
         for (const auto& seconds : kept) {
@@ -87,7 +87,8 @@ void profile(PagedModel& model) {
     std::vector<Times> times(model.num_segments());
     for (Times& of_segment : times) of_segment.kept.resize(sizes.size());
     double spent = 0.0;
-    // In rounds over all sizes, and medians: what else the machine does then falls on all of them alike.
+    // In rounds over all sizes, of which medians are taken, so that other work of the machine affects all sizes
+    // equally.
     for (int round = 0; round < kRounds && spent < kBudgetSeconds; ++round) {
         for (size_t i = 0; i < sizes.size(); ++i) {
             const auto start = Clock::now();
@@ -100,7 +101,8 @@ void profile(PagedModel& model) {
                 if (sizes.size() > 1) times[k].switching.push_back(first[k] - model.last_seconds(k));
             }
             spent += seconds_since(start);
-            // A large model is not kept from serving for long: its cost beyond is extrapolated.
+            // The profile of a large model is cut short, so that it can serve soon. The costs of larger passes are
+            // extrapolated.
             if (spent > kBudgetSeconds && i > 1) break;
         }
     }

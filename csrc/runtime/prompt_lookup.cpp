@@ -11,18 +11,19 @@ namespace {
 constexpr size_t kContexts = 6;
 constexpr size_t kPositions = 5;
 
-// What is believed before anything was seen: acceptance by match length and position, as measured with
-// SmolLM2-135M-Instruct on instructions, arithmetic and summaries. Outweighed after some ten observations.
+// The prior: acceptance by match length and position, as measured with SmolLM2-135M-Instruct on instructions,
+// arithmetic and summaries. About ten observations outweigh it.
 constexpr double kPrior[kContexts][kPositions] = {
     {0.25, 0.55, 0.60, 0.70, 0.70}, {0.50, 0.65, 0.70, 0.70, 0.80}, {0.60, 0.70, 0.70, 0.80, 0.80},
     {0.70, 0.70, 0.80, 0.80, 0.80}, {0.75, 0.80, 0.80, 0.80, 0.90}, {0.90, 0.90, 0.95, 0.95, 0.95},
 };
 constexpr double kPriorWeight = 8.0;
 
-// Longer matches are better guesses; beyond a few tokens the difference fades.
+// Longer matches are better guesses. Above a few tokens, the difference disappears.
 size_t context_of(size_t match_length) { return match_length <= 4 ? match_length - 1 : (match_length < 8 ? 4 : 5); }
 
-// Proposes what followed the latest earlier occurrence of the longest matching n-gram, in prompt and output.
+// Proposes the tokens that followed the latest earlier occurrence of the longest matching n-gram, in the prompt and
+// the output.
 class PromptLookup : public Proposer {
 public:
     // `memory`: acceptance by match length.
@@ -80,8 +81,8 @@ void PromptLookup::propose(const std::vector<Order>& orders) {
 }
 
 void PromptLookup::committed(const Sequence& sequence, size_t n) {
-    // Every offer is scored against what came, also the part that was not proposed: that costs nothing and keeps the
-    // estimate alive while speculation is off.
+    // Every offer is scored against the tokens that followed, including the part that was not proposed. This costs
+    // nothing and keeps the estimate current while nothing is proposed.
     State& state = states_[sequence.index];
     state.acceptance.score(state.context, state.offered, sequence.tokens.data() + sequence.tokens.size() - n, n);
     state.offered.clear();

@@ -3,8 +3,8 @@
 
 #include "kernels/registry.h"
 
-// A line for each proposer: a file of its own defines
-// make_<name>_proposer(const ProposerParams&, const ProposerContext&).
+// One line for each proposer. Its own file defines make_<name>_proposer(const ProposerParams&, const
+// ProposerContext&).
 #define DYNEXEC_PROPOSERS(PROPOSER) \
     PROPOSER(draft_head)            \
     PROPOSER(draft_model)           \

@@ -17,42 +17,42 @@ class Backbone;
 class Head;
 class PagedModel;
 
-// A source of draft tokens for the sequences of one generate call. A new one is a subclass in a file of its own and a
+// A source of draft tokens for the sequences of one generate call. A new proposer is a subclass in its own file and a
 // line in the registry of proposer.cpp.
 class Proposer {
 public:
     virtual ~Proposer() = default;
 
-    // How many tokens, at most `limit`, it could propose for `sequence` now.
+    // The number of tokens, at most `limit`, that it could propose for `sequence` now.
     virtual size_t offer(const Sequence& sequence, size_t limit) = 0;
-    // Of that offer: P(the token at `position` is accepted | all before it were). Once propose() has been called in a
-    // step, it is about the tokens that were proposed.
+    // For this offer: P(the token at `position` is accepted | all tokens before it were accepted). After propose() has
+    // been called in a step, it refers to the proposed tokens.
     virtual double acceptance(const Sequence& sequence, size_t position) const = 0;
-    // Of that offer: time to make its first `tokens` tokens.
+    // For this offer: the time to draft its first `tokens` tokens.
     virtual double seconds(const Sequence& sequence, size_t tokens) const = 0;
 
     struct Order {
         Sequence* sequence;
-        size_t tokens;  // at most what was offered
-        // Ends a draft behind a token that is reached with a smaller probability. No token may be left out for what it
-        // is itself: among those that are verified, each would then no longer come with the probability it was drawn
+        size_t tokens;  // at most the number that was offered
+        // Ends a draft after a token that is reached with a smaller probability. A token must never be dropped because
+        // of its own value: the verified tokens would then no longer occur with the probabilities that they were drawn
         // with.
         double least_reach = 0.0;
-        // Whether a head asks its stop classifier how sure it is, where it has one.
+        // Whether a head with a stop classifier uses it.
         bool learned_stop = false;
     };
     // Fills `sequence->draft` with at most the ordered number of tokens, for each order.
     virtual void propose(const std::vector<Order>& orders) = 0;
 
-    // The target has run `n` tokens of `sequence` that stand, those from index `first` on; `hidden_states`, [n, its
-    // hidden_size()], are what it computed for them. Called for every token that is not the last, in order, and only if
-    // the target gives hidden states.
+    // The target has run `n` committed tokens of `sequence`, from index `first` on, and has computed `hidden_states`,
+    // [n, its hidden_size()], for them. Called for every token except the last, in order, and only if the target
+    // returns hidden states.
     virtual void saw(const Sequence& sequence, size_t first, const float* hidden_states, size_t n) {
         static_cast<void>(sequence), static_cast<void>(first), static_cast<void>(hidden_states), static_cast<void>(n);
     }
 
-    // `n` tokens have just been appended to `sequence`, whether or not this proposer had been asked; sequence.draft
-    // still holds what was verified.
+    // `n` tokens have just been appended to `sequence`, whether or not this proposer was asked. sequence.draft still
+    // contains the verified draft.
     virtual void committed(const Sequence& sequence, size_t n) = 0;
 
     ProposerStats& stats() { return stats_; }
@@ -61,12 +61,12 @@ private:
     ProposerStats stats_;
 };
 
-// A proposer as a call asks for it: its name in the registry, and what it drafts with, as far as it needs any of it.
+// The parameters of a proposer: its name in the registry, and the models and numbers that it needs.
 struct ProposerParams {
     std::string name;
     std::shared_ptr<PagedModel> model;  // another model than the target
     std::shared_ptr<const Head> head;   // of the target
-    size_t segment = 0;                 // of the target, behind which the head reads
+    size_t segment = 0;                 // segment of the target after which the head reads
     std::map<std::string, double> options;
 
     double option(const std::string& option, double otherwise) const {
@@ -75,14 +75,14 @@ struct ProposerParams {
     }
 };
 
-// What a proposer is made for.
+// The call that a proposer is made for.
 struct ProposerContext {
     Backbone& backbone;       // the target
     size_t max_batch_tokens;  // longest pass of a model
     size_t num_sequences;
     size_t max_tokens;           // longest draft
     float confidence_threshold;  // a draft of a model or head ends after a token whose probability is below it
-    SpeculationMemory& memory;   // what proposers have learned
+    SpeculationMemory& memory;   // the observations of proposers
 };
 
 // See the registry in proposer.cpp. Throws std::invalid_argument for an unknown name, or parameters that do not fit.

@@ -71,7 +71,7 @@ void Run::append(Sequence& sequence, int64_t token) {
     } else if (sequence.remaining() == 0) {
         sequence.finish_reason = FinishReason::kLength;
     }
-    // Asked even at the end: a criterion may count tokens.
+    // Called even at the end, because a criterion may count tokens.
     if (hooks_.should_stop && hooks_.should_stop(sequence) && !sequence.finished()) {
         sequence.finish_reason = FinishReason::kCallback;
     }

@@ -13,7 +13,7 @@ namespace dynexec {
 struct Schedule {
     struct Slot {
         Sequence* sequence;
-        size_t prompt_rows;  // 0: the sequence decodes; else so many tokens of its prompt are run
+        size_t prompt_rows;  // 0: the sequence decodes; otherwise the number of tokens of its prompt to run
     };
     std::vector<Slot> slots;
     size_t prompt_rows = 0;  // of all slots
@@ -21,18 +21,19 @@ struct Schedule {
     bool empty() const { return slots.empty(); }
 };
 
-// Owns the sequences of a run and decides which of them share the next step.
+// Owns the sequences of a run and decides which sequences share the next step.
 class Scheduler {
 public:
-    // `num_segments`: of the target. `max_batch_tokens`: the most prompt tokens in one step.
+    // `num_segments`: number of segments of the target. `max_batch_tokens`: maximum number of prompt tokens in one
+    // step.
     Scheduler(size_t num_segments, size_t max_batch_tokens)
         : num_segments_(num_segments), max_batch_tokens_(max_batch_tokens) {}
 
-    // A sequence may join between any two steps. `request` has to outlive it.
+    // A sequence may join between any two steps. `request` must outlive it.
     Sequence& add(const SequenceRequest& request);
 
-    // Decoding sequences run in every step; prompts fill the step up to max_batch_tokens, in the order in which they
-    // were added. Drafts of the step before are dropped. The schedule is empty when all sequences are finished.
+    // Decoding sequences run in every step. Prompts fill the step up to max_batch_tokens, in the order in which they
+    // were added. Drafts of the previous step are dropped. The schedule is empty when all sequences are finished.
     Schedule next();
 
     const std::vector<std::unique_ptr<Sequence>>& sequences() const { return sequences_; }

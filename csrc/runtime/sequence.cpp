@@ -6,7 +6,7 @@
 namespace dynexec {
 
 void Sequence::rollback(size_t length) {
-    // From the last segment on: what waits for a segment depends on how far the one before it is.
+    // In reverse order, because the backlog of a segment depends on the progress of the previous segment.
     for (size_t i = segments.size(); i-- > 0;) {
         SegmentProgress& segment = segments[i];
         if (!segment.waiting.empty()) {

@@ -11,7 +11,7 @@
 
 namespace dynexec {
 
-// What the caller asks for, one per output sequence.
+// The request of the caller, one for each output sequence.
 struct SequenceRequest {
     std::vector<int64_t> prompt;  // at least one token
     LogitsParams logits;
@@ -23,7 +23,7 @@ struct SequenceRequest {
 // Tokens proposed for one sequence in one step.
 struct Draft {
     std::vector<int64_t> tokens;
-    // The distribution each token was drawn from, [tokens.size()][vocab]; empty: the proposer was certain.
+    // The distribution that each token was drawn from, [tokens.size()][vocab]. Empty if the proposer was certain.
     std::vector<std::vector<float>> probs;
 
     void clear() {
@@ -32,17 +32,16 @@ struct Draft {
     }
 };
 
-// How much of a sequence one segment of the target has run.
+// The progress of one segment of the target through a sequence.
 struct SegmentProgress {
-    size_t cached = 0;  // tokens whose keys and values are valid in its cache
-    std::vector<float>
-        waiting;  // the hidden states that it takes, of the tokens that only the segments before have run
+    size_t cached = 0;           // tokens whose keys and values are valid in its cache
+    std::vector<float> waiting;  // its input hidden states for the tokens that only the previous segments have run
 };
 
 enum class FinishReason { kNone, kLength, kStop, kCallback };
 
-// One sequence while it is being generated. Everything it draws comes from its own random streams, so its tokens do
-// not depend on its neighbours in the batch.
+// One sequence while it is being generated. It has its own random streams, so its tokens do not depend on its
+// neighbours in the batch.
 struct Sequence {
     Sequence(size_t index_, const SequenceRequest& request_, size_t num_segments = 1)
         : index(index_),
@@ -63,7 +62,7 @@ struct Sequence {
     Rng rng;
     Rng draft_rng;
     Draft draft;
-    std::vector<int64_t> ahead;  // draft tokens that the first segments have run already, in this step
+    std::vector<int64_t> ahead;  // draft tokens that the first segments have already run in this step
     FinishReason finish_reason = FinishReason::kNone;
 
     size_t generated() const { return tokens.size() - request.prompt.size(); }
@@ -75,7 +74,7 @@ struct Sequence {
     bool decoding() const { return cached() + 1 == tokens.size(); }
     // The token at an index into tokens and draft, end to end.
     int64_t token_at(size_t i) const { return i < tokens.size() ? tokens[i] : draft.tokens[i - tokens.size()]; }
-    // Forgets what was run of the tokens from `length` on.
+    // Discards the progress on the tokens from `length` on.
     void rollback(size_t length);
 };
 

@@ -10,11 +10,11 @@
 
 namespace dynexec {
 
-// What proposers and lookaheads have learned over generate calls, by a name that whoever learns chooses. It belongs to
-// the owner of the engine, who hands it to DecodeLoop::generate; a new one knows nothing.
+// The observations of proposers and lookaheads over generate calls, under names that they choose. It belongs to the
+// owner of the engine, who passes it to DecodeLoop::generate. A new memory has no observations.
 class SpeculationMemory {
 public:
-    // Made when it is first asked for. References stay valid.
+    // Created at the first request. References stay valid.
     AcceptanceTable& acceptance(const std::string& name, size_t contexts, size_t positions) {
         return tables_.try_emplace(name, AcceptanceTable::over_requests(contexts, positions)).first->second;
     }

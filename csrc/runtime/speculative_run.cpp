@@ -53,7 +53,7 @@ float* SpeculativeRun::forward(const Schedule& schedule) {
             parts.push_back({&sequence, sequence.cached() + slot.prompt_rows, 1, slot.prompt_rows});
             continue;
         }
-        // What the first segments have run ahead holds as far as the draft is still that which they ran.
+        // The tokens that the first segments have run ahead are valid as far as the draft is unchanged.
         const auto& draft = sequence.draft.tokens;
         const auto& ahead = sequence.ahead;
         const auto end = ahead.begin() + static_cast<std::ptrdiff_t>(std::min(ahead.size(), draft.size()));

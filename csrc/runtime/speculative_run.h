@@ -9,14 +9,14 @@
 
 namespace dynexec {
 
-// Speculative decoding: before a step runs, proposers draft what may come; one pass of the target verifies all drafts.
-// Without proposers it is plain decoding.
+// Speculative decoding: before a step runs, proposers draft the next tokens. One pass of the target verifies all
+// drafts. Without proposers, this is plain decoding.
 class SpeculativeRun : public Run {
 public:
     struct Drafting {
         const std::vector<std::unique_ptr<Proposer>>& proposers;
         Lookahead* lookahead;           // nullptr if there are no proposers
-        std::vector<CostModel*> costs;  // of the models that draft, without the target
+        std::vector<CostModel*> costs;  // time of the models that draft, without the target
     };
     SpeculativeRun(Backbone& backbone, size_t max_batch_tokens, const Hooks& hooks,
                    const std::vector<SequenceRequest>& requests, Drafting drafting);
@@ -34,7 +34,7 @@ private:
     // Shows the proposers the hidden states of the `n` tokens from index `first` on.
     void show(const Sequence& sequence, size_t first, const float* hidden_states, size_t n);
 
-    // What drafts cost follows what the target costs.
+    // The costs of drafts follow the cost of the target.
     void follow();
 
     Drafting drafting_;

@@ -12,24 +12,25 @@ struct ProposerStats {
     std::string name;
     size_t proposed = 0;
     size_t accepted = 0;
-    size_t forwards = 0;  // of the proposer's own model
+    size_t forwards = 0;  // forward passes of the proposer's own model
 };
 
-// What one generate call did. Times are wall clock seconds.
+// Statistics of one generate call. Times are wall-clock seconds.
 struct Stats {
     size_t sequences = 0;
     size_t prompt_tokens = 0;
     size_t tokens = 0;  // generated
     size_t target_forwards = 0;
-    size_t prefill_forwards = 0;             // of target_forwards, those that carried prompt tokens
-    size_t verifications = 0;                // (sequence, forward) pairs that gave at least one token
-    size_t drafted_verifications = 0;        // of these, those with a draft
-    std::vector<size_t> accepted_histogram;  // [k]: drafted verifications that accepted exactly k draft tokens
-    // With early exit: how many tokens left behind each segment; the last one is the full model.
+    size_t prefill_forwards = 0;       // number of target_forwards with prompt tokens
+    size_t verifications = 0;          // (sequence, forward) pairs that gave at least one token
+    size_t drafted_verifications = 0;  // number of these pairs with a draft
+    std::vector<size_t>
+        accepted_histogram;  // [k]: number of drafted verifications that accepted exactly k draft tokens
+    // With early exit: number of tokens that exited after each segment; the last segment is the full model.
     std::vector<std::pair<size_t, size_t>> exit_histogram;
     std::vector<ProposerStats> proposers;
     double total_seconds = 0.0;
-    double prefill_seconds = 0.0;  // in forward passes that carried prompt tokens
+    double prefill_seconds = 0.0;  // in forward passes with prompt tokens
     double propose_seconds = 0.0;
     double run_seconds = 0.0;        // in the other forward passes of the target
     double exit_head_seconds = 0.0;  // with early exit: in the exit heads

@@ -15,7 +15,7 @@ namespace {
 
 using Points = std::vector<std::pair<size_t, double>>;
 
-// What passes of a made-up model take on a quiet machine.
+// The times of passes of an imaginary model on a quiet machine.
 const Points kTruth = {{1, 10.0},  {2, 12.0},  {4, 13.5},  {6, 15.0}, {8, 16.0},
                        {12, 20.0}, {16, 24.0}, {24, 32.0}, {32, 40.0}};
 constexpr double kSwitch = 4.0;
@@ -33,7 +33,7 @@ public:
     explicit Machine(double noise = 0.08, double outliers = 0.02) : noise_(noise), outliers_(outliers) {
         truth_.set(0, kTruth, kSwitch);
     }
-    // One pass; `model` is shown what it took. Returns what it takes without noise.
+    // One pass, whose time `model` is told. Returns its time without noise.
     double pass(size_t rows, CostModel& model) {
         const bool switched = rows != std::exchange(last_, rows);
         const double expected = slowdown * (truth_.seconds(rows) + (switched ? kSwitch : 0.0));
@@ -94,7 +94,7 @@ public:
         if (draft_ != nullptr) draft_->follow(target_, 0);
     }
 
-    // Tokens per second over so many steps.
+    // Tokens per second over this number of steps.
     double run(int steps) {
         double seconds = 0.0, tokens = 0.0;
         for (int i = 0; i < steps; ++i) {
@@ -216,7 +216,7 @@ TEST(passes_that_make_kernels_or_are_far_too_long_do_not_count) {
     CHECK(cost.points()[0].second > 11.0);
 }
 
-// Whatever the machine did while the model was loaded.
+// Independent of the load on the machine while the model was loaded.
 TEST(auto_finds_the_best_length_again_after_a_wrong_profile) {
     for (const double acceptance : {0.1, 0.5, 0.8, 0.95}) {
         for (const Points& profile : {distorted(1.0), distorted(4.0), distorted(0.25), distorted(4.0, 1, 4),

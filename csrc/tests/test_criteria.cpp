@@ -57,7 +57,7 @@ TEST(patience_counts_exits_that_agree) {
     CHECK(patience->score({view(3), view(3)}, 0) == 1.0);
     CHECK(patience->score({view(3), view(4), view(4), view(4)}, 0) == 2.0);
     CHECK(patience->score({view(4), view(3), view(4)}, 0) == 0.0);
-    // No distribution agrees with nothing, itself included.
+    // An exit without a distribution agrees with no exit, not even itself.
     CHECK(patience->score({view(-1), view(-1)}, 0) == 0.0);
 }
 
@@ -67,7 +67,7 @@ TEST(votes_need_not_be_in_a_row) {
     CHECK(vote->score({view(3)}, 0) == 1.0);
     CHECK(vote->score({view(3), view(4), view(3)}, 0) == 2.0);
     CHECK(vote->score({view(3), view(3), view(4)}, 0) == 1.0);
-    // No distribution is no vote.
+    // An exit without a distribution has no vote.
     CHECK(vote->score({view(-1), view(-1)}, 0) == 0.0);
 }
 
@@ -89,7 +89,7 @@ TEST(policies_ask_where_it_matters) {
     CHECK(one.leaves({view(-1), view(1, 0.5f)}, 0));
     CHECK(!one.leaves({view(-1), view(1, 0.25f)}, 0));
     CHECK(!one.leaves({view(1, 1.0f)}, 0));
-    // It looks back at exits where nothing leaves.
+    // It looks back at exits where nothing exits.
     const ExitPolicy patience("patience", {}, {kInfinity, 1.0, kInfinity});
     CHECK(patience.asks(0) && patience.asks(1) && !patience.asks(2));
     const ExitPolicy less("entropy", {}, {-kInfinity, -kInfinity});

@@ -234,7 +234,7 @@ TEST(auto_leaves_a_draft_that_went_badly_for_a_free_one) {
     CHECK(scene.plans[0].proposer == &lookup);
 }
 
-// Among tokens that are verified, each has to come with the probability it was drawn with.
+// Verified tokens must occur with the probability that they were drawn with.
 TEST(auto_leaves_out_no_token_that_was_drawn) {
     Scene scene("auto", 1, 31);
     for (auto& request : scene.requests) request.logits.do_sample = true;
@@ -283,7 +283,7 @@ TEST(auto_settles_on_the_best_size_by_enumeration) {
         for (int i = 0; i < 100; ++i) planned = scene.plan(31);
         size_t size = 0;
         for (const size_t length : planned) size += length;
-        // Where a switch is dear, a size that is good enough is kept.
+        // If a switch is expensive, a size that is good enough is kept.
         CHECK(rate(size) >= best * 0.9);
         CHECK(scene.rows == n + size);
         drafted += size > 0;
@@ -321,7 +321,7 @@ TEST(acceptance_follows_what_it_sees) {
     CHECK(acceptance.estimate(1, 0, 0.5, 2.0) == 0.5);
     for (int i = 0; i < 200; ++i) acceptance.score(0, {7}, guessed.data() + 1, 1);
     CHECK(acceptance.estimate(0, 0, 0.5, 2.0) < 0.05);
-    // The next text starts from what this one has shown, and forgets.
+    // The next text starts from the observations of this one, which fade.
     CHECK(RunningAcceptance(memory).estimate(0, 0, 0.5, 2.0) < 0.05);
     for (int i = 0; i < 60; ++i) memory.forget(0.8);
     CHECK(RunningAcceptance(memory).estimate(0, 0, 0.5, 2.0) > 0.45);

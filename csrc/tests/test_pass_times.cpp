@@ -36,7 +36,7 @@ TEST(the_first_pass_makes_kernels) {
     times.saw(8, 1.0);
     times.saw(8, 0.008);
     CHECK(close(times.estimate(8), 0.008));
-    // Later ones count a quarter, either way.
+    // Later passes count a quarter, in both directions.
     times.saw(8, 0.016);
     CHECK(close(times.estimate(8), 0.010));
     times.saw(8, 0.002);

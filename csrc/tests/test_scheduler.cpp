@@ -23,7 +23,7 @@ Slots slots_of(const Schedule& schedule) {
     return slots;
 }
 
-// What a step does to the sequences of a schedule: prompts are run, and whatever is run to its end gets a token.
+// What a step does to the sequences of a schedule: prompts run, and every sequence that runs to its end gets a token.
 void run(const Schedule& schedule) {
     for (const auto& slot : schedule.slots) {
         Sequence& sequence = *slot.sequence;

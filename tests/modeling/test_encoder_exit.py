@@ -332,7 +332,7 @@ def test_fewer_exits_than_heads(directory):
     [
         (EarlyExitConfig(thresholds={7: 0.5}), "has a threshold for layer 7"),
         (EarlyExitConfig("settled", 0.9), "cannot be used with this model"),
-        (EarlyExitConfig("learned", 0.9), "needs exit heads that say how certain they are"),
+        (EarlyExitConfig("learned", 0.9), "The criterion .learned. needs exit heads"),
         (EarlyExitConfig("classifier", 0.9), "needs learned weights"),
     ],
 )

@@ -184,7 +184,7 @@ def test_logits_that_are_no_numbers(do_sample, batch, poisoned, tiny_model):
     sick = inputs.clone()
     sick[-1, 1] = 7
     arguments = {"max_new_tokens": 5, "do_sample": do_sample, "seed": 1, "suppress_tokens": None}
-    with pytest.raises(RuntimeError, match=f"logits of sequence {batch - 1} after 3 tokens hold NaN"):
+    with pytest.raises(RuntimeError, match=f"logits of sequence {batch - 1} after 3 tokens .* NaN or infinity"):
         poisoned.generate(sick, **arguments)
     paged = poisoned.engine.paged_model
     assert paged.free_blocks == paged.num_blocks

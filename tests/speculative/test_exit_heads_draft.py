@@ -225,5 +225,5 @@ def test_exits_that_do_not_fit_are_refused(models):
     request.prompt, request.max_new_tokens = [5, 6], 4
     for segment in (2, 7):
         params.proposers = [_C.ProposerParams("exit_heads", head=head, segment=segment)]
-        with pytest.raises(ValueError, match="behind segment"):
+        with pytest.raises(ValueError, match="An exit head reads"):
             model.engine.loop.generate([request], params)

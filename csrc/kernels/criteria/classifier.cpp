@@ -11,7 +11,7 @@ namespace {
 constexpr size_t kFeatures = 6;
 constexpr double kSmallestEntropy = 1e-6;
 
-// A logistic regression on what the other criteria see: the probability that leaving here is right.
+// A logistic regression on the features of the other criteria: the probability that exiting here is correct.
 class ClassifierCriterion : public Criterion {
 public:
     explicit ClassifierCriterion(const CriterionWeights& weights) : weights_(weights) {

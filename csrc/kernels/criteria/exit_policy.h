@@ -10,7 +10,7 @@
 
 namespace dynexec {
 
-// A criterion with a threshold for each exit, in order of depth; an infinite one lets nothing leave.
+// A criterion with a threshold for each exit, in order of depth. With an infinite threshold, nothing exits.
 class ExitPolicy {
 public:
     // Throws std::invalid_argument for an unknown criterion, or weights that do not fit it.
@@ -18,15 +18,16 @@ public:
 
     const Criterion& criterion() const { return *criterion_; }
     size_t num_exits() const { return thresholds_.size(); }
-    // Whether the exit has anything to say: something may leave there, or a later exit looks back at it.
+    // Whether the exit must be evaluated: something may exit there, or a later exit uses its view.
     bool asks(size_t exit) const;
-    // Whether what has been to `exits`, the last of them being its `exits.size() - 1`-th, leaves there.
+    // Whether an input that has passed `exits` exits at the last of them, which is the exit with the index
+    // `exits.size() - 1`.
     bool leaves(const std::vector<ExitView>& exits, size_t position) const;
 
 private:
     std::unique_ptr<Criterion> criterion_;
     std::vector<double> thresholds_;
-    size_t deepest_ = 0;  // exits up to the last one where something may leave
+    size_t deepest_ = 0;  // exits up to the last one where something may exit
 };
 
 }  // namespace dynexec

@@ -4,8 +4,8 @@
 namespace dynexec {
 namespace {
 
-// What the exit's head has learned to say of its own answer: the probability that it is right (BERxiT, Xin et al. 2021,
-// doi 10.18653/v1/2021.eacl-main.8).
+// The certainty of the exit's head in its own answer, as learned: the probability that the answer is right (BERxiT,
+// Xin et al. 2021, doi 10.18653/v1/2021.eacl-main.8).
 class LearnedCriterion : public Criterion {
 public:
     double score(const std::vector<ExitView>& exits, size_t) const override { return exits.back().certainty; }

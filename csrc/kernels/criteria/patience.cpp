@@ -4,7 +4,7 @@
 namespace dynexec {
 namespace {
 
-// The number of exits in a row that agree (PABEE, arXiv 2006.04152).
+// The number of consecutive exits that agree (PABEE, arXiv 2006.04152).
 class PatienceCriterion : public Criterion {
 public:
     double score(const std::vector<ExitView>& exits, size_t) const override {

@@ -5,7 +5,7 @@
 
 #include "kernels/criteria/criterion.h"
 
-// A line for each criterion: the file beside this one defines make_<name>_criterion(const CriterionWeights&).
+// One line for each criterion. A file in this directory defines make_<name>_criterion(const CriterionWeights&).
 #define DYNEXEC_CRITERIA(CRITERION) \
     CRITERION(classifier)           \
     CRITERION(entropy)              \

@@ -4,7 +4,7 @@
 namespace dynexec {
 namespace {
 
-// How similar the embedding is to that of the exit before: the cosine of the two.
+// The similarity of the embedding to that of the previous exit: the cosine of the two.
 class SettledCriterion : public Criterion {
 public:
     double score(const std::vector<ExitView>& exits, size_t) const override { return exits.back().certainty; }

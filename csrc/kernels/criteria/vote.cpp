@@ -4,8 +4,8 @@
 namespace dynexec {
 namespace {
 
-// How many exits so far, the last one included, give the prediction of the last one: the ensemble's votes for it (Sun
-// et al. 2021, arXiv 2105.13792, with its lambda = 0).
+// The number of exits so far, including the last one, with the prediction of the last one: the votes of the ensemble
+// for it (Sun et al. 2021, arXiv 2105.13792, with its lambda = 0).
 class VoteCriterion : public Criterion {
 public:
     double score(const std::vector<ExitView>& exits, size_t) const override {

@@ -5,8 +5,8 @@
 
 namespace dynexec {
 
-// out[i] = sum over k < count of weights[k] * inputs[k][i], for `n` floats. An input of weight 0 still counts: what is
-// not finite in it is not lost. `out` may be none of the inputs. A count of 0 gives zeros.
+// out[i] = sum over k < count of weights[k] * inputs[k][i], for `n` floats. An input with weight 0 still counts: its
+// NaN and infinity appear in the sum. `out` must not be one of the inputs. A count of 0 gives zeros.
 void combine(const float* const* inputs, const float* weights, size_t count, float* out, size_t n);
 
 }  // namespace dynexec

@@ -35,7 +35,7 @@ DYNEXEC_INLINE double cosine_body(const float* x, const float* y, size_t n) {
     }
     if (!std::isfinite(norm_x) || !std::isfinite(norm_y)) return std::numeric_limits<double>::quiet_NaN();
     if (norm_x == 0 || norm_y == 0) return norm_x == norm_y ? 1.0 : 0.0;
-    // The square roots are taken apart: the product of the sums may overflow or underflow.
+    // The square roots are taken separately, because the product of the sums may overflow or underflow.
     return std::max(-1.0, std::min(1.0, product / std::sqrt(norm_x) / std::sqrt(norm_y)));
 }
 
