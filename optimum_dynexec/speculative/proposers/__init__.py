@@ -1,6 +1,6 @@
 """
-Draft sources as a call asks for them. A new one is one file and one line here, and its loop one file and one line in
-`csrc/runtime/proposer.cpp`.
+The draft sources of a call. A new draft source is one file and one line here, and its loop is one C++ file and one
+line in `csrc/runtime/proposer.cpp`.
 """
 
 from .base import DraftParts, Proposer, Request
