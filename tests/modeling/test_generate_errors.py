@@ -58,7 +58,7 @@ def test_arguments(arguments, message, model):
         ({"input_ids": torch.zeros(1, 0, dtype=torch.long)}, "at least one token"),
         ({"input_ids": torch.tensor([5, 6])}, "shape"),
         ({"input_ids": torch.tensor([[5, -3]])}, "token id -3"),
-        ({"input_ids": torch.tensor([[5, 350]])}, "token id 350; the model's vocabulary has ids 0 to 349"),
+        ({"input_ids": torch.tensor([[5, 350]])}, "token id 350.* the model's vocabulary has ids 0 to 349"),
         ({"input_ids": torch.tensor([[5, 2**40]])}, "token id"),
         ({"input_ids": torch.tensor([[5.0, 6.0]])}, "whole numbers, got torch.float32"),
         ({"input_ids": IDS, "attention_mask": torch.ones(1, 3, dtype=torch.long)}, "`attention_mask`"),

@@ -120,7 +120,7 @@ def test_other_arguments_do_again_what_depends_on_them(run, tiny_hf, prompts):
     assert any(
         line.startswith(f"quantize: int8 refused: disagreement {loss:.2%} (95% interval ") for line in again.lines
     )
-    assert "quantize: f32 chosen: nothing else is within the limit" in again.lines
+    assert "quantize: f32 chosen: no quantization is within the limit" in again.lines
     assert "heads: none, as requested" in again.lines
     assert not (output / "quantized" / "int8").exists()
     assert DynExecConfig.from_pretrained(output / "model").heads == {}

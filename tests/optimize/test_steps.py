@@ -99,7 +99,7 @@ def test_heads_of_another_export_are_said_to_be(tmp_path, monkeypatch, trained_o
         found={"quantize": {"place": "base"}},
     )
     _, lines = heads.run(context)
-    assert any("draft_head from a training on another export" in line for line in lines) == said
+    assert any("draft_head trained on another export" in line for line in lines) == said
 
 
 def format_context(run, **arguments):
@@ -125,7 +125,7 @@ def test_formats_are_compared_side_by_side(tmp_path):
     context = format_context(lambda trial, item: Measurement(item * float(np.exp(draw.normal(0, 1))), 1))
     chosen, _, why = quantize._fastest(context, dict.fromkeys(speedups, tmp_path))
     assert chosen == "f32"
-    assert "int8 is undecided, as the machine is too noisy" in why
+    assert "int8 is undecided, because the machine is too noisy" in why
 
 
 @pytest.mark.parametrize(
