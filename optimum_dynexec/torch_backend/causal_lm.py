@@ -28,6 +28,7 @@ from .heads import load_decoder_heads
 from .layers import find_layers
 from .lookaheads import LOOKAHEADS
 from .model import TorchDynExecModel
+from .proposers import PROPOSERS
 
 
 if TYPE_CHECKING:
@@ -121,6 +122,9 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         config = SpeculationConfig()
         if early_exit is None:
             config = SpeculationConfig.resolve(asked, None in self.heads, self.exit_layers)
+            missing = sorted(config.names - {kind.name for kind in PROPOSERS})
+            if missing:
+                raise ValueError(f"`speculation={missing[0]!r}` is not implemented by the torch backend")
         elif asked.asked:
             raise ValueError(EXCLUSIVE)
         if config.enabled and config.lookahead not in LOOKAHEADS:

@@ -11,6 +11,7 @@ from optimum_dynexec.early_exit.criteria import CRITERIA
 from optimum_dynexec.early_exit.criteria.classifier import FEATURES, FORMAT_VERSION, ClassifierCriterion, features
 from optimum_dynexec.early_exit.criteria.patience import run_lengths
 from optimum_dynexec.early_exit.statistics import reference_statistics
+from optimum_dynexec.native import _C
 from optimum_dynexec.utils.atomic import write_atomically
 
 
@@ -36,9 +37,8 @@ def made(name: str) -> Criterion:
 
 
 def test_names():
-    assert criterion_names() == [
-        *("max_prob", "margin", "entropy", "patience", "vote", "classifier", "learned", "settled")
-    ]
+    assert criterion_names()[:2] == ["max_prob", "margin"]
+    assert sorted(criterion_names()) == sorted(_C.criterion_names())  # Python and C++ have the same
     with pytest.raises(ValueError, match="`criterion` must be one of .*'margin'.* but it is 'mood'"):
         load_criterion("mood")
 
