@@ -41,7 +41,7 @@ def test_no_requests_are_no_work(tiny_model):
 
 def test_bad_parameters(tiny_model):
     engine = tiny_model("llama").engine
-    lookup = _C.ProposerParams("prompt_lookup")
+    lookup, with_parts = _C.ProposerParams("prompt_lookup"), ("draft_head", "draft_model", "exit_heads")
     for proposer, lookahead, message in (
         (lookup, "sometimes", "sometimes"),
         (_C.ProposerParams("prompt_lookup", options={"max_matching_ngram_size": 65}), "auto", "max_ngram"),
