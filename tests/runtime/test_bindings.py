@@ -46,10 +46,7 @@ def test_bad_parameters(tiny_model):
         (lookup, "sometimes", "sometimes"),
         (_C.ProposerParams("prompt_lookup", options={"max_matching_ngram_size": 65}), "auto", "max_ngram"),
         (_C.ProposerParams("bogus"), "auto", "Unknown proposer 'bogus': use one of 'draft_head', 'draft_model'"),
-        *(
-            (_C.ProposerParams(name), "auto", f"'{name}' needs")
-            for name in ("draft_head", "draft_model", "exit_heads")
-        ),
+        *((_C.ProposerParams(name), "auto", f"'{name}' needs") for name in with_parts),
     ):
         params = _C.SpeculationParams()
         params.proposers, params.lookahead = [proposer], lookahead
