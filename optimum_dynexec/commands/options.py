@@ -20,7 +20,7 @@ def parse_named(text: str) -> tuple[str, str]:
     """Reads `NAME=VALUE`."""
     name, equals, value = text.partition("=")
     if not (name and equals and value):
-        raise ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+        raise ArgumentTypeError(f"{text!r} has no name: write NAME={value or text}, with a name of your choice")
     return name, value
 
 

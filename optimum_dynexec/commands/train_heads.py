@@ -78,6 +78,8 @@ class TrainHeadsCommand(BaseOptimumCLICommand):
         is_checkpoint = not os.path.isdir(model) or os.path.isfile(os.path.join(model, "config.json"))
         if not is_checkpoint:
             raise ValueError(f"{model} cannot be trained for: {what_it_is_instead(model)}")
+        if not os.path.isdir(model) and (os.path.isabs(model) or model.startswith(".") or model.count("/") > 1):
+            raise ValueError(f"there is no directory {model}")
         if self.args.output is None:
             raise ValueError(
                 f"{model} is not exported yet: give a directory for the export with --output, or export it first with"

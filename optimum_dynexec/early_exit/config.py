@@ -52,9 +52,9 @@ class EarlyExitConfig:
         unset = self.threshold is None and self.thresholds is None
         if (unset and self.deadline_ms is None) or not (self.threshold is None or self.thresholds is None):
             raise ValueError(
-                "give either `threshold`, the same at all exits, or `thresholds`, one for each exit layer,"
-                f" but they are {self.threshold!r} and {self.thresholds!r}; both may be left out only with"
-                " `deadline_ms`"
+                "give either `threshold`, the same at all exits, such as EarlyExitConfig(threshold=0.9), or"
+                f" `thresholds`, one for each exit layer; got threshold={self.threshold!r} and"
+                f" thresholds={self.thresholds!r}. Only with `deadline_ms` may both be left out"
             )
         if self.kv not in KV_MODES:
             raise ValueError(f"`kv` must be one of {list(KV_MODES)}, but it is {self.kv!r}")

@@ -17,11 +17,14 @@ from ..directory.tuning import Tuning
 from ..precision import with_precision
 from ..utils.numbers import whole_number
 from .early_exit import CalibratedOnce
+from .loading_checks import check_task, missing_model_is_named
 from .own_export import keep_own_export
 from .tuned import start_from_tuning
 
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from optimum.intel.openvino.modeling_base import OVBaseModel
 else:
     OVBaseModel = object
@@ -43,6 +46,12 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
     # ---- loading -----------------------------------------------------------------------------------------------
 
     @classmethod
+    def from_pretrained(cls, model_id: str | Path, *args: Any, **kwargs: Any) -> "Self":
+        """Loads a model, or exports it first; see the classes."""
+        with missing_model_is_named(model_id):
+            return super().from_pretrained(model_id, *args, **kwargs)
+
+    @classmethod
     def _from_pretrained(
         cls,
         model_id: str | Path,
@@ -61,6 +70,7 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
         Loads a model, with the parts of its directory for dynamic execution. The arguments are those of
         `from_pretrained`. Nothing is compiled, except with `compile_only`, where there is only a compiled model.
         """
+        check_task(cls.export_feature, model_id)
         model = super()._from_pretrained(
             model_id,
             config,

@@ -27,12 +27,14 @@ def check_early_exit(early_exit: object, *words: str) -> None:
         words (`str`): strings that are accepted, such as `"calibrated"`.
 
     Raises:
-        `TypeError`: if it is neither an [`~early_exit.EarlyExitConfig`], nor one of the words, nor `None`.
+        `TypeError`: if it is neither an [`~early_exit.EarlyExitConfig`], nor a word, nor `None`.
+        `ValueError`: if it is another word.
     """
     if early_exit is None or isinstance(early_exit, EarlyExitConfig):
         return
     if not isinstance(early_exit, str) or early_exit not in words:
-        raise TypeError(
+        kind = ValueError if isinstance(early_exit, str) else TypeError
+        raise kind(
             f"`early_exit` must be an EarlyExitConfig, such as EarlyExitConfig(threshold=0.9),"
             f" {', '.join(map(repr, words))} or None, got {early_exit!r}"
         )

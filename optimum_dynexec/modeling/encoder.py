@@ -203,7 +203,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
             return "early exit needs exit layers: load the model with `exit_layers`"
         return (
             "early exit needs exit heads, but this model has none: train them with"
-            " `optimum-cli dynexec train-heads` and attach them, or give `heads`"
+            " `optimum-cli dynexec train-heads` and attach them, or load the model with `heads`"
         )
 
     def _image_size(self) -> tuple[int, int] | None:

@@ -99,7 +99,7 @@ class GenerateCall:
         asked = SpeculationArguments.read(
             speculation, assistant_model is not None, kwargs, generation_config, defaults
         )
-        if early_exit is not None and asked.asked:
+        if early_exit is not None and asked.asked and asked.speculation != "off":
             raise ValueError(EXCLUSIVE)
         prompt = inputs if inputs is not None else kwargs.get("input_ids")
         penalties = LogitsProcessorList()

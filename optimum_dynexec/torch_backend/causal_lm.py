@@ -125,7 +125,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
             missing = sorted(config.names - {kind.name for kind in PROPOSERS})
             if missing:
                 raise ValueError(f"`speculation={missing[0]!r}` is not implemented by the torch backend")
-        elif asked.asked:
+        elif asked.asked and asked.speculation != "off":
             raise ValueError(EXCLUSIVE)
         if config.enabled and config.lookahead not in LOOKAHEADS:
             raise ValueError(

@@ -5,7 +5,7 @@ import torch
 from optimum.intel import OVModelForCausalLM, OVWeightQuantizationConfig
 from transformers import pipeline
 
-from optimum_dynexec import DynExecModelForCausalLM
+from optimum_dynexec import DynExecModelForCausalLM, DynExecModelForSequenceClassification
 from tests.tiny_models import TEXT, UNPAGEABLE
 
 
@@ -168,3 +168,17 @@ def test_what_cannot_be_paged_generates_with_one_warning(name, tiny_export, torc
 def test_what_cannot_be_paged_cannot_draft(tiny_export, tiny_model, prompt):
     with pytest.raises(ValueError, match="`assistant_model` cannot draft"):
         tiny_model("llama").generate(**prompt, assistant_model=load(tiny_export("gpt_neo")))
+
+
+def test_a_directory_of_another_class(tiny_export, tiny_encoder):
+    with pytest.raises(ValueError, match="load it with `DynExecModelForCausalLM`"):
+        DynExecModelForSequenceClassification.from_pretrained(tiny_export("llama"))
+    with pytest.raises(ValueError, match="load it with `DynExecModelForSequenceClassification`"):
+        DynExecModelForCausalLM.from_pretrained(tiny_encoder("bert"))
+
+
+@pytest.mark.parametrize("kind", [DynExecModelForCausalLM, DynExecModelForSequenceClassification])
+def test_a_model_that_is_not_there(kind, tmp_path):
+    for name in (tmp_path / "nope", "nope-dir"):
+        with pytest.raises(OSError, match=f"there is no directory '{name}'"):
+            kind.from_pretrained(name)

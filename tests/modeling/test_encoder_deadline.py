@@ -108,7 +108,7 @@ def test_what_is_no_deadline(value):
 
 def test_a_threshold_or_a_deadline():
     assert EarlyExitConfig(deadline_ms=5).thresholds_for([1, 2]) == [float("inf")] * 2
-    with pytest.raises(ValueError, match="both may be left out only with `deadline_ms`"):
+    with pytest.raises(ValueError, match="Only with `deadline_ms` may both be left out"):
         EarlyExitConfig()
     with pytest.raises(ValueError, match="give either `threshold`"):
         EarlyExitConfig(threshold=0.5, thresholds={1: 0.5}, deadline_ms=5)
