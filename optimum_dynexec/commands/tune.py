@@ -147,12 +147,27 @@ def tuning_lines(found: "Tuning", directory: str) -> list[str]:
         f"Reason: {found.decision}",
         speed_line(found),
     ]
+    if found.full_accuracy is not None:
+        lines.append(full_accuracy_line(found))
     if found.loss_samples:
         lines.append(
             f"Loss on samples that were not used to choose: {found.loss:.2%}"
             f" ({interval_text(found.loss_interval)}, {found.loss_samples} samples); the limit is {found.max_loss:.2%}"
         )
     return [*lines, f"Written to {directory}/dynexec_config.json"]
+
+
+def full_accuracy_line(found: "Tuning") -> str:
+    """
+    The accuracy of the full model.
+
+    Args:
+        found ([`~directory.tuning.Tuning`]): tuning of a classifier with labels.
+    """
+    from ..utils.intervals import interval_text
+
+    interval = interval_text(found.full_accuracy_interval)
+    return f"Accuracy of the full model: {found.full_accuracy:.2%} ({interval}, {found.full_samples} samples)"
 
 
 def speed_line(found: "Tuning") -> str:

@@ -42,6 +42,9 @@ class Tuning:
         decision (`str`): reason for the choice of `best`, in a sentence.
         loss_interval (`list[float]`, *optional*): 95% interval of `loss`.
         loss_samples (`int`): number of samples on which `loss` was measured.
+        full_accuracy (`float`, *optional*): for classifiers with labels, accuracy of the full model on all samples.
+        full_accuracy_interval (`list[float]`, *optional*): 95% interval of `full_accuracy`.
+        full_samples (`int`): number of samples on which `full_accuracy` was measured.
     """
 
     objective: str
@@ -67,6 +70,9 @@ class Tuning:
     decision: str = ""
     loss_interval: list[float] | None = None
     loss_samples: int = 0
+    full_accuracy: float | None = None
+    full_accuracy_interval: list[float] | None = None
+    full_samples: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values for JSON."""

@@ -23,9 +23,8 @@ from .tuned import start_from_tuning
 
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from optimum.intel.openvino.modeling_base import OVBaseModel
+    from typing_extensions import Self
 else:
     OVBaseModel = object
 

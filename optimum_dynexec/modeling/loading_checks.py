@@ -26,7 +26,7 @@ def missing_model_is_named(model_id: str | Path) -> Iterator[None]:
         if Path(model_id).exists() or not network:
             raise
         raise OSError(
-            f"there is no directory {str(model_id)!r}, and no model of this name could be loaded from the Hub ({error})"
+            f"there is no directory {str(model_id)!r}, and no model of this name could be loaded from the Hub: {error}"
         ) from error
 
 

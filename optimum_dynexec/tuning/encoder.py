@@ -15,7 +15,7 @@ from ..directory.one_label import check_one_label
 from ..directory.tuning import Tuning
 from ..early_exit.config import EarlyExitConfig
 from ..early_exit.criteria import criterion_class
-from ..utils.intervals import needed_samples, planned_samples, within_limit
+from ..utils.intervals import needed_samples, planned_samples, proportion_interval, within_limit
 from .arguments import TuningArguments
 from .choice import compared, decide, make_tuning, rows
 from .halving import Measurement, Trial, loss_text, successive_halving
@@ -129,6 +129,7 @@ def tune_encoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
         loss_samples=0 if checked is None else checked.judged,
         samples=CHUNK * min(len(bench.chosen_on), len(last.seconds)),
         table=table,
+        **bench.full_accuracy(),
         **compared(found, reference),
     )
 
@@ -234,6 +235,17 @@ class Bench:
         every = [index for chunk in self.chunks for index in chunk]
         self.full = np.concatenate([self.answers(model, chunk, CHUNK, None) for chunk in self.chunks])
         self.right = self.full if self.labels is None else self.labels[every]
+
+    def full_accuracy(self) -> dict[str, Any]:
+        """The fields of a [`Tuning`] on the accuracy of the full model."""
+        if self.labels is None:
+            return {}
+        correct, samples = int((self.full == self.right).sum()), len(self.right)
+        return {
+            "full_accuracy": correct / samples,
+            "full_accuracy_interval": list(proportion_interval(correct, samples)),
+            "full_samples": samples,
+        }
 
     def batches(self, chunk: list[int], size: int) -> list[dict[str, np.ndarray]]:
         """The inputs of a chunk in batches, made once."""

@@ -77,6 +77,9 @@ def test_what_is_said_of_a_tuning():
         decision="max_prob 0.9 is faster than off: 2.00x (interval 1.90 to 2.10, 24 rounds)",
         loss_interval=[-0.004, 0.009],
         loss_samples=800,
+        full_accuracy=0.93,
+        full_accuracy_interval=[0.912, 0.944],
+        full_samples=1000,
     )
     lines = tune.tuning_lines(found, "DIR")
     assert "2.00x    1.90 to 2.10" in lines[1]
@@ -84,6 +87,7 @@ def test_what_is_said_of_a_tuning():
         f"Reason: {found.decision}",
         "Speed: 1.000 ms per token or sample, plain execution 2.000 ms: 2.00 times as fast (95% interval 1.90 to 2.10,"
         " 24 rounds) on 256 inputs",
+        "Accuracy of the full model: 93.00% (95% interval 91.20% to 94.40%, 1000 samples)",
         "Loss on samples that were not used to choose: 0.20% (95% interval -0.40% to 0.90%, 800 samples); the limit is"
         " 1.00%",
         "Written to DIR/dynexec_config.json",

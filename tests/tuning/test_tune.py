@@ -202,18 +202,24 @@ def test_classifier(tiny_encoder, texts, tmp_path):
 
 def test_a_choice_that_does_not_hold_is_taken_back(tiny_encoder, texts, tmp_path, monkeypatch):
     """The loss is checked on samples that nothing was chosen by: there, the winner is made to lose all."""
-    from optimum_dynexec.tuning import classifier
+    from optimum_dynexec.tuning import encoder
 
     def loses_all(self, trial):
         return Trial(trial.name, trial.options, lost=32, judged=32)
 
-    monkeypatch.setattr(classifier.Bench, "check", loses_all)
+    monkeypatch.setattr(encoder.Bench, "check", loses_all)
     directory = shutil.copytree(tiny_encoder("bert"), tmp_path / "model")
     arguments = replace(QUICK, max_samples=2, max_loss=0.5)
-    found = tune(directory, data=[texts], arguments=arguments, progress=False)
+    lines = enumerate(texts.read_text().splitlines())
+    (tmp_path / "labelled.jsonl").write_text(
+        "\n".join(json.dumps({"text": text, "label": i % 2}) for i, text in lines)
+    )
+    found = tune(directory, data=[tmp_path / "labelled.jsonl"], arguments=arguments, progress=False)
     assert found.options["early_exit"] is None
     assert (found.loss, found.loss_samples) == (0.0, 0)
     assert found.decision == "nothing was faster than off"
+    assert found.full_accuracy_interval[0] <= found.full_accuracy <= found.full_accuracy_interval[1]
+    assert found.full_samples >= 32
 
 
 @pytest.mark.parametrize(

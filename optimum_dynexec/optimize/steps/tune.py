@@ -29,6 +29,11 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
             f"tune: {1e3 * found.best['seconds']:.2f} ms, {1e3 * found.baseline['seconds']:.2f} ms without tuning:"
             f" {found.speedup:.2f}x (95% interval {low:.2f} to {high:.2f}, {found.rounds} rounds)"
         )
+    if found.full_accuracy is not None:
+        interval = interval_text(found.full_accuracy_interval)
+        lines.append(
+            f"tune: accuracy {found.full_accuracy:.2%} of the full model ({interval}, {found.full_samples} samples)"
+        )
     if found.loss_samples:
         lines.append(
             f"tune: loss {found.loss:.2%} ({interval_text(found.loss_interval)}, {found.loss_samples} samples)"
