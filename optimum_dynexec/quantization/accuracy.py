@@ -1,5 +1,6 @@
 """Full quantization that keeps layers in floating point until the accuracy loss is within a limit."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import openvino as ov
 
 from ..directory.config import CLASSIFIER_TASKS
+from ..utils.losses import accuracy_loss
 from .configs import OVQuantizationConfig
 from .errors import QuantizationError
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     import nncf
 
     from ..data.samples import Columns
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -107,15 +112,19 @@ def quantize_with_accuracy_control(
         **options,
     )
     # If NNCF does not reach the limit, it logs this and returns its last model.
-    before, after = (
-        float((found == labels).mean()) for found in (original, said(ov.Core().compile_model(quantized, "CPU"), feeds))
-    )
-    if before - after > control.max_drop:
+    right = said(ov.Core().compile_model(quantized, "CPU"), feeds) == labels
+    loss = accuracy_loss(original == labels, right)
+    if loss.value > control.max_drop:
         raise QuantizationError(
-            f"the quantized model has an accuracy of {after:.4g}, {before - after:.4g} less than before. This is more"
-            f" than the allowed {control.max_drop:g}, even with layers restored to floating point: quantize only the"
+            f"the quantized model has an accuracy of {right.mean():.4g}, {loss.value:.4g} less than before. This is"
+            f" more than the allowed {control.max_drop:g}, even with layers restored to floating point: quantize only the"
             " weights (--weight-format), or calibrate on more data"
         )
+    # NNCF judges by the measured loss alone.
+    judgement = "" if loss.within(control.max_drop) else f"; {loss.undecided(control.max_drop)}"
+    logger.warning(
+        f"Accuracy loss by quantization: {loss.value:.2%} ({loss.text()}), limit {control.max_drop:.2%}{judgement}"
+    )
     return quantized
 
 

@@ -1,6 +1,7 @@
 """`quantize_dynexec`: a complete directory, whose model is cut where the original was and says what it says whole."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -251,7 +252,7 @@ def test_encoder(tiny_encoder, int8_bert):
     assert (cut.logits - whole).abs().max() < 0.02 * change
 
 
-def test_accuracy_control(tiny_encoder, texts, tmp_path, monkeypatch):
+def test_accuracy_control(tiny_encoder, texts, tmp_path, monkeypatch, caplog):
     import nncf
 
     source = tiny_encoder("bert")
@@ -266,6 +267,7 @@ def test_accuracy_control(tiny_encoder, texts, tmp_path, monkeypatch):
     quantize_dynexec(source, tmp_path / "held", **options)
     kinds = {op.get_type_name() for op in ov.Core().read_model(tmp_path / "held" / "openvino_model.xml").get_ops()}
     assert "FakeQuantize" in kinds
+    assert re.search(r"Accuracy loss by quantization: .* interval .*, 12 samples\), limit 90.00%", caplog.text)
 
     # Where NNCF gives up, it gives back what it has. Here: a classifier of which nothing is left.
     def gives_up(model, *_arguments, max_drop, **_options):
