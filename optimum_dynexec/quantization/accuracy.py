@@ -117,8 +117,8 @@ def quantize_with_accuracy_control(
     if loss.value > control.max_drop:
         raise QuantizationError(
             f"the quantized model has an accuracy of {right.mean():.4g}, {loss.value:.4g} less than before. This is"
-            f" more than the allowed {control.max_drop:g}, even with layers restored to floating point: quantize only the"
-            " weights (--weight-format), or calibrate on more data"
+            f" more than the allowed {control.max_drop:g}, even with layers restored to floating point: quantize only"
+            " the weights (--weight-format), or calibrate on more data"
         )
     # NNCF judges by the measured loss alone.
     judgement = "" if loss.within(control.max_drop) else f"; {loss.undecided(control.max_drop)}"
