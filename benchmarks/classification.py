@@ -95,8 +95,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--max-length", type=int, default=128, metavar="N", help="Maximum number of tokens in a text.")
     parser.add_argument("--precision", choices=("exact", "fast"), default="fast", help="Precision of both sides.")
     parser.add_argument("--criterion", default="max_prob", help="Criterion of early exit.")
-    parser.add_argument("--thresholds", type=float, nargs="*", default=[0.99, 0.97, 0.95, 0.9, 0.8, 0.7])
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument(
+        "--thresholds", type=float, nargs="*", default=[0.99, 0.97, 0.95, 0.9, 0.8, 0.7], help="Thresholds to measure."
+    )
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8, 32], help="Batch sizes to measure.")
     parser.add_argument("--max-samples", type=int, help="Maximum number of samples, drawn at random.")
     parser.add_argument("--repeats", type=int, default=5, help="Number of runs of each batch.")
     parser.add_argument("--seed", type=int, default=0, help="Random seed.")

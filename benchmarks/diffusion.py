@@ -210,12 +210,14 @@ def sheet(measured: dict[str, Measured], count: int = 12) -> Image.Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pipeline", type=Path)
+    parser.add_argument("pipeline", type=Path, help="Directory of an exported pipeline.")
     parser.add_argument("--prompts", required=True, help="File of prompts that were not used to train the predictor.")
     parser.add_argument("--data", type=Path, default=None, help="Folder of PNG images, for KID.")
-    parser.add_argument("--output", type=Path, default=Path("build/benchmark-diffusion"))
-    parser.add_argument("--max-prompts", type=int, default=50)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--output", type=Path, default=Path("build/benchmark-diffusion"), help="Directory for the results."
+    )
+    parser.add_argument("--max-prompts", type=int, default=50, help="Maximum number of prompts.")
+    parser.add_argument("--repeats", type=int, default=5, help="Number of runs of each prompt.")
     parser.add_argument("--reference", type=int, default=100, help="Number of steps of the reference image.")
     parser.add_argument(
         "--fixed",
@@ -225,7 +227,9 @@ def main() -> None:
         help="Fixed numbers of steps. Speed-ups are relative to the first.",
     )
     parser.add_argument("--sweep", action="store_true", help="Also measure each policy with several thresholds.")
-    parser.add_argument("--guidance-scale", type=float, default=None)
+    parser.add_argument(
+        "--guidance-scale", type=float, default=None, help="Guidance scale. Default: that of the pipeline."
+    )
     args = parser.parse_args()
 
     prompts = read_texts(args.prompts)[: args.max_prompts]

@@ -146,14 +146,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="Directory of an export with exit heads.")
     parser.add_argument("--questions", type=Path, required=True, help="Questions of Spec-Bench, a .jsonl file.")
-    parser.add_argument("--precision", choices=("exact", "fast"), default="exact")
+    parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="Precision of the model.")
     parser.add_argument(
         "--criteria", nargs="+", default=list(CRITERIA), help=f"Criteria. Default: {' '.join(CRITERIA)}."
     )
     parser.add_argument("--kv", choices=("deferred", "copy"), default="deferred", help="`kv` of EarlyExitConfig.")
     parser.add_argument("--calibrated", action="store_true", help="Also measure the calibrated thresholds.")
-    parser.add_argument("--max-questions-per-category", type=int, default=2, metavar="N")
-    parser.add_argument("--max-new-tokens", type=int, default=96, metavar="N")
+    parser.add_argument(
+        "--max-questions-per-category",
+        type=int,
+        default=2,
+        metavar="N",
+        help="Maximum number of questions of each category.",
+    )
+    parser.add_argument(
+        "--max-new-tokens", type=int, default=96, metavar="N", help="Maximum number of new tokens of each answer."
+    )
     parser.add_argument("--figure", type=Path, help="PNG file for a figure (needs matplotlib).")
     parser.add_argument("--out", type=Path, help="JSON file for the results.")
     return parser.parse_args(argv)

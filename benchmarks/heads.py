@@ -82,8 +82,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--heads", type=Path, required=True, help="Directory of safetensors files.")
     parser.add_argument("--questions", type=Path, required=True, help="Questions of Spec-Bench, a .jsonl file.")
     parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="Precision of the answers.")
-    parser.add_argument("--max-questions-per-category", type=int, default=10, metavar="N")
-    parser.add_argument("--max-new-tokens", type=int, default=160, metavar="N")
+    parser.add_argument(
+        "--max-questions-per-category",
+        type=int,
+        default=10,
+        metavar="N",
+        help="Maximum number of questions of each category.",
+    )
+    parser.add_argument(
+        "--max-new-tokens", type=int, default=160, metavar="N", help="Maximum number of new tokens of each answer."
+    )
     parser.add_argument("--out", type=Path, help="JSON file for the results.")
     return parser.parse_args(argv)
 

@@ -81,8 +81,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--heads", type=Path, help="Directory of heads to attach to the export.")
     parser.add_argument("--draft", help="Id or directory of the draft model. Default: MODEL in INT4.")
     parser.add_argument("--systems", nargs="+", metavar="PATTERN", help="Names or patterns such as 'genai-*'.")
-    parser.add_argument("--max-questions-per-category", type=int, default=10, metavar="N")
-    parser.add_argument("--max-new-tokens", type=int, default=160, metavar="N")
+    parser.add_argument(
+        "--max-questions-per-category",
+        type=int,
+        default=10,
+        metavar="N",
+        help="Maximum number of questions of each category.",
+    )
+    parser.add_argument(
+        "--max-new-tokens", type=int, default=160, metavar="N", help="Maximum number of new tokens of each answer."
+    )
     parser.add_argument("--repeats", type=int, default=1, metavar="N", help="Number of runs of each question.")
     parser.add_argument("--seed", type=int, default=0, help="Random seed of --unguessable.")
     parser.add_argument("--export-dir", type=Path, default=Path("models"), help="Directory for exports.")

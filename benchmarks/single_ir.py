@@ -22,11 +22,11 @@ from optimum_dynexec.exporters.single_ir import export_single_ir
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path, help="Directory of a text classifier with exit heads.")
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--threshold", type=float, default=0.9)
-    parser.add_argument("--max-samples", type=int, default=300)
-    parser.add_argument("--max-length", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--data", required=True, help="Texts, a .csv file.")
+    parser.add_argument("--threshold", type=float, default=0.9, help="Threshold of all exits.")
+    parser.add_argument("--max-samples", type=int, default=300, help="Maximum number of texts.")
+    parser.add_argument("--max-length", type=int, default=64, help="Maximum number of tokens in a text.")
+    parser.add_argument("--repeats", type=int, default=3, help="Number of runs of each text.")
     args = parser.parse_args()
 
     early_exit = EarlyExitConfig(threshold=args.threshold)

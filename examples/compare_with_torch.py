@@ -18,8 +18,8 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="Directory of the model's export with float32 weights.")
     parser.add_argument("--heads", default=None, help="Trained heads for both backends.")
     parser.add_argument("--device", default="cpu", help="Device of torch: cpu, cuda or xpu.")
-    parser.add_argument("--prompt", default="The sky is blue because the sky is")
-    parser.add_argument("--max-new-tokens", type=int, default=64)
+    parser.add_argument("--prompt", default="The sky is blue because the sky is", help="Prompt to continue.")
+    parser.add_argument("--max-new-tokens", type=int, default=64, help="Maximum number of new tokens.")
     args = parser.parse_args()
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)

@@ -18,8 +18,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="Directory of an export.")
     parser.add_argument("--draft", required=True, help="Directory of a smaller model with the same tokenizer.")
-    parser.add_argument("--prompt", default="Explain in a few sentences why the sky is blue.")
-    parser.add_argument("--max-new-tokens", type=int, default=80)
+    parser.add_argument(
+        "--prompt", default="Explain in a few sentences why the sky is blue.", help="Prompt to answer."
+    )
+    parser.add_argument("--max-new-tokens", type=int, default=80, help="Maximum number of new tokens.")
     args = parser.parse_args()
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)

@@ -24,9 +24,16 @@ SAVINGS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pipeline", required=True, help="Directory of the exported pipeline.")
-    parser.add_argument("--prompt", default="a red rose")
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--size", type=int, nargs=2, default=None, metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--prompt", default="a red rose", help="Description of the image.")
+    parser.add_argument("--steps", type=int, default=30, help="Number of denoising steps.")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=None,
+        metavar=("HEIGHT", "WIDTH"),
+        help="Size of the image in pixels. Default: that of the pipeline.",
+    )
     parser.add_argument("--output", default="images", help="Directory to write to.")
     args = parser.parse_args()
 

@@ -18,9 +18,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="Directory of an export.")
     parser.add_argument("--heads", default=None, help="Trained exit heads, if they are not attached.")
-    parser.add_argument("--prompt", default="The sky is blue because")
-    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.7, 0.9, 0.97])
-    parser.add_argument("--max-new-tokens", type=int, default=80)
+    parser.add_argument("--prompt", default="The sky is blue because", help="Prompt to continue.")
+    parser.add_argument(
+        "--thresholds", type=float, nargs="+", default=[0.7, 0.9, 0.97], help="Confidence thresholds to try."
+    )
+    parser.add_argument("--max-new-tokens", type=int, default=80, help="Maximum number of new tokens.")
     args = parser.parse_args()
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)

@@ -81,7 +81,7 @@ def compare(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("models"), help="Directory for the model.")
-    parser.add_argument("--max-new-tokens", type=int, default=160)
+    parser.add_argument("--max-new-tokens", type=int, default=160, help="Maximum number of new tokens of each answer.")
     parser.add_argument("--repeats", type=int, default=3, help="Number of runs; medians are printed.")
     args = parser.parse_args()
 

@@ -89,5 +89,5 @@ def _tokenizer(path: Path):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output", type=Path, help="Directory for the model.")
     print(smollm2_directory(parser.parse_args().output))

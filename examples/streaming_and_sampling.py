@@ -14,8 +14,8 @@ from optimum_dynexec import DynExecModelForCausalLM
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="models/SmolLM2-135M-Instruct-openvino", help="Directory of an export.")
-    parser.add_argument("--prompt", default="Write two sentences about a lighthouse.")
-    parser.add_argument("--max-new-tokens", type=int, default=80)
+    parser.add_argument("--prompt", default="Write two sentences about a lighthouse.", help="Prompt to answer.")
+    parser.add_argument("--max-new-tokens", type=int, default=80, help="Maximum number of new tokens.")
     args = parser.parse_args()
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)

@@ -52,7 +52,7 @@ void Encoder::find_carried() {
     std::set<std::string> needed;
     carried_.resize(segments_.size());
     for (size_t i = segments_.size(); i-- > 0;) {
-        if (const auto exit = exit_behind(i)) {
+        if (const auto exit = exit_after(i)) {
             const auto& inputs = exits_[*exit].head.inputs();
             needed.insert(inputs.begin(), inputs.end());
         }
@@ -66,7 +66,7 @@ void Encoder::find_carried() {
     }
 }
 
-std::optional<size_t> Encoder::exit_behind(size_t segment) const {
+std::optional<size_t> Encoder::exit_after(size_t segment) const {
     const auto found = std::find_if(exits_.begin(), exits_.end(), [&](const Exit& e) { return e.segment == segment; });
     if (found == exits_.end()) return std::nullopt;
     return static_cast<size_t>(found - exits_.begin());

@@ -84,7 +84,7 @@ public:
     Segment& segment(size_t i) { return segments_[i]; }
     Exit& exit(size_t i) { return exits_[i]; }
     // The exit after a segment, if there is one.
-    std::optional<size_t> exit_behind(size_t segment) const;
+    std::optional<size_t> exit_after(size_t segment) const;
     // The tensors that a segment or a later one needs.
     const std::vector<std::string>& carried(size_t segment) const { return carried_[segment]; }
     const SequenceTensors& sequences() const { return sequences_; }

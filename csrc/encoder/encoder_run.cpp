@@ -207,7 +207,7 @@ void EncoderRun::run_segment(size_t segment, size_t batch_size, std::vector<Enco
     next->tensors[names::kHiddenStates] = outputs[0];
     next->borrowed = true;
     for (Row& row : rows) row.batch = next;
-    if (const auto exit = encoder_.exit_behind(segment)) ask(*exit, rows, results);
+    if (const auto exit = encoder_.exit_after(segment)) ask(*exit, rows, results);
     waiting_[segment + 1].insert(waiting_[segment + 1].end(), rows.begin(), rows.end());
 }
 

@@ -105,11 +105,13 @@ def calibrate(args: argparse.Namespace, files: dict[str, Path], export: Path) ->
 def parse_args() -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=tuple(MODELS), default="minilm")
-    parser.add_argument("--dataset", choices=tuple(DATASETS), default="rotten_tomatoes")
+    parser.add_argument("--model", choices=tuple(MODELS), default="minilm", help="Encoder to fine-tune.")
+    parser.add_argument(
+        "--dataset", choices=tuple(DATASETS), default="rotten_tomatoes", help="Data set to train and measure on."
+    )
     parser.add_argument("--data-dir", type=Path, help="Directory of a data set that no package contains.")
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--recipe", choices=("joint", "alternating"), default="joint")
+    parser.add_argument("--output", type=Path, required=True, help="Directory for models and results.")
+    parser.add_argument("--recipe", choices=("joint", "alternating"), default="joint", help="Training recipe.")
     parser.add_argument("--epochs", type=float, help="Number of epochs. Default: 3 (minilm), 2 (mpnet), 8 (vit).")
     parser.add_argument("--learning-rate", type=float, help="Learning rate of the encoder.")
     parser.add_argument(
@@ -119,12 +121,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--max-train-samples", type=int, help="Maximum number of training samples.")
     parser.add_argument("--max-test-samples", type=int, help="Maximum number of test samples.")
     parser.add_argument("--weight-format", default="fp32", help="Weight format of the export.")
-    parser.add_argument("--precision", choices=("fast", "exact"), default="fast")
+    parser.add_argument("--precision", choices=("fast", "exact"), default="fast", help="Precision of the comparison.")
     parser.add_argument("--epsilon", type=float, default=0.02, help="Limit of the accuracy loss.")
     parser.add_argument("--delta", type=float, default=0.1, help="Probability that the loss exceeds the limit.")
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8, 32])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8, 32], help="Batch sizes to measure.")
+    parser.add_argument("--repeats", type=int, default=3, help="Number of runs of each batch.")
+    parser.add_argument("--seed", type=int, default=0, help="Random seed.")
     args = parser.parse_args()
     if MODELS[args.model].task != DATASETS[args.dataset].task:
         parser.error(

@@ -20,7 +20,7 @@ from optimum_dynexec.diffusion.step_saver.sweep import sweep
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pipeline", type=Path, help="Directory of a pipeline with a step predictor.")
-    parser.add_argument("--prompts", required=True)
+    parser.add_argument("--prompts", required=True, help="Held-out prompts, a .txt file.")
     args = parser.parse_args()
     prompts = read_texts(args.prompts)
     predictor = StepPredictor.beside(args.pipeline)

@@ -69,7 +69,7 @@ def load_emoji(directory: Path, categories: tuple[str, ...] = CATEGORIES) -> tup
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output", type=Path, help="Directory for the images and names.")
     parser.add_argument("--work", type=Path, default=Path("models/emoji-training"), help="Directory for the package.")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)

@@ -53,9 +53,9 @@ COLUMNS = 10
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, help="Directory that train.py has written.")
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--sheet", type=Path, default=None)
-    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("output", type=Path, help="Directory for the exported pipeline.")
+    parser.add_argument("--sheet", type=Path, default=None, help="File for a contact sheet of sample images.")
+    parser.add_argument("--steps", type=int, default=50, help="Number of denoising steps of the contact sheet.")
     args = parser.parse_args()
     if not (args.output / "model_index.json").is_file():
         main_export(

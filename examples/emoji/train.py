@@ -100,16 +100,16 @@ def train(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output", type=Path, help="Directory for the pipeline and checkpoints.")
     parser.add_argument(
         "--work", type=Path, default=Path("models/emoji-training"), help="Directory for data and states."
     )
-    parser.add_argument("--vae-steps", type=int, default=2200)
-    parser.add_argument("--steps", type=int, default=2400)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--checkpoint-seconds", type=float, default=300)
+    parser.add_argument("--vae-steps", type=int, default=2200, help="Number of training steps of the autoencoder.")
+    parser.add_argument("--steps", type=int, default=2400, help="Number of training steps of the denoiser.")
+    parser.add_argument("--batch-size", type=int, default=32, help="Batch size of the training.")
+    parser.add_argument("--seed", type=int, default=0, help="Random seed.")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="Torch device.")
+    parser.add_argument("--checkpoint-seconds", type=float, default=300, help="Seconds between checkpoints.")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)

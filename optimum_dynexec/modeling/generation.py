@@ -1,7 +1,7 @@
 """One `generate` call on the engine: from padded `input_ids` to requests, and from results to padded sequences."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -46,11 +46,11 @@ class GenerationJob:
     pad_token_id: int | None
     logits_processors: list[LogitsProcessorList]
     stopping_criteria: StoppingCriteriaList
-    seed: int = 0
-    speculation: SpeculationConfig = field(default_factory=SpeculationConfig)
-    early_exit: _C.EarlyExitParams | None = None
-    draft_engine: Engine | None = None
-    streamer: BaseStreamer | None = None
+    seed: int
+    speculation: SpeculationConfig
+    early_exit: _C.EarlyExitParams | None
+    draft_engine: Engine | None
+    streamer: BaseStreamer | None
 
     def run(self, engine: Engine, memory: _C.SpeculationMemory | None = None) -> tuple[torch.Tensor, GenerationStats]:
         """
