@@ -125,8 +125,8 @@ class GenerationStats:
     @property
     def mean_accepted_length(self) -> float:
         """
-        Mean number of tokens per verification, including the model's own token; 1 is plain decoding (as in
-        Spec-Bench).
+        Mean accepted length: the number of tokens per forward pass of the model and sequence, including the model's
+        own token; 1 is plain decoding (as in Spec-Bench).
         """
         return self.tokens / self.verifications if self.verifications else 0.0
 
@@ -155,9 +155,11 @@ class GenerationStats:
             f" ({self.decode_tokens_per_second:.1f} after the prompt), first token after"
             f" {self.time_to_first_token * 1e3:.0f} ms",
             f"prompt {self.prompt_tokens} tokens, {self.sequences} sequence(s)",
-            f"forward passes: {self.target_forwards} of the model, {self.draft_forwards} of drafts;"
-            f" {self.mean_accepted_length:.2f} tokens per verification",
         ]
+        passes = f"forward passes: {self.target_forwards} of the model"
+        if self.drafted_verifications:
+            passes += f", {self.draft_forwards} of drafts; mean accepted length {self.mean_accepted_length:.2f} tokens"
+        lines.append(passes)
         exit_heads = f" exit heads {self.exit_head_seconds:.3f} s," if self.exit_histogram else ""
         for proposer in self.proposers:
             if proposer.proposed or proposer.forwards:

@@ -54,7 +54,7 @@ def test_printed_in_one_block():
     for part in (
         "42 tokens in 2.000 s: 21.0 tokens/s (25.0 after the prompt), first token after 500 ms",
         "prompt 30 tokens, 2 sequence(s)",
-        "13 of the model, 9 of drafts; 2.00 tokens per verification",
+        "13 of the model, 9 of drafts; mean accepted length 2.00 tokens",
         "prompt_lookup: 6 of 12 tokens accepted (50%)",
         "draft_model: 4 of 8 tokens accepted (50%)",
         "accepted per draft (length:times): 0:1  2:5",

@@ -67,7 +67,7 @@ class DecoderBenchmark(BenchmarkTask):
         Column("first_token_ms", "first token ms", "{:.0f}", "mean time to the first token in milliseconds"),
         Column(
             "mean_accepted_length",
-            "tokens per pass",
+            "mean accepted length",
             "{:.2f}",
             "mean number of tokens per forward pass; 1 is plain decoding",
         ),
