@@ -6,9 +6,12 @@ from typing import Any
 from ..utils.intervals import interval_text, within_limit
 from ..utils.losses import Loss, loss_phrase
 from .arguments import OFF, ON
+from .tables import same_model
 
 
 Row = dict[str, Any]
+# With fewer prompts or batches, a remark says that the speed-ups may be different on others.
+ENOUGH_ITEMS = 20
 
 
 def add_ratios(rows: Sequence[Row], max_loss: float) -> None:
@@ -61,7 +64,7 @@ def multiplication(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-def answer(rows: Sequence[Row], texts: Row, max_loss: float, where: str = "") -> Row:
+def answer(rows: Sequence[Row], texts: Row, max_loss: float, where: str = "", items: int = ENOUGH_ITEMS) -> Row:
     """
     Finds the fastest system within the quality limit.
 
@@ -70,6 +73,7 @@ def answer(rows: Sequence[Row], texts: Row, max_loss: float, where: str = "") ->
         texts (`dict[str, str]`): texts of the task, see [`~benchmark.tasks.base.Texts`].
         max_loss (`float`): maximum loss.
         where (`str`, *optional*): workload for the sentence, if there are several.
+        items (`int`, *optional*, defaults to 20): number of prompts or batches that were measured.
 
     Returns:
         `dict`: `system`, `speedup` and `loss` of the fastest system; `sentence` and `remarks` for the reader.
@@ -78,16 +82,25 @@ def answer(rows: Sequence[Row], texts: Row, max_loss: float, where: str = "") ->
     allowed = [row for row in rows if row["within_limit"]]
     best = max(allowed, key=lambda row: row["speed"])
     unit = texts["speed"]
+    unknown = [row for row in rows if row["within_limit"] is None and row["loss"] is None]
     if best is base:
         shown = "shown to be " if any(_undecided(row) for row in rows) else ""
-        sentence = f"Nothing is {shown}faster than {_name(base, texts)} within the quality limit"
+        known = any(row["speed"] > base["speed"] for row in unknown)
+        nothing = "Nothing with a known loss" if known else "Nothing"
+        sentence = f"{nothing} is {shown}faster than {_name(base, texts)} within the quality limit"
         sentence += f": {base['speed']:.1f} {unit}{where}."
     else:
         sentence = (
-            f"{_name(best, texts, capital=True)} is {best['speedup']:.2f} × as fast as {_name(base, texts)}{where}:"
-            f" {best['speed']:.1f} against {base['speed']:.1f} {unit}; {_loss(best, texts, max_loss)}."
+            f"{_name(best, texts, capital=True)} is {best['speedup']:.2f} × as fast as {_name(base, texts)}{where}"
+            f"{_speedup_interval(best)}: {best['speed']:.1f} against {base['speed']:.1f} {unit};"
+            f" {_loss(best, texts, max_loss)}."
         )
     remarks = [best["remark"]] if best.get("remark") else []
+    if items < ENOUGH_ITEMS:
+        remarks.append(
+            f"Few {texts.get('items', 'prompts')} ({items}): the speed-ups may be different on others."
+            f" Measure at least {ENOUGH_ITEMS}."
+        )
     faster = [row for row in rows if row["within_limit"] is False and row["speed"] > best["speed"]]
     if faster:
         row = max(faster, key=lambda row: row["speed"])
@@ -106,11 +119,12 @@ def answer(rows: Sequence[Row], texts: Row, max_loss: float, where: str = "") ->
         others = ", ".join(other["system"] for other in undecided if other is not row)
         if others:
             remarks.append(f"Also undecided: {others}.")
-    unknown = [row for row in rows if row["within_limit"] is None and row["loss"] is None]
-    if unknown:
-        reason = unknown[0].get("loss_missing") or texts["loss_missing"]
-        names = ", ".join(row["system"] for row in unknown)
-        remarks.append(f"Not judged, because the loss is unknown: {names} ({reason}).")
+    reasons = [row.get("loss_missing") or texts["loss_missing"] for row in unknown]
+    for reason in dict.fromkeys(reasons):
+        of = [row for row, its in zip(unknown, reasons, strict=True) if its == reason]
+        names = " and ".join(f"{row['system']} ({row['speedup']:.2f} × as fast)" for row in of)
+        are = "is not ranked, because its" if len(of) == 1 else "are not ranked, because their"
+        remarks.append(f"{names} {are} loss is unknown: {reason}.")
     return {
         "system": best["system"],
         "speedup": best["speedup"],
@@ -126,10 +140,18 @@ def _name(row: Row, texts: Row, capital: bool = False) -> str:
     return f"{row['model']} with {texts['dynamic']}" + ("" if row["mode"] == ON else f" ({row['mode']})")
 
 
+def _speedup_interval(row: Row) -> str:
+    interval = row.get("speedup_interval")
+    if interval is None:
+        return ""
+    noise = ", within the noise" if interval[0] <= 1 <= interval[1] else ""
+    return f" ({interval_text(interval, '{:.2f}')}{noise})"
+
+
 def _loss(row: Row, texts: Row, max_loss: float) -> str:
+    if same_model(row):
+        return f"no {texts['loss']}, because the model is the same"
     said = loss_phrase(row["loss"], texts["loss"], texts.get("gain", ""))
-    if not row["loss_samples"]:
-        return f"{said} (limit {max_loss:.2%})"
     shown = f"{interval_text(row['loss_interval'])}, {row['loss_samples']} {_unit(texts)}"
     return f"{said} ({shown}; limit {max_loss:.2%})"
 

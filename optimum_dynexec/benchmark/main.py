@@ -3,9 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from ..utils.atomic import write_atomically
+from ..utils.intervals import speedup_interval
 from .ablation import add_ratios, answer, multiplication
 from .arguments import BenchmarkArguments
 from .energy import EnergyMeter
@@ -107,7 +109,7 @@ def summarize(
     texts = task.described()["texts"]
     groups = task.workloads()
     for name, items in groups.items():
-        rows = [_row(task, system, items, records) for system in systems]
+        rows = [_row(task, system, systems[0], items, records) for system in systems]
         add_ratios(rows, max_loss)
         where = f" at {name}" if len(groups) > 1 and name.startswith("batch") else ""
         workloads.append(
@@ -116,21 +118,29 @@ def summarize(
                 "items": len(items),
                 "systems": rows,
                 "multiplication": multiplication(rows),
-                "answer": answer(rows, texts, max_loss, where),
+                "answer": answer(rows, texts, max_loss, where, len(items)),
             }
         )
     return {"answer": workloads[0]["answer"], "max_loss": max_loss, "workloads": workloads}
 
 
 def _row(
-    task: BenchmarkTask, system: System, items: Sequence[str], records: Records[dict[str, Any]]
+    task: BenchmarkTask, system: System, baseline: System, items: Sequence[str], records: Records[dict[str, Any]]
 ) -> dict[str, Any]:
     energy = [run["energy_joules"] for item in items for run in records.runs(system.name, item)]
+    # Of both, the work and the time of each item.
+    runs = [[records.runs(name, item) for item in items] for name in (system.name, baseline.name)]
+    measured = [
+        ([task.work(repeats[0]) for repeats in of], [median(run["seconds"] for run in repeats) for repeats in of])
+        for of in runs
+    ]
+    interval = speedup_interval(*measured[0], *measured[1])
     return {
         "system": system.name,
         "model": system.model,
         "mode": system.mode,
         "options": system.options,
         **task.figures(system, items, records),
+        "speedup_interval": None if interval is None else list(interval),
         "energy_joules": None if None in energy else sum(energy) / len(energy),
     }

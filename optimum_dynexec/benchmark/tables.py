@@ -17,7 +17,13 @@ def columns_of(results: dict[str, Any], workload: dict[str, Any]) -> list[dict[s
     texts = results["texts"]
     common = [
         {"key": "speed", "title": texts["speed"], "format": "{:.1f}", "help": "end-to-end speed"},
-        {"key": "speedup", "title": "speed-up", "format": "{:.2f} ×", "help": "speed relative to the first row"},
+        {
+            "key": "speedup",
+            "title": "speed-up",
+            "format": "{:.2f} ×",
+            "help": "speed relative to the first row",
+            "interval": "speedup_interval",
+        },
     ]
     energy = {
         "key": "energy_joules",
@@ -25,12 +31,22 @@ def columns_of(results: dict[str, Any], workload: dict[str, Any]) -> list[dict[s
         "format": "{:.2f}",
         "help": f"energy of {texts['request']} in joules",
     }
-    loss = {"key": "loss", "title": "loss", "format": "{:+.2%}", "help": texts["loss"], "interval": "loss_interval"}
-    if texts.get("gain"):
-        loss["help"] += "; a value below 0 is a gain"
+    loss = {
+        "key": "loss",
+        "title": "loss",
+        "format": "{:+.2%}",
+        "help": texts["loss"],
+        "interval": "loss_interval",
+        "note": "; none for the same model" + ("; a value below 0 is a gain" if texts.get("gain") else ""),
+        "missing": "unknown",
+    }
     every = [*common, *results["columns"], energy, loss]
+    with_interval = ", with its 95% interval"
     return [
-        {**column, "help": column["help"] + (", with its 95% interval" if column.get("interval") else "")}
+        {
+            **column,
+            "help": column["help"] + (with_interval if column.get("interval") else "") + column.get("note", ""),
+        }
         for column in every
         if any(row.get(column["key"]) is not None for row in workload["systems"])
     ]
@@ -40,13 +56,20 @@ def cell(row: dict[str, Any], column: dict[str, str]) -> str:
     """A figure as text, with its 95% interval if it has one; empty if there is no figure."""
     value = row.get(column["key"])
     if value is None:
-        return ""
+        return column.get("missing", "")
+    if column["key"] == "loss" and same_model(row):
+        return "none"
     text = _formatted(value, column)
     interval = row.get(column.get("interval", ""))
     # A figure that is always the same has no uncertainty to show.
     if interval is None or interval[0] == interval[1]:
         return text
     return f"{text} ({_formatted(interval[0], column)} to {_formatted(interval[1], column)})"
+
+
+def same_model(row: dict[str, Any]) -> bool:
+    """Whether a system has no loss because its model is the first one, so that nothing had to be measured."""
+    return row["loss"] is not None and not row.get("loss_samples")
 
 
 def _formatted(value: float, column: dict[str, str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..benchmark.arguments import OFF, ON
-from ..benchmark.tables import cell, columns_of, system_table
+from ..benchmark.tables import cell, columns_of, same_model, system_table
 from ..utils.intervals import interval_text
 from ..utils.losses import loss_phrase
 from .errors import not_installed
@@ -70,7 +70,8 @@ def ablation(result: dict[str, Any], workload: dict[str, Any]) -> dict[str, Any]
 
     Returns:
         `dict`: the titles of `modes`, and `rows` with a `model` and its `cells`, each with the texts `speedup`,
-        `speed`, `loss` and `interval`, and `state`: `"best"`, `"allowed"`, `"refused"`, `"undecided"` or `"unknown"`.
+        `speedup_interval`, `speed`, `loss` and `interval`, and `state`: `"best"`, `"allowed"`, `"refused"`,
+        `"undecided"` or `"unknown"`.
     """
     rows = workload["systems"]
     by_place = {(row["model"], row["mode"]): row for row in rows}
@@ -88,8 +89,9 @@ def ablation(result: dict[str, Any], workload: dict[str, Any]) -> dict[str, Any]
     def place(row: dict[str, Any]) -> dict[str, str]:
         return {
             "speedup": f"{row['speedup']:.2f} ×",
+            "speedup_interval": _speedup_interval(row),
             "speed": f"{row['speed']:.1f} {result['texts']['speed']}",
-            "loss": "loss unknown" if row["loss"] is None else loss_phrase(row["loss"], "loss", texts.get("gain", "")),
+            "loss": _loss(row, texts),
             "interval": _shown(row, texts),
             "state": _state(row),
         }
@@ -100,9 +102,21 @@ def ablation(result: dict[str, Any], workload: dict[str, Any]) -> dict[str, Any]
     }
 
 
+def _loss(row: dict[str, Any], texts: dict[str, Any]) -> str:
+    if row["loss"] is None:
+        return "loss unknown"
+    return "no loss (same model)" if same_model(row) else loss_phrase(row["loss"], "loss", texts.get("gain", ""))
+
+
+def _speedup_interval(row: dict[str, Any]) -> str:
+    """Empty if there is none, or for the system that the others are compared with."""
+    interval = row.get("speedup_interval")
+    return "" if interval is None or interval[0] == interval[1] else f"{interval[0]:.2f} to {interval[1]:.2f}"
+
+
 def _shown(row: dict[str, Any], texts: dict[str, Any]) -> str:
     """The interval of a loss; empty if there can be no loss, or it is unknown."""
-    if row["loss"] is None or not row.get("loss_samples"):
+    if row["loss"] is None or same_model(row):
         return ""
     return f"{interval_text(row['loss_interval'])}, {row['loss_samples']} {texts['loss_unit']}"
 

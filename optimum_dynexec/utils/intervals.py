@@ -158,6 +158,39 @@ def typical_ratio(
     return math.exp(np.median(means)), interval
 
 
+def speedup_interval(
+    work: Sequence[float] | np.ndarray,
+    seconds: Sequence[float] | np.ndarray,
+    base_work: Sequence[float] | np.ndarray,
+    base_seconds: Sequence[float] | np.ndarray,
+    confidence: float = CONFIDENCE,
+) -> Interval | None:
+    """
+    Student's interval of the ratio of two speeds, each `sum(work) / sum(seconds)`, which were measured on the same
+    items, for example the speeds of two systems on the same prompts. It is computed for the logarithm of the ratio, by
+    the delta method, and covers the variation from item to item as well as the noise of the times.
+
+    Args:
+        work (`Sequence[float]`): work on each item, for example its number of tokens; positive.
+        seconds (`Sequence[float]`): time of each item; positive.
+        base_work, base_seconds (`Sequence[float]`): the same of the system that it is compared with.
+        confidence (`float`, *optional*, defaults to 0.95): confidence of the interval, between 0 and 1.
+
+    Returns:
+        [`Interval`], or `None` for fewer than 2 items, which do not show how much items vary.
+    """
+    values = [np.asarray(numbers, np.float64) for numbers in (work, seconds, base_work, base_seconds)]
+    count = len(values[0])
+    if count < 2:
+        return None
+    own_work, own_time, other_work, other_time = (numbers / numbers.sum() for numbers in values)
+    # How much each item moves the logarithm of the ratio.
+    moved = own_work - own_time - other_work + other_time
+    centre = math.log(values[0].sum() / values[1].sum() * values[3].sum() / values[2].sum())
+    half = _t(confidence, count - 1) * math.sqrt(count / (count - 1) * float((moved**2).sum()))
+    return Interval(math.exp(centre - half), math.exp(centre + half))
+
+
 def within_limit(interval: Sequence[float] | None, limit: float) -> bool | None:
     """
     Whether a loss is within a limit: `True` or `False` if the whole interval is on one side of the limit, and `None`

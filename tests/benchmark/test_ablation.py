@@ -14,7 +14,7 @@ from optimum_dynexec.benchmark.prompts import read_prompts
 from optimum_dynexec.benchmark.records import Key, Records
 from optimum_dynexec.benchmark.reproducing import command_line
 from optimum_dynexec.benchmark.systems import System, make_systems
-from optimum_dynexec.benchmark.tables import cell
+from optimum_dynexec.benchmark.tables import cell, columns_of
 from optimum_dynexec.commands.dynexec import DynExecCommand
 from optimum_dynexec.data.samples import Columns
 from optimum_dynexec.utils.losses import NOTHING, accuracy_loss
@@ -25,6 +25,7 @@ TEXTS = {
     "loss": "rise of perplexity",
     "loss_missing": "it was not measured",
     "dynamic": "guesses",
+    "request": "an answer",
 }
 
 
@@ -120,6 +121,12 @@ def test_cells_have_intervals():
     assert cell({"accuracy": 0.95}, {"key": "accuracy", "format": "{:.2%}"}) == "95.00%"
 
 
+def test_a_loss_that_was_not_measured_is_no_number():
+    made = rows(("f32", "off", 80.0, 0.0), ("f32", "exit", 90.0, None), ("int8", "on", 90.0, 0.005))
+    columns = columns_of({"texts": TEXTS, "columns": []}, {"systems": made})
+    assert [cell(row, columns[-1]) for row in made] == ["none", "unknown", "+0.50% (+0.40% to +0.60%)"]
+
+
 def test_the_baseline_is_within_any_limit():
     """A picture's likeness to itself may be a rounding error below 1."""
     made = rows(("f32", "off", 80.0, 1e-9), ("f32", "on", 90.0, 0.1))
@@ -132,7 +139,29 @@ def test_unknown_loss_is_not_judged():
     """However fast it is."""
     found = answer(rows(("f32", "off", 80.0, 0.0), ("f32", "on", 90.0, 0.0), ("int4", "on", 500.0, None)), TEXTS, 0.01)
     assert found["system"] == "f32/on"
-    assert found["remarks"] == ["Not judged, because the loss is unknown: int4/on (it was not measured)."]
+    assert found["remarks"] == [
+        "int4/on (6.25 × as fast) is not ranked, because its loss is unknown: it was not measured."
+    ]
+    # Where nothing else is faster, the sentence must not deny it. Each has its own reason.
+    made = rows(("f32", "off", 80.0, 0.0), ("f32", "exit", 90.0, None), ("int4", "on", 500.0, None))
+    made[1]["loss_missing"] = "its text differs"
+    found = answer(made, TEXTS, 0.01)
+    assert found["sentence"].startswith("Nothing with a known loss is faster than plain f32 within")
+    assert (
+        found["remarks"][0]
+        == "f32/exit (1.12 × as fast) is not ranked, because its loss is unknown: its text differs."
+    )
+    assert found["remarks"][1].startswith("int4/on (6.25 × as fast) is not ranked")
+
+
+def test_speedups_have_intervals():
+    made = rows(*FOUR)
+    for low, noise in ((1.5, ""), (0.9, ", within the noise")):
+        made[3]["speedup_interval"] = [low, 3.0]
+        found = answer(made, TEXTS, 0.01, items=3)
+        assert f"as fast as plain f32 (95% interval {low:.2f} to 3.00{noise}): 190.0" in found["sentence"]
+        assert found["remarks"] == ["Few prompts (3): the speed-ups may be different on others. Measure at least 20."]
+    assert answer(made, TEXTS, 0.01, items=20)["remarks"] == []
 
 
 def test_all_run_in_turns_and_in_other_orders():

@@ -31,6 +31,11 @@ def test_four_sides_of_the_ablation(decoder_run):
         assert row["speed"] > 0
         assert row["latency_p99_ms"] >= row["latency_ms"] > row["first_token_ms"] > 0
     assert rows["f32/off"]["speedup"] == 1
+    assert rows["f32/off"]["speedup_interval"] == [1, 1]
+    for row in rows.values():
+        low, high = row["speedup_interval"]
+        assert low <= row["speedup"] <= high
+        assert row["system"] == "f32/off" or low < high
     assert rows["f32/off"]["acceptance_rate"] is None
     assert rows["f32/off"]["mean_accepted_length"] == 1
     (both,) = results["workloads"][0]["multiplication"]
@@ -183,14 +188,23 @@ def test_only_what_asks_for_exits_has_the_model_cut(tiny_export, questions, tmp_
         repeats=1,
         max_new_tokens=6,
         dynamic={"assistant_early_exit": 2},
-        variants={"auto": {"speculation": "auto"}},
+        variants={"auto": {"speculation": "auto"}, "exit": {"early_exit": {"threshold": 0.0}}},
         progress=False,
     )
     results = run_benchmark({"m": directory}, [questions], arguments)
-    assert {row["equal"] for row in systems(results).values()} == {3}
-    assert systems(results)["m/on"]["acceptance_rate"] is not None
-    # As many segments as it ended with: off, drafting from the exit, and auto, which looks for a draft head first.
-    assert [len(model.engine.layers) for model in models] == [1, 2, 1 if "draft" in kinds else 2]
+    rows = systems(results)
+    exits = rows.pop("m/exit")
+    assert {row["equal"] for row in rows.values()} == {3}
+    assert rows["m/on"]["acceptance_rate"] is not None
+    # As many segments as it ended with: off, drafting from the exit, auto, which looks for a draft head first, and
+    # what leaves early.
+    assert [len(model.engine.layers) for model in models] == [1, 2, 1 if "draft" in kinds else 2, 2]
+    # What leaves early has layers instead of drafts, and is not ranked.
+    assert (exits["loss"], exits["mean_accepted_length"], rows["m/on"]["mean_layers"]) == (None, None, None)
+    counts = {int(layer): count for layer, count in exits["exit_histogram"].items()}
+    assert exits["mean_layers"] == sum((layer + 1) * count for layer, count in counts.items()) / sum(counts.values())
+    assert 2 <= exits["mean_layers"] < 3
+    assert any(line.startswith("m/exit (") and "is not ranked" in line for line in results["answer"]["remarks"])
 
 
 @pytest.mark.parametrize(

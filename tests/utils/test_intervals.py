@@ -12,6 +12,7 @@ from optimum_dynexec.utils.intervals import (
     paired_loss_interval,
     planned_samples,
     proportion_interval,
+    speedup_interval,
     typical_ratio,
     within_limit,
 )
@@ -112,6 +113,28 @@ def test_ratio_is_that_of_the_signed_rank_test():
             ]
             assert min(p_values) <= 0.05 < max(p_values)
     assert typical_ratio([3.0] * 5, [2.0] * 5) == (pytest.approx(1.5), None)
+
+
+@pytest.mark.parametrize("items", [5, 20])
+def test_speedup_is_covered(items):
+    """Of prompts whose lengths, speed-ups and times vary; two equal systems are not shown to differ."""
+    draw, covered, wide = np.random.default_rng(0), 0, []
+    for _ in range(RUNS):
+        work, base_work = draw.integers(50, 150, (2, items))
+        base = base_work / 40 * np.exp(draw.normal(0, 0.1, items))
+        own = work / 60 * np.exp(draw.normal(0, 0.2, items))
+        low, high = speedup_interval(work, own, base_work, base)
+        # The ratio of many items: the mean of exp(normal) is exp(variance / 2).
+        covered += low <= 1.5 * np.exp((0.1**2 - 0.2**2) / 2) <= high
+        wide.append(high / low)
+    assert covered >= LEAST * RUNS
+    assert np.median(wide) < (2.0 if items == 5 else 1.3), "it is not covered by being wide"
+
+
+def test_speedup_of_few_items():
+    assert speedup_interval([3], [1.0], [3], [2.0]) is None
+    assert speedup_interval([3, 4], [1.0, 2.0], [3, 4], [1.0, 2.0]) == (1, 1)
+    assert speedup_interval([1, 1], [1.0, 2.0], [1, 1], [2.0, 4.0]) == pytest.approx((2, 2))
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ class Texts:
         dynamic (`str`): name of dynamic execution for the task.
         gain (`str`, *optional*): name of a `loss` below 0, with a place for percentage points.
         loss_unit (`str`, *optional*, defaults to `"samples"`): name of the units that `loss` is measured on.
+        items (`str`, *optional*, defaults to `"prompts"`): name of the items of a workload.
     """
 
     speed: str
@@ -57,6 +58,7 @@ class Texts:
     dynamic: str
     gain: str = ""
     loss_unit: str = "samples"
+    items: str = "prompts"
 
 
 class BenchmarkTask(ABC):
@@ -106,6 +108,10 @@ class BenchmarkTask(ABC):
         Returns:
             `dict[str, Any]`: the record as JSON values; `seconds` is wall-clock time.
         """
+
+    @abstractmethod
+    def work(self, record: dict[str, Any]) -> int:
+        """The work of a run in the unit of `texts.speed`, for example its number of tokens."""
 
     def warm_up_items(self) -> list[str]:
         """The items that each system runs before anything is timed."""

@@ -34,7 +34,7 @@ WARM_UP_TOKENS = 24
 ALL = "all prompts"
 # The item of the record with a model's perplexity.
 PERPLEXITY = "perplexity"
-LEAVES_EARLY = "with early exit, tokens are not the full model's own, and perplexity does not measure them"
+LEAVES_EARLY = "with early exit, the text differs from the full model's own, and perplexity does not measure this loss"
 NOT_FINITE = "its perplexity or that of the baseline is not finite, because the model computes NaN or infinity"
 NEAR_TIES = (
     "{} of {} of its answers differ from plain decoding, because precision 'fast' may decide near ties differently."
@@ -71,6 +71,7 @@ class DecoderBenchmark(BenchmarkTask):
             "{:.2f}",
             "mean number of tokens per forward pass; 1 is plain decoding",
         ),
+        Column("mean_layers", "layers per token", "{:.1f}", "mean number of layers that a token with early exit ran"),
         Column("acceptance_rate", "acceptance rate", "{:.0%}", "share of draft tokens that were accepted"),
         Column(
             "equal_share",
@@ -156,6 +157,9 @@ class DecoderBenchmark(BenchmarkTask):
         )
         return asdict(made)
 
+    def work(self, record: dict[str, Any]) -> int:
+        return len(record["tokens"])
+
     def measure_quality(self, systems: Sequence[System], records: Records[dict[str, Any]]) -> None:
         if not self.held_out:
             return
@@ -180,6 +184,7 @@ class DecoderBenchmark(BenchmarkTask):
         equal = count_equal(answers, own_plain)
         latency = 1e3 * np.array([np.median([run.seconds for run in runs]) for runs in answers])
         lossless = not _exits(system)
+        exits = _exit_histogram([runs[0] for runs in answers])
         warnings = []
         different, exact = len(items) - equal, self.arguments.precision == "exact"
         if lossless and exact and different:
@@ -194,14 +199,16 @@ class DecoderBenchmark(BenchmarkTask):
             "tokens": found.tokens,
             "decode_tokens_per_second": found.decode_tokens_per_second,
             "first_token_ms": 1e3 * found.first_token_seconds,
-            "mean_accepted_length": found.mean_accepted_length,
+            # With early exit there are no drafts, and every pass gives one token.
+            "mean_accepted_length": found.mean_accepted_length if lossless else None,
+            "mean_layers": None if lossless or exits is None else _mean_layers(exits),
             "acceptance_rate": found.acceptance_rate,
             "requests": len(items),
             "equal": equal,
             "equal_share": equal / len(items),
             "equal_interval": list(proportion_interval(equal, len(items))),
             "histogram": _histogram([runs[0] for runs in answers]),
-            "exit_histogram": _exit_histogram([runs[0] for runs in answers]),
+            "exit_histogram": exits,
             "warnings": warnings,
             "remark": NEAR_TIES.format(different, len(items)) if lossless and different and not exact else None,
         }
@@ -271,3 +278,7 @@ def _exit_histogram(runs: Sequence[Generation]) -> dict[str, int] | None:
         for layer, count in run.exit_histogram or []:
             counts[layer] += count
     return {str(layer): counts[layer] for layer in sorted(counts)} or None
+
+
+def _mean_layers(histogram: Mapping[str, int]) -> float:
+    return sum((int(layer) + 1) * count for layer, count in histogram.items()) / sum(histogram.values())

@@ -120,6 +120,9 @@ class DiffusionBenchmark(BenchmarkTask):
             "png": to_png(made.pixels) if first and not warm_up else None,
         }
 
+    def work(self, record: dict[str, Any]) -> int:
+        return 1
+
     def workloads(self) -> dict[str, list[str]]:
         return {"all prompts": self.items}
 

@@ -40,6 +40,7 @@ class EncoderBenchmark(BenchmarkTask):
         histogram_axis="exit layer",
         dynamic="early exit",
         gain="accuracy {:.2f} points higher",
+        items="batches",
     )
     columns = (
         Column("accuracy", "accuracy", "{:.2%}", "share of samples with the correct label", "accuracy_interval"),
@@ -107,6 +108,9 @@ class EncoderBenchmark(BenchmarkTask):
             "predictions": answer.predictions.tolist(),
             "exit_layers": None if answer.exit_layers is None else answer.exit_layers.tolist(),
         }
+
+    def work(self, record: dict[str, Any]) -> int:
+        return len(record["predictions"])
 
     def warm_up_items(self) -> list[str]:
         return [items[0] for items in self._workloads.values() for _ in range(3)]
