@@ -1,6 +1,6 @@
 # make venv        a development environment in .venv, with the package installed editable
 # make ext         rebuilds the extension after a change under csrc (incremental)
-# make quickstart  exports a small model and generates with it
+# make quickstart  exports a small model and generates with it: about 8 minutes the first time
 # make test        C++ tests, plain and sanitized, then pytest
 # make lint        formatting, linting and types
 # make docs        the site, in build/site
@@ -35,10 +35,12 @@ $(DEPENDENCIES): pyproject.toml constraints.txt
 	$(BIN)/python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); e = p['project']['optional-dependencies']; \
 	    print(*p['build-system']['requires'], *p['project']['dependencies'], *sum((e[x] for x in '$(EXTRAS)'.split()), []), sep='\n')" \
 	    > $(VENV)/requirements.txt
+	@echo "Installing packages (2 to 3 minutes) ..."
 	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_INSTALL_ARGS) -c constraints.txt -r $(VENV)/requirements.txt
 	touch $@
 
 $(PACKAGE): $(DEPENDENCIES) setup.py CMakeLists.txt $(CPP_SOURCES) $(CPP_HEADERS)
+	@echo "Compiling the extension (2 to 3 minutes) ..."
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -50,6 +52,7 @@ ext: $(DEPENDENCIES)
 
 quickstart: venv
 	$(BIN)/python examples/quickstart.py
+	@echo "Run \`source $(VENV)/bin/activate\`, then use these paths offline."
 
 test: test-cpp test-python
 

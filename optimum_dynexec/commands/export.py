@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 DESCRIPTION = """\
-Exports a transformers model to a directory that optimum-intel and openvino-genai load
+Exports a transformers model to a directory that optimum-intel and openvino-genai
 can load and that dynamic execution can run: a decoder, an encoder, or a vision or
 audio model. The output directory appears when the export is complete.
 
@@ -92,4 +92,8 @@ class DynExecExportCommand(BaseOptimumCLICommand):
             "model_hash": config.model_hash,
         }
         heads = f", with {', '.join(attached)}" if attached else ""
-        return values, [f"Exported for {config.task} to {output}{heads}"]
+        article = "an" if config.task[0] in "aeiou" else "a"
+        lines = [f"Exported {article} {config.task} model to {output}{heads}"]
+        if not attached and config.hidden_state_names:
+            lines.append(f"To train heads for it, run `optimum-cli dynexec train-heads {output} --data FILE`")
+        return values, lines

@@ -8,6 +8,8 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from typing import Any
 
+from ..utils.quiet import without_known_messages
+
 
 INTERRUPTED = 130
 STATUS = """\
@@ -43,7 +45,8 @@ def run_command(
     group: str = "dynexec",
 ) -> None:
     """
-    Runs a subcommand. Messages and progress go to stderr, the outcome to stdout.
+    Runs a subcommand. Messages and progress go to stderr, the outcome to stdout. Known messages of other libraries are
+    suppressed, unless `verbose` is set.
 
     Args:
         name (`str`): name of the subcommand.
@@ -60,7 +63,10 @@ def run_command(
         logging.basicConfig(stream=sys.stderr)
     try:
         # Output of libraries must not mix with the outcome.
-        with contextlib.redirect_stdout(sys.stderr):
+        with (
+            contextlib.redirect_stdout(sys.stderr),
+            contextlib.nullcontext() if arguments.verbose else without_known_messages(),
+        ):
             values, lines = command()
     except KeyboardInterrupt:
         print(f"\noptimum-cli {group} {name}: interrupted", file=sys.stderr)

@@ -1,10 +1,13 @@
 import logging
 import subprocess
 import sys
+import warnings
+from argparse import Namespace
 
 import pytest
 
 import optimum_dynexec
+from optimum_dynexec.commands.running import run_command
 from optimum_dynexec.utils import quiet
 
 
@@ -72,3 +75,42 @@ def test_of_diffusers_messages_only_the_one_on_the_shared_namespace_is_left_out(
         monkeypatch.setattr(quiet, "_has_quanto", lambda: True)
         logger.warning(shared)
     assert caplog.messages[-1] == shared
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_commands_leave_out_known_messages_only(caplog, capsys, verbose):
+    said = {
+        "transformers.utils.import_utils": "`CLIPImageProcessor` requires torchvision (not installed); falling back",
+        "transformers.configuration_utils": "`torch_dtype` is deprecated! Use `dtype` instead!",
+        "transformers.modeling_utils": "`loss_type=None` was set in the config but it is unrecognized.",
+        "transformers.masking_utils": "`cache_position` is deprecated as an arg, and will be removed",
+    }
+    trace = [
+        "Iterating over a tensor might cause the trace to be incorrect.",
+        "torch.from_numpy results are registered as constants in the trace.\nYou can safely ignore this warning",
+    ]
+    news = ["`loss_type=nonsense` was set in the config but it is unrecognized."]
+
+    def work():
+        for name, message in said.items():
+            for text in (message, *news):
+                logging.getLogger(name).warning(text)
+        with warnings.catch_warnings(record=True) as caught:
+            for text in (*trace, *news):
+                warnings.warn(text, stacklevel=1)
+        return {}, [str(warning.message) for warning in caught]
+
+    loggers = [logging.getLogger(name) for name in said]
+    before = [list(logger.filters) for logger in loggers]
+    # The root logger of transformers passes nothing on.
+    for logger in loggers:
+        logger.addHandler(caplog.handler)
+    try:
+        run_command("tune", Namespace(verbose=verbose, json=False), work)
+    finally:
+        for logger in loggers:
+            logger.removeHandler(caplog.handler)
+    shown = list(said.values()) if verbose else []
+    assert set(caplog.messages) == {*shown, *news}
+    assert capsys.readouterr().out == "\n".join([*(trace if verbose else []), *news]) + "\n"
+    assert [logger.filters for logger in loggers] == before
