@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 
@@ -12,13 +12,16 @@ from importlib.util import find_spec
 LOGGER = "diffusers.utils.import_utils"
 MESSAGE = "Multiple distributions found for package optimum."
 
-# What imports and exports by optimum-intel make transformers say, by logger: the beginnings of the messages. None of
-# it is about something that the user can change.
+# optimum-intel imports this class, so every import without torchvision gives the message.
+IMPORT_LOGGER = "transformers.utils.import_utils"
+IMPORT_MESSAGE = "`CLIPImageProcessor` requires torchvision"
+
+# What exports by optimum-intel make transformers say, by logger: the beginnings of the messages. None of it is about
+# something that the user of a command can change.
 KNOWN_MESSAGES = {
-    "transformers.utils.import_utils": "`CLIPImageProcessor` requires torchvision",
-    "transformers.configuration_utils": "`torch_dtype` is deprecated",
+    "transformers.configuration_utils": ("`torch_dtype` is deprecated",),
     "transformers.modeling_utils": ("`torch_dtype` is deprecated", "`loss_type=None` was set in the config"),
-    "transformers.masking_utils": "`cache_position` is deprecated as an arg",
+    "transformers.masking_utils": ("`cache_position` is deprecated as an arg",),
 }
 # Warnings of torch.jit.trace, which optimum-intel uses; named by their text because torch may not be loaded yet.
 KNOWN_WARNINGS = (
@@ -36,21 +39,25 @@ def _has_quanto() -> bool:
     return find_spec("optimum.quanto") is not None
 
 
+def _without(*beginnings: str) -> Callable[[logging.LogRecord], bool]:
+    return lambda record: not record.getMessage().startswith(beginnings)
+
+
 def silence() -> None:
-    """Suppresses that message, and no other. It must be called before diffusers is imported."""
+    """
+    Suppresses the two messages that imports give, and no others. It must be called before diffusers and optimum-intel
+    are imported.
+    """
     logging.getLogger(LOGGER).addFilter(_is_news)
+    logging.getLogger(IMPORT_LOGGER).addFilter(_without(IMPORT_MESSAGE))
 
 
 @contextmanager
 def without_known_messages() -> Iterator[None]:
-    """Suppresses the known messages of other libraries, and no others, until the context ends."""
+    """Suppresses the known messages of exports, and no others, until the context ends."""
     with ExitStack() as stack, warnings.catch_warnings():
         for name, beginnings in KNOWN_MESSAGES.items():
-            logger = logging.getLogger(name)
-
-            def is_news(record: logging.LogRecord, beginnings: str | tuple[str, ...] = beginnings) -> bool:
-                return not record.getMessage().startswith(beginnings)
-
+            logger, is_news = logging.getLogger(name), _without(*beginnings)
             logger.addFilter(is_news)
             stack.callback(logger.removeFilter, is_news)
         for text in KNOWN_WARNINGS:
