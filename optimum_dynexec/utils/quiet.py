@@ -12,9 +12,13 @@ from importlib.util import find_spec
 LOGGER = "diffusers.utils.import_utils"
 MESSAGE = "Multiple distributions found for package optimum."
 
-# optimum-intel imports this class, so every import without torchvision gives the message.
+# optimum-intel and diffusers import these classes, so every import without torchvision gives the messages.
 IMPORT_LOGGER = "transformers.utils.import_utils"
-IMPORT_MESSAGE = "`CLIPImageProcessor` requires torchvision"
+IMPORT_MESSAGES = (
+    "`CLIPImageProcessor` requires torchvision",
+    "`SiglipImageProcessor` requires torchvision",
+    "`Siglip2ImageProcessorFast` is deprecated",
+)
 
 # What exports by optimum-intel make transformers say, by logger: the beginnings of the messages. None of it is about
 # something that the user of a command can change.
@@ -45,11 +49,11 @@ def _without(*beginnings: str) -> Callable[[logging.LogRecord], bool]:
 
 def silence() -> None:
     """
-    Suppresses the two messages that imports give, and no others. It must be called before diffusers and optimum-intel
+    Suppresses the messages that imports give, and no others. It must be called before diffusers and optimum-intel
     are imported.
     """
     logging.getLogger(LOGGER).addFilter(_is_news)
-    logging.getLogger(IMPORT_LOGGER).addFilter(_without(IMPORT_MESSAGE))
+    logging.getLogger(IMPORT_LOGGER).addFilter(_without(*IMPORT_MESSAGES))
 
 
 @contextmanager
