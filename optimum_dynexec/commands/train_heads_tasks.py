@@ -27,6 +27,7 @@ def prepare_decoder(args: Namespace, task: str, exported: bool) -> Training:
         exported (`bool`): whether the model is an export.
     """
     from ..data.continuations import ContinuationArguments
+    from ..training.decoder.evaluation import agreement_warnings
     from ..training.decoder.train import train_heads
     from ..training.decoder.trainer import TrainingArguments
 
@@ -44,7 +45,10 @@ def prepare_decoder(args: Namespace, task: str, exported: bool) -> Training:
     def train(directory: Path, heads: Path, cache_dir: str | None) -> Outcome:
         trained = train_heads(directory, heads, **{**options, "cache_dir": cache_dir})
         values = [{**asdict(head), "path": str(head.path)} for head in trained]
-        return {"heads": values}, [f"{head.name}: {head.agreement} ({head.path})" for head in trained]
+        warnings = agreement_warnings({head.name: head.agreement for head in trained})
+        lines = [f"{head.name}: {head.agreement} ({head.path})" for head in trained]
+        lines += [f"Warning: {line}" for line in warnings]
+        return {"heads": values, "warnings": warnings}, lines
 
     return train
 

@@ -43,9 +43,19 @@ def lengths_of(samples_inputs: Sequence[object]) -> list[int]:
     return [len(value) if isinstance(value, str) else 0 for value in samples_inputs]
 
 
-def hold_out(count: int, ratio: float, seed: int) -> tuple[list[int], list[int]]:
+def hold_out(count: int, ratio: float, seed: int, labels: Sequence[str] | None = None) -> tuple[list[int], list[int]]:
     """
-    Splits samples at random into training samples and held-out samples. Each part has at least one sample.
+    Splits samples at random into training samples and held-out samples. Each part has at least one sample, and about
+    the same shares of the labels.
+
+    Args:
+        count (`int`): number of samples.
+        ratio (`float`): share of the samples that are held out.
+        seed (`int`): random seed.
+        labels (`Sequence[str]`, *optional*): label of each sample.
+
+    Returns:
+        `tuple`: indices of the training samples, and of the held-out samples.
 
     Raises:
         `ValueError`: if there are fewer than 2.
@@ -53,5 +63,9 @@ def hold_out(count: int, ratio: float, seed: int) -> tuple[list[int], list[int]]
     if count < 2:
         raise ValueError(f"training needs at least 2 samples, because one is held out, but the data has {count}")
     order = np.random.default_rng(seed).permutation(count).tolist()
-    held_out = min(max(round(ratio * count), 1), count - 1)
-    return order[held_out:], order[:held_out]
+    size = min(max(round(ratio * count), 1), count - 1)
+    # Every n-th sample, sorted by label, so that each label has its share within one sample.
+    by_label = order if labels is None else sorted(order, key=lambda index: labels[index])
+    held_out = [by_label[int((place + 0.5) * count / size)] for place in range(size)]
+    chosen = set(held_out)
+    return [index for index in order if index not in chosen], held_out

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .overlap import content_hash
 from .texts import missing_column, read_rows
 
 
@@ -111,9 +112,15 @@ class Samples:
         for values in (self.inputs, self.pairs or [], self.labels or []):
             digest.update(str(len(values)).encode())
             for value in values:
-                content = value.encode() if isinstance(value, str) else _content(value)
+                content = _content(value)
                 digest.update(len(content).to_bytes(8, "little") + content)
         return digest.hexdigest()[:16]
+
+    @property
+    def hashes(self) -> list[str]:
+        """A hash of each input, without its label, from [`~data.overlap.content_hash`]."""
+        columns = [self.inputs] if self.pairs is None else [self.inputs, self.pairs]
+        return [content_hash(*map(_content, row)) for row in zip(*columns, strict=True)]
 
 
 def read_samples(sources: Sequence[str | Path], columns: Columns | None = None, *, split: str = "train") -> Samples:
@@ -237,6 +244,8 @@ def _missing(source: str, row: dict[Any, Any], name: str | None, usual: Sequence
 
 
 def _content(value: object) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
     if isinstance(value, Path):
         return value.read_bytes()
     array = np.asarray(value)

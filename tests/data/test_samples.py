@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from optimum_dynexec.data.batches import hold_out, shuffled_batches
-from optimum_dynexec.data.samples import Columns, read_samples
+from optimum_dynexec.data.overlap import content_hash, seen_share, sketch
+from optimum_dynexec.data.samples import Columns, Samples, read_samples
 
 
 def test_csv_and_jsonl(tmp_path):
@@ -104,6 +105,35 @@ def test_batches_hold_each_sample_once():
     assert batches != shuffled_batches(lengths, 8, [0, 2])
     # Little padding: within a batch, lengths are alike.
     assert np.mean([np.ptp([lengths[i] for i in batch]) for batch in batches]) < 10
-    training, held_out = hold_out(1003, 0.1, 0)
-    assert len(held_out) == 100
+
+
+@pytest.mark.parametrize("labels", [None, ["rare" if index < 103 else "frequent" for index in range(1003)]])
+def test_held_out_samples(labels):
+    training, held_out = hold_out(1003, 0.1, 0, labels)
+    assert len(held_out) == len(set(held_out)) == 100
     assert sorted(training + held_out) == list(range(1003))
+    assert held_out != hold_out(1003, 0.1, 1, labels)[1]
+    assert training != sorted(training)
+    if labels is not None:
+        # In each of many splits, and not only on average.
+        rare = {sum(index < 103 for index in hold_out(1003, 0.1, seed, labels)[1]) for seed in range(20)}
+        assert rare <= {10, 11}
+
+
+def test_a_sketch_tells_training_texts():
+    def hashes(numbers):
+        return [content_hash(f"text {number}".encode()) for number in numbers]
+
+    for trained, others in ((100, 300), (5000, 800)):
+        kept = sketch(hashes(range(trained)))
+        assert seen_share(hashes(range(trained)), kept) == 1
+        assert seen_share(hashes(range(trained, trained + others)), kept) == 0
+        # A part of a mixture: exact for few training texts, an estimate for many.
+        mixed = seen_share([*hashes(range(0, trained, 2)), *hashes(range(trained, trained + trained // 2))], kept)
+        assert mixed == pytest.approx(0.5, abs=0 if trained == 100 else 0.15)
+        assert len(kept) <= 2048
+    assert seen_share(hashes([1]), "") == seen_share([], sketch(hashes([1]))) == 0
+    samples = Samples(["a", "b"], ["x", "y"], ["1", "2"])
+    assert samples.hashes == [content_hash(b"a", b"x"), content_hash(b"b", b"y")] != Samples(["a", "b"]).hashes
+    # Not of the label.
+    assert Samples(["a"], None, ["1"]).hashes == Samples(["a"]).hashes == [content_hash(b"a")]

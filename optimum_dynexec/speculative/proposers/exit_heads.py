@@ -9,8 +9,8 @@ from .base import DraftParts, Proposer, Request
 
 
 NO_EXIT_HEADS = (
-    "exit heads, and the model has none: train them with `optimum-cli dynexec train-heads --layers ...` and load the"
-    " model again"
+    "exit heads, and the model has none: train them with `optimum-cli dynexec train-heads --layers ..."
+    " --no-draft-head` and load the model again"
 )
 
 
@@ -55,6 +55,6 @@ def _exit_layer(early_exit: int, exit_layers: Sequence[int]) -> int:
         raise ValueError(
             f"`assistant_early_exit={early_exit}` drafts with the first {early_exit} layers, but the model has exit"
             f" heads after {[layer + 1 for layer in exit_layers]} layers: use one of these, or train another with"
-            f" `optimum-cli dynexec train-heads --layers {early_exit - 1}`"
+            f" `optimum-cli dynexec train-heads --layers {early_exit - 1} --no-draft-head`"
         )
     return early_exit - 1

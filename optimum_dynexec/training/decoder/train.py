@@ -14,6 +14,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from ...data.continuations import ContinuationArguments, Text, own_continuations
+from ...data.overlap import content_hash, sketch
 from ...data.texts import chat_prompts, read_texts
 from ...directory.config import DynExecConfig
 from ...graph.backbone import embedding_matrix, named_weight, norm_weight_before, unembedding
@@ -182,6 +183,7 @@ def train_heads(
             "data": data,
             "continuations": continuations,
             "texts": len(texts),
+            "training_texts": sketch(content_hash(text.encode()) for text in raw),
             "continuation_arguments": asdict(continuation_arguments or ContinuationArguments()),
             "training_arguments": asdict(args),
             "words": len(token_ids),

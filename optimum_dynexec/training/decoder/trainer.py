@@ -147,12 +147,13 @@ class HeadTrainer:
                 losses.append(loss.item())
                 done += 1
                 bar.update()
-                bar.set_postfix(loss=f"{np.mean(losses[-20:]):.3f}")
+                bar.set_postfix(training_loss=f"{np.mean(losses[-every:]):.3f}")
                 if done % every and done < total:
                     continue
                 agreement = evaluate(self.batches, self.held_out)
                 history.append({"step": done, "loss": float(np.mean(losses[-every:])), **asdict(agreement)})
-                bar.write(f"{self.head.config.name} step {done}/{total}: loss {history[-1]['loss']:.3f}, {agreement}")
+                name, loss = self.head.config.name, history[-1]["loss"]
+                bar.write(f"{name} step {done}/{total}: training loss {loss:.3f}, {agreement}")
                 if best is None or not self.held_out or _accepted(history[-1]) > _accepted(best):
                     best = history[-1]
                     self._save_best()
@@ -161,8 +162,13 @@ class HeadTrainer:
                     break
         self._load_best()
         assert best is not None
+        if best is not history[-1]:
+            tqdm.write(f"{self.head.config.name}: the best state, that of step {best['step']}, is kept")
         figures = {name: best[name] for name in ("first", "accepted", "steps", "tokens")}
-        return Agreement(**figures, by_step=tuple(best["by_step"])), history  # a list, if read from a checkpoint
+        # These are lists if they were read from a checkpoint.
+        interval = best.get("interval")
+        interval = None if interval is None else (interval[0], interval[1])
+        return Agreement(**figures, by_step=tuple(best["by_step"]), interval=interval), history
 
     def _loss(self, batch: Batch, labels: torch.Tensor, label_features: torch.Tensor, steps: int) -> torch.Tensor:
         head, device = self.head, self.args.device

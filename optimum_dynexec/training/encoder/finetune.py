@@ -157,7 +157,7 @@ class FineTuner:
                     best = len(history) - 1
                     self.best.load_state_dict(self.trained.state_dict())
                 found = ", ".join(f"{layer}: {score.accuracy:.1%}" for layer, score in scores.items())
-                bar.write(f"step {done}/{total}: loss {loss_mean:.3f}, held-out accuracy after layer {found}")
+                bar.write(f"step {done}/{total}: training loss {loss_mean:.3f}, held-out accuracy after layer {found}")
                 if len(history) - 1 - best >= args.patience:
                     break
                 if done < total:

@@ -4,6 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...utils.intervals import Interval, interval_text, proportion_interval
+from ...utils.majority import majority_warning
+
+
+# With fewer held-out samples, a 95% interval of an accuracy may be 30 points wide or more.
+LEAST_SAMPLES = 50
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def score_line(name: str, scores: ExitScores) -> str:
 
 def score_warnings(exits: Mapping[str, ExitScores], full: ExitScores, most_frequent: float | None) -> list[str]:
     """
-    What is wrong with a full model, as far as scores show it.
+    What is wrong with the scores or with the full model, as far as scores show it.
 
     Args:
         exits (`Mapping[str, ExitScores]`): by the name of the head.
@@ -59,22 +64,30 @@ def score_warnings(exits: Mapping[str, ExitScores], full: ExitScores, most_frequ
         most_frequent (`float`, *optional*): share of these samples that have the most frequent label.
 
     Returns:
-        `list[str]`: a sentence for each; none without labels.
+        `list[str]`: a sentence for each.
     """
-    interval = full.accuracy_interval
-    if interval is None or full.accuracy is None:
-        return []
-    found, measured = [], f"{full.accuracy:.1%} ({interval_text(interval, '{:.1%}')})"
-    if most_frequent is not None and interval.low <= most_frequent:
+    found = []
+    if full.samples < LEAST_SAMPLES:
         found.append(
-            f"the full model's accuracy, {measured}, is not shown to be above that of always answering the most"
-            f" frequent label, {most_frequent:.1%}: the model may not be trained for these labels"
+            f"only {full.samples} held-out samples: these figures may be far off. Give more data, or held-out samples"
+            " with --eval-data (`eval_data`)"
         )
-    better = {name: scores.accuracy for name, scores in exits.items() if (scores.accuracy or 0.0) > interval.high}
+    interval = full.accuracy_interval
+    if interval is None:
+        return found
+    majority = majority_warning(full.accuracy, full.samples, most_frequent)
+    if majority is not None:
+        # Such a model is no measure for its exits.
+        return [*found, majority]
+    intervals = {name: scores.accuracy_interval for name, scores in exits.items()}
+    better = {
+        name: exits[name].value for name, own in intervals.items() if own is not None and own.low > interval.high
+    }
     if better:
-        name = max(better, key=lambda key: better[key] or 0.0)
+        name = max(better, key=lambda key: better[key])
         found.append(
-            f"{name} is right more often ({better[name]:.1%}) than the full model, {measured}: the model is trained"
-            " too little for this data. Train it on, or use the model up to that exit as a model of its own"
+            f"{name} is right more often ({better[name]:.1%}, {interval_text(intervals[name], '{:.1%}')}) than the"
+            f" full model, {full.accuracy:.1%} ({interval_text(interval, '{:.1%}')}): the model is trained too little"
+            " for this data. Train it on, or use the model up to that exit as a model of its own"
         )
     return found

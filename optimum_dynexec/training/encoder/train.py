@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ...data.batches import hold_out
+from ...data.overlap import sketch
 from ...data.samples import Columns, draw, read_samples
 from .arguments import EncoderTrainingArguments
 from .backbone_recipes import train_with_backbone
@@ -75,7 +76,7 @@ def train_encoder_heads(
     if eval_data:
         training, held_out = samples, read_samples(eval_data, columns, split="validation")
     else:
-        chosen, rest = hold_out(len(samples), args.eval_ratio, args.seed)
+        chosen, rest = hold_out(len(samples), args.eval_ratio, args.seed, samples.labels)
         training, held_out = samples.select(chosen), samples.select(rest)
     output = Path(output)
     request = Request(
@@ -95,6 +96,7 @@ def train_encoder_heads(
             "eval_data": [str(source) for source in eval_data],
             "columns": asdict(columns or Columns()),
             "data_hash": training.data_hash,
+            "training_texts": sketch(samples.hashes),
         },
         progress=progress,
     )

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from optimum_dynexec.data.continuations import ContinuationArguments
 from optimum_dynexec.heads import load_head
 from optimum_dynexec.training.decoder import trainer as trainer_module
+from optimum_dynexec.training.decoder.evaluation import Agreement, agreement_warnings
 from optimum_dynexec.training.decoder.train import train_heads
 from optimum_dynexec.training.decoder.trainer import HeadTrainer, TrainingArguments
 from tests.tiny_models import TEXT
@@ -49,6 +50,12 @@ def test_files_and_cards(trained):
         with safe_open(str(head.path), framework="np") as file:
             card = json.loads(file.metadata()["card"])
         assert card["agreement"]["first"] == head.agreement.first
+        low, high = card["agreement"]["interval"]
+        assert 0 <= low < head.agreement.first < high <= 1
+        assert f"of {head.agreement.tokens} held-out tokens (95% interval {low:.1%} to {high:.1%})" in str(
+            head.agreement
+        )
+        assert len(card["training_texts"]) == 8 * 40
         assert card["history"][-1]["loss"] < card["history"][0]["loss"]
         assert card["backbone_hash"].startswith("sha256:")
 
@@ -86,6 +93,9 @@ def test_a_head_learns(trained):
     assert draft.agreement.first <= draft.agreement.accepted
     assert str(draft.agreement).endswith("of 6 draft tokens accepted")
     assert list(draft.agreement.by_step) == sorted(draft.agreement.by_step, reverse=True)
+    weak = agreement_warnings({"exit_head_0": Agreement(0.29, 0.29, 1, 500), "exit_head_1": exit_head.agreement})
+    assert [line.split(":")[0] for line in weak] == ["exit_head_0 is too weak to help"]
+    assert agreement_warnings({"exit_head_0": Agreement(0.0, 0.0, 1, 0)}) == []
 
 
 def test_an_interrupted_training_goes_on(tiny_export, prompts, trained, tmp_path, monkeypatch):

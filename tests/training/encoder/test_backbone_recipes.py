@@ -74,7 +74,7 @@ def test_the_export_says_what_was_trained(joint, labelled_texts, tmp_path):
     )
     model = DynExecModelForSequenceClassification.from_pretrained(tmp_path / "ov", precision="exact")
     samples = read_samples([labelled_texts], COLUMNS)
-    samples = samples.select(hold_out(len(samples), 0.25, 0)[1])
+    samples = samples.select(hold_out(len(samples), 0.25, 0, samples.labels)[1])
     inputs, _ = load_inputs(tmp_path / "ov", "text-classification")
     said = model.exit_logits(**inputs(samples, 128))
     labels = samples.label_ids(model.config.label2id)

@@ -64,6 +64,11 @@ def test_scores_show_what_is_wrong_with_the_full_model():
     assert warning.startswith("exit_head_1 is right more often (95.0%) than the full model, 85.5% (95% interval")
     # Within the interval, it may be by chance.
     assert score_warnings({"exit_head_0": better["exit_head_0"]}, full, 0.5) == []
-    (warning,) = score_warnings({}, ExitScores(None, 0.52, 200), 0.5)
+    # The intervals of the two must not overlap.
+    assert score_warnings({"exit_head_0": ExitScores(0.9, 0.905, 200)}, full, 0.5) == []
+    # A model that is not better than the most frequent label says nothing about its exits.
+    (warning,) = score_warnings(better, ExitScores(None, 0.52, 200), 0.5)
     assert "is not shown to be above that of always answering the most frequent label, 50.0%" in warning
+    (warning,) = score_warnings({}, ExitScores(None, None, 10), None)
+    assert warning.startswith("only 10 held-out samples")
     assert score_warnings(better, ExitScores(None, None, 200), None) == []

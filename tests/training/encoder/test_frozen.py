@@ -62,7 +62,7 @@ def test_heads_run_as_they_were_trained(trained, labelled_texts, tmp_path):
     attach_heads(directory, found.exits[0].path.parent)
     model = DynExecModelForSequenceClassification.from_pretrained(directory)
     samples = read_samples([labelled_texts], COLUMNS)
-    _, held_out = hold_out(len(samples), ARGUMENTS.eval_ratio, ARGUMENTS.seed)
+    _, held_out = hold_out(len(samples), ARGUMENTS.eval_ratio, ARGUMENTS.seed, samples.labels)
     inputs, _ = load_inputs(directory, "text-classification")
     samples = samples.select(held_out)
     # The tiny tokenizer pads before the text, so that what a model says depends on the batch.
