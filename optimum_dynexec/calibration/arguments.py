@@ -7,7 +7,7 @@ import numpy as np
 
 from ..directory.errors import CalibrationError
 from ..early_exit.criteria import criterion_class
-from .candidates import CANDIDATES
+from .candidates import CANDIDATES, NEED_TUNING
 from .methods import METHODS
 from .risks import Risk, find_risk
 
@@ -56,6 +56,11 @@ class CalibrationArguments:
                 f"the criterion {self.criterion!r} judges embeddings, which have no risk to calibrate"
             )
         find_risk(self.risk)
+
+    @property
+    def uses_tuning(self) -> bool:
+        """Whether a part of the texts chooses the candidates or trains the criterion."""
+        return criterion_class(self.criterion).file_name is not None or self.candidates in NEED_TUNING
 
 
 def check_fields(arguments: object, *, choices: Mapping[str, Iterable[str]], least: Mapping[str, int]) -> None:

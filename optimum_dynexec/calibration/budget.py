@@ -92,6 +92,7 @@ def calibrate_budget(
             method="budget",
             candidates="geometric",
             num_texts=records.num_groups,
+            unit=records.unit,
             num_samples=records.num_samples,
             num_tuning_texts=0 if tuning is None else tuning.num_groups,
             measured_risk=float(outcome.losses[0].mean()),

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..data.overlap import content_hash
+from ..data.texts import chat_prompts, read_texts
 from ..directory.calibration import Calibration
 from ..directory.config import DynExecConfig
 from ..directory.errors import CalibrationError
@@ -18,8 +20,10 @@ from ..precision import PRECISIONS
 from .arguments import CalibrationArguments, check_fields
 from .decoder_runner import NO_HEADS, DecoderRunner
 from .main import calibrate
+from .needed_texts import check_count
 from .recording import RecordedText, record_texts
 from .records import ExitRecords
+from .unseen import check_unseen
 
 
 @dataclass(frozen=True)
@@ -92,10 +96,9 @@ def calibrate_decoder(
     """
     args = args or CalibrationArguments(risk="token_disagreement")
     recording = recording or RecordingArguments(continuations="text" if args.risk == "accuracy" else "own")
-    records = record_decoder(directory, data, recording, cache_dir=cache_dir, progress=progress)
+    records = record_decoder(directory, data, recording, needs=args, cache_dir=cache_dir, progress=progress)
     found = calibrate(records, args, seed=recording.seed)
-    save_calibration(found.calibration, found.criterion.content(), directory)
-    return found.calibration
+    return save_calibration(found.calibration, found.criterion.content(), directory)
 
 
 def record_decoder(
@@ -103,6 +106,7 @@ def record_decoder(
     data: list[str],
     args: RecordingArguments,
     *,
+    needs: CalibrationArguments | None = None,
     cache_dir: str | Path | None = None,
     progress: bool = True,
 ) -> ExitRecords:
@@ -113,19 +117,27 @@ def record_decoder(
         directory (`str` or `Path`): directory of an export with exit heads.
         data (`list[str]`): files or data sets of texts, as accepted by [`~data.texts.read_texts`].
         args ([`RecordingArguments`]): settings of the recording.
+        needs ([`CalibrationArguments`], *optional*):
+            calibration that the records are for. Whether there are enough texts is checked before the model runs.
         cache_dir (`str` or `Path`, *optional*): directory that keeps answers and records for the next call.
         progress (`bool`, *optional*, defaults to `True`): whether to show progress bars.
 
     Raises:
-        `ValueError`: if the model has no exit heads, or no text in the data is long enough.
+        [`~calibration.NoThresholdError`]: if there are too few texts for `needs`.
+        `ValueError`: if the model has no exit heads, they were trained on these texts, or no text is long enough.
     """
     directory = Path(directory)
-    heads = hash_heads(directory, DynExecConfig.from_pretrained(directory))
+    config = DynExecConfig.from_pretrained(directory)
+    heads = hash_heads(directory, config)
     if not heads:
         raise CalibrationError(NO_HEADS.format(directory))
     with ExitStack() as stack:
         cache = Path(cache_dir) if cache_dir is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        texts = _texts(directory, data, args, cache, progress)
+        raw = _raw_texts(data, args)
+        if needs is not None:
+            check_count(len(raw), needs)
+        check_unseen(config, [content_hash(text.encode()) for text in raw], data)
+        texts = _texts(directory, raw, args, cache, progress)
         identity: dict[str, Any] = {
             "model_hash": hash_model(directory),
             "head_hashes": heads,
@@ -143,19 +155,21 @@ def record_decoder(
         return records
 
 
+def _raw_texts(data: list[str], args: RecordingArguments) -> list[str]:
+    texts = [text for source in data for text in read_texts(source)]
+    # Files are often sorted, so their first texts are not a random sample.
+    random.Random(args.seed).shuffle(texts)
+    return texts[: args.max_samples]
+
+
 def _texts(
-    directory: Path, data: list[str], args: RecordingArguments, cache: Path, progress: bool
+    directory: Path, texts: list[str], args: RecordingArguments, cache: Path, progress: bool
 ) -> list[RecordedText]:
     from transformers import AutoTokenizer
 
     from ..data.continuations import ContinuationArguments, own_continuations
-    from ..data.texts import chat_prompts, read_texts
     from ..modeling import DynExecModelForCausalLM
 
-    texts = [text for source in data for text in read_texts(source)]
-    # Files are often sorted, so their first texts are not a random sample.
-    random.Random(args.seed).shuffle(texts)
-    texts = texts[: args.max_samples]
     tokenizer = AutoTokenizer.from_pretrained(directory)
     answering = ContinuationArguments(max_new_tokens=args.max_new_tokens, sampled_every=0, seed=args.seed)
     if args.continuations == "text":

@@ -18,7 +18,10 @@ from .recording import ExitLogits
 
 
 ROWS = "dynexec.rows"
-NO_HEADS = "{0} has no exit heads to calibrate: train them with `optimum-cli dynexec train-heads {0} --layers ...`"
+NO_HEADS = (
+    "{0} has no exit heads to calibrate: train them with `optimum-cli dynexec train-heads {0} --layers ..."
+    " --no-draft-head`"
+)
 
 
 class DecoderRunner:

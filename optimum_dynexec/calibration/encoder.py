@@ -18,12 +18,13 @@ from ..directory.one_label import check_one_label
 from ..precision import PRECISIONS
 from .arguments import CalibrationArguments, check_fields
 from .budget import calibrate_budget
-from .decoder_runner import NO_HEADS
 from .flops import exit_costs
 from .main import calibrate
+from .needed_texts import check_count
 from .recording import exit_statistics
 from .records import ExitRecords
-from .risks import Risk, check_risk, find_risk
+from .risks import check_risk, find_risk
+from .unseen import check_unseen
 
 
 if TYPE_CHECKING:
@@ -138,8 +139,8 @@ def calibrate_encoder(
     if budget_flops is not None:
         _check_budget_task(directory)
     recording = recording or EncoderRecordingArguments()
-    asked = find_risk(args.risk)[1] if budget_flops is None else None
-    found = record_encoder(directory, data, recording, risk=asked, progress=progress)
+    needs = args if budget_flops is None else None
+    found = record_encoder(directory, data, recording, needs=needs, progress=progress)
     if budget_flops is not None:
         made = calibrate_budget(
             found.records,
@@ -153,8 +154,7 @@ def calibrate_encoder(
         made = calibrate(found.records, args, seed=recording.seed)
     shares = [made.calibration.exit_shares[layer] for layer in sorted(made.calibration.exit_shares)]
     calibration = replace(made.calibration, mean_flops=float(np.array(shares) @ found.costs))
-    save_calibration(calibration, made.criterion.content(), directory)
-    return calibration
+    return save_calibration(calibration, made.criterion.content(), directory)
 
 
 def _check_budget_task(directory: str | Path) -> None:
@@ -173,7 +173,7 @@ def record_encoder(
     data: list[str],
     args: EncoderRecordingArguments,
     *,
-    risk: Risk | None = None,
+    needs: CalibrationArguments | None = None,
     progress: bool = True,
 ) -> EncoderRecords:
     """
@@ -183,11 +183,14 @@ def record_encoder(
         directory (`str` or `Path`): directory of an export with exit heads.
         data (`list[str]`): samples, as accepted by [`~data.samples.read_samples`].
         args ([`EncoderRecordingArguments`]): settings of the recording.
-        risk (`Callable`, *optional*): risk of the calibration, which is checked before the model runs.
+        needs ([`CalibrationArguments`], *optional*):
+            calibration that the records are for. Whether the data suffices for it is checked before the model runs.
         progress (`bool`, *optional*, defaults to `True`): whether to show a progress bar.
 
     Raises:
-        `ValueError`: if the model has no exit heads or is not a classifier, or the data does not suit it.
+        [`~calibration.NoThresholdError`]: if there are too few samples for `needs`.
+        `ValueError`: if the model has no exit heads or is not a classifier, the heads were trained on these samples,
+            or the data does not suit the model.
     """
     from transformers import AutoConfig
 
@@ -206,8 +209,10 @@ def record_encoder(
         model_config = AutoConfig.from_pretrained(directory)
         check_one_label(model_config)
         labels = samples.label_ids(model_config.label2id)
-    if risk is not None:
-        check_risk(risk, labels, len(heads))
+    if needs is not None:
+        check_risk(find_risk(needs.risk)[1], labels, len(heads))
+        check_count(len(samples), needs, "samples")
+    check_unseen(config, samples.hashes, data, "samples")
     inputs, _ = load_inputs(directory, config.task)
     boundaries = {layer: config.hidden_state_names[layer] for layer in heads}
     runner = EncoderExits(model, args.device, PRECISIONS[args.precision], boundaries, heads)
@@ -256,7 +261,10 @@ def load_exits(directory: Path) -> tuple[ov.Model, DynExecConfig, dict[int, ov.M
     model, config, found = read_export(directory)
     heads = exit_heads(found)
     if not heads:
-        raise CalibrationError(NO_HEADS.format(directory))
+        raise CalibrationError(
+            f"{directory} has no exit heads to calibrate: train them with `optimum-cli dynexec"
+            f" train-heads {directory}`"
+        )
     return model, config, heads
 
 

@@ -8,10 +8,10 @@ from ..directory.calibration import Calibration
 from ..directory.hashes import hash_content
 from ..early_exit.criteria import Criterion, criterion_class
 from .arguments import CalibrationArguments
-from .candidates import CANDIDATES, NEED_TUNING
-from .errors import NoThresholdError
+from .candidates import CANDIDATES
 from .methods import METHODS
-from .policy import PolicyOutcome, accuracies, run_policy
+from .needed_texts import check_count, no_threshold
+from .policy import accuracies, run_policy
 from .records import ExitRecords
 from .risks import find_risk, losses_of, risk_interval
 
@@ -52,11 +52,12 @@ def calibrate(records: ExitRecords, args: CalibrationArguments | None = None, *,
     risk_name, risk_function = find_risk(args.risk)
     kind, method = criterion_class(args.criterion), METHODS[args.method]
     data_hash = records.data_hash
+    check_count(records.num_groups, args, records.unit)
 
     # In random order, because files are often sorted and one of the tests depends on the order.
     records = records.select(np.random.default_rng(seed).permutation(records.num_groups))
     tuning = None
-    if kind.file_name is not None or args.candidates in NEED_TUNING:
+    if args.uses_tuning:
         tuning, records = records.split(args.tuning_share, seed)
     losses = losses_of(risk_function, records.predictions, records.labels)
     if tuning is None:
@@ -70,7 +71,7 @@ def calibrate(records: ExitRecords, args: CalibrationArguments | None = None, *,
     outcome = run_policy(records, ready, thresholds, losses)
     choice = method.choose(outcome.losses, args.epsilon, args.delta)
     if choice.index is None or not outcome.shares[choice.index, :-1].any():
-        raise _no_threshold(outcome, args)
+        raise no_threshold(outcome, args, records.unit)
     index, content = choice.index, ready.content()
     return Calibrated(
         Calibration(
@@ -86,6 +87,7 @@ def calibrate(records: ExitRecords, args: CalibrationArguments | None = None, *,
             method=args.method,
             candidates=args.candidates,
             num_texts=records.num_groups,
+            unit=records.unit,
             num_samples=records.num_samples,
             num_tuning_texts=0 if tuning is None else tuning.num_groups,
             measured_risk=float(outcome.losses[index].mean()),
@@ -106,33 +108,4 @@ def calibrate(records: ExitRecords, args: CalibrationArguments | None = None, *,
             **accuracies(records, ready, thresholds[index]),
         ),
         ready,
-    )
-
-
-def _no_threshold(outcome: PolicyOutcome, args: CalibrationArguments) -> NoThresholdError:
-    """An error with the number of texts that the most careful thresholds at which any input leaves would need."""
-    useful = np.flatnonzero(outcome.shares[:, :-1].any(axis=1))
-    if not len(useful):
-        return NoThresholdError(
-            f"no input is confident enough to leave by the criterion {args.criterion!r}, whatever the threshold"
-        )
-    measured, count = float(outcome.losses[useful[0]].mean()), outcome.losses.shape[1]
-    risk, _ = find_risk(args.risk)
-    aim = f"epsilon = {args.epsilon:g} for {risk!r}"
-    start = f"no threshold of {args.criterion!r} meets {aim} with {count} texts"
-    needed = METHODS[args.method].needed(measured, args.epsilon, args.delta)
-    if needed is None:
-        return NoThresholdError(
-            f"{start}: even the most careful threshold at which any input leaves has a measured risk of"
-            f" {measured:.3g}. More"
-            " texts will not help: use another criterion, better heads or a larger epsilon"
-        )
-    if needed <= count:
-        # The estimate is not exact, and earlier thresholds may have failed by chance.
-        needed = count + 1
-    return NoThresholdError(
-        f"{start}: the most careful threshold at which any input leaves has a measured risk of {measured:.3g}, which"
-        " needs"
-        f" about n={needed} texts",
-        needed,
     )

@@ -82,14 +82,18 @@ def accuracies(records: ExitRecords, criterion: Criterion, thresholds: np.ndarra
         thresholds (`np.ndarray` float64 `[exits]`): by which samples leave.
 
     Returns:
-        `dict[str, float]`: `full_accuracy` and `accuracy`, means over texts; empty without labels.
+        `dict[str, float]`: `full_accuracy` and `accuracy`, means over texts, and if each text has one label,
+            `most_frequent`, the share of the most frequent one; empty without labels.
     """
     if records.labels is None:
         return {}
     wrong = (records.predictions != records.labels[:, None]).astype(np.float64)
     leaving = run_policy(records, criterion, thresholds[None], wrong)
     full = records.group_means(wrong[:, -1])
-    return {"full_accuracy": 1.0 - float(full.mean()), "accuracy": 1.0 - float(leaving.losses[0].mean())}
+    found = {"full_accuracy": 1.0 - float(full.mean()), "accuracy": 1.0 - float(leaving.losses[0].mean())}
+    if (records.group_sizes == 1).all():
+        found["most_frequent"] = float(np.unique(records.labels, return_counts=True)[1].max() / records.num_samples)
+    return found
 
 
 def first_passing(criterion: Criterion, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

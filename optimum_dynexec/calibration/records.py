@@ -20,6 +20,11 @@ FORMAT_VERSION = 1
 STATISTICS = tuple(f.name for f in fields(ExitStatistics))
 
 
+def tuning_count(count: int, share: float) -> int:
+    """How many of `count` texts are in the first part of a split."""
+    return min(max(round(share * count), 1), count - 1)
+
+
 @dataclass(frozen=True)
 class ExitRecords:
     """
@@ -85,6 +90,11 @@ class ExitRecords:
         return len(self.group_sizes)
 
     @property
+    def unit(self) -> str:
+        """What the texts are called in messages: `"samples"` for a classifier's inputs, `"texts"` otherwise."""
+        return "samples" if self.together or (self.group_sizes == 1).all() else "texts"
+
+    @property
     def predictions(self) -> np.ndarray:
         """The predictions, int64 `[samples, exits + 1]`. The last column is the full model."""
         return np.column_stack([self.statistics.prediction, self.full_prediction])
@@ -130,7 +140,7 @@ class ExitRecords:
         if self.num_groups < 2:
             raise ValueError("records of 1 text cannot be split: record at least 2 texts")
         order = np.random.default_rng(seed).permutation(self.num_groups)
-        first = min(max(round(share * self.num_groups), 1), self.num_groups - 1)
+        first = tuning_count(self.num_groups, share)
         return self.select(order[:first]), self.select(order[first:])
 
     def group_means(self, values: np.ndarray) -> np.ndarray:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # What the registries hold; they are not asked, as that would load numpy.
 METHODS = ("hoeffding_bentkus", "wsr", "binomial", "conformal")
 CANDIDATES = ("shared", "per_exit")
+DECODER_RISKS = ("token_disagreement", "accuracy")
+ENCODER_RISKS = ("disagreement", "accuracy")
 NO_THRESHOLD = 3
 # Texts that are asked about, of a decoder, if nothing is said.
 MAX_TEXTS = 500
@@ -31,7 +33,7 @@ for a mean number of operations instead.
 For a decoder, the risk is the mean over texts of the share of tokens for which
 leaving early would be wrong, each given the full model's own answer before it. For
 a classifier, it is the share of its inputs. What counts is the number of texts:
-without any error, 59 texts show a risk of at most 0.05 with confidence 0.95.
+without any error, 59 texts show a risk of at most 5% with confidence 95%.
 The texts must come from the same distribution as those in use, and must not be those
 that the heads were trained on.
 
@@ -60,13 +62,18 @@ class CalibrateCommand(BaseOptimumCLICommand):
         group.add_argument(
             "--risk",
             default=None,
-            help="token_disagreement, or disagreement for classifiers: the exit differs from the full"
-            " model. accuracy: the full model is right and the exit is wrong, about the text's next token (texts are"
-            " then used as they are) or the label. package.module:function: your own risk. Default: disagreement.",
+            help="token_disagreement for language models, or disagreement for classifiers: the exit differs from"
+            " the full model. accuracy: the full model is right and the exit is wrong, about the text's next token"
+            " (texts are then used as they are) or the label. package.module:function: your own risk. Default:"
+            " token_disagreement or disagreement.",
         )
         group.add_argument("--epsilon", type=float, default=0.05, help="Largest risk. Default: %(default)s.")
         group.add_argument(
-            "--delta", type=float, default=0.05, help="Probability of a larger risk. Default: %(default)s."
+            "--delta",
+            type=float,
+            default=0.05,
+            help="Probability of a larger risk; the confidence is 1 - delta. Default: %(default)s, which is 95%%"
+            " confidence.",
         )
         group.add_argument(
             "--criterion",
@@ -138,22 +145,61 @@ class CalibrateCommand(BaseOptimumCLICommand):
         from ..utils.intervals import interval_text
 
         calibrators = {
-            DECODER_TASK: (_calibrate_decoder, "tokens"),
-            **dict.fromkeys(ENCODER_TASKS, (_calibrate_encoder, "samples")),
+            DECODER_TASK: (_calibrate_decoder, "tokens", DECODER_RISKS),
+            **dict.fromkeys(ENCODER_TASKS, (_calibrate_encoder, "samples", ENCODER_RISKS)),
         }
-        calibrator, unit = calibrators[DynExecConfig.from_pretrained(self.args.model).task]
+        config = DynExecConfig.from_pretrained(self.args.model)
+        calibrator, unit, risks = calibrators[config.task]
+        _check_risk(self.args.risk, risks, config.task)
         found = calibrator(self.args)
+        aim = f"Guarantee: {found.guarantee}"
+        if found.budget_flops is not None:
+            aim = f"Goal: {100 * found.budget_flops:.6g}% of the operations, without a guarantee"
+        risk = found.risk_words.capitalize() if found.risk in risks else f"Risk {found.risk}"
         lines = [
-            f"Guarantee: {found.guarantee}",
-            f"Measured: {found.measured_risk:.4f} ({interval_text(found.risk_interval, '{:.4f}')}) on"
-            f" {found.num_samples} {unit} of {found.num_texts} texts",
+            aim,
+            f"{risk}: {found.measured_risk:.2%} ({interval_text(found.risk_interval)}) on {_counts(found)}",
             f"Layers per {unit[:-1]}: {found.mean_layers:.1f} of {found.num_layers}",
             *([] if found.mean_flops is None else [f"Operations: {found.mean_flops:.1%} of the full model's"]),
             *accuracy_lines(found),
             *(_exit_line(found, layer, unit) for layer in found.thresholds),
+            *(f"Warning: {warning}" for warning in found.warnings),
+            *_replaced(config.calibration),
             f"Written to {self.args.model}/dynexec_config.json",
         ]
-        return {**found.to_dict(), "guarantee": found.guarantee}, lines
+        return {**found.to_dict(), "guarantee": found.guarantee, "warnings": found.warnings}, lines
+
+
+def _check_risk(risk: str | None, accepted: tuple[str, ...], task: str) -> None:
+    """Checks the name of a risk. One with a colon is a function of the user."""
+    if risk is not None and ":" not in risk and risk not in accepted:
+        raise ValueError(
+            f"--risk must be one of {', '.join(accepted)} for the task {task!r}, or package.module:function, but it is"
+            f" {risk!r}"
+        )
+
+
+def _counts(found: "Calibration") -> str:
+    texts = f"{found.num_texts} {found.unit}"
+    if found.num_samples == found.num_texts:
+        return texts
+    # A model for token classification or question answering gives several answers to a sample.
+    return f"{found.num_samples} {'answers to' if found.unit == 'samples' else 'tokens of'} {texts}"
+
+
+def _replaced(values: object) -> list[str]:
+    """What a calibration replaces, as `dynexec_config.json` described it."""
+    from ..directory.calibration import Calibration
+
+    if values is None:
+        return []
+    try:
+        earlier = Calibration.from_dict(values)
+    except ValueError:
+        return ["Replaces an earlier calibration, which could not be read"]
+    when = "an earlier date" if earlier.calibrated_on is None else earlier.calibrated_on
+    aim = f"budget {earlier.budget_flops}" if earlier.epsilon is None else f"epsilon {earlier.epsilon:g}"
+    return [f"Replaces the calibration of {when} ({aim}, {earlier.num_texts} {earlier.unit})"]
 
 
 def _calibrate_decoder(args: Namespace) -> "Calibration":
@@ -197,7 +243,7 @@ def accuracy_lines(found: "Calibration") -> list[str]:
     """
     if found.full_accuracy is None or found.accuracy is None:
         return []
-    texts = f"{found.num_texts} texts"
+    texts = f"{found.num_texts} {found.unit}"
     # Of tokens, texts differ more than single answers would: no simple interval holds.
     if found.num_samples == found.num_texts:
         from ..utils.intervals import interval_text, proportion_interval

@@ -36,11 +36,13 @@ class HeadModel:
         model (`openvino.Model`): result of [`~heads.ir.build_head_ir`], also if read from a file.
         trained_on (`str`, *optional*): `model_hash` of the export that the head was trained on.
         metrics (`dict[str, Any]`, *optional*, defaults to `{}`): measurements of the training.
+        training_texts (`str`, *optional*): hashes of some training texts, from [`~data.overlap.sketch`].
     """
 
     model: ov.Model
     trained_on: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
+    training_texts: str | None = None
 
     @cached_property
     def config(self) -> HeadConfig:
@@ -146,7 +148,9 @@ def make_heads(
         except ValueError as error:
             raise ValueError(f"{file} does not fit the model: {error}") from error
         card = _training_card(file)
-        made[shape.name] = HeadModel(model, card.get("backbone_hash"), card.get("agreement") or {})
+        made[shape.name] = HeadModel(
+            model, card.get("backbone_hash"), card.get("agreement") or {}, card.get("training_texts")
+        )
     return made
 
 
@@ -196,6 +200,7 @@ def write_heads(
             trained_on=head.trained_on,
             attached_to=model_hash,
             metrics=head.metrics,
+            training_texts=head.training_texts,
         )
     return entries
 
@@ -225,7 +230,7 @@ def read_heads(directory: str | Path, config: DynExecConfig, backbone: ov.Model)
         if hash_model(directory, path.stem) != entry.hash:
             raise ValueError(f"the head {path} or its .bin file is not the one that was attached: {again}")
         try:
-            head = HeadModel(ov.Core().read_model(path), entry.trained_on, dict(entry.metrics))
+            head = HeadModel(ov.Core().read_model(path), entry.trained_on, dict(entry.metrics), entry.training_texts)
             if (head.config.kind, head.config.layer) != (entry.kind, entry.layer):
                 raise ValueError(f"it is called {name!r}, but it is of kind {head.config.kind!r}")
             check_head_model(head.model, head.config)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from ..utils.field_types import check_field_types
+from ..utils.majority import majority_warning
 
 
 if TYPE_CHECKING:
@@ -12,7 +13,11 @@ if TYPE_CHECKING:
 
 
 # Readable names of risks.
-RISK_WORDS = {"accuracy": "accuracy loss", "token_disagreement": "token disagreement"}
+RISK_WORDS = {
+    "accuracy": "accuracy loss",
+    "token_disagreement": "token disagreement",
+    "disagreement": "disagreement with the full model",
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,10 @@ class Calibration:
         full_accuracy (`float`, *optional*):
             Accuracy of the full model on the test texts; `None` without labels.
         accuracy (`float`, *optional*): accuracy of the model with these thresholds on the test texts.
+        most_frequent (`float`, *optional*):
+            Share of the test samples that have the most frequent label; `None` without one label for each.
+        unit (`str`, *optional*, defaults to `"texts"`): what `num_texts` counts: `"texts"` or `"samples"`.
+        calibrated_on (`str`, *optional*): date and time, UTC, in ISO format.
 
     Raises:
         `ValueError`: if the layers are not whole numbers.
@@ -87,6 +96,9 @@ class Calibration:
     risk_interval: list[float] | None = None
     full_accuracy: float | None = None
     accuracy: float | None = None
+    most_frequent: float | None = None
+    unit: str = "texts"
+    calibrated_on: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("thresholds", "exit_shares", "head_hashes"):
@@ -133,13 +145,33 @@ class Calibration:
         return EarlyExitConfig(self.criterion, thresholds=self.thresholds, **options)
 
     @property
+    def risk_words(self) -> str:
+        """The name of the risk as readers know it."""
+        return RISK_WORDS.get(self.risk, self.risk)
+
+    @property
     def guarantee(self) -> str:
         """The guarantee, in one sentence."""
-        texts, risk = f"{self.num_texts} texts", RISK_WORDS.get(self.risk, self.risk)
+        texts, risk = f"{self.num_texts} {self.unit}", self.risk_words
         if self.epsilon is None:
             return (
-                f"no risk is guaranteed; thresholds for {self.budget_flops:g} of the full model's operations ({texts})"
+                f"no risk is guaranteed; thresholds for {_percent(self.budget_flops)} of the full model's operations"
+                f" ({texts})"
             )
         if self.delta is None:
-            return f"expected {risk} at most {self.epsilon:g} (conformal risk control, {texts})"
-        return f"{risk} at most {self.epsilon:g} with confidence {1 - self.delta:g} ({self.method}, {texts})"
+            return f"expected {risk} at most {_percent(self.epsilon)} (conformal risk control, {texts})"
+        return (
+            f"{risk} at most {_percent(self.epsilon)} with confidence {_percent(1 - self.delta)} ({self.method},"
+            f" {texts})"
+        )
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong with the full model, as far as the labels show it; a sentence for each."""
+        warning = majority_warning(self.full_accuracy, self.num_texts, self.most_frequent)
+        return [] if warning is None else [warning]
+
+
+def _percent(share: float | None) -> str:
+    """With as many digits as the share was given with, so that a limit is not rounded."""
+    return "unknown" if share is None else f"{100 * share:.6g}%"

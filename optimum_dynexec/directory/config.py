@@ -51,6 +51,8 @@ class AttachedHead:
             `model_hash` of the export that the head was attached to.
         metrics (`dict[str, Any]`, *optional*, defaults to `{}`):
             Measurements of the head's training.
+        training_texts (`str`, *optional*):
+            Hashes of some texts that the head was trained on, from [`~data.overlap.sketch`].
 
     Raises:
         `ValueError`: if a value is not accepted; the message names the field, the value and what is accepted.
@@ -63,6 +65,7 @@ class AttachedHead:
     trained_on: str | None = None
     attached_to: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
+    training_texts: str | None = None
 
     def __post_init__(self) -> None:
         _check_fields(self, _ACCEPTED_OF_HEADS)
@@ -366,4 +369,5 @@ _ACCEPTED_OF_HEADS: dict[str, tuple[Callable[[Any], bool], str]] = {
         for name in ("trained_on", "attached_to")
     },
     "metrics": (lambda value: isinstance(value, dict), "an object"),
+    "training_texts": (lambda value: value is None or isinstance(value, str), "a text, or null"),
 }

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 from ..early_exit.criteria import criterion_class
@@ -119,7 +120,7 @@ def load_calibration(directory: str | Path, precision: str | None = None) -> Cal
     return calibration
 
 
-def save_calibration(calibration: Calibration, content: bytes | None, directory: str | Path) -> None:
+def save_calibration(calibration: Calibration, content: bytes | None, directory: str | Path) -> Calibration:
     """
     Writes a calibration into `dynexec_config.json`, and the learned weights of its criterion into their file. Both are
     written, or neither.
@@ -128,10 +129,15 @@ def save_calibration(calibration: Calibration, content: bytes | None, directory:
         calibration ([`Calibration`]): calibration to write.
         content (`bytes`, *optional*): content of the file with the learned weights, if the criterion has one.
         directory (`str` or `Path`): directory of the model.
+
+    Returns:
+        [`Calibration`]: the calibration with the date and time.
     """
+    calibration = replace(calibration, calibrated_on=datetime.now(timezone.utc).isoformat(timespec="minutes"))
     name = criterion_class(calibration.criterion).file_name
     with staged_directory(Path(directory), keep_others=True) as staging:
         config = DynExecConfig.from_pretrained(directory)
         if name is not None and content is not None:
             (staging / name).write_bytes(content)
         replace(config, calibration=calibration.to_dict()).save_pretrained(staging)
+    return calibration

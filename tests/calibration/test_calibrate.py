@@ -62,9 +62,11 @@ def test_describes_what_it_measured():
     outcome = run_policy(records, calibrated.criterion, thresholds, losses)
     assert outcome.losses.mean() == pytest.approx(found.measured_risk)
     assert outcome.mean_layers[0] == pytest.approx(found.mean_layers)
-    assert found.guarantee == ("disagreement at most 0.15 with confidence 0.95 (hoeffding_bentkus, 300 texts)")
+    assert found.guarantee == (
+        "disagreement with the full model at most 15% with confidence 95% (hoeffding_bentkus, 300 texts)"
+    )
     # The risk is named after what is measured, and the accuracy is not what is at most this.
-    assert replace(found, risk="accuracy").guarantee.startswith("accuracy loss at most 0.15 ")
+    assert replace(found, risk="accuracy").guarantee.startswith("accuracy loss at most 15% ")
 
 
 def test_the_interval_of_a_risk():
@@ -159,15 +161,47 @@ def test_bad_arguments(options, message):
         calibrate(RECORDS, CalibrationArguments(**options))
 
 
+def of_texts(predictions, labels):
+    """The labels are the losses, wherever a sample leaves."""
+    return np.repeat(labels[:, None].astype(float), predictions.shape[1], axis=1)
+
+
+def with_wrong_texts(count, wrong):
+    few = RECORDS.select(np.arange(count))
+    return replace(few, labels=np.repeat(np.arange(count) < wrong, few.group_sizes).astype(np.int64))
+
+
 def test_too_few_texts_says_how_many():
-    few = RECORDS.select(np.arange(40))
-    with pytest.raises(
-        NoThresholdError, match=r"no threshold .* epsilon = 0.05 .* 40 texts: .* about n=59 texts"
-    ) as raised:
-        calibrate(few, CalibrationArguments(epsilon=0.05))
-    assert raised.value.needed == 59
-    with pytest.raises(NoThresholdError, match="about n=19 texts"):
-        calibrate(few.select(np.arange(18)), CalibrationArguments(epsilon=0.05, method="conformal"))
+    message = r"no threshold .* epsilon = 0.05 .* 70 texts: .* risk of 1.43% .95% interval .* needs about n=\d+ texts"
+    with pytest.raises(NoThresholdError, match=message) as raised:
+        calibrate(with_wrong_texts(70, 1), CalibrationArguments(risk=of_texts, epsilon=0.05))
+    assert 70 < raised.value.needed < 200
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "needed"),
+    [
+        (58, {}, 59),
+        (100, {"epsilon": 0.01, "delta": 0.1}, 230),
+        (18, {"method": "conformal"}, 19),
+        (1, {"epsilon": 0.5}, 5),
+        # 3 in 10 of them are not tested.
+        (83, {"candidates": "per_exit"}, 85),
+    ],
+)
+def test_too_few_texts_for_no_error_at_all(count, options, needed):
+    """No loss is looked at: they say so whatever the risk is."""
+
+    def unread(predictions, labels):
+        raise AssertionError("the losses were computed")
+
+    args = CalibrationArguments(risk=unread, **{"epsilon": 0.05, **options})
+    message = f"cannot be shown even without an error: that needs {needed}"
+    with pytest.raises(NoThresholdError, match=rf"With {count} texts?, epsilon {args.epsilon} {message}") as raised:
+        calibrate(RECORDS.select(np.arange(count)), args)
+    assert raised.value.needed == needed
+    with pytest.raises(AssertionError, match="were computed"):
+        calibrate(RECORDS.select(np.arange(needed)), args)
 
 
 def test_hopeless_heads_say_so():
@@ -175,6 +209,9 @@ def test_hopeless_heads_say_so():
     with pytest.raises(NoThresholdError, match="texts will not help.*better heads") as raised:
         calibrate(wrong, CalibrationArguments(criterion="patience", epsilon=0.05))
     assert raised.value.needed is None
+    # With few texts, the measured risk is above epsilon by chance: 5 errors in 12 are not shown to be above 0.3.
+    with pytest.raises(NoThresholdError, match="41.67% .95% interval .*does not show whether .* use more texts"):
+        calibrate(with_wrong_texts(12, 5), CalibrationArguments(risk=of_texts, epsilon=0.3))
 
 
 def test_nothing_ever_leaves():
@@ -197,5 +234,5 @@ def test_patience_needs_two_exits():
 
 
 def test_one_text_is_too_few():
-    with pytest.raises(NoThresholdError, match="about n="):
+    with pytest.raises(NoThresholdError, match="With 1 text, epsilon 0.05 .* needs 59"):
         calibrate(RECORDS.select(np.array([0])))

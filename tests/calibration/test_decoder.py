@@ -24,6 +24,7 @@ from optimum_dynexec.calibration import (
 from optimum_dynexec.calibration.decoder_runner import DecoderRunner
 from optimum_dynexec.calibration.recording import ExitLogits, RecordedText, record_texts
 from optimum_dynexec.calibration.risks import token_disagreement
+from optimum_dynexec.data.overlap import content_hash, sketch
 from optimum_dynexec.directory.attached_heads import attach_heads
 from optimum_dynexec.directory.errors import CalibrationError, StaleCalibrationError
 from optimum_dynexec.directory.freshness import check_fresh, load_calibration, save_calibration
@@ -234,17 +235,25 @@ def test_bad_arguments_fail_before_the_work(exported, prompts, monkeypatch):
         calibrate_decoder(exported, data=[str(prompts)], args=CalibrationArguments(epsilon=5))
 
 
-def test_a_failed_calibration_changes_nothing(calibrated, prompts):
+def test_a_failed_calibration_changes_nothing(calibrated, prompts, monkeypatch):
     before = {path.name: path.read_bytes() for path in calibrated.iterdir()}
-    with pytest.raises(NoThresholdError):
-        calibrate_decoder(
-            calibrated,
-            data=[str(prompts)],
-            recording=RECORDING,
-            progress=False,
-            args=CalibrationArguments(epsilon=0.01),
-        )
-    assert {path.name: path.read_bytes() for path in calibrated.iterdir()} == before
+
+    def fails(epsilon, error, message):
+        args = CalibrationArguments(epsilon=epsilon)
+        with pytest.raises(error, match=message):
+            calibrate_decoder(calibrated, data=[str(prompts)], recording=RECORDING, progress=False, args=args)
+        assert {path.name: path.read_bytes() for path in calibrated.iterdir()} == before
+
+    fails(0.1, NoThresholdError, "no threshold .* with 30 texts: even")
+    # Before the model runs.
+    monkeypatch.setattr("optimum_dynexec.data.continuations.own_continuations", None)
+    fails(0.01, NoThresholdError, "With 30 texts, epsilon 0.01 cannot be shown even without an error: that needs 299")
+    config = DynExecConfig.from_pretrained(calibrated)
+    seen = sketch(content_hash(line.encode()) for line in prompts.read_text().splitlines()[:10])
+    heads = {name: replace(head, training_texts=seen) for name, head in config.heads.items()}
+    replace(config, heads=heads).save_pretrained(calibrated)
+    before = {path.name: path.read_bytes() for path in calibrated.iterdir()}
+    fails(0.1, CalibrationError, "prompts.txt: exit_head_0 was trained on about 33% of these texts")
 
 
 KILLED = """

@@ -42,12 +42,10 @@ DELTA = 0.1
 COSTS = np.array([0.35, 0.7, 1.02])
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Texts of random words with random labels."""
+def random_texts(path, seed):
+    """Writes texts of random words with random labels."""
     words = sorted({word for line in TEXT for word in line.split()})
-    generator = np.random.default_rng(5)
-    path = tmp_path_factory.mktemp("data") / "data.jsonl"
+    generator = np.random.default_rng(seed)
     rows = [
         {
             "text": " ".join(generator.choice(words, generator.integers(1, 8))),
@@ -60,7 +58,17 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def classifier(tiny_encoder, data, tmp_path_factory):
+def data(tmp_path_factory):
+    return random_texts(tmp_path_factory.mktemp("data") / "data.jsonl", 5)
+
+
+@pytest.fixture(scope="module")
+def training_data(tmp_path_factory):
+    return random_texts(tmp_path_factory.mktemp("data") / "train.jsonl", 6)
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_encoder, training_data, tmp_path_factory):
     """A tiny model whose heads have learned what it says, with certainty."""
     base = tmp_path_factory.mktemp("classifier")
     shutil.copytree(tiny_encoder("bert"), base / "model")
@@ -68,7 +76,7 @@ def classifier(tiny_encoder, data, tmp_path_factory):
         base / "model",
         base / "heads",
         task="text-classification",
-        data=[data],
+        data=[training_data],
         head=HeadOptions(certainty=True),
         training_arguments=EncoderTrainingArguments(epochs=8, label_weight=0.0, learning_rate=5e-3, batch_size=32),
         progress=False,
@@ -172,6 +180,9 @@ def test_calibrated_thresholds_are_used(classifier, data, tmp_path):
     assert found.measured_risk < 0.3
     assert 0 < found.mean_flops < 1.1
     assert load_calibration(directory) == found
+    # Its labels are random.
+    assert 1 / 3 <= found.most_frequent < 0.5
+    assert ["always answering the most frequent label" in warning for warning in found.warnings] == [True]
     model = DynExecModelForSequenceClassification.from_pretrained(directory, precision="exact")
     inputs, _ = load_inputs(directory, "text-classification")
     samples = read_samples([data]).select(range(64))
@@ -298,8 +309,6 @@ def test_errors(tiny_encoder, classifier, data, tmp_path):
         calibrate_encoder(
             classifier, data=[_unlabelled(data, tmp_path)], progress=False, args=CalibrationArguments(risk="accuracy")
         )
-    with pytest.raises(NoThresholdError):
-        calibrate_encoder(classifier, data=[str(data)], progress=False, args=CalibrationArguments(epsilon=0.001))
 
 
 def _unlabelled(data, directory) -> str:
@@ -308,9 +317,9 @@ def _unlabelled(data, directory) -> str:
     return str(path)
 
 
-def test_what_a_risk_lacks_is_said_before_the_model_runs(classifier, data, tmp_path, monkeypatch):
+def test_what_the_data_lacks_is_said_before_the_model_runs(classifier, data, training_data, tmp_path, monkeypatch):
     def ran(*_, **__):
-        raise AssertionError("the model ran before the labels were looked for")
+        raise AssertionError("the model ran before the data was checked")
 
     monkeypatch.setattr("optimum_dynexec.runtime.encoder_exits.EncoderExits", ran)
     texts = tmp_path / "texts.txt"
@@ -320,6 +329,16 @@ def test_what_a_risk_lacks_is_said_before_the_model_runs(classifier, data, tmp_p
     with pytest.raises(CalibrationError, match=r"their shape is \(2,\)"):
         wrong = CalibrationArguments(risk=lambda said, labels: said[:, 0])
         calibrate_encoder(classifier, data=[texts], args=wrong, progress=False)
+    with pytest.raises(NoThresholdError, match="With 600 samples, epsilon 0.001 cannot be shown .* needs 2995"):
+        calibrate_encoder(classifier, data=[data], args=CalibrationArguments(epsilon=0.001), progress=False)
+    # All of these samples, and a little more than a quarter of the others.
+    rows = [*training_data.read_text().splitlines()[:200], *data.read_text().splitlines()[:400]]
+    (tmp_path / "mixed.jsonl").write_text("\n".join(rows))
+    for source in (training_data, tmp_path / "mixed.jsonl"):
+        with pytest.raises(
+            CalibrationError, match="exit_head_0 was trained on about .*so the guarantee would not hold"
+        ):
+            calibrate_encoder(classifier, data=[source], progress=False)
     model = shutil.copytree(classifier, tmp_path / "model")
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**config, "problem_type": "multi_label_classification"}))
@@ -333,6 +352,7 @@ def test_accuracies_of_the_full_model_and_of_the_one_that_leaves():
     labels = records.labels
     found = calibrate(records, CalibrationArguments(epsilon=0.3, delta=0.5)).calibration
     scores = records.scores(criterion_class("max_prob").load(None))
+    assert found.most_frequent is None
     right = []
     for sample in range(records.num_samples):
         passing = [scores[sample, k] > found.thresholds.get(layer, np.inf) for k, layer in enumerate(records.layers)]

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,15 @@ def prompts(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("prompts") / "prompts.txt"
     words = " ".join(TEXT).split()
     path.write_text("\n".join(" ".join(words[i : i + 4]) for i in range(40)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def other_prompts(tmp_path_factory) -> Path:
+    """Prompts that no head was trained on."""
+    path = tmp_path_factory.mktemp("prompts") / "calibration.txt"
+    words = " ".join(TEXT).split()
+    path.write_text("\n".join(" ".join(words[i : i + 5]) for i in range(40)))
     return path
 
 
@@ -150,22 +160,31 @@ def test_trains_and_attaches(trained):
     assert config.exit_layers == [1]
 
 
-def test_calibrates(trained, prompts, run, tmp_path):
+def test_calibrates(trained, prompts, other_prompts, run, tmp_path):
     directory = shutil.copytree(trained[0], tmp_path / "model")
-    arguments = ["calibrate", directory, "--data", prompts, "--epsilon", 0.95, "--delta", 0.2, "--max-new-tokens", 12]
+    arguments = ["calibrate", directory, "--epsilon", 0.95, "--delta", 0.2, "--max-new-tokens", 12]
+    status, _, error = run(*arguments, "--data", prompts)
+    assert status == 1
+    assert f"{prompts}: exit_head_1 was trained on about 100% of these texts" in error
+    arguments += ["--data", other_prompts]
     status, output, _ = run(*arguments, "--cache-dir", tmp_path / "cache", "--json")
     assert status == 0
     printed = json.loads(output)
-    assert printed["guarantee"].startswith("token disagreement at most 0.95 with confidence 0.8")
+    assert printed["guarantee"].startswith("token disagreement at most 95% with confidence 80% (hoeffding")
     written = DynExecConfig.from_pretrained(directory).calibration
-    assert printed == {**written, "guarantee": printed["guarantee"]}
+    assert printed == {**written, "guarantee": printed["guarantee"], "warnings": []}
     assert list(written["thresholds"]) == ["1"]
 
     status, output, _ = run(*arguments, "--cache-dir", tmp_path / "cache")
     assert status == 0
     assert output.splitlines()[0] == f"Guarantee: {printed['guarantee']}"
-    assert "(95% interval " in output.splitlines()[1]
+    assert re.fullmatch(
+        r"Token disagreement: [\d.]+% \(95% interval [\d.]+% to [\d.]+%\) on \d+ tokens of 40 texts",
+        output.splitlines()[1],
+    )
     assert "After layer 1: " in output
+    assert f"Replaces the calibration of {written['calibrated_on']} (epsilon 0.95, 40 texts)" in output
+    written = DynExecConfig.from_pretrained(directory).calibration
 
     # The thresholds are those that `generate` leaves by.
     from optimum_dynexec import DynExecModelForCausalLM
@@ -188,11 +207,11 @@ def test_calibrates(trained, prompts, run, tmp_path):
     status, output, error = run(*arguments, "--cache-dir", tmp_path / "cache")
     assert status == calibrate.NO_THRESHOLD == 3
     assert output == ""
-    assert "error: no threshold of 'max_prob' meets epsilon = 0.001" in error.splitlines()[-1]
+    assert "error: With 40 texts, epsilon 0.001 cannot be shown even without an error" in error.splitlines()[-1]
     assert DynExecConfig.from_pretrained(directory).calibration == written
 
 
-def test_stale_thresholds_are_refused(trained, prompts, run, tmp_path):
+def test_stale_thresholds_are_refused(trained, other_prompts, run, tmp_path):
     from optimum_dynexec import DynExecModelForCausalLM
     from optimum_dynexec.directory.errors import CalibrationError, StaleCalibrationError
 
@@ -200,7 +219,8 @@ def test_stale_thresholds_are_refused(trained, prompts, run, tmp_path):
     ids = torch.tensor([[5, 6, 7]])
     with pytest.raises(CalibrationError, match="is not calibrated"):
         DynExecModelForCausalLM.from_pretrained(directory).generate(ids, early_exit="calibrated", max_new_tokens=2)
-    arguments = ["calibrate", directory, "--data", prompts, "--epsilon", 0.95, "--delta", 0.2, "--max-new-tokens", 6]
+    arguments = ["calibrate", directory, "--data", other_prompts, "--epsilon", 0.95, "--delta", 0.2]
+    arguments += ["--max-new-tokens", 6]
     assert run(*arguments)[0] == 0
     # Other heads, given at load.
     model = DynExecModelForCausalLM.from_pretrained(directory, heads=directory / "heads")
@@ -335,6 +355,11 @@ def test_calibration_options(run, monkeypatch, tiny_export):
     assert calls[1][1]["recording"].continuations == "text"
     run("calibrate", model, "--data", "a")
     assert calls[2][1]["recording"].continuations == "own"
+    for risk in ("disagreement", "acuracy"):
+        status, _, error = run("calibrate", model, "--data", "a", "--risk", risk)
+        assert status == 1
+        assert "--risk must be one of token_disagreement, accuracy for the task 'text-generation-with-past'" in error
+    assert len(calls) == 3
 
 
 # ---- errors and interrupts ------------------------------------------------------------------------------------------
@@ -517,17 +542,26 @@ def test_an_encoder_from_training_to_thresholds(tiny_encoder, run, tmp_path):
     assert lines[0].startswith("exit_head_0: accuracy ")
     assert "agrees with the full model on" in lines[0]
     assert lines[2].startswith("full model: accuracy ")
+    assert lines[3].startswith("Warning: only 9 held-out samples")
     assert lines[-1] == f"Attached to {model}"
 
-    status, output, error = run(
-        "calibrate", model, "--data", data, *columns, "--epsilon", 0.9, "--delta", 0.2, "--json"
-    )
+    data.write_text("\n".join(json.dumps({**row, "sentence": f"the {row['sentence']}"}) for row in rows[:90]))
+    arguments = ["calibrate", model, "--data", data, *columns, "--epsilon", 0.9, "--delta", 0.2]
+    status, output, error = run(*arguments, "--json")
     assert status == 0, error
     printed = json.loads(output)
     assert (printed["risk"], printed["num_texts"]) == ("disagreement", len(rows[:90]))
-    status, output, error = run("calibrate", model, "--data", data, *columns, "--budget-flops", 0.9)
+    status, output, error = run(*arguments)
+    assert "Disagreement with the full model: " in output.splitlines()[1]
+    assert "Warning: the full model's accuracy, " in output
+    status, output, error = run(*arguments, "--budget-flops", 0.9)
     assert status == 0, error
-    assert "operations" in output
+    assert output.splitlines()[0] == "Goal: 90% of the operations, without a guarantee"
+    assert re.search(r"Disagreement with the full model: .* on 90 samples\n", output)
+    assert "(epsilon 0.9, 90 samples)\n" in output
+    status, _, error = run("calibrate", model, "--data", data, "--risk", "token_disagreement")
+    assert status == 1
+    assert "--risk must be one of disagreement, accuracy for the task 'text-classification'" in error
     written = DynExecConfig.from_pretrained(model).calibration
     assert written["method"] == "budget"
     assert 0 < written["mean_flops"] <= 0.9

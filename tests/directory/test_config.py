@@ -111,6 +111,7 @@ def test_reason_belongs_to_what_cannot_be_paged():
         ({"hash": None}, "`hash` must be 'sha256:'"),
         ({"trained_on": "here"}, "`trained_on` must be"),
         ({"metrics": 3}, "`metrics` must be an object"),
+        ({"training_texts": 3}, "`training_texts` must be a text"),
         ({"colour": 3}, "'colour' of a head is unknown or missing"),
     ],
 )

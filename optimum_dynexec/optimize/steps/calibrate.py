@@ -31,8 +31,8 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     if found is None:
         return {"calibrated": False}, ["calibrate: no exit heads"]
     return {"calibrated": True, "guarantee": found.guarantee, "mean_layers": found.mean_layers}, [
-        f"calibrate: {found.guarantee}; measured risk {found.measured_risk:.4f}"
-        f" ({interval_text(found.risk_interval, '{:.4f}')}); on average {found.mean_layers:.1f} of"
+        f"calibrate: {found.guarantee}; measured risk {found.measured_risk:.2%}"
+        f" ({interval_text(found.risk_interval)}); on average {found.mean_layers:.1f} of"
         f" {found.num_layers} layers" + _accuracy(found)
     ]
 
@@ -40,4 +40,4 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
 def _accuracy(found: "Calibration") -> str:
     if found.full_accuracy is None:
         return ""
-    return f"; accuracy {found.accuracy:.2%}, full model {found.full_accuracy:.2%} ({found.num_texts} samples)"
+    return f"; accuracy {found.accuracy:.2%}, full model {found.full_accuracy:.2%} ({found.num_texts} {found.unit})"
