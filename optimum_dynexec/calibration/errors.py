@@ -15,3 +15,7 @@ class NoThresholdError(CalibrationError):
     def __init__(self, message: str, needed: int | None = None):
         super().__init__(message)
         self.needed = needed
+
+
+class TrainingDataError(CalibrationError):
+    """The heads were trained on the texts that were given for the calibration."""

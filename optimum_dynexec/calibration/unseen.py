@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ..data.overlap import seen_share
 from ..directory.config import DynExecConfig
-from ..directory.errors import CalibrationError
+from .errors import TrainingDataError
 
 
 # Above the share of texts that occur by chance in both (short ones, duplicates in the source), and the share is only
@@ -24,14 +24,14 @@ def check_unseen(config: DynExecConfig, hashes: Sequence[str], data: Sequence[st
         unit (`str`, *optional*, defaults to `"texts"`): what the texts are called in the message.
 
     Raises:
-        [`~directory.errors.CalibrationError`]: if a head was trained on more than a quarter of them.
+        [`~calibration.errors.TrainingDataError`]: if a head was trained on more than a quarter of them.
     """
     for name, head in config.heads.items():
         if head.layer is None or head.training_texts is None:
             continue
         share = seen_share(hashes, head.training_texts)
         if share > LARGEST_SHARE:
-            raise CalibrationError(
+            raise TrainingDataError(
                 f"{', '.join(map(str, data))}: {name} was trained on about {share:.0%} of these {unit}, so the"
                 f" guarantee would not hold: use other {unit}"
             )

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 
 DIGITS, KEPT = 8, 256
+# An estimate from fewer texts than this would take one duplicate for many.
+LEAST = 4
 
 
 def content_hash(*parts: bytes) -> str:
@@ -32,13 +34,17 @@ def sketch(hashes: Iterable[str]) -> str:
 
 def seen_share(hashes: Iterable[str], trained: str) -> float:
     """
-    Estimates the share of texts that are in a training set; exact if the sketch has all texts of this set.
+    Estimates the share of texts that are in a training set; exact if the sketch has all texts of this set, and 0 if
+    too few texts can be compared.
 
     Args:
         hashes (`Iterable[str]`): hashes of the texts.
         trained (`str`): [`sketch`] of the training set.
     """
     kept = {trained[start : start + DIGITS] for start in range(0, len(trained), DIGITS)}
-    largest = max(kept) if len(kept) == KEPT else "g"  # after all hexadecimal digits
-    comparable = [value for value in hashes if value <= largest]
-    return sum(value in kept for value in comparable) / len(comparable) if comparable else 0.0
+    whole = len(kept) < KEPT
+    largest = max(kept, default="")
+    comparable = [value for value in hashes if whole or value <= largest]
+    if len(comparable) < (1 if whole else LEAST):
+        return 0.0
+    return sum(value in kept for value in comparable) / len(comparable)

@@ -132,6 +132,8 @@ def test_a_sketch_tells_training_texts():
         mixed = seen_share([*hashes(range(0, trained, 2)), *hashes(range(trained, trained + trained // 2))], kept)
         assert mixed == pytest.approx(0.5, abs=0 if trained == 100 else 0.15)
         assert len(kept) <= 2048
+    # One duplicate among few texts is not taken for many.
+    assert seen_share([min(hashes(range(5000)))], sketch(hashes(range(5000)))) == 0
     assert seen_share(hashes([1]), "") == seen_share([], sketch(hashes([1]))) == 0
     samples = Samples(["a", "b"], ["x", "y"], ["1", "2"])
     assert samples.hashes == [content_hash(b"a", b"x"), content_hash(b"b", b"y")] != Samples(["a", "b"]).hashes

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ...calibration.errors import NoThresholdError
+from ...calibration.errors import NoThresholdError, TrainingDataError
 from ...utils.intervals import interval_text
 from ..context import Context
 
@@ -26,7 +26,8 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
         return {"calibrated": False}, ["calibrate: no early exit, because quantization has used up the limit"]
     try:
         found = context.kind.calibrate(context.result, context.part("calibrate"), left, context.args, context.progress)
-    except NoThresholdError as error:
+    # Parts of data with many duplicates overlap.
+    except (NoThresholdError, TrainingDataError) as error:
         return {"calibrated": False}, [f"calibrate: early exit refused: {error}"]
     if found is None:
         return {"calibrated": False}, ["calibrate: no exit heads"]
