@@ -331,7 +331,7 @@ def test_what_the_data_lacks_is_said_before_the_model_runs(classifier, data, tra
         calibrate_encoder(classifier, data=[texts], args=wrong, progress=False)
     with pytest.raises(NoThresholdError, match="With 600 samples, epsilon 0.001 cannot be shown .* needs 2995"):
         calibrate_encoder(classifier, data=[data], args=CalibrationArguments(epsilon=0.001), progress=False)
-    # All of these samples, and a little more than a quarter of the others.
+    # All samples, and a third of them.
     rows = [*training_data.read_text().splitlines()[:200], *data.read_text().splitlines()[:400]]
     (tmp_path / "mixed.jsonl").write_text("\n".join(rows))
     for source in (training_data, tmp_path / "mixed.jsonl"):
