@@ -1,6 +1,7 @@
 """The result of leaving at the first exit whose score passes its threshold."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,7 @@ def run_policy(
     return PolicyOutcome(np.clip(sums / records.group_sizes[:, None], 0.0, 1.0).T, shares, shares @ depth)
 
 
-def accuracies(records: ExitRecords, criterion: Criterion, thresholds: np.ndarray) -> dict[str, float]:
+def accuracies(records: ExitRecords, criterion: Criterion, thresholds: np.ndarray) -> dict[str, Any]:
     """
     How often the full model is right, and the one that leaves.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ...utils.intervals import grouped_share_interval, interval_text
+from ...utils.intervals import Interval, grouped_share_interval, interval_text
 from .batches import Batches
 
 
@@ -26,7 +26,7 @@ class Agreement:
         steps (`int`): length of the draft.
         tokens (`int`): number of predictions.
         by_step (`tuple[float, ...]`): shares of drafts with at least 1, 2, … accepted tokens.
-        interval (`tuple[float, float]`, *optional*):
+        interval ([`~utils.intervals.Interval`], *optional*):
             95% interval of `first`, in which the tokens of a text may depend on each other.
     """
 
@@ -35,7 +35,7 @@ class Agreement:
     steps: int
     tokens: int
     by_step: tuple[float, ...] = ()
-    interval: tuple[float, float] | None = None
+    interval: Interval | None = None
 
     def __str__(self) -> str:
         if not self.tokens:
@@ -96,5 +96,5 @@ def evaluate(batches: Batches, indices: list[int]) -> Agreement:
     head.train(was_training)
     tokens = sum(lengths)
     shares = tuple(count / max(tokens, 1) for count in standing)
-    interval = tuple(grouped_share_interval(agreed, lengths)) if tokens else None
+    interval = grouped_share_interval(agreed, lengths) if tokens else None
     return Agreement(shares[0], sum(shares), steps, tokens, shares, interval)

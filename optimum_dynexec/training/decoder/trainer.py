@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ...heads.modules import Batch, HeadModule
+from ...utils.intervals import Interval
 from .batches import Batches
 from .evaluation import Agreement, evaluate
 from .features import Features
@@ -167,7 +168,7 @@ class HeadTrainer:
         figures = {name: best[name] for name in ("first", "accepted", "steps", "tokens")}
         # These are lists if they were read from a checkpoint.
         interval = best.get("interval")
-        interval = None if interval is None else (interval[0], interval[1])
+        interval = None if interval is None else Interval(*interval)
         return Agreement(**figures, by_step=tuple(best["by_step"]), interval=interval), history
 
     def _loss(self, batch: Batch, labels: torch.Tensor, label_features: torch.Tensor, steps: int) -> torch.Tensor:
