@@ -145,7 +145,7 @@ def test_images(tiny_encoder, tmp_path):
     images[labels == 1] //= 8
     images[labels == 2, :, :16] = 0
     np.savez(tmp_path / "images.npz", images=images, labels=labels)
-    args = EncoderTrainingArguments(**{**ARGUMENTS.__dict__, "label_weight": 1.0})
+    args = EncoderTrainingArguments(**{**ARGUMENTS.__dict__, "label_weight": 1.0, "epochs": 40.0, "patience": 99})
     found = _train(
         directory, tmp_path / "heads", tmp_path / "images.npz", columns=None, layers=[0, 1], training_arguments=args
     )
