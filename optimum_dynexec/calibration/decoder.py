@@ -133,9 +133,12 @@ def record_decoder(
         raise CalibrationError(NO_HEADS.format(directory))
     with ExitStack() as stack:
         cache = Path(cache_dir) if cache_dir is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        raw = _raw_texts(data, args)
+        found = [text for source in data for text in read_texts(source)]
+        # Files are often sorted, so their first texts are not a random sample.
+        random.Random(args.seed).shuffle(found)
+        raw = found[: args.max_samples]
         if needs is not None:
-            check_count(len(raw), needs)
+            check_count(len(raw), needs, left_out=len(found) - len(raw))
         check_unseen(config, [content_hash(text.encode()) for text in raw], data)
         texts = _texts(directory, raw, args, cache, progress)
         identity: dict[str, Any] = {
@@ -153,13 +156,6 @@ def record_decoder(
         if cache_dir is not None:
             records.save(path)
         return records
-
-
-def _raw_texts(data: list[str], args: RecordingArguments) -> list[str]:
-    texts = [text for source in data for text in read_texts(source)]
-    # Files are often sorted, so their first texts are not a random sample.
-    random.Random(args.seed).shuffle(texts)
-    return texts[: args.max_samples]
 
 
 def _texts(

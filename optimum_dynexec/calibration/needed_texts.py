@@ -13,7 +13,7 @@ from .records import tuning_count
 from .risks import find_risk, risk_interval
 
 
-def check_count(count: int, args: CalibrationArguments, unit: str = "texts") -> None:
+def check_count(count: int, args: CalibrationArguments, unit: str = "texts", left_out: int = 0) -> None:
     """
     Checks whether so many texts could show epsilon if there were no errors. It needs no model, so it runs before one.
 
@@ -21,6 +21,7 @@ def check_count(count: int, args: CalibrationArguments, unit: str = "texts") -> 
         count (`int`): number of texts, including those for tuning.
         args ([`CalibrationArguments`]): limit of the risk and method of the calibration.
         unit (`str`, *optional*, defaults to `"texts"`): what is counted, for the message.
+        left_out (`int`, *optional*, defaults to 0): number of further texts that `max_samples` leaves out.
 
     Raises:
         [`~calibration.NoThresholdError`]: if they could not. The message says how many are needed.
@@ -32,9 +33,10 @@ def check_count(count: int, args: CalibrationArguments, unit: str = "texts") -> 
     needed = None if least is None else _with_tuning(least, args)
     there = f"1 {unit.removesuffix('s')}" if count == 1 else f"{count} {unit}"
     tuning = f", {args.tuning_share:.0%} of which choose what is tested" if args.uses_tuning else ""
+    more = f". `max_samples` (--max-samples) leaves out {left_out} more" if left_out else ""
     raise NoThresholdError(
         f"With {there}, epsilon {args.epsilon:g} cannot be shown even without an error: that needs"
-        f" {'more than 10 million' if needed is None else needed}{tuning}",
+        f" {'more than 10 million' if needed is None else needed}{tuning}{more}",
         needed,
     )
 

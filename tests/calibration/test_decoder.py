@@ -238,16 +238,17 @@ def test_bad_arguments_fail_before_the_work(exported, prompts, monkeypatch):
 def test_a_failed_calibration_changes_nothing(calibrated, prompts, monkeypatch):
     before = {path.name: path.read_bytes() for path in calibrated.iterdir()}
 
-    def fails(epsilon, error, message):
+    def fails(epsilon, error, message, recording=RECORDING):
         args = CalibrationArguments(epsilon=epsilon)
         with pytest.raises(error, match=message):
-            calibrate_decoder(calibrated, data=[str(prompts)], recording=RECORDING, progress=False, args=args)
+            calibrate_decoder(calibrated, data=[str(prompts)], recording=recording, progress=False, args=args)
         assert {path.name: path.read_bytes() for path in calibrated.iterdir()} == before
 
     fails(0.1, NoThresholdError, "no threshold .* with 30 texts: even")
     # Before the model runs.
     monkeypatch.setattr("optimum_dynexec.data.continuations.own_continuations", None)
     fails(0.01, NoThresholdError, "With 30 texts, epsilon 0.01 cannot be shown even without an error: that needs 299")
+    fails(0.1, NoThresholdError, "With 9 texts, .* needs 29. .* leaves out 21 more", replace(RECORDING, max_samples=9))
     config = DynExecConfig.from_pretrained(calibrated)
     seen = sketch(content_hash(line.encode()) for line in prompts.read_text().splitlines()[:10])
     heads = {name: replace(head, training_texts=seen) for name, head in config.heads.items()}

@@ -368,7 +368,7 @@ def test_calibration_options(run, monkeypatch, tiny_export):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train-heads", "/nowhere", "--data", "x"], "is not exported yet"),
+        (["train-heads", "/nowhere", "--data", "x"], "there is no directory /nowhere"),
         (["train-heads", "EMPTY", "--data", "x", "--output", "OUT"], "it holds no model"),
         (["calibrate", "EMPTY", "--data", "x"], "it holds no model"),
         (["tune", "HF", "--data", "x"], "it is not exported yet. Export it with"),
