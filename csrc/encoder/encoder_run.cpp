@@ -1,18 +1,14 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <stdexcept>
 
 #include "encoder/encoder.h"
 #include "tensor_names.h"
+#include "timer.h"
 
 namespace dynexec {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 bool is_token(const ov::Tensor& mask, size_t index) {
     const auto type = mask.get_element_type();

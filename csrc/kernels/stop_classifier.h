@@ -8,7 +8,7 @@ namespace dynexec {
 
 // A logistic regression that predicts the probability that the token that a head has just drafted is accepted, if all
 // tokens before it are accepted. A draft ends where the probability is too small (DISCO, arXiv 2405.04304). Mirrors
-// optimum_dynexec/heads/stop_classifier.py, which fits it.
+// optimum_dynexec/training/decoder/stop_classifier.py, which fits it.
 class StopClassifier {
 public:
     // `weights`: the weights of the logarithm of the token's probability, of the entropy of the head's distribution in

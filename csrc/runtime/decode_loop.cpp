@@ -75,19 +75,19 @@ GenerationResult DecodeLoop::generate(const std::vector<SequenceRequest>& reques
         EarlyExit exits(*early_exit, backbone, max_batch_tokens_, requests.size());
         return EarlyExitRun(backbone, max_batch_tokens_, hooks, requests, exits).finish();
     }
-    const ProposerContext context = {backbone,
-                                     max_batch_tokens_,
-                                     requests.size(),
-                                     speculation.num_assistant_tokens,
-                                     speculation.assistant_confidence_threshold,
-                                     memory};
     std::vector<std::unique_ptr<Proposer>> proposers;
-    for (const ProposerParams& params : speculation.proposers) proposers.push_back(make_proposer(params, context));
     std::unique_ptr<Lookahead> lookahead;
-    if (!proposers.empty()) {
+    if (!speculation.proposers.empty()) {
         if (speculation.lookahead == "auto") measure(models);
         lookahead = make_lookahead(speculation.lookahead, {proposers, target_.cost_model(),
                                                            speculation.num_assistant_tokens, requests.size(), memory});
+        const ProposerContext context = {backbone,
+                                         max_batch_tokens_,
+                                         requests.size(),
+                                         lookahead->longest_draft(),
+                                         speculation.assistant_confidence_threshold,
+                                         memory};
+        for (const ProposerParams& params : speculation.proposers) proposers.push_back(make_proposer(params, context));
     }
     std::vector<CostModel*> costs;
     for (PagedModel* model : models) {

@@ -7,13 +7,6 @@
 #include "runtime/backbone.h"
 
 namespace dynexec {
-namespace {
-
-// The number of rows that a step may leave over. More rows are a backlog, usually from a prompt.
-constexpr size_t kRowsOfAStep = 8;
-
-}  // namespace
-
 DraftHead::DraftHead(const Head& head, const ProposerContext& context, const std::string& memory)
     : model_(head.model()),
       drafts_(head, context.backbone.model().vocab_size(), context.confidence_threshold, context.num_sequences,
@@ -47,7 +40,7 @@ double DraftHead::seconds(const Sequence& sequence, size_t tokens) const {
     if (tokens == 0) return 0.0;
     const CostModel& cost = model_.cost_model();
     const size_t rows = pending_rows(states_[sequence.index]);
-    const size_t of_step = std::min(rows, kRowsOfAStep);
+    const size_t of_step = std::min(rows, FlatBatch::kRowsOfAStep);
     // All later drafts need the backlog too, so each token is charged a share of it.
     const double share = static_cast<double>(tokens) / static_cast<double>(sequence.remaining());
     const double backlog = share * (cost.seconds(rows) - cost.seconds(of_step));
@@ -69,6 +62,7 @@ size_t DraftHead::add_rows(FlatBatch& batch, const Order& order, size_t room) {
     const size_t rows = std::min(pending_rows(state), room);
     if (rows == 0) return 0;
     batch.add(sequence.tokens.data() + state.cached + 1, rows, state.cached, state.table.blocks(), 1);
+    batch.has_backlog = batch.has_backlog || rows > FlatBatch::kRowsOfAStep;
     const auto end = state.pending.begin() + static_cast<std::ptrdiff_t>(rows * hidden_size_);
     batch.hidden_states.insert(batch.hidden_states.end(), state.pending.begin(), end);
     state.pending.erase(state.pending.begin(), end);

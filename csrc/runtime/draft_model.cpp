@@ -19,12 +19,15 @@ public:
     // `max_tokens`: longest draft. `confidence_threshold`: a draft ends after a token whose probability is below it; 0
     // switches this off. `vocab`: the vocabulary of the target, over which the probabilities of the draft are given.
     // `memory`: acceptance by position.
-    DraftModel(PagedModel& model, size_t vocab, size_t max_tokens, float confidence_threshold, size_t num_sequences,
-               AcceptanceTable& memory)
-        : model_(model), vocab_(vocab), max_tokens_(max_tokens), confidence_threshold_(confidence_threshold) {
+    DraftModel(PagedModel& model, const ProposerContext& context, AcceptanceTable& memory)
+        : model_(model),
+          vocab_(context.backbone.model().vocab_size()),
+          max_batch_tokens_(context.max_batch_tokens),
+          max_tokens_(context.max_tokens),
+          confidence_threshold_(context.confidence_threshold) {
         // Observations of earlier requests fade, so that a draft model that is no longer used is tried again.
         memory.forget(0.8);
-        for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(memory);
+        for (size_t i = 0; i < context.num_sequences; ++i) states_.emplace_back(memory);
     }
 
     size_t offer(const Sequence& sequence, size_t limit) override;
@@ -43,11 +46,14 @@ private:
         std::vector<int64_t> drafted;  // in this step, whether or not it is verified
         double reach = 1.0;            // P(all draft tokens of this step are accepted)
     };
+    // Runs all of a long backlog, usually a prompt, except its last chunk.
+    void catch_up(const std::vector<Order>& orders);
     // Chooses the next draft token from `row`; returns whether the draft may go on.
     bool choose(const Order& order, float* row);
 
     PagedModel& model_;
     size_t vocab_;
+    size_t max_batch_tokens_;
     size_t max_tokens_;
     float confidence_threshold_;
     std::deque<State> states_;  // a block table does not move
@@ -99,7 +105,27 @@ bool DraftModel::choose(const Order& order, float* row) {
            confidence >= confidence_threshold_ && std::find(eos.begin(), eos.end(), token) == eos.end();
 }
 
+void DraftModel::catch_up(const std::vector<Order>& orders) {
+    const size_t share = std::max<size_t>(1, max_batch_tokens_ / orders.size());
+    FlatBatch batch;
+    for (const Order& order : orders) {
+        const std::vector<int64_t>& tokens = order.sequence->tokens;
+        State& state = states_[order.sequence->index];
+        while (tokens.size() - state.cached > share) {
+            const size_t n = std::min(max_batch_tokens_, tokens.size() - state.cached - share);
+            model_.reserve(state.table, tokens.size() + order.tokens);
+            batch.clear();
+            batch.add(tokens.data() + state.cached, n, state.cached, state.table.blocks(), 1);
+            batch.has_backlog = true;
+            model_.forward(batch);
+            stats().forwards += 1;
+            state.cached += n;
+        }
+    }
+}
+
 void DraftModel::propose(const std::vector<Order>& orders) {
+    catch_up(orders);
     for (const Order& order : orders) {
         State& state = states_[order.sequence->index];
         state.proposed = true;
@@ -119,6 +145,7 @@ void DraftModel::propose(const std::vector<Order>& orders) {
             const int64_t* ids = first ? sequence->tokens.data() + state.cached : &draft.back();
             const size_t n = first ? sequence->tokens.size() - state.cached : 1;
             batch.add(ids, n, state.cached, state.table.blocks(), 1);
+            batch.has_backlog = batch.has_backlog || n > FlatBatch::kRowsOfAStep;
             state.cached += n;
         }
         float* logits = model_.forward(batch);
@@ -138,11 +165,16 @@ void DraftModel::propose(const std::vector<Order>& orders) {
 
 void DraftModel::committed(const Sequence& sequence, size_t n) {
     State& state = states_[sequence.index];
-    if (!state.proposed) return;
-    state.proposed = false;
-    const size_t base = sequence.tokens.size() - n;
-    const size_t matched = state.acceptance.score(0, state.drafted, sequence.tokens.data() + base, n);
-    state.cached = std::min(state.cached, base + matched);
+    if (state.proposed) {
+        state.proposed = false;
+        const size_t base = sequence.tokens.size() - n;
+        const size_t matched = state.acceptance.score(0, state.drafted, sequence.tokens.data() + base, n);
+        state.cached = std::min(state.cached, base + matched);
+    }
+    if (sequence.finished()) {
+        state.table.clear();
+        state.cached = 0;
+    }
 }
 
 }  // namespace
@@ -150,8 +182,7 @@ void DraftModel::committed(const Sequence& sequence, size_t n) {
 std::unique_ptr<Proposer> make_draft_model_proposer(const ProposerParams& params, const ProposerContext& context) {
     if (params.model == nullptr) throw std::invalid_argument("The proposer 'draft_model' needs a model");
     return std::make_unique<DraftModel>(
-        *params.model, context.backbone.model().vocab_size(), context.max_tokens, context.confidence_threshold,
-        context.num_sequences,
+        *params.model, context,
         context.memory.acceptance(params.name + "/" + std::to_string(params.model->id()), 1, kPositions));
 }
 

@@ -28,7 +28,10 @@ void EarlyExitRun::run(const Schedule& schedule) {
     for (const auto& slot : schedule.slots) {
         Sequence& sequence = *slot.sequence;
         const size_t end = slot.prompt_rows > 0 ? sequence.cached() + slot.prompt_rows : sequence.tokens.size();
-        const bool may_leave = slot.prompt_rows == 0 || early_exit_.prefill();
+        // The first token follows from the whole prompt, however it was split into passes. After a prompt of one token,
+        // there is nothing else to run.
+        const bool in_prompt = sequence.generated() == 0 && sequence.request.prompt.size() > 1;
+        const bool may_leave = !in_prompt || early_exit_.prefill();
         open_.push_back({{&sequence, end, 1}, end == sequence.tokens.size(), may_leave});
     }
     early_exit_.begin(sequences_of(open_parts()));

@@ -54,6 +54,7 @@ void ExitHead::add_rows(FlatBatch& batch, const Sequence& sequence, size_t rows)
     const std::vector<int64_t> ids(rows, 0);
     if (has_cache_) model_.reserve(state.table, state.cached + rows);
     batch.add(ids.data(), rows, state.cached, state.table.blocks(), 1);
+    batch.has_backlog = batch.has_backlog || rows > FlatBatch::kRowsOfAStep;
     const auto end = state.pending.begin() + static_cast<std::ptrdiff_t>(rows * hidden_size_);
     batch.hidden_states.insert(batch.hidden_states.end(), state.pending.begin(), end);
     if (!has_cache_) return;

@@ -25,6 +25,9 @@ struct FlatBatch {
     // little about other passes.
     bool has_backlog = false;
 
+    // The number of rows that a step may leave over for a draft source. More rows are a backlog, usually from a prompt.
+    static constexpr size_t kRowsOfAStep = 8;
+
     size_t tokens() const { return input_ids.size(); }
 
     // Appends `n` tokens of a sequence that has `past` tokens in the cache; requests the logits of the last

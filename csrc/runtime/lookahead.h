@@ -42,6 +42,9 @@ public:
     // distribution of the output.
     virtual void settle(Step& step) { static_cast<void>(step); }
 
+    // The longest draft that it may order.
+    virtual size_t longest_draft() const = 0;
+
     // The outcome of a plan.
     virtual void observe(const Sequence& sequence, size_t proposed, size_t accepted) = 0;
 };

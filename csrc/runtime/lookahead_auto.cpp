@@ -182,6 +182,8 @@ public:
         remember(Ranking(all_options()).outcomes(base_tokens_, base_rows_, context_.cost));
     }
 
+    size_t longest_draft() const override { return context_.num_tokens; }
+
     void observe(const Sequence&, size_t, size_t) override {}  // the proposers keep the estimates
 
 private:
@@ -253,7 +255,8 @@ private:
         double least = std::numeric_limits<double>::infinity();
         size_t best = least_size;
         for (size_t i = 0; i < kNumSizes; ++i) {
-            if (kSizes[i] > context_.num_tokens) break;
+            // A pass has the drafts of all sequences.
+            if (kSizes[i] > context_.num_tokens * static_cast<size_t>(base_tokens_)) break;
             if (kSizes[i] < least_size) continue;
             const bool switches = base_rows_ + kSizes[i] != last_rows_;
             const double excess = long_run_[i].seconds() - t * long_run_[i].tokens;

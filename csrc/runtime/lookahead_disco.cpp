@@ -25,6 +25,8 @@ public:
         return step;
     }
 
+    size_t longest_draft() const override { return context_.num_tokens; }
+
     void observe(const Sequence&, size_t, size_t) override {}
 
 private:

@@ -6,6 +6,9 @@
 namespace dynexec {
 namespace {
 
+// The longest draft that the heuristic reaches, which is also the longest one that can be asked for.
+constexpr size_t kMostTokens = 1024;
+
 // The first proposer that offers tokens gets the order.
 class FixedLookahead : public Lookahead {
 public:
@@ -29,10 +32,12 @@ public:
         return step;
     }
 
+    size_t longest_draft() const override { return adapt_ ? kMostTokens : context_.num_tokens; }
+
     void observe(const Sequence& sequence, size_t proposed, size_t accepted) override {
         if (!adapt_) return;
         double& tokens = tokens_[sequence.index];
-        tokens = accepted == proposed ? tokens + 2.0 : std::max(1.0, tokens - 1.0);
+        tokens = accepted == proposed ? std::min<double>(kMostTokens, tokens + 2.0) : std::max(1.0, tokens - 1.0);
         if (keep_) kept_ = tokens;
     }
 

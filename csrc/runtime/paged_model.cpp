@@ -9,8 +9,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "runtime/timer.h"
 #include "tensor_names.h"
+#include "timer.h"
 
 namespace dynexec {
 namespace {
@@ -49,7 +49,7 @@ void PagedModel::find_outputs(const ov::CompiledModel& last) {
     vocab_size_ = last_dimension(last.output(0), "logits");
     for (const auto& output : last.outputs()) {
         const auto& given = output.get_names();
-        if (given.count(names::kHiddenStates) == 0 && given.count(names::kLastHiddenStates) == 0) continue;
+        if (given.count(names::kLastHiddenStates) == 0) continue;
         hidden_states_output_ = output;
         hidden_size_ = last_dimension(output, "hidden states");
     }
@@ -219,6 +219,8 @@ void PagedModel::grow_cache(size_t in_use) {
     }
     // A quarter more than requested, so that a growing sequence rarely copies.
     const size_t capacity = std::min(limit, in_use + in_use / 4 + 1);
+    // All tensors are made before the first one is replaced: if there is no memory for them, the old ones stay.
+    std::vector<std::vector<ov::Tensor>> made(segments_.size());
     for (size_t i = 0; i < segments_.size(); ++i) {
         Segment& segment = segments_[i];
         for (const auto& port : segment.caches) {
@@ -234,8 +236,12 @@ void PagedModel::grow_cache(size_t in_use) {
             // A timed pass attends to blocks that were never written. Their content must be finite numbers: when NaN
             // chooses the experts of PhiMoE, OpenVINO writes out of bounds.
             std::memset(static_cast<char*>(grown.data()) + kept, 0, grown.get_byte_size() - kept);
-            segment.request.set_tensor(port, grown);
+            made[i].push_back(std::move(grown));
         }
+    }
+    for (size_t i = 0; i < segments_.size(); ++i) {
+        Segment& segment = segments_[i];
+        for (size_t k = 0; k < segment.caches.size(); ++k) segment.request.set_tensor(segment.caches[k], made[i][k]);
         share_caches(i);
     }
     pool_.grow(capacity);

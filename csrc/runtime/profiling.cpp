@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/timer.h"
+#include "timer.h"
 
 namespace dynexec {
 namespace {

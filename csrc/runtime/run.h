@@ -7,7 +7,7 @@
 #include "runtime/backbone.h"
 #include "runtime/scheduler.h"
 #include "runtime/stats.h"
-#include "runtime/timer.h"
+#include "timer.h"
 
 namespace dynexec {
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.texts import read_rows, row_text
+from ..data.texts import read_rows, row_text, split_source
 
 
 # https://github.com/hemingkx/Spec-Bench: its tasks, and the categories of its questions from MT-bench.
@@ -54,7 +54,7 @@ def read_prompts(sources: Sequence[str | Path], limit: int | None = None) -> lis
     """
     questions = []
     for number, source in enumerate(sources):
-        name, _, column = str(source).partition(":")
+        name, column = split_source(source)
         for index, row in enumerate(read_rows(name)):
             if isinstance(row, dict) and {"question_id", "category", "turns"} <= {*row} and not column:
                 question = spec_bench_question(row)

@@ -11,6 +11,7 @@ from typing import Any
 
 import optimum_dynexec
 
+from ..data.texts import split_source
 from ..utils.cpus import usable_cpus
 from .arguments import BenchmarkArguments
 from .environment import all_versions, code_hash, cpu_name, physical_cores
@@ -35,8 +36,8 @@ def hash_files(sources: Sequence[str]) -> dict[str, str | None]:
     """SHA-256 of each source that is a file; `None` for other sources, such as a data set on the Hub."""
     hashes: dict[str, str | None] = {}
     for source in sources:
-        path = next((path for path in (Path(source), Path(source.partition(":")[0])) if os.path.isfile(path)), None)
-        hashes[source] = None if path is None else f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        path = Path(split_source(source)[0])
+        hashes[source] = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" if os.path.isfile(path) else None
     return hashes
 
 

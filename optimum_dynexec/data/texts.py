@@ -39,12 +39,27 @@ def read_texts(source: str | Path, *, split: str = "train") -> list[str]:
     Raises:
         `ValueError`: if the file or column does not exist or contains no text. The message says what exists.
     """
-    name, _, column = str(source).partition(":")
+    name, column = split_source(source)
     texts = [row_text(row, column, name) for row in read_rows(name, split=split)]
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise ValueError(f"{name} contains no text")
     return texts
+
+
+def split_source(source: str | Path) -> tuple[str, str]:
+    """
+    The file or data set and the column of `source:column`; the column is empty if there is none. Names of files may
+    contain colons too.
+    """
+    whole = str(source)
+    before, _, after = whole.rpartition(":")
+    if os.path.isfile(whole):
+        return whole, ""
+    if os.path.isfile(before):
+        return before, after
+    name, _, column = whole.partition(":")
+    return name, column
 
 
 def read_rows(name: str | Path, *, split: str = "train") -> list[Any]:

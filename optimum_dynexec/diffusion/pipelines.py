@@ -84,11 +84,11 @@ class DynExecDiffusionPipeline:
         self, *args: Any, dynexec: "DynExecDiffusionConfig | Mapping[str, Any] | None" = None, **kwargs: Any
     ) -> "BaseOutput | tuple[Any, ...]":
         config = DynExecDiffusionConfig.resolve(dynexec)
-        started = time.perf_counter()
-        args, kwargs, predicted = resolve_steps(self, args, kwargs)
-        predicting = time.perf_counter() - started
-        # The scheduler and the session have a state, so calls take turns.
+        # The predictor, the scheduler and the session have a state, so calls take turns.
         with self.__dict__.setdefault("_dynexec_lock", threading.RLock()):
+            started = time.perf_counter()
+            args, kwargs, predicted = resolve_steps(self, args, kwargs)
+            predicting = time.perf_counter() - started
             with DenoisingSession(self, config) as session:
                 output = super().__call__(*args, **kwargs)  # type: ignore[misc]
             if predicted is not None:

@@ -26,8 +26,7 @@ def resolve_early_exit(
     if early_exit == "calibrated":
         if directory is None:
             raise ValueError("`early_exit='calibrated'` needs a model that was loaded from a directory")
-        calibration = load_calibration(directory, precision)
-        return EarlyExitConfig(criterion=calibration.criterion, thresholds=calibration.thresholds)
+        return load_calibration(directory, precision).early_exit()
     if not isinstance(early_exit, EarlyExitConfig):
         raise TypeError(f"`early_exit` must be an EarlyExitConfig or 'calibrated', got {early_exit!r}")
     return early_exit

@@ -144,7 +144,8 @@ def _recover(place: Path, output: Path) -> None:
 def _commit(new: Path, old: Path, output: Path, keep_others: bool) -> None:
     unseen = str(output) in _unseen
     written = set(os.listdir(new))
-    others = set(os.listdir(output)) - written if output.is_dir() else set()
+    # The place of the new directory may itself be in the output.
+    others = set(os.listdir(output)) - written - {new.parent.name} if output.is_dir() else set()
     gone = others & _outdated(output, new) if keep_others else {name for name in others if _exported(output / name)}
     # Replacing or adding a single file is atomic by itself.
     in_place = unseen or output in new.parents or (len(written) == 1 and not gone)

@@ -67,7 +67,7 @@ def select_logits(model: Model) -> ov.Output:
 
     Args:
         model (`openvino.Model`):
-            A paged model, A paged model with the tokens on axis 0. It is changed.
+            A paged model with the tokens on axis 0. It is changed.
 
     Returns:
         `openvino.Output`: the tensor from which rows are selected, `[n, 1, hidden_size]`.

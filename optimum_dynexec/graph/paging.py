@@ -36,7 +36,7 @@ def to_paged(model: "Model") -> "Model":
             The decoder, which is not changed.
 
     Returns:
-        `openvino.Model`: a transformed clone, which shares the weights with `stateful`.
+        `openvino.Model`: a transformed clone, which shares the weights with `model`.
 
     Raises:
         [`NotPageableError`]: if the transformation does not apply, leaves part of the state outside the cache or

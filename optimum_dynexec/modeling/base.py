@@ -1,5 +1,6 @@
 """The common part of the decoder and encoder classes: loading, locking, compiling and saving."""
 
+import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..directory.config import DynExecConfig
 from ..directory.loading import add_dynexec, load_dynexec_config, load_heads
 from ..directory.staging import staged_directory
 from ..directory.tuning import Tuning
+from ..early_exit.criteria import criterion_files
 from ..precision import with_precision
 from ..utils.numbers import whole_number
 from .early_exit import CalibratedOnce
@@ -104,6 +106,7 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
     def _load_dynexec_config(self, exit_layers: list[int] | None, **defaults: bool | str) -> DynExecConfig:
         """`defaults` are fields of the configuration that is made for a model without one."""
         layers = None if exit_layers is None else [whole_number("exit_layers", layer, 0) for layer in exit_layers]
+        check_task(self.export_feature, self._directory)
         return load_dynexec_config(
             self._directory, self.model, self.config.model_type, self._find_boundaries, layers, **defaults
         )
@@ -170,6 +173,10 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
         changes = {} if self.dynexec_config is None else self._changes_when_saved()
         super()._save_pretrained(save_directory)
         add_dynexec(save_directory, self._ov_model_paths["model"], self.dynexec_config, self._heads, **changes)
+        for name in criterion_files():
+            source, target = self._directory / name, Path(save_directory) / name
+            if source.is_file() and source.resolve() != target.resolve():
+                shutil.copyfile(source, target)
 
     def _changes_when_saved(self) -> dict[str, bool | str | None]:
         """Fields of the configuration that loading did not determine."""

@@ -39,7 +39,7 @@ from .generate_call import GenerateCall, why_plain
 from .generate_request import make_job
 from .guidance import UnconditionalBranch
 from .pipelines import known_to_pipelines
-from .speculation_arguments import without_speculation
+from .speculation_arguments import no_speculation_of_its_own, without_speculation
 
 
 logger = logging.getLogger(__name__)
@@ -175,6 +175,9 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
     @property
     def engine(self) -> Engine | None:
         """The [`~runtime.Engine`] `generate` runs on, compiled on first use; `None` if the architecture has none."""
+        # A call of the plain model holds the lock, and must not keep calls of the engine waiting.
+        if self._engine is not None:
+            return self._engine
         with self._lock:
             if self._engine is None and self._not_pageable is None:
                 if self._compile_only:
@@ -222,8 +225,10 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
 
     def _cut_for_exits(self) -> None:
         """Rebuilds the engine with the exits if the model has exits and the engine does not. Later calls keep it."""
+        if self._cut or not exit_heads(self._heads):
+            return
         with self._lock:
-            if self._cut or not exit_heads(self._heads):
+            if self._cut:
                 return
             logger.info("The model is compiled again, cut after its exit layers.")
             self._cut, self._engine = True, None
@@ -415,7 +420,8 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
     def _generate_plain(self, call: GenerateCall) -> torch.Tensor | GenerateDecoderOnlyOutput:
         config = without_speculation(call.generation_config)
         # The plain model has one state, so calls take turns. Without a seed, it draws from torch's global generator.
-        with self._lock, torch.random.fork_rng(devices=[], enabled=call.seed is not None):
+        fork = torch.random.fork_rng(devices=[], enabled=call.seed is not None)
+        with self._lock, fork, no_speculation_of_its_own(self):
             if call.seed is not None:
                 torch.manual_seed(call.seed)
             return super().generate(

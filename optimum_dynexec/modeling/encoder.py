@@ -137,15 +137,9 @@ class DynExecEncoderMixin(DynExecModelMixin):
         return model
 
     def _load_dynexec_config(self, exit_layers: list[int] | None, **defaults: bool | str) -> DynExecConfig:
-        config = super()._load_dynexec_config(
+        return super()._load_dynexec_config(
             exit_layers, task=self.export_feature, pageable=False, pageable_reason=ENCODER_REASON, **defaults
         )
-        if config.task != self.export_feature:
-            raise ValueError(
-                f"{self._directory} was exported for the task {config.task!r}, but {type(self).__name__} is for"
-                f" {self.export_feature!r}"
-            )
-        return config
 
     # ---- engine ------------------------------------------------------------------------------------------------
 

@@ -32,8 +32,15 @@ def start_from_tuning(model: "DynExecModelMixin", precision: str | None) -> None
     config = model.dynexec_config
     if config is None or config.tuning is None:
         return
-    tuning = Tuning.from_dict(config.tuning)
+    # A tuning only makes a model faster: without it, the model is still right.
+    try:
+        tuning = Tuning.from_dict(config.tuning)
+    except TuningError as error:
+        logger.warning("The model is not run as tuned: %s. Tune it with `optimum-cli dynexec tune`.", error)
+        return
     reason = "it was loaded with other heads" if model._other_heads else why_stale(tuning, config, model._device)
+    if tuning.precision not in PRECISIONS:
+        reason = f"it was tuned to the precision {tuning.precision!r}; accepted are {sorted(PRECISIONS)}"
     if reason is not None:
         logger.warning("The model is not run as tuned: %s. Tune it with `optimum-cli dynexec tune`.", reason)
         return
@@ -54,4 +61,7 @@ def tuned_exit(tuning: Tuning | None) -> EarlyExitConfig | str | None:
             "`early_exit='tuned'` needs a model that was tuned: run `optimum-cli dynexec tune MODEL_DIR --data ...`"
         )
     found: Any = tuning.options.get("early_exit")
-    return EarlyExitConfig(**found) if isinstance(found, dict) else found
+    try:
+        return EarlyExitConfig(**found) if isinstance(found, dict) else found
+    except TypeError as error:
+        raise TuningError(f"the tuned early exit {found!r} is not accepted: {error}") from error

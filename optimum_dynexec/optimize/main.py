@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..data.texts import split_source
 from ..directory.config import DYNEXEC_CONFIG_NAME, DynExecConfig
 from ..exporters.tasks import resolve_task
 from ..utils.installing import install_hint
@@ -159,5 +160,5 @@ def _source_key(source: str) -> str | list[Any]:
     """The content of the file and the column of `FILE:COLUMN`."""
     if os.path.exists(source):
         return hash_source(source)
-    path, _, column = source.partition(":")
+    path, column = split_source(source)
     return [hash_source(path), column]

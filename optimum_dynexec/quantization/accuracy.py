@@ -18,7 +18,7 @@ from .errors import QuantizationError
 if TYPE_CHECKING:
     import nncf
 
-    from ..data.samples import Columns
+    from ..data.samples import Columns, Samples
 
 
 logger = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ def said(model: ov.CompiledModel, feeds: Sequence[dict[str, np.ndarray]]) -> np.
     return np.concatenate([np.asarray(model(feed)["logits"]).argmax(-1) for feed in feeds]).astype(np.int64)
 
 
-def _validation(directory: Path, control: AccuracyControl) -> tuple[Any, Any]:
+def _validation(directory: Path, control: AccuracyControl) -> "tuple[Samples, np.ndarray | None]":
     from transformers import AutoConfig
 
     from ..data.samples import draw, read_samples

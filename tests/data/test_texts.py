@@ -13,6 +13,10 @@ def test_files(tmp_path):
     assert read_texts(tmp_path / "b.csv") == ["a, b", "c"]
     assert read_texts(f"{tmp_path}/b.csv:label") == ["1", "2"]
     assert read_texts(tmp_path / "c.jsonl") == ["q", "bare"]
+    (tmp_path / "12:30").mkdir()
+    (tmp_path / "12:30" / "d:e.csv").write_text("prompt,text\n1,2\n")
+    assert read_texts(tmp_path / "12:30" / "d:e.csv") == ["1"]
+    assert read_texts(f"{tmp_path}/12:30/d:e.csv:text") == ["2"]
 
 
 @pytest.mark.parametrize(

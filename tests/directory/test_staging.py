@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from optimum_dynexec.directory import staging
 from optimum_dynexec.directory.staging import EXPORT_MARK, staged_directory
 from optimum_dynexec.exporters import ExportError
 
@@ -115,6 +116,19 @@ def test_killed_before_the_replaced_export_was_gone(tmp_path):
         raise ValueError("stop")
     assert content_of(output) == {EXPORT_MARK: "model", "README.md": "mine"}
     assert os.listdir(tmp_path) == ["output"]
+
+
+def test_written_in_the_output_for_hours(tmp_path, monkeypatch):
+    """Where the place beside the output cannot be written to, it is in the output, and is no leftover."""
+    output = tmp_path / "model"
+    output.mkdir()
+    (output / "other.txt").write_text("mine")
+    monkeypatch.setattr(staging, "_workplace", lambda output, _: output / ".dynexec-new")
+    with staged_directory(output, keep_others=True) as new:
+        (new / "a.json").write_text("1")
+        (new / "b.json").write_text("2")
+        os.utime(new.parent, (0, 0))
+    assert sorted(entry.name for entry in output.iterdir()) == ["a.json", "b.json", "other.txt"]
 
 
 def test_two_at_once_are_refused(tmp_path):

@@ -104,6 +104,17 @@ def test_where_everything_may_leave_only_the_first_layers_are_run(name, models):
     assert model.last_stats.mean_exit_layers == 1.0
 
 
+@pytest.mark.parametrize("rows", [1, 3, 4, 5])
+def test_the_first_token_follows_from_the_whole_prompt_however_it_is_split(rows, models, monkeypatch):
+    """Even if a pass leaves one token of the prompt over, which then is run as if it had just been generated."""
+    model, inputs = models("norm"), {"input_ids": torch.tensor([[5, 6, 7, 8, 9]])}
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    expected = generate(model, inputs, leave("max_prob", 0.0))
+    monkeypatch.setattr(model.engine, "loop", _C.DecodeLoop(model.engine.paged_model, rows))
+    assert torch.equal(generate(model, inputs, leave("max_prob", 0.0)), expected)
+    assert model.last_stats.exit_histogram == {0: NEW - 1, 2: 0, LAYERS - 1: 1}
+
+
 def test_a_perfect_head_changes_nothing(models):
     model = models("perfect")
     for texts in (TEXT[:1], (TEXT[1], "a", TEXT[3][:20])):

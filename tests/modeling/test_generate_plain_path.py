@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from optimum_dynexec import DynExecModelForCausalLM
 from optimum_dynexec.modeling.causal_lm import DynExecGenerateOutput
 from tests.tiny_models import TEXT
 
@@ -17,6 +18,14 @@ PLAIN = {
 
 def tokens_of(output):
     return output if isinstance(output, torch.Tensor) else output.sequences
+
+
+def test_the_models_own_configuration_may_speculate(tiny_export, plain_model, encode):
+    model = DynExecModelForCausalLM.from_pretrained(tiny_export("llama"), precision="exact")
+    model.generation_config.prompt_lookup_num_tokens = 3
+    arguments = {**encode(TEXT[0]), "max_new_tokens": 8, "do_sample": False, **PLAIN["scores"]}
+    assert torch.equal(tokens_of(model.generate(**arguments)), tokens_of(plain_model("llama").generate(**arguments)))
+    assert model.generation_config.prompt_lookup_num_tokens == 3
 
 
 @pytest.mark.parametrize("name", PLAIN)

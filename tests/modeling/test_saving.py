@@ -1,6 +1,7 @@
 """What is saved can be loaded again, here and elsewhere."""
 
 import json
+import shutil
 from pathlib import Path
 
 import openvino as ov
@@ -47,6 +48,13 @@ def test_saving_over_what_it_was_loaded_from(tiny_export, prompt, tmp_path):
     model.save_pretrained(tmp_path)
     assert torch.equal(model.generate(**prompt), expected)
     assert torch.equal(load(tmp_path).generate(**prompt), expected)
+
+
+def test_learned_criteria_are_saved(tiny_export, tmp_path):
+    shutil.copytree(tiny_export("llama"), tmp_path / "model")
+    (tmp_path / "model" / "exit_classifier.safetensors").write_bytes(b"weights")
+    load(tmp_path / "model", compile=False).save_pretrained(tmp_path / "copy")
+    assert (tmp_path / "copy" / "exit_classifier.safetensors").read_bytes() == b"weights"
 
 
 def test_generation_settings_are_saved(tiny_export, prompt, tmp_path):

@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from optimum_dynexec import DynExecConfig
+from optimum_dynexec.calibration import NoThresholdError
 from optimum_dynexec.data.samples import Columns
 from optimum_dynexec.optimize import OptimizeArguments, OptimizeError
 from optimum_dynexec.optimize.kinds import kind_for
 from optimum_dynexec.optimize.recipes import RECIPES
-from optimum_dynexec.optimize.steps import benchmark, heads, quantize
+from optimum_dynexec.optimize.steps import benchmark, calibrate, heads, quantize
 from optimum_dynexec.tuning.encoder import LEAST_SAMPLES
 from optimum_dynexec.tuning.halving import Measurement
 from optimum_dynexec.utils.losses import accuracy_loss
@@ -43,6 +44,25 @@ def test_what_a_calibrated_model_is_measured_with(tmp_path, task, tuned, measure
     DynExecConfig(task=task, calibration=THRESHOLDS).save_pretrained(tmp_path)
     context = SimpleNamespace(result=tmp_path, found={"tune": {"tuning": {"options": tuned}}}, kind=kind_for(task))
     assert context.kind.dynamic_options(benchmark._dynamic(context)) == measured
+
+
+def test_an_earlier_calibration_does_not_outlive_a_refusal(tmp_path):
+    DynExecConfig(calibration=THRESHOLDS, tuning={"options": {}}).save_pretrained(tmp_path)
+
+    def refuse(*_):
+        raise NoThresholdError("too few")
+
+    context = SimpleNamespace(
+        result=tmp_path,
+        found={"quantize": {"chosen": "f32", "losses": {}}, "heads": {"heads": ["exit_head_0"]}},
+        kind=SimpleNamespace(calibrate=refuse),
+        part=lambda name: name,
+        args=OptimizeArguments(),
+        progress=False,
+    )
+    assert calibrate.run(context) == ({"calibrated": False}, ["calibrate: early exit refused: too few"])
+    config = DynExecConfig.from_pretrained(tmp_path)
+    assert (config.calibration, config.tuning) == (None, None)
 
 
 def test_columns_of_the_parts():

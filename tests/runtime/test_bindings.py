@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from optimum_dynexec import DynExecModelForCausalLM
 from optimum_dynexec.native import _C
 
 
@@ -155,6 +156,22 @@ def test_what_is_learned_belongs_to_the_caller(tiny_model):
     first = proposed(memory)
     assert proposed(memory) < first
     assert proposed(_C.SpeculationMemory()) == proposed() == first
+
+
+def test_a_draft_model_reads_long_prompts_in_parts_and_the_heuristic_grows(tiny_model, tiny_export):
+    target = tiny_model("llama").engine
+    draft = DynExecModelForCausalLM.from_pretrained(tiny_export("llama"), precision="exact").engine.paged_model
+    params = _C.SpeculationParams()
+    params.proposers = [_C.ProposerParams("draft_model", model=draft)]
+    params.lookahead, params.num_assistant_tokens = "heuristic", 2
+    requests = [request(list(range(5, 45)), 40), request([7, 8], 40)]
+    whole = target.loop.generate(requests, params)
+    parts = _C.DecodeLoop(target.paged_model, 8).generate(requests, params)
+    assert parts.tokens == whole.tokens
+    assert parts.stats.proposers[0].forwards >= whole.stats.proposers[0].forwards + 4
+    # Each draft is right, so the next one is longer by two tokens.
+    assert len(whole.stats.accepted_histogram) > 6
+    assert draft.free_blocks == draft.num_blocks
 
 
 def test_the_stub_describes_the_whole_extension():

@@ -71,6 +71,21 @@ def test_with_a_draft_head(arguments, prompt_lookup, draft_model, draft_head, lo
     assert (config.lookahead, config.num_assistant_tokens, config.enabled) == (lookahead, length, True)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "layers"),
+    [
+        ({}, (1, 3)),
+        ({"speculation": "exit_heads"}, (1, 3)),
+        # Only "auto" chooses between heads.
+        ({"speculation": "exit_heads", "num_assistant_tokens": 4}, (1,)),
+        ({"assistant_early_exit": 4}, (3,)),
+        ({"assistant_early_exit": 4, "speculation": "auto"}, (3,)),
+    ],
+)
+def test_exit_heads_that_draft(arguments, layers):
+    assert SpeculationConfig.resolve(SpeculationArguments(**arguments), False, [1, 3]).exit_layers == layers
+
+
 @pytest.mark.parametrize("has_assistant", [False, True])
 def test_off_is_off_whatever_else_is_given(has_assistant):
     config = resolve("off", has_assistant, prompt_lookup_num_tokens=3, num_assistant_tokens=5)

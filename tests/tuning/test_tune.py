@@ -146,6 +146,13 @@ def test_stale(decoder, tmp_path, caplog, changes, reason):
     assert reason in caplog.text
 
 
+@pytest.mark.parametrize(("changes", "said"), [({"new_field": 1}, "unknown key"), ({"precision": "low"}, "'low'")])
+def test_a_tuning_that_cannot_be_used_does_not_keep_the_model_from_loading(decoder, tmp_path, caplog, changes, said):
+    directory = changed(decoder[0], tmp_path / "model", **changes)
+    assert DynExecModelForCausalLM.from_pretrained(directory, compile=False).tuning is None
+    assert said in caplog.text
+
+
 def test_quantized_afterwards(decoder, tmp_path):
     from optimum.intel import OVWeightQuantizationConfig
 

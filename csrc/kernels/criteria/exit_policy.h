@@ -17,7 +17,6 @@ public:
     ExitPolicy(const std::string& criterion, const CriterionWeights& weights, std::vector<double> thresholds);
 
     const Criterion& criterion() const { return *criterion_; }
-    size_t num_exits() const { return thresholds_.size(); }
     // Whether the exit must be evaluated: something may exit there, or a later exit uses its view.
     bool asks(size_t exit) const;
     // Whether an input that has passed `exits` exits at the last of them, which is the exit with the index

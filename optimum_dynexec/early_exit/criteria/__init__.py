@@ -42,13 +42,18 @@ CRITERIA: Mapping[str, "type[Criterion]"] = _Criteria()
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {"base": ["Criterion"]},
-    extra=["CRITERIA", "criterion_class", "criterion_names", "load_criterion"],
+    extra=["CRITERIA", "criterion_class", "criterion_files", "criterion_names", "load_criterion"],
 )
 
 
 def criterion_names() -> list[str]:
     """The names of the criteria."""
     return list(CRITERIA)
+
+
+def criterion_files() -> list[str]:
+    """The names of the files with weights of criteria that have learned some."""
+    return [criterion.file_name for criterion in CRITERIA.values() if criterion.file_name is not None]
 
 
 def criterion_class(name: str) -> "type[Criterion]":

@@ -1,8 +1,11 @@
 """Calibrates early exit for the part of the limit that quantization has left."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...calibration.errors import NoThresholdError, TrainingDataError
+from ...directory.config import DYNEXEC_CONFIG_NAME, DynExecConfig
 from ...utils.intervals import interval_text
 from ..context import Context
 
@@ -19,6 +22,7 @@ def remaining_loss(context: Context) -> float:
 
 def run(context: Context) -> tuple[dict[str, Any], list[str]]:
     """Calibrates the model, if it has exit heads."""
+    _forget(context.result)
     left = remaining_loss(context)
     if not context.found["heads"]["heads"]:
         return {"calibrated": False}, ["calibrate: no exit heads"]
@@ -36,6 +40,15 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
         f" ({interval_text(found.risk_interval)}); on average {found.mean_layers:.1f} of"
         f" {found.num_layers} layers" + _accuracy(found)
     ]
+
+
+def _forget(directory: Path) -> None:
+    """Removes the calibration of an earlier call, which this one may refuse, and the tuning that is based on it."""
+    if not (directory / DYNEXEC_CONFIG_NAME).is_file():
+        return
+    config = DynExecConfig.from_pretrained(directory)
+    if config.calibration is not None or config.tuning is not None:
+        replace(config, calibration=None, tuning=None).save_pretrained(directory)
 
 
 def _accuracy(found: "Calibration") -> str:

@@ -41,9 +41,12 @@ def run(context: Context) -> tuple[dict[str, Any], list[str]]:
         if kept_too:
             kept[name] = places[name]
     chosen, costs, why = _fastest(context, kept)
+    if not losses:
+        why = "no quantization was possible" if formats else "no quantization was requested"
     lines.append(f"quantize: {chosen} chosen: {why}")
-    for name, place in places.items():
-        if name not in (F32, chosen):
+    # Those of earlier calls too.
+    for place in context.quantized.iterdir() if context.quantized.is_dir() else ():
+        if place.name != chosen:
             shutil.rmtree(place)
     result = str(kept[chosen].relative_to(context.output))
     return {

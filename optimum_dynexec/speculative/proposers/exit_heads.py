@@ -29,10 +29,15 @@ class ExitHeads(Proposer):
 
     @classmethod
     def requested(cls, request: Request) -> Sequence["ExitHeads"]:
-        """Uses the exit heads in their own mode and in `"auto"`: all, or the one that the call names."""
+        """
+        Uses the exit heads in their own mode and in `"auto"`: the one that the call names, or all if the lookahead
+        chooses between them, or else the first.
+        """
         layers, early_exit = request.exit_layers, request.arguments.assistant_early_exit
+        if request.lookahead != "auto":
+            layers = layers[:1]
         if early_exit is not None:
-            layers = [_exit_layer(early_exit, layers)]
+            layers = [_exit_layer(early_exit, request.exit_layers)]
             if request.mode not in ("auto", cls.name):
                 raise ValueError(
                     f"`assistant_early_exit` was given with `speculation={request.mode!r}`; use 'exit_heads' or 'auto'"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...heads.config import DecoderHeadConfig
+from ...heads.config import DecoderHeadConfig, HeadConfig
 from ...heads.modules import HeadModule, make_head
 from ...heads.storage import SUFFIX, load_head
 
@@ -42,6 +42,7 @@ def load_start(start_from: str | Path, config: DecoderHeadConfig) -> dict[str, n
     """
     path = _start_path(start_from, config.name)
     found, tensors = load_head(path)
+    _of_decoder(found, start_from, config.name)
     different = [name for name in SHAPE if getattr(found, name) != getattr(config, name)]
     if different:
         name = different[0]
@@ -64,7 +65,10 @@ def load_start_config(start_from: str | Path, name: str) -> DecoderHeadConfig:
     Raises:
         `ValueError`: if there is no such head.
     """
-    config = load_head(_start_path(start_from, name))[0]
+    return _of_decoder(load_head(_start_path(start_from, name))[0], start_from, name)
+
+
+def _of_decoder(config: HeadConfig, start_from: str | Path, name: str) -> DecoderHeadConfig:
     if not isinstance(config, DecoderHeadConfig):
         raise ValueError(
             f"{start_from} contains a head of an encoder, of kind {config.kind!r}, but a {name} of a decoder is needed"

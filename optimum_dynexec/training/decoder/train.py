@@ -155,6 +155,11 @@ def train_heads(
     matrix = unembedding(backbone)
 
     texts = _texts(directory, raw, continuations, continuation_arguments, cache, progress)
+    if len(texts) < 2:
+        raise ValueError(
+            f"training needs at least 2 texts, one of them held out, but only {len(texts)} of the {len(raw)}"
+            " in the data can be used: give more prompts, or shorter ones if they are longer than `max_prompt_tokens`"
+        )
     features_key = _digest([config.model_hash, needed, [[t.tokens, t.first] for t in texts]])
     features = compute_features(
         backbone,
@@ -242,6 +247,7 @@ def _train(
     path.parent.mkdir(parents=True, exist_ok=True)
     config = replace(head.config, stop_classifier=stop_classifier)
     save_head(config, tensors, path, weight_format=weight_format, card=json.dumps(card))
+    trainer.forget()
     return TrainedHead(head.config.name, path, agreement, seconds, parameters)
 
 

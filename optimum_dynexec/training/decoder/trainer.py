@@ -211,8 +211,11 @@ class HeadTrainer:
         with safe_open(str(self._best_path), framework="pt") as file:
             for name, parameter in self.head.named_parameters():
                 parameter.data.copy_(file.get_tensor(name))
+
+    def forget(self) -> None:
+        """Removes what an interrupted training would go on from. Called when the head is written."""
         self.checkpoint.unlink(missing_ok=True)
-        self._best_path.unlink()
+        self._best_path.unlink(missing_ok=True)
 
     def _save_checkpoint(self, done: int, history: list, optimizer: torch.optim.Optimizer) -> None:
         tensors = {f"weight.{name}": value for name, value in self._weights().items()}

@@ -1,6 +1,7 @@
 """The recipes `joint` and `alternating`: a transformers checkpoint and its heads, to be exported together."""
 
 import json
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -70,7 +71,11 @@ def _train(request: Request, place: Path) -> tuple[TrainedExits, Checkpoint]:
     }
     identity = {
         # Of what a checkpoint holds.
-        "format": 2,
+        "format": 3,
+        "model": os.path.realpath(request.model) if os.path.isdir(request.model) else str(request.model),
+        "task": request.task,
+        "max_length": request.max_length,
+        "eval_hash": request.held_out.data_hash,
         "card": request.card,
         "arguments": asdict(request.args),
         "head": asdict(request.head),

@@ -69,7 +69,8 @@ def test_training(place, tiny_export, tmp_path, monkeypatch):
     monkeypatch.setattr(HeadTrainer, "_resume", remembered)
     (head,) = train_heads(tiny_export("llama"), output, data=[str(prompts)], **OPTIONS)
     ((done, evaluations),) = begun
-    assert (done > 0) == (evaluations > 0) == (place == "checkpoint")
+    assert done > 0
+    assert evaluations > 0
     assert load_head(head.path)[0].name == "exit_head_1"
 
     (uninterrupted,) = train_heads(tiny_export("llama"), tmp_path / "other", data=[str(prompts)], **OPTIONS)
