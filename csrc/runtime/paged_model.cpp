@@ -49,7 +49,7 @@ void PagedModel::find_outputs(const ov::CompiledModel& last) {
     vocab_size_ = last_dimension(last.output(0), "logits");
     for (const auto& output : last.outputs()) {
         const auto& given = output.get_names();
-        if (given.count(names::kLastHiddenStates) == 0) continue;
+        if (given.count(names::kHiddenStates) == 0 && given.count(names::kLastHiddenStates) == 0) continue;
         hidden_states_output_ = output;
         hidden_size_ = last_dimension(output, "hidden states");
     }

@@ -54,7 +54,7 @@ public:
 
     // The output of the last segment in addition to logits, [tokens of the last batch, hidden_size()] float32, valid
     // until the next call. For a model with a draft head: the input of its unembedding (names::kLastHiddenStates). For
-    // a draft head: the hidden states that replace those of the model while it drafts. (names::kLastHiddenStates)
+    // a draft head: the hidden states that replace those of the model while it drafts (names::kHiddenStates).
     const float* hidden_states() const { return hidden_states_; }
     size_t hidden_size() const { return hidden_size_; }  // 0 if there is no such output
     // Size of the hidden states that the first segment takes; 0 if it takes none.
