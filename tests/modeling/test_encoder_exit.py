@@ -196,9 +196,9 @@ def test_nan_leaves_nowhere(directory, tmp_path, said):
     [
         ({"input_ids": torch.ones(3, dtype=torch.long)}, "`input_ids` must have the shape"),
         ({"input_ids": torch.ones(2, 3, 4, dtype=torch.long)}, "`input_ids` must have the shape"),
-        ({"attention_mask": torch.ones(2, 4, dtype=torch.long)}, "another shape"),
-        ({"attention_mask": torch.ones(3, 5, dtype=torch.long)}, "another shape"),
-        ({"token_type_ids": torch.ones(2, 6, dtype=torch.long)}, "another shape"),
+        ({"attention_mask": torch.ones(2, 4, dtype=torch.long)}, "same number of samples and positions"),
+        ({"attention_mask": torch.ones(3, 5, dtype=torch.long)}, "same number of samples and positions"),
+        ({"token_type_ids": torch.ones(2, 6, dtype=torch.long)}, "same number of samples and positions"),
     ],
 )
 def test_wrong_shapes(model, median, some_leave, change, message):

@@ -188,5 +188,5 @@ def test_embeddings_by_heads_and_on_export(tiny_encoder_hf, tiny_encoder, tmp_pa
 
 
 def test_class_of_another_task(tiny_encoder):
-    with pytest.raises(ValueError, match="exported for the task 'token-classification', but DynExecModelForQ"):
+    with pytest.raises(ValueError, match="for the task 'token-classification': load it with `DynExecModelForTokenC"):
         DynExecModelForQuestionAnswering.from_pretrained(tiny_encoder("bert", "token-classification"), compile=False)
