@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .conformal import conformal_risk_control
     from .decoder import RecordingArguments, calibrate_decoder, record_decoder
     from .encoder import EncoderRecordingArguments, calibrate_encoder, record_encoder
-    from .errors import NoThresholdError
+    from .errors import NoThresholdError, TrainingDataError
     from .ltt import learn_then_test
     from .main import calibrate
     from .records import ExitRecords
@@ -31,7 +31,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "conformal": ["conformal_risk_control"],
         "decoder": ["RecordingArguments", "calibrate_decoder", "record_decoder"],
         "encoder": ["EncoderRecordingArguments", "calibrate_encoder", "record_encoder"],
-        "errors": ["NoThresholdError"],
+        "errors": ["NoThresholdError", "TrainingDataError"],
         "ltt": ["learn_then_test"],
         "main": ["calibrate"],
         "records": ["ExitRecords"],

@@ -24,7 +24,7 @@ def check_unseen(config: DynExecConfig, hashes: Sequence[str], data: Sequence[st
         unit (`str`, *optional*, defaults to `"texts"`): what the texts are called in the message.
 
     Raises:
-        [`~calibration.errors.TrainingDataError`]: if a head was trained on more than a quarter of them.
+        [`~calibration.TrainingDataError`]: if a head was trained on more than a quarter of them.
     """
     for name, head in config.heads.items():
         if head.layer is None or head.training_texts is None:

@@ -141,6 +141,7 @@ class CalibrateCommand(BaseOptimumCLICommand):
         run_command("calibrate", self.args, self._calibrate, {"NoThresholdError": NO_THRESHOLD})
 
     def _calibrate(self) -> Outcome:
+        from ..directory.calibration import percent
         from ..directory.config import DECODER_TASK, ENCODER_TASKS, DynExecConfig
         from ..utils.intervals import interval_text
 
@@ -154,7 +155,7 @@ class CalibrateCommand(BaseOptimumCLICommand):
         found = calibrator(self.args)
         aim = f"Guarantee: {found.guarantee}"
         if found.budget_flops is not None:
-            aim = f"Goal: {100 * found.budget_flops:.6g}% of the operations, without a guarantee"
+            aim = f"Goal: {percent(found.budget_flops)} of the operations, without a guarantee"
         risk = found.risk_words.capitalize() if found.risk in risks else f"Risk {found.risk}"
         lines = [
             aim,

@@ -155,13 +155,13 @@ class Calibration:
         texts, risk = f"{self.num_texts} {self.unit}", self.risk_words
         if self.epsilon is None:
             return (
-                f"no risk is guaranteed; thresholds for {_percent(self.budget_flops)} of the full model's operations"
+                f"no risk is guaranteed; thresholds for {percent(self.budget_flops)} of the full model's operations"
                 f" ({texts})"
             )
         if self.delta is None:
-            return f"expected {risk} at most {_percent(self.epsilon)} (conformal risk control, {texts})"
+            return f"expected {risk} at most {percent(self.epsilon)} (conformal risk control, {texts})"
         return (
-            f"{risk} at most {_percent(self.epsilon)} with confidence {_percent(1 - self.delta)} ({self.method},"
+            f"{risk} at most {percent(self.epsilon)} with confidence {percent(1 - self.delta)} ({self.method},"
             f" {texts})"
         )
 
@@ -172,6 +172,6 @@ class Calibration:
         return [] if warning is None else [warning]
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
     """With as many digits as the share was given with, so that a limit is not rounded."""
     return "unknown" if share is None else f"{100 * share:.6g}%"

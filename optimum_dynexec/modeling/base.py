@@ -19,7 +19,7 @@ from ..early_exit.criteria import criterion_files
 from ..precision import with_precision
 from ..utils.numbers import whole_number
 from .early_exit import CalibratedOnce
-from .loading_checks import check_task, missing_model_is_named
+from .loading_checks import check_directory, check_task, missing_model_is_named
 from .own_export import keep_own_export
 from .tuned import start_from_tuning
 
@@ -71,7 +71,7 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
         Loads a model, with the parts of its directory for dynamic execution. The arguments are those of
         `from_pretrained`. Nothing is compiled, except with `compile_only`, where there is only a compiled model.
         """
-        check_task(cls.export_feature, model_id)
+        check_directory(cls.export_feature, model_id)
         model = super()._from_pretrained(
             model_id,
             config,
@@ -106,10 +106,11 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
     def _load_dynexec_config(self, exit_layers: list[int] | None, **defaults: bool | str) -> DynExecConfig:
         """`defaults` are fields of the configuration that is made for a model without one."""
         layers = None if exit_layers is None else [whole_number("exit_layers", layer, 0) for layer in exit_layers]
-        check_task(self.export_feature, self._directory)
-        return load_dynexec_config(
+        config = load_dynexec_config(
             self._directory, self.model, self.config.model_type, self._find_boundaries, layers, **defaults
         )
+        check_task(self.export_feature, config.task, self._directory)
+        return config
 
     @staticmethod
     def _find_boundaries(model: ov.Model) -> list[str]:

@@ -30,21 +30,28 @@ def missing_model_is_named(model_id: str | Path) -> Iterator[None]:
         ) from error
 
 
-def check_task(export_feature: str, model_id: str | Path) -> None:
+def check_directory(export_feature: str, model_id: str | Path) -> None:
+    """
+    Checks before a model is read that its directory was exported for the task of a class, see [`check_task`]. Hub ids
+    and directories without our configuration pass.
+    """
+    directory = Path(model_id)
+    if (directory / DYNEXEC_CONFIG_NAME).is_file():
+        check_task(export_feature, DynExecConfig.from_pretrained(directory).task, directory)
+
+
+def check_task(export_feature: str, task: str, directory: Path) -> None:
     """
     Checks that a directory was exported for the task of a class.
 
     Args:
         export_feature (`str`): task of the class, as optimum-intel calls it.
-        model_id (`str` or `Path`): directory of a model. Hub ids and directories without our configuration pass.
+        task (`str`): task of the directory.
+        directory (`Path`): directory of the model, for the message.
 
     Raises:
         `ValueError`: if the directory is for another task. The message names the class to use.
     """
-    directory = Path(model_id)
-    if not (directory / DYNEXEC_CONFIG_NAME).is_file():
-        return
-    task = DynExecConfig.from_pretrained(directory).task
     if task.removesuffix("-with-past") != export_feature.removesuffix("-with-past"):
         raise ValueError(
             f"{directory} was exported for the task {task!r}: load it with `DynExec{MODEL_CLASSES[task]}`, or export"

@@ -35,18 +35,24 @@ def start_from_tuning(model: "DynExecModelMixin", precision: str | None) -> None
     # A tuning only makes a model faster: without it, the model is still right.
     try:
         tuning = Tuning.from_dict(config.tuning)
+        _check_use(tuning, model)
     except TuningError as error:
         logger.warning("The model is not run as tuned: %s. Tune it with `optimum-cli dynexec tune`.", error)
-        return
-    reason = "it was loaded with other heads" if model._other_heads else why_stale(tuning, config, model._device)
-    if tuning.precision not in PRECISIONS:
-        reason = f"it was tuned to the precision {tuning.precision!r}; accepted are {sorted(PRECISIONS)}"
-    if reason is not None:
-        logger.warning("The model is not run as tuned: %s. Tune it with `optimum-cli dynexec tune`.", reason)
         return
     model.tuning = tuning
     exactness = {} if precision is not None else PRECISIONS[tuning.precision]
     model.ov_config = {**exactness, **tuning.ov_config, **model.ov_config}
+
+
+def _check_use(tuning: Tuning, model: "DynExecModelMixin") -> None:
+    if tuning.precision not in PRECISIONS:
+        raise TuningError(f"it was tuned to the precision {tuning.precision!r}; accepted are {sorted(PRECISIONS)}")
+    assert model.dynexec_config is not None
+    reason = why_stale(tuning, model.dynexec_config, model._device)
+    if model._other_heads:
+        reason = "it was loaded with other heads"
+    if reason is not None:
+        raise TuningError(reason)
 
 
 def tuned_exit(tuning: Tuning | None) -> EarlyExitConfig | str | None:
