@@ -15,7 +15,7 @@ from optimum_dynexec import (
     EarlyExitConfig,
 )
 from optimum_dynexec.benchmark.classification import Answer, timed_call
-from optimum_dynexec.precision import EXACT_OV_CONFIG
+from optimum_dynexec.precision import FLOAT32_OV_CONFIG
 
 
 CLASSES: dict[str, tuple[Any, Any]] = {
@@ -62,7 +62,7 @@ def load_systems(
     if config.task not in CLASSES:
         raise SystemExit(f"{directory} is for the task {config.task!r}, but this benchmark accepts {list(CLASSES)}")
     peer_class, own_class = CLASSES[config.task]
-    ov_config = dict(EXACT_OV_CONFIG) if precision == "exact" else {}
+    ov_config = dict(FLOAT32_OV_CONFIG) if precision == "exact" else {}
     own = own_class.from_pretrained(directory, precision=precision)
     systems = [
         ClassificationSystem("optimum-intel", peer_class.from_pretrained(directory, ov_config=ov_config)),

@@ -29,7 +29,7 @@ from optimum_dynexec.calibration.records import ExitRecords
 from optimum_dynexec.calibration.risks import token_disagreement
 from optimum_dynexec.directory.freshness import load_calibration
 from optimum_dynexec.early_exit.criteria import load_criterion
-from optimum_dynexec.precision import PRECISIONS
+from optimum_dynexec.precision import precision_properties
 
 from .spec_bench import encode, load_questions
 
@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
     answers = [generate(prompt, speculation="off")[0] for prompt in tqdm(prompts, desc="plain", unit="question")]
     with_exits = {"early_exit": EarlyExitConfig(threshold=1.0)}
     generate(prompts[0][:WARM_UP_TOKENS], **with_exits)  # cuts the model now, also for plain decoding
-    runner = DecoderRunner(args.model, ov_config=PRECISIONS[args.precision])
+    runner = DecoderRunner(args.model, ov_config=precision_properties(args.precision, model._has_compressed_weights()))
     texts = [RecordedText(prompt + answer, len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
     records = record_texts(runner, texts)
     del runner
@@ -146,7 +146,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="Directory of an export with exit heads.")
     parser.add_argument("--questions", type=Path, required=True, help="Questions of Spec-Bench, a .jsonl file.")
-    parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="Precision of the model.")
+    parser.add_argument(
+        "--precision", choices=("exact", "f32", "fast"), default="exact", help="Precision of the model."
+    )
     parser.add_argument(
         "--criteria", nargs="+", default=list(CRITERIA), help=f"Criteria. Default: {' '.join(CRITERIA)}."
     )

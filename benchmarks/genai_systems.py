@@ -10,7 +10,7 @@ import openvino as ov
 import openvino_genai
 
 from optimum_dynexec.benchmark.generation import Generation
-from optimum_dynexec.precision import EXACT_OV_CONFIG
+from optimum_dynexec.precision import FLOAT32_OV_CONFIG
 
 from .systems import Setting, System
 
@@ -54,7 +54,7 @@ class GenaiSystem(System):
         self.generation_config = config
 
     def _pipeline(self, setting: Setting) -> Any:
-        properties: dict[str, Any] = dict(EXACT_OV_CONFIG) if setting.precision == "exact" else {}
+        properties: dict[str, Any] = dict(FLOAT32_OV_CONFIG) if setting.precision == "exact" else {}
         options = dict(properties)
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.max_num_batched_tokens = MAX_BATCH_TOKENS

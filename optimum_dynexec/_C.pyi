@@ -130,6 +130,22 @@ def combine_samples(inputs: Sequence[npt.ArrayLike], weights: Sequence[float]) -
 
 # ---- decoders ----------------------------------------------------------------------------------------------------
 
+class RowLimits:
+    """
+    The sizes of passes in which the logits of a token do not depend on the other rows, bit for bit.
+
+    `per_sequence`: least number of rows of each sequence in a pass; `least`: of a pass; `most`: largest number of rows
+    of a pass. Raises `ValueError` if no pass can keep them.
+    """
+
+    def __init__(self, per_sequence: int = 1, least: int = 1, most: int | None = None) -> None: ...
+    @property
+    def per_sequence(self) -> int: ...
+    @property
+    def least(self) -> int: ...
+    @property
+    def most(self) -> int | None: ...
+
 class PagedModel:
     """
     A decoder, or a head, as a chain of compiled segments with one paged KV cache.
@@ -157,6 +173,14 @@ class PagedModel:
     @property
     def input_hidden_size(self) -> int:
         """The size of the hidden states that the first segment takes; 0 if it takes none."""
+    @property
+    def row_limits(self) -> RowLimits:
+        """Passes are divided and rows are added so that they keep these limits."""
+    @row_limits.setter
+    def row_limits(self, limits: RowLimits) -> None: ...
+    @property
+    def cache_limit(self) -> int:
+        """The most tokens that the KV cache may hold."""
     @property
     def rows_run(self) -> list[int]:
         """`[num_segments]`: tokens that each segment has run, padding included."""

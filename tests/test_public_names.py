@@ -149,7 +149,7 @@ OFFERED = {
         write_report
     """,
     "optimum_dynexec.runtime": """
-        EXACT_OV_CONFIG
+        FLOAT32_OV_CONFIG
         Engine
         _C
     """,

@@ -115,6 +115,18 @@ void bind_runtime(py::module_& m) {
         .def_readwrite("max_new_tokens", &SequenceRequest::max_new_tokens)
         .def_readwrite("eos_token_ids", &SequenceRequest::eos_token_ids)
         .def_readwrite("seed", &SequenceRequest::seed);
+    py::class_<RowLimits>(m, "RowLimits")
+        .def(py::init([](size_t per_sequence, size_t least, std::optional<size_t> most) {
+                 RowLimits limits{per_sequence, least, most.value_or(std::numeric_limits<size_t>::max())};
+                 validate(limits);
+                 return limits;
+             }),
+             py::arg("per_sequence") = 1, py::arg("least") = 1, py::arg("most") = std::nullopt)
+        .def_readonly("per_sequence", &RowLimits::per_sequence)
+        .def_readonly("least", &RowLimits::least)
+        .def_property_readonly("most", [](const RowLimits& limits) {
+            return limits.most == std::numeric_limits<size_t>::max() ? std::nullopt : std::make_optional(limits.most);
+        });
     py::class_<PagedModel, std::shared_ptr<PagedModel>>(m, "PagedModel")
         .def(py::init<const std::vector<ov::CompiledModel>&, size_t>(), py::arg("segments"),
              py::arg("max_cache_tokens") = 0)
@@ -133,6 +145,14 @@ void bind_runtime(py::module_& m) {
         .def_property_readonly("num_segments", &PagedModel::num_segments)
         .def_property_readonly("hidden_size", &PagedModel::hidden_size)
         .def_property_readonly("input_hidden_size", &PagedModel::input_hidden_size)
+        .def_property(
+            "row_limits", [](const PagedModel& model) { return model.row_limits(); },
+            [](PagedModel& model, const RowLimits& limits) {
+                py::gil_scoped_release release;
+                std::lock_guard<std::mutex> lock(model.mutex());
+                model.set_row_limits(limits);
+            })
+        .def_property_readonly("cache_limit", &PagedModel::cache_limit)
         .def_property_readonly("rows_run", &PagedModel::rows_run)
         .def_property_readonly("cache_bytes", &PagedModel::cache_bytes)
         .def_property_readonly("free_blocks", [](const PagedModel& model) { return model.pool().available(); })

@@ -79,8 +79,9 @@ GenerationResult DecodeLoop::generate(const std::vector<SequenceRequest>& reques
     std::unique_ptr<Lookahead> lookahead;
     if (!speculation.proposers.empty()) {
         if (speculation.lookahead == "auto") measure(models);
-        lookahead = make_lookahead(speculation.lookahead, {proposers, target_.cost_model(),
-                                                           speculation.num_assistant_tokens, requests.size(), memory});
+        lookahead =
+            make_lookahead(speculation.lookahead, {proposers, target_.cost_model(), speculation.num_assistant_tokens,
+                                                   requests.size(), memory, target_.row_limits()});
         const ProposerContext context = {backbone,
                                          max_batch_tokens_,
                                          requests.size(),

@@ -24,12 +24,12 @@ void FlatBatch::add(const int64_t* ids, size_t n, size_t past, const std::vector
     max_context_len = std::max(max_context_len, static_cast<int32_t>(past + n));
 }
 
-void FlatBatch::pad(size_t n) {
+void FlatBatch::pad(size_t n, bool with_logits) {
     hidden_states.resize(hidden_states.size() / tokens() * (tokens() + n));
     // The position is repeated, because the next one may lie outside the model's table of positions.
     input_ids.insert(input_ids.end(), n, input_ids.back());
     position_ids.insert(position_ids.end(), n, position_ids.back());
-    for (size_t i = 0; i < n; ++i) logits_indices.push_back(logits_indices.back() + 1);
+    for (size_t i = 0; with_logits && i < n; ++i) logits_indices.push_back(logits_indices.back() + 1);
     subsequence_begins.back() += static_cast<int32_t>(n);
     const size_t last = past_lens.size() - 1;
     max_context_len =

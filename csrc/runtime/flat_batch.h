@@ -33,9 +33,9 @@ struct FlatBatch {
     // Appends `n` tokens of a sequence that has `past` tokens in the cache; requests the logits of the last
     // `logits_rows` tokens.
     void add(const int64_t* ids, size_t n, size_t past, const std::vector<int32_t>& blocks, size_t logits_rows);
-    // Appends `n` padding tokens after those of the last sequence. Their logits are meaningless, and the next tokens
-    // overwrite their places in the cache.
-    void pad(size_t n);
+    // Appends `n` padding tokens after those of the last sequence. The next tokens overwrite their places in the cache.
+    // `with_logits`: whether to request their logits too, which are meaningless.
+    void pad(size_t n, bool with_logits = true);
     void clear();
 };
 

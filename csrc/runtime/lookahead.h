@@ -9,6 +9,7 @@
 
 #include "runtime/cost_model.h"
 #include "runtime/proposer.h"
+#include "runtime/row_limits.h"
 #include "runtime/speculation_memory.h"
 
 namespace dynexec {
@@ -55,6 +56,7 @@ struct LookaheadContext {
     size_t num_tokens;                                  // longest draft, or the length itself for "constant"
     size_t num_sequences;
     SpeculationMemory& memory;
+    RowLimits limits{};  // of the target
 };
 
 // See the registry in lookahead.cpp; transformers calls them num_assistant_tokens_schedule. Throws

@@ -48,7 +48,9 @@ public:
     explicit Ranking(const std::vector<Option*>& options) : options_(options) {
         for (Option* option : options) {
             const bool fixed = option->fixed();
-            for (const double reach : option->reach) tokens_.push_back({fixed, reach, option});
+            for (size_t k = 0; k < option->reach.size(); ++k) {
+                tokens_.push_back({fixed, k == 0, option->reach[k], option});
+            }
             fixed_ += fixed ? option->reach.size() : 0;
         }
         std::stable_sort(tokens_.begin(), tokens_.end(), [](const Token& a, const Token& b) {
@@ -58,7 +60,17 @@ public:
 
     size_t fixed() const { return fixed_; }
 
-    Outcomes outcomes(double base_tokens, size_t base_rows, const CostModel& cost) const {
+    // The number of rows of a pass with `size` of these tokens, or with padding in the place of missing ones.
+    // `base_rows`: without them. `spare_rows`: the number of base rows of each sequence that its draft can take.
+    size_t rows(size_t size, size_t base_rows, size_t spare_rows) const {
+        size_t drafts = size > tokens_.size() ? 1 : 0;
+        for (size_t i = 0, found = 0; i < std::min(size, tokens_.size()); ++i) {
+            if (tokens_[i].first) drafts = std::max(drafts, ++found);
+        }
+        return base_rows + size - std::min(size, spare_rows * drafts);
+    }
+
+    Outcomes outcomes(double base_tokens, size_t base_rows, size_t spare_rows, const CostModel& cost) const {
         Outcomes outcomes;
         Outcome sum{base_tokens, 0.0, 0.0};
         for (size_t i = 0, taken = 0; i < kNumSizes; ++i) {
@@ -67,7 +79,7 @@ public:
                 sum.draft_seconds += tokens_[taken].option->seconds_per_token;
             }
             outcomes[i] = sum;
-            outcomes[i].pass_seconds = cost.seconds(base_rows + kSizes[i]);
+            outcomes[i].pass_seconds = cost.seconds(rows(kSizes[i], base_rows, spare_rows));
         }
         return outcomes;
     }
@@ -81,6 +93,7 @@ public:
 private:
     struct Token {
         bool fixed;
+        bool first;  // of its draft
         double reach;
         Option* option;
     };
@@ -119,19 +132,19 @@ public:
     Step plan(const std::vector<Candidate>& candidates, size_t other_rows) override {
         base_tokens_ = static_cast<double>(candidates.size());
         other_rows_ = other_rows;
-        const size_t base_rows = candidates.size() + other_rows;
+        const size_t base_rows = candidates.size() * context_.limits.per_sequence + other_rows;
         options_.clear();
         for (const Candidate& candidate : candidates) {
             Option best = best_option(candidate, base_rows);
             if (best.plan.proposer != nullptr) options_.push_back(std::move(best));
         }
         const Ranking ranking(all_options());
-        const Outcomes outcomes = ranking.outcomes(base_tokens_, base_rows, context_.cost);
+        const Outcomes outcomes = ranking.outcomes(base_tokens_, base_rows, spare_rows(), context_.cost);
         if (base_rows != base_rows_) {
             base_rows_ = base_rows;
             long_run_ = outcomes;
         }
-        ranking.allot(choose(outcomes, 0, true));
+        ranking.allot(choose(ranking, outcomes, 0, true));
 
         // The cost of one more row in the pass.
         const double row_seconds =
@@ -169,7 +182,8 @@ public:
         }
         const Ranking ranking(planned);
         // The time to draft has already been spent.
-        const size_t size = choose(ranking.outcomes(base_tokens_, base_rows_, context_.cost), ranking.fixed(), false);
+        const Outcomes outcomes = ranking.outcomes(base_tokens_, base_rows_, spare_rows(), context_.cost);
+        const size_t size = choose(ranking, outcomes, ranking.fixed(), false);
         ranking.allot(size);
         step.plans.clear();
         for (Option* option : planned) {
@@ -177,9 +191,9 @@ public:
             if (option->plan.tokens > 0) step.plans.push_back(option->plan);
         }
         // Prompts change the size anyway.
-        if (other_rows_ == 0) step.rows = base_rows_ + size;
-        last_rows_ = base_rows_ + size;
-        remember(Ranking(all_options()).outcomes(base_tokens_, base_rows_, context_.cost));
+        if (other_rows_ == 0) step.rows = static_cast<size_t>(base_tokens_) + size;
+        last_rows_ = ranking.rows(size, base_rows_, spare_rows());
+        remember(Ranking(all_options()).outcomes(base_tokens_, base_rows_, spare_rows(), context_.cost));
     }
 
     size_t longest_draft() const override { return context_.num_tokens; }
@@ -206,7 +220,8 @@ private:
             for (size_t k = 1; k <= offered; ++k) {
                 expected += option.reach[k - 1];
                 const double draft_seconds = proposer->seconds(*sequence, k);
-                const double rate = expected / (context_.cost.seconds(base_rows + k) + draft_seconds);
+                const size_t rows = base_rows + k - std::min(k, spare_rows());
+                const double rate = expected / (context_.cost.seconds(rows) + draft_seconds);
                 // Drafts that cost nothing may fill a pass that keeps its size.
                 if (rate <= option_rate || (draft_seconds > 0.0 && rate <= plain_rate)) continue;
                 option_rate = rate;
@@ -235,6 +250,8 @@ private:
         option.free_proposer = nullptr;
     }
 
+    size_t spare_rows() const { return context_.limits.per_sequence - 1; }
+
     std::vector<Option*> all_options() {
         std::vector<Option*> all;
         for (Option& option : options_) all.push_back(&option);
@@ -249,7 +266,7 @@ private:
     }
 
     // The size of at least `least_size` with the smallest loss. `with_drafts`: the drafts have not been made yet.
-    size_t choose(const Outcomes& now, size_t least_size, bool with_drafts) const {
+    size_t choose(const Ranking& ranking, const Outcomes& now, size_t least_size, bool with_drafts) const {
         const double t = seconds_per_token();
         const double switching = context_.cost.switch_seconds();
         double least = std::numeric_limits<double>::infinity();
@@ -258,7 +275,7 @@ private:
             // A pass has the drafts of all sequences.
             if (kSizes[i] > context_.num_tokens * static_cast<size_t>(base_tokens_)) break;
             if (kSizes[i] < least_size) continue;
-            const bool switches = base_rows_ + kSizes[i] != last_rows_;
+            const bool switches = ranking.rows(kSizes[i], base_rows_, spare_rows()) != last_rows_;
             const double excess = long_run_[i].seconds() - t * long_run_[i].tokens;
             const double seconds = with_drafts ? now[i].seconds() : now[i].pass_seconds;
             const double loss =

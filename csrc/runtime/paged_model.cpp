@@ -168,7 +168,43 @@ ov::Tensor PagedModel::hidden_states_of(const FlatBatch& batch, const Segment& s
     return ov::Tensor(ov::element::f32, shape, const_cast<float*>(batch.hidden_states.data()));
 }
 
+void PagedModel::set_row_limits(const RowLimits& limits) {
+    validate(limits);
+    limits_ = limits;
+    // An added row is one of a few, so that one block has room for those of every sequence.
+    if (!limits.none() && has_cache() && scratch_.blocks().empty()) reserve(scratch_, 1);
+}
+
 float* PagedModel::forward(const FlatBatch& batch, size_t first, size_t last) {
+    if (keeps(batch, limits_)) return run(batch, first, last);
+    const int32_t scratch = scratch_.blocks().empty() ? 0 : scratch_.blocks().front();
+    const auto passes = divide(batch, limits_, pool_.block_size(), scratch);
+    if (passes.size() == 1 && passes.front().kept.size() == 1) return run(passes.front().batch, first, last);
+
+    // Outputs without the added rows.
+    for (size_t i = first; i < last; ++i) segments_[i].gathered.clear();
+    gathered_logits_.clear();
+    const auto append = [](std::vector<float>& to, const float* rows, const LimitedPass& pass, size_t size) {
+        for (const auto& [begin, n] : pass.kept) to.insert(to.end(), rows + begin * size, rows + (begin + n) * size);
+    };
+    for (const LimitedPass& pass : passes) {
+        const float* const logits = run(pass.batch, first, last);
+        for (size_t i = first; i < std::min(last, segments_.size() - 1); ++i) {
+            append(segments_[i].gathered, boundary(i), pass, boundary_size(i));
+        }
+        if (last < segments_.size()) continue;
+        if (hidden_states_output_) append(segments_.back().gathered, hidden_states_, pass, hidden_size_);
+        gathered_logits_.insert(gathered_logits_.end(), logits, logits + pass.logits * vocab_size_);
+    }
+    for (size_t i = first; i < std::min(last, segments_.size() - 1); ++i) {
+        segments_[i].output = segments_[i].gathered.data();
+    }
+    if (last < segments_.size()) return nullptr;
+    if (hidden_states_output_) hidden_states_ = segments_.back().gathered.data();
+    return gathered_logits_.data();
+}
+
+float* PagedModel::run(const FlatBatch& batch, size_t first, size_t last) {
     // The hidden states of the previous segment; for the first segment, those of the batch.
     ov::Tensor hidden_states;
     if (segments_[first].hidden_states) hidden_states = hidden_states_of(batch, segments_[first]);
@@ -179,6 +215,7 @@ float* PagedModel::forward(const FlatBatch& batch, size_t first, size_t last) {
         if (segment.hidden_states) segment.request.set_tensor(*segment.hidden_states, hidden_states);
         segment.request.infer();
         hidden_states = segment.request.get_output_tensor(0);
+        segment.output = hidden_states.data<float>();
         segment.last_seconds = seconds_since(start);
         const bool switched = batch.tokens() != std::exchange(segment.last_rows, batch.tokens());
         segment.rows_run += batch.tokens();
@@ -204,12 +241,16 @@ size_t PagedModel::cache_limit() const {
 
 bool PagedModel::has_room(const BlockTable& table, size_t tokens) const {
     const size_t blocks = pool_.capacity() - pool_.available() + pool_.blocks_for(tokens);
-    return max_cache_tokens_ == 0 || blocks - table.blocks().size() <= pool_.blocks_for(max_cache_tokens_);
+    return blocks - table.blocks().size() <= most_blocks();
+}
+
+size_t PagedModel::most_blocks() const {
+    if (max_cache_tokens_ == 0) return std::numeric_limits<int32_t>::max();
+    return pool_.blocks_for(max_cache_tokens_) + (limits_.none() ? 0 : 1);
 }
 
 void PagedModel::grow_cache(size_t in_use) {
-    const size_t limit =
-        max_cache_tokens_ == 0 ? std::numeric_limits<int32_t>::max() : pool_.blocks_for(max_cache_tokens_);
+    const size_t limit = most_blocks();
     if (in_use > limit) {
         throw std::length_error("The KV cache is full: " + std::to_string(in_use * pool_.block_size()) +
                                 " tokens are needed at once, but max_cache_tokens is " +

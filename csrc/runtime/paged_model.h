@@ -13,6 +13,7 @@
 #include "runtime/block_pool.h"
 #include "runtime/cost_model.h"
 #include "runtime/flat_batch.h"
+#include "runtime/row_limits.h"
 
 namespace dynexec {
 
@@ -28,6 +29,12 @@ public:
     // `max_cache_tokens` limits the KV cache; 0: it grows as long as there is memory. Throws std::invalid_argument if
     // a segment has an input that this runtime cannot provide.
     PagedModel(const std::vector<ov::CompiledModel>& segments, size_t max_cache_tokens);
+
+    // From now on, the logits of a token are the same bits in whatever batches its sequence runs, if the limits are
+    // right for the compiled model: forward() divides batches and adds rows so that all passes keep them. Throws
+    // std::invalid_argument if no pass can.
+    void set_row_limits(const RowLimits& limits);
+    const RowLimits& row_limits() const { return limits_; }
 
     // Runs the batch and returns logits, [batch.logits_indices.size(), vocab_size()] float32, row major. The caller
     // may overwrite them. They stay valid until the next call.
@@ -47,9 +54,7 @@ public:
 
     // The output of a segment that is not the last one, [tokens of its last batch, boundary_size(segment)] float32,
     // valid until it runs again.
-    const float* boundary(size_t segment) {
-        return segments_[segment].request.get_output_tensor(0).data<const float>();
-    }
+    const float* boundary(size_t segment) const { return segments_[segment].output; }
     size_t boundary_size(size_t segment) const { return segments_[segment + 1].hidden_size; }
 
     // The output of the last segment in addition to logits, [tokens of the last batch, hidden_size()] float32, valid
@@ -97,19 +102,26 @@ private:
         size_t rows_run = 0;
         size_t last_rows = 0;
         double last_seconds = 0.0;
+        const float* output = nullptr;
+        std::vector<float> gathered;  // the output, or the hidden states for heads, of a batch that was divided
     };
     static Segment make_segment(ov::CompiledModel compiled);
     void add_segment(const ov::CompiledModel& compiled);
     static void feed(Segment& segment, const FlatBatch& batch);
     void find_outputs(const ov::CompiledModel& last);
     static ov::Tensor hidden_states_of(const FlatBatch& batch, const Segment& segment);
+    // One pass: forward() for a batch that keeps the limits.
+    float* run(const FlatBatch& batch, size_t first, size_t last);
     void grow_cache(size_t in_use);
+    // Largest number of blocks of the cache.
+    size_t most_blocks() const;
     // Makes the copier of a segment write to the caches of the segment.
     void share_caches(size_t segment);
 
     static uint64_t next_id();
 
     uint64_t id_ = next_id();
+    BlockPool pool_{1};  // outlives all tables
     std::vector<Segment> segments_;
     std::vector<Segment> copiers_;  // of segments_[1:]
     size_t max_cache_tokens_;
@@ -117,7 +129,9 @@ private:
     size_t hidden_size_ = 0;
     std::optional<ov::Output<const ov::Node>> hidden_states_output_;
     const float* hidden_states_ = nullptr;
-    BlockPool pool_{1};
+    RowLimits limits_;
+    BlockTable scratch_;  // for added rows that have no room in the blocks of their sequence
+    std::vector<float> gathered_logits_;
     CostModel cost_model_;
     std::mutex mutex_;
 };

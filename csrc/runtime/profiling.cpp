@@ -27,11 +27,13 @@ double median(std::vector<double> values) {
     return *middle;
 }
 
-// At most the number that the largest cache has room for. A block has at least two tokens.
+// At most the number that the largest cache has room for, and no number that a pass is padded from. A block has at
+// least two tokens.
 std::vector<size_t> fitting_rows(const PagedModel& model) {
+    const size_t least = std::max(model.row_limits().per_sequence, model.row_limits().least);
     std::vector<size_t> fitting;
     for (const size_t rows : kRows) {
-        if (2 * rows <= model.cache_limit()) fitting.push_back(rows);
+        if (rows >= least && 2 * rows <= model.cache_limit()) fitting.push_back(rows);
     }
     return fitting;
 }

@@ -27,7 +27,7 @@ class BenchmarkArguments:
         max_samples (`int`, *optional*):
             Maximum number of prompts or samples. Prompts are evenly spaced in the data; samples are drawn at
             random. If not set: all.
-        precision (`str`, *optional*, defaults to `"fast"`):
+        precision (`str`, *optional*, defaults to `"auto"`):
             precision, as in `from_pretrained`. With `"fast"` and speculation `"auto"`, the same call can give
             different text from call to call.
         repeats (`int`, *optional*, defaults to 5): number of repeats; medians are reported.
@@ -62,7 +62,7 @@ class BenchmarkArguments:
     """
 
     max_samples: int | None = None
-    precision: str = "fast"
+    precision: str = "auto"
     repeats: int = 5
     seed: int = 0
     threads: int | None = None

@@ -5,9 +5,11 @@ import json
 import random
 import tempfile
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import openvino as ov
 
 from ..data.overlap import content_hash
 from ..data.texts import chat_prompts, read_texts
@@ -16,7 +18,9 @@ from ..directory.config import DynExecConfig
 from ..directory.errors import CalibrationError
 from ..directory.freshness import hash_heads, save_calibration
 from ..directory.hashes import hash_model
-from ..precision import PRECISIONS
+from ..directory.staging import EXPORT_MARK
+from ..graph.compressed_weights import has_compressed_products
+from ..precision import PRECISIONS, precision_properties, resolve_precision
 from .arguments import CalibrationArguments, check_fields
 from .decoder_runner import NO_HEADS, DecoderRunner
 from .main import calibrate
@@ -37,9 +41,8 @@ class RecordingArguments:
             `"text"`: the predictions for the given texts are recorded; the next tokens are the labels.
         max_samples (`int`, *optional*, defaults to 500): maximum number of texts, which are drawn at random.
         max_new_tokens (`int`, *optional*, defaults to 128): maximum number of tokens in an answer.
-        precision (`str`, *optional*, defaults to `"fast"`):
-            Precision in which the model will be used, `"fast"` or `"exact"`, as in
-            `DynExecModelForCausalLM.from_pretrained`.
+        precision (`str`, *optional*, defaults to `"auto"`):
+            Precision in which the model will be used, as in `DynExecModelForCausalLM.from_pretrained`.
         device (`str`, *optional*, defaults to `"CPU"`): OpenVINO device.
         seed (`int`, *optional*, defaults to 0): random seed.
 
@@ -50,7 +53,7 @@ class RecordingArguments:
     continuations: str = "own"
     max_samples: int | None = 500
     max_new_tokens: int = 128
-    precision: str = "fast"
+    precision: str = "auto"
     device: str = "CPU"
     seed: int = 0
 
@@ -131,6 +134,8 @@ def record_decoder(
     heads = hash_heads(directory, config)
     if not heads:
         raise CalibrationError(NO_HEADS.format(directory))
+    compressed = has_compressed_products(ov.Core().read_model(directory / EXPORT_MARK))
+    args = replace(args, precision=resolve_precision(args.precision, compressed))
     with ExitStack() as stack:
         cache = Path(cache_dir) if cache_dir is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         found = [text for source in data for text in read_texts(source)]
@@ -151,7 +156,7 @@ def record_decoder(
         )
         if path.is_file():
             return ExitRecords.load(path)
-        runner = DecoderRunner(directory, args.device, PRECISIONS[args.precision])
+        runner = DecoderRunner(directory, args.device, precision_properties(args.precision, compressed))
         records = record_texts(runner, texts, progress=progress, **identity)
         if cache_dir is not None:
             records.save(path)

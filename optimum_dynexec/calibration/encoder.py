@@ -15,7 +15,7 @@ from ..directory.errors import CalibrationError
 from ..directory.freshness import hash_heads, save_calibration
 from ..directory.hashes import hash_model
 from ..directory.one_label import check_one_label
-from ..precision import PRECISIONS
+from ..precision import PRECISIONS, precision_properties, resolve_precision
 from .arguments import CalibrationArguments, check_fields
 from .budget import calibrate_budget
 from .flops import exit_costs
@@ -69,7 +69,7 @@ class EncoderRecordingArguments:
         max_samples (`int`, *optional*): maximum number of samples, which are drawn at random. If not set: all.
         max_length (`int`, *optional*, defaults to 128):
             maximum number of tokens in a text; longer texts are truncated.
-        precision (`str`, *optional*, defaults to `"fast"`): precision in which the model will be used.
+        precision (`str`, *optional*, defaults to `"auto"`): precision in which the model will be used.
         device (`str`, *optional*, defaults to `"CPU"`): OpenVINO device.
         seed (`int`, *optional*, defaults to 0): random seed.
 
@@ -80,7 +80,7 @@ class EncoderRecordingArguments:
     columns: "Columns | None" = None
     max_samples: int | None = None
     max_length: int = 128
-    precision: str = "fast"
+    precision: str = "auto"
     device: str = "CPU"
     seed: int = 0
 
@@ -199,6 +199,7 @@ def record_encoder(
     from ..runtime.encoder_exits import EncoderExits
 
     directory = Path(directory)
+    args = replace(args, precision=resolve_precision(args.precision, compressed=False))
     model, config, heads = load_exits(directory)
     hashes = hash_heads(directory, config)
     samples = draw(read_samples(data, args.columns, split="validation"), args.max_samples, args.seed)
@@ -215,7 +216,7 @@ def record_encoder(
     check_unseen(config, samples.hashes, data, "samples")
     inputs, _ = load_inputs(directory, config.task)
     boundaries = {layer: config.hidden_state_names[layer] for layer in heads}
-    runner = EncoderExits(model, args.device, PRECISIONS[args.precision], boundaries, heads)
+    runner = EncoderExits(model, args.device, precision_properties(args.precision, False), boundaries, heads)
     said = _ask(runner, samples, inputs, args.max_length, config.task, progress)
     words = np.arange(max(len(row) for row in said.exits[0]))
     statistics = exit_statistics(said.exits, [words] * len(said.exits))

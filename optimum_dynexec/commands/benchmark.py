@@ -5,6 +5,7 @@ from typing import Any
 
 from optimum.commands.base import BaseOptimumCLICommand
 
+from ..precision import PRECISIONS
 from .columns import add_column_arguments, read_columns
 from .numbers import parse_batch_sizes
 from .options import parse_named, parse_named_object, parse_object, unique
@@ -57,10 +58,11 @@ class BenchmarkCommand(BaseOptimumCLICommand):
         )
         group.add_argument(
             "--precision",
-            choices=("fast", "exact"),
-            default="fast",
-            help="fast: OpenVINO's defaults; with speculation `auto`, the same call can give different text from call"
-            " to call. exact: float32, where speculation cannot change a token. Default: %(default)s.",
+            choices=PRECISIONS,
+            default="auto",
+            help="exact: speculation cannot change a token. f32: float32. fast: OpenVINO's defaults; with speculation"
+            " `auto`, the same call can give different text from call to call. auto: exact for a decoder with"
+            " compressed weights, fast for others. Default: %(default)s.",
         )
         group.add_argument(
             "--repeats", type=int, default=5, help="Number of repeats; medians are reported. Default: %(default)s."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from optimum.commands.base import BaseOptimumCLICommand
 
 from ..early_exit.criteria import criterion_names
+from ..precision import PRECISIONS
 from .columns import add_column_arguments, read_columns
 from .running import STATUS, Outcome, add_common_arguments, describe, run_command
 
@@ -127,8 +128,8 @@ class CalibrateCommand(BaseOptimumCLICommand):
         group.add_argument("--seed", type=int, default=0, help="Random seed. Default: %(default)s.")
         group.add_argument(
             "--precision",
-            choices=("fast", "exact"),
-            default="fast",
+            choices=PRECISIONS,
+            default="auto",
             help="Precision in which the model will be used. Default: %(default)s.",
         )
         group.add_argument("--device", default="CPU", help="OpenVINO device. Default: %(default)s.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from ..precision import EXACT_OV_CONFIG
+from ..precision import FLOAT32_OV_CONFIG
 
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def own_continuations(
         asdict(args),
         model.dynexec_config.model_hash if model.dynexec_config else None,
         # Where two tokens are nearly tied, another precision or device can choose the other one.
-        {key: str(model.ov_config.get(key)) for key in EXACT_OV_CONFIG},
+        {key: str(model.ov_config.get(key)) for key in FLOAT32_OV_CONFIG},
         model._device,
     ]
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]

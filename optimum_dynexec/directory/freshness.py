@@ -106,7 +106,9 @@ def load_calibration(directory: str | Path, precision: str | None = None) -> Cal
         raise CalibrationError(f"the calibration in {directory} cannot be used: {error}") from error
     check_fresh(calibration, directory)
     recorded = calibration.source.get("precision")
-    if precision is not None and recorded not in (None, precision):
+    # "f32" stands in for "exact" where that is not possible, and is closer to it than to "fast".
+    lossless = {recorded, precision} <= {"exact", "f32"}
+    if precision is not None and recorded not in (None, precision) and not lossless:
         logger.warning(
             "The thresholds in %s were found with the precision %r, but the model was loaded with %r, which may answer"
             " otherwise where it is nearly undecided. Load it with `precision=%r`, or %s --precision %s`.",

@@ -7,6 +7,8 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
+from ..graph.compressed_weights import is_compressed_constant, leads_to_compressed
+
 
 # The arguments of NNCF for each format.
 WEIGHT_FORMATS: dict[str, dict[str, Any] | None] = {
@@ -16,8 +18,6 @@ WEIGHT_FORMATS: dict[str, dict[str, Any] | None] = {
 }
 # The largest number of weights that share a scale in 4 bits.
 GROUP_SIZE = 64
-COMPRESSED_TYPES = ("i8", "u8", "i4", "u4")
-DECOMPRESSION_TYPES = ("Convert", "Subtract", "Multiply", "Reshape")
 
 
 def check_weight_format(weight_format: str, name: str = "weight_format") -> None:
@@ -60,7 +60,7 @@ def with_weight_format(model: ov.Model, weight_format: str) -> ov.Model:
 
 def is_compressed(model: ov.Model) -> bool:
     """Whether some weights have 8 bits or fewer."""
-    return any(_is_compressed_constant(node) for node in model.get_ops())
+    return any(is_compressed_constant(node) for node in model.get_ops())
 
 
 def _decompressed(model: ov.Model) -> ov.Model:
@@ -68,7 +68,7 @@ def _decompressed(model: ov.Model) -> ov.Model:
     model = model.clone()
     for product in _products(model):
         weight = product.input_value(1)
-        if not _leads_to_compressed(weight.get_node()):
+        if not leads_to_compressed(weight.get_node()):
             continue
         compiled = ov.Core().compile_model(
             ov.Model([ops.result(ops.convert(weight, "f32"))], []), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
@@ -82,16 +82,6 @@ def _decompressed(model: ov.Model) -> ov.Model:
         model.set_rt_info({}, ["nncf"])
     model.validate_nodes_and_infer_types()
     return model
-
-
-def _leads_to_compressed(node: ov.Node) -> bool:
-    while node.get_type_name() in DECOMPRESSION_TYPES:
-        node = node.input_value(0).get_node()
-    return _is_compressed_constant(node)
-
-
-def _is_compressed_constant(node: ov.Node) -> bool:
-    return node.get_type_name() == "Constant" and node.get_output_element_type(0).to_string() in COMPRESSED_TYPES
 
 
 def _group_size(model: ov.Model) -> int:

@@ -16,7 +16,7 @@ from ..directory.loading import add_dynexec, load_dynexec_config, load_heads
 from ..directory.staging import staged_directory
 from ..directory.tuning import Tuning
 from ..early_exit.criteria import criterion_files
-from ..precision import with_precision
+from ..precision import contradictions, resolve_precision, with_precision
 from ..utils.numbers import whole_number
 from .early_exit import CalibratedOnce
 from .loading_checks import check_directory, check_task, missing_model_is_named
@@ -41,6 +41,9 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
 
     dynexec_config: DynExecConfig | None = None
     tuning: Tuning | None = None
+    ov_config: dict[str, Any]
+    # What the argument `precision` came to: "exact", "f32" or "fast".
+    precision: str = "fast"
     _heads: Mapping[str, HeadModel] = MappingProxyType({})
     _compiling_plain: bool = False
 
@@ -75,7 +78,8 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
         model = super()._from_pretrained(
             model_id,
             config,
-            ov_config=with_precision(precision or "fast", ov_config),
+            # What is compiled right away has no weights to look at.
+            ov_config=with_precision(precision or "auto", ov_config) if compile_only else ov_config,
             compile=compile and compile_only,
             compile_only=compile_only,
             **kwargs,
@@ -84,8 +88,23 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
         if isinstance(model, cls) and not compile_only:
             model._load_dynexec(exit_layers, heads)
             if tuned:
-                start_from_tuning(model, precision)
+                start_from_tuning(model)
+            model._choose_precision(precision)
         return model
+
+    def _choose_precision(self, precision: str | None) -> None:
+        """Sets `precision` and the OpenVINO properties for it. The user's own properties come before a default."""
+        compressed = self._has_compressed_weights()
+        if precision is None:
+            precision = "auto" if self.tuning is None else self.tuning.precision
+            if contradictions(precision, compressed, self.ov_config):
+                precision = "fast"
+        self.ov_config = with_precision(precision, self.ov_config, compressed)
+        self.precision = resolve_precision(precision, compressed)
+
+    def _has_compressed_weights(self) -> bool:
+        """Whether the model is a decoder with compressed weights."""
+        return False
 
     @classmethod
     def _export(cls, *args: Any, **kwargs: Any) -> "OVBaseModel":

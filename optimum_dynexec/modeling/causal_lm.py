@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,22 @@ from transformers.generation.stopping_criteria import StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
 from ..directory.attached_heads import exit_heads
+from ..directory.tuning import this_machine
 from ..early_exit.config import EarlyExitConfig
 from ..graph.boundaries import find_layer_boundaries
+from ..graph.compressed_weights import has_compressed_products
 from ..graph.errors import NotPageableError
 from ..graph.paged import prepare
 from ..native import _C
-from ..precision import check_precision, precision_of
+from ..precision import FLOAT32_OV_CONFIG, check_precision
 from ..runtime import Engine
+from ..runtime.row_limits import NotRowInvariantError
 from ..speculative.arguments import SpeculationArguments
 from ..speculative.config import SpeculationConfig
 from ..speculative.proposers.draft_head import DraftHead
 from ..speculative.stats import GenerationStats
 from ..utils.numbers import whole_number
+from ..version import __version__
 from .assistants import weights_path
 from .base import DynExecModelMixin
 from .early_exit import early_exit_params
@@ -64,10 +68,11 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
     Drop-in for `OVModelForCausalLM`. `generate` runs on an engine that speculates without changing the output;
     `forward` and what the engine does not cover (beam search, say) run on the plain model, as in optimum-intel.
 
-    `last_stats` holds the [`~speculative.GenerationStats`] of the latest `generate` on the engine, of whichever
-    thread; `None` before. Those of one call are in the output of `generate(..., return_dict_in_generate=True)`.
-    `speculation_memory` is what speculation has learned in earlier calls, a `_C.SpeculationMemory`; give the model a
-    new one and it has learned nothing.
+    `precision` is what the argument of that name came to: `"exact"`, `"f32"` or `"fast"`. `last_stats` holds the
+    [`~speculative.GenerationStats`] of the latest `generate` on the engine, of whichever thread; `None` before. Those
+    of one call are in the output of `generate(..., return_dict_in_generate=True)`. `speculation_memory` is what
+    speculation has learned in earlier calls, a `_C.SpeculationMemory`; give the model a new one and it has learned
+    nothing.
     """
 
     _find_boundaries = staticmethod(find_layer_boundaries)
@@ -99,11 +104,16 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             export (`bool`, *optional*, defaults to `False`):
                 Whether to convert a transformers model.
             precision (`str`, *optional*):
-                `"fast"`: OpenVINO's defaults (bfloat16 and a compressed KV cache where the device supports them). The
-                last bits of a logit then depend on how many tokens share a forward pass, so greedy text can differ
-                where two tokens are nearly tied. With `speculation="auto"`, the same call can give different text from
-                call to call. `"exact"`: float32. Greedy text with speculation then equals plain decoding, token for
-                token. If not set: the precision that the model was tuned to, or `"fast"`.
+                `"exact"`: greedy text with speculation equals plain decoding, token for token. With compressed weights
+                (INT8, INT4), the bits of a token's logits do not depend on batch, drafts or chunks of the prompt:
+                float32, except that OpenVINO may quantize the inputs of products to 8 bits, row by row. At the first
+                load on a machine, this is proven by comparing bits; where it cannot be, the model runs with `"f32"`,
+                and a warning says so. With float weights: float32. `"f32"`: float32 without quantization. `"fast"`:
+                OpenVINO's defaults (bfloat16 and a compressed KV cache where the device supports them). The last bits
+                of a logit then depend on how many tokens share a forward pass, so greedy text can differ where two
+                tokens are nearly tied, from call to call with `speculation="auto"`. `"auto"`: `"exact"` with
+                compressed weights, `"fast"` with others. If not set: the precision that the model was tuned to, or
+                `"auto"`; `"fast"` if `ov_config` contradicts that.
             exit_layers (`list[int]`, *optional*):
                 Layers after which the model is cut into segments. If not set: those of `dynexec_config.json` and of
                 the exit heads in `heads`. With a draft head, the model is cut only when a call requests an exit, which
@@ -193,19 +203,45 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
 
     def _build_engine(self) -> None:
         try:
-            self._engine = Engine(
-                self.model,
-                self._device,
-                self.ov_config,
-                self._boundaries(),
-                self._max_cache_tokens,
-                weights_path(self),
-                self._usable_heads(),
-                layers=self._layers(),
-                layer_names={} if self.dynexec_config is None else self.dynexec_config.hidden_state_names,
-            )
+            self._engine = self._make_engine()
         except NotPageableError as error:
             self._not_pageable = str(error)
+            if self.precision == "exact":
+                self._use_float32()
+        except NotRowInvariantError as error:
+            logger.warning(
+                "%s: %s on this machine, so `precision='exact'` is not possible with these weights. The model runs in"
+                " float32, with `precision='f32'`.",
+                self.config.model_type,
+                error,
+            )
+            self._use_float32()
+            self._engine = self._make_engine()
+
+    def _make_engine(self) -> Engine:
+        config = self.dynexec_config
+        identity = None
+        if config is not None and config.model_fingerprint is not None:
+            identity = [config.model_fingerprint, this_machine(self._device), ov.get_version(), __version__]
+        return Engine(
+            self.model,
+            self._device,
+            self.ov_config,
+            self._boundaries(),
+            self._max_cache_tokens,
+            weights_path(self),
+            self._usable_heads(),
+            layers=self._layers(),
+            layer_names={} if config is None else config.hidden_state_names,
+            row_invariant=self.precision == "exact" and self._has_compressed_weights(),
+            identity=identity,
+        )
+
+    def _use_float32(self) -> None:
+        self.precision, self.ov_config = "f32", {**self.ov_config, **FLOAT32_OV_CONFIG}
+
+    def _has_compressed_weights(self) -> bool:
+        return has_compressed_products(self.model)
 
     @property
     def speculation_memory(self) -> _C.SpeculationMemory:
@@ -360,6 +396,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         exits = None if early_exit is None else self._early_exit_params(early_exit, engine)
         job = make_job(self, engine, call, config, model_kwargs, speculation_config, exits)
         sequences, stats = job.run(engine, self.speculation_memory)
+        stats = replace(stats, precision=self.precision)
         self.last_stats = stats
         if config.return_dict_in_generate:
             # Not `last_stats`, which another thread may have set by now.
@@ -413,7 +450,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             engine.add_copiers(list(self.dynexec_config.hidden_state_names.values()))
         return self._once_if_calibrated(
             early_exit,
-            lambda: early_exit_params(early_exit, engine, self.model_save_dir, precision_of(self.ov_config)),
+            lambda: early_exit_params(early_exit, engine, self.model_save_dir, self.precision),
             engine,
         )
 

@@ -17,7 +17,7 @@ from ..early_exit.encoder_stats import EncoderStats
 from ..graph.encoder_boundaries import find_encoder_boundaries
 from ..graph.paging import ENCODER_REASON
 from ..native import _C
-from ..precision import check_precision, precision_of
+from ..precision import check_precision
 from ..runtime.encoder_engine import PATIENCE_OF_STREAMS, EncoderEngine
 from ..runtime.encoder_exits import EncoderExits
 from ..utils.numbers import whole_number
@@ -79,8 +79,8 @@ class DynExecEncoderMixin(DynExecModelMixin):
             export (`bool`, *optional*, defaults to `False`):
                 Whether to convert a transformers model.
             precision (`str`, *optional*):
-                `"fast"`: OpenVINO's defaults (bfloat16 where the device supports it). `"exact"`: float32.
-                If not set: the precision that the model was tuned to, or `"fast"`.
+                `"fast"` or `"auto"`: OpenVINO's defaults (bfloat16 where the device supports it). `"exact"` or
+                `"f32"`: float32. If not set: the precision that the model was tuned to, or `"fast"`.
             exit_layers (`list[int]`, *optional*):
                 Layers after which samples may leave. If not set: those of `dynexec_config.json` and of the exit heads
                 in `heads`. Exit heads at other layers are not used.
@@ -240,7 +240,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
                 layers,
                 self.model_save_dir,
                 embeddings=self._embeddings,
-                precision=precision_of(self.ov_config),
+                precision=self.precision,
             ),
         )
 

@@ -19,15 +19,13 @@ logger = logging.getLogger(__name__)
 TUNED = "tuned"
 
 
-def start_from_tuning(model: "DynExecModelMixin", precision: str | None) -> None:
+def start_from_tuning(model: "DynExecModelMixin") -> None:
     """
-    Applies the tuning of a model that is loaded, but not compiled yet. It sets `tuning`, and the precision and the
-    OpenVINO properties that the caller has not set. A tuning for another model or machine is not applied, and a
-    warning says so.
+    Applies the tuning of a model that is loaded, but not compiled yet. It sets `tuning`, and the OpenVINO properties
+    that the caller has not set. A tuning for another model or machine is not applied, and a warning says so.
 
     Args:
         model ([`~modeling.DynExecModelForCausalLM`] or a model of an encoder): model with its configuration and heads.
-        precision (`str`, *optional*): precision that the caller has set.
     """
     config = model.dynexec_config
     if config is None or config.tuning is None:
@@ -40,13 +38,12 @@ def start_from_tuning(model: "DynExecModelMixin", precision: str | None) -> None
         logger.warning("The model is not run as tuned: %s. Tune it with `optimum-cli dynexec tune`.", error)
         return
     model.tuning = tuning
-    exactness = {} if precision is not None else PRECISIONS[tuning.precision]
-    model.ov_config = {**exactness, **tuning.ov_config, **model.ov_config}
+    model.ov_config = {**tuning.ov_config, **model.ov_config}
 
 
 def _check_use(tuning: Tuning, model: "DynExecModelMixin") -> None:
     if tuning.precision not in PRECISIONS:
-        raise TuningError(f"it was tuned to the precision {tuning.precision!r}; accepted are {sorted(PRECISIONS)}")
+        raise TuningError(f"it was tuned to the precision {tuning.precision!r}; accepted are {list(PRECISIONS)}")
     assert model.dynexec_config is not None
     reason = why_stale(tuning, model.dynexec_config, model._device)
     if model._other_heads:

@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import openvino as ov
 
 from ..graph.copiers import make_copier
+from ..graph.input_limits import find_length_limit
 from ..graph.merged_products import merge_products
 from ..graph.paged import prepare
 from ..graph.segments import cut
 from ..heads.ir import decoder_head_config
 from ..native import _C
-from ..precision import EXACT_OV_CONFIG
+from ..precision import FLOAT32_OV_CONFIG
 from .heads import CompiledHead, compile_head, default_ov_config
 from .memory import released_weights
+from .row_limits import row_limits
 
 
 # Largest number of prompt tokens in one forward pass. It limits the memory for activations.
@@ -43,15 +46,21 @@ class Engine:
         head_ov_config (`Mapping[str, str]`, *optional*):
             OpenVINO properties of the heads, instead of the defaults. They do not affect the output, which is
             as exact as `ov_config` makes it, because heads only propose.
-
         layers (`Sequence[int]`, *optional*):
             Last layer before each of `boundaries`, and the model's last layer. Required with exit heads.
         layer_names (`Mapping[int, str]`, *optional*):
             Friendly names of the nodes whose outputs are the hidden states after each layer. Required with a draft
             head that reads some of them.
+        row_invariant (`bool`, *optional*, defaults to `False`):
+            Whether the bits of a token's logits must not depend on other rows. The engine then keeps its passes within
+            [`~runtime.row_limits.row_limits`].
+        identity (`Any`, *optional*):
+            What these limits depend on besides the arguments: the model, the machine and the versions, as values for
+            JSON. If not set, they are found again for each engine.
 
     Raises:
         [`~graph.errors.NotPageableError`]: if the architecture is not supported.
+        [`~runtime.row_limits.NotRowInvariantError`]: if no limits make the model `row_invariant` on this machine.
         `ValueError`: if a head does not match the model.
     """
 
@@ -67,6 +76,8 @@ class Engine:
         head_ov_config: Mapping[str, str] | None = None,
         layers: Sequence[int] = (),
         layer_names: Mapping[int, str] | None = None,
+        row_invariant: bool = False,
+        identity: Any = None,
     ):
         core = ov.Core()
         self._compile = lambda made: core.compile_model(made, device, dict(ov_config))
@@ -78,13 +89,20 @@ class Engine:
         segments = cut(paged, list(boundaries))
         self._later_segments = segments[1:]
         # The properties that make the backbone exact have no use for heads.
-        common = {name: value for name, value in ov_config.items() if name not in EXACT_OV_CONFIG}
+        common = {name: value for name, value in ov_config.items() if name not in FLOAT32_OV_CONFIG}
         compiled_heads = []
         with released_weights(weights_path):
             compiled = [self._compile(segment) for segment in segments]
             self.paged_model = _C.PagedModel(compiled, max_cache_tokens or 0)
             # The first forward passes still repack weights.
             self.paged_model.warm_up()
+            if row_invariant:
+                # A model that is cut may be compiled to other kernels.
+                cut_model = [identity, {key: str(value) for key, value in sorted(ov_config.items())}, list(boundaries)]
+                table = find_length_limit(model)
+                self.paged_model.row_limits = row_limits(
+                    self.paged_model, None if identity is None else cut_model, table.tokens if table else None
+                )
             for head, config in zip(heads, configs, strict=True):
                 properties = {**common, **default_ov_config(head, device), **(head_ov_config or {})}
                 # The hidden states that a draft head reads from other layers pass through the segments.

@@ -60,6 +60,7 @@ class GenerationStats:
         exit_head_seconds (`float`): time in the exit heads, with early exit.
         decide_seconds (`float`): time to verify and choose tokens, to check stopping criteria and to stream.
         time_to_first_token (`float`): time until the first token of any sequence.
+        precision (`str`): precision of the model, as in [`DynExecModelForCausalLM`]; empty if unknown.
     """
 
     sequences: int
@@ -79,6 +80,7 @@ class GenerationStats:
     exit_head_seconds: float = 0.0
     decide_seconds: float = 0.0
     time_to_first_token: float = 0.0
+    precision: str = ""
 
     @classmethod
     def from_engine(
@@ -92,7 +94,7 @@ class GenerationStats:
             layers (`Sequence[int]`, *optional*): the last layer of each of the engine's segments.
             draft_layers (`Sequence[int]`, *optional*): of the exit heads that draft, in the order of the call.
         """
-        others = ("proposers", "exit_histogram")
+        others = ("proposers", "exit_histogram", "precision")
         values = {name: getattr(stats, name) for name in cls.__dataclass_fields__ if name not in others}
         drafting = iter(draft_layers)
         proposers = [

@@ -239,6 +239,8 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
 
     def _stats(self, sequences: list[Sequence], counts: Counts, left_early: bool) -> GenerationStats:
         exits = [*self.exit_layers, self._num_layers - 1] if left_early else []
+        seconds = {f"{phase}_seconds": counts.seconds[phase] for phase in ("prefill", "propose", "run", "decide")}
+        times: dict[str, Any] = {**seconds, **counts.totals()}
         return GenerationStats(
             sequences=len(sequences),
             prompt_tokens=sum(len(sequence.prompt) for sequence in sequences),
@@ -250,8 +252,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
             accepted_histogram=[counts.accepted[k] for k in range(max(counts.accepted, default=-1) + 1)],
             proposers=[ProposerStats(name, **found) for name, found in counts.proposers.items()],
             exit_histogram={layer: counts.exits[layer] for layer in exits},
-            **{f"{phase}_seconds": counts.seconds[phase] for phase in ("prefill", "propose", "run", "decide")},
-            **counts.totals(),
+            **times,
         )
 
     def _rule(self, early_exit: EarlyExitConfig | None) -> TokenExitRule | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-DTYPES = {"exact": torch.float32, "fast": torch.bfloat16}
+DTYPES = dict.fromkeys(("auto", "exact", "f32"), torch.float32) | {"fast": torch.bfloat16}
 
 
 class TorchDynExecModel(OptimizedModel):
@@ -64,7 +64,7 @@ class TorchDynExecModel(OptimizedModel):
             exit_layers (`list[int]`, *optional*):
                 Layers whose exit heads are used. If not set: all.
             precision (`str`, *optional*, defaults to `"exact"`):
-                Precision of the arithmetic: `"exact"` is float32, `"fast"` is bfloat16.
+                Precision of the arithmetic: `"exact"`, `"f32"` and `"auto"` are float32, `"fast"` is bfloat16.
             device (`str` or `torch.device`, *optional*, defaults to `"cpu"`):
                 Device: `"cpu"`, `"cuda"` or `"xpu"` (Intel GPUs).
             ipex (`bool`, *optional*, defaults to `False`):

@@ -65,7 +65,7 @@ class TuningArguments:
         unknown = [name for name in self.precisions if name not in PRECISIONS]
         if unknown or not self.precisions:
             raise TuningError(
-                f"`precisions` must be one or more of {sorted(PRECISIONS)}, but they are {self.precisions!r}"
+                f"`precisions` must be one or more of {list(PRECISIONS)}, but they are {self.precisions!r}"
             )
         for name in ("max_samples", "max_new_tokens", "max_length", "batch_size"):
             value = getattr(self, name)

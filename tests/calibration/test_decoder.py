@@ -30,7 +30,7 @@ from optimum_dynexec.directory.errors import CalibrationError, StaleCalibrationE
 from optimum_dynexec.directory.freshness import check_fresh, load_calibration, save_calibration
 from optimum_dynexec.early_exit.statistics import reference_statistics
 from optimum_dynexec.heads.storage import save_head
-from optimum_dynexec.precision import EXACT_OV_CONFIG
+from optimum_dynexec.precision import FLOAT32_OV_CONFIG
 from tests.calibration.conftest import BACKBONE
 from tests.heads.reference import head as numpy_head
 from tests.heads.reference import random_head
@@ -43,7 +43,7 @@ RECORDING = RecordingArguments(max_new_tokens=12, precision="exact")
 
 
 def test_runner_equals_transformers_and_the_numpy_heads(exported, heads_of_tiny_llama, tiny_hf):
-    runner = DecoderRunner(exported, ov_config=EXACT_OV_CONFIG, head_ov_config=EXACT_OV_CONFIG)
+    runner = DecoderRunner(exported, ov_config=FLOAT32_OV_CONFIG, head_ov_config=FLOAT32_OV_CONFIG)
     assert runner.layers == (0, 1)
     assert runner.num_layers == 3
     model = AutoModelForCausalLM.from_pretrained(tiny_hf("llama"))

@@ -6,7 +6,7 @@ import openvino.opset13 as ops
 
 from optimum_dynexec.graph.paged import prepare
 from optimum_dynexec.native import _C
-from optimum_dynexec.precision import EXACT_OV_CONFIG
+from optimum_dynexec.precision import FLOAT32_OV_CONFIG
 from optimum_dynexec.runtime.engine import MAX_BATCH_TOKENS
 from optimum_dynexec.runtime.heads import CompiledHead
 from tests.speculative.tiny_llama import make_llama
@@ -50,7 +50,7 @@ def draft_head(model, mix, token_ids=None):
     graph.add_parameters([hidden])
     graph.add_results([feedback])
     graph.validate_nodes_and_infer_types()
-    paged = _C.PagedModel([ov.Core().compile_model(graph, "CPU", EXACT_OV_CONFIG)])
+    paged = _C.PagedModel([ov.Core().compile_model(graph, "CPU", FLOAT32_OV_CONFIG)])
     return CompiledHead(paged, token_ids, "draft", None)
 
 
@@ -65,7 +65,7 @@ def with_draft_head(model, head):
     graph.add_results([ops.result(hidden)])
     graph.validate_nodes_and_infer_types()
     engine = model.engine
-    engine.paged_model = _C.PagedModel([ov.Core().compile_model(graph, "CPU", EXACT_OV_CONFIG)])
+    engine.paged_model = _C.PagedModel([ov.Core().compile_model(graph, "CPU", FLOAT32_OV_CONFIG)])
     engine.loop = _C.DecodeLoop(engine.paged_model, MAX_BATCH_TOKENS)
     engine.draft_head = head
     return model

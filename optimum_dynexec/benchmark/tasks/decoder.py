@@ -186,7 +186,7 @@ class DecoderBenchmark(BenchmarkTask):
         lossless = not _exits(system)
         exits = _exit_histogram([runs[0] for runs in answers])
         warnings = []
-        different, exact = len(items) - equal, self.arguments.precision == "exact"
+        different, exact = len(items) - equal, self._model(system).precision == "exact"
         if lossless and exact and different:
             warnings.append(NOT_EQUAL.format(system.name, different, len(items)))
         return {

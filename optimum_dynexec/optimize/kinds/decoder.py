@@ -160,9 +160,9 @@ def predictions(directory: Path, texts: Sequence[Any]) -> list[np.ndarray]:
     Returns:
         `list[np.ndarray]`: the predicted tokens of each answer, int64 `[tokens of the answer]`.
     """
-    from ...precision import EXACT_OV_CONFIG
+    from ...precision import FLOAT32_OV_CONFIG
 
-    compiled = ov.Core().compile_model(directory / "openvino_model.xml", "CPU", EXACT_OV_CONFIG)
+    compiled = ov.Core().compile_model(directory / "openvino_model.xml", "CPU", FLOAT32_OV_CONFIG)
     request, names = compiled.create_infer_request(), {n for value in compiled.inputs for n in value.get_names()}
     found = []
     for text in texts:

@@ -109,14 +109,14 @@ class Encoder(Kind):
         }
 
     def _said(self, directory: Path, samples: "Samples", args: OptimizeArguments) -> np.ndarray:
-        from ...precision import EXACT_OV_CONFIG
+        from ...precision import FLOAT32_OV_CONFIG
         from ...quantization.accuracy import said
         from ...quantization.data import encoder_inputs
 
         model = ov.Core().read_model(directory / "openvino_model.xml")
         task = DynExecConfig.from_pretrained(directory).task
         feeds = encoder_inputs(model, directory, task, samples, args.max_length)
-        return said(ov.Core().compile_model(model, "CPU", EXACT_OV_CONFIG), feeds)
+        return said(ov.Core().compile_model(model, "CPU", FLOAT32_OV_CONFIG), feeds)
 
     def runs(
         self, directories: Mapping[str, Path], part: str, args: OptimizeArguments, objective: str
