@@ -1,12 +1,8 @@
 """Fixtures that every test may use: tiny models on disk, each made once per session."""
 
 import os
-import tempfile
 
 
-# Measurements that are remembered must not come from, or stay on, the machine.
-_remembered = tempfile.TemporaryDirectory(prefix="dynexec-remembered-")
-os.environ["DYNEXEC_CACHE"] = _remembered.name
 # Nothing is to be fetched. HF_HUB_OFFLINE would say so, but it also turns off the detection of local directories that
 # are not exported yet; an address that refuses at once does not. Both are read when the libraries are imported.
 os.environ.pop("HF_HUB_OFFLINE", None)
@@ -17,11 +13,19 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Each process has a core; OpenMP's threads of several would wait for each other by spinning.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _remembered_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remembered measurements neither come from the machine nor stay on it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DYNEXEC_CACHE", str(tmp_path_factory.mktemp("remembered")))
+        yield
 
 
 @pytest.fixture(scope="session")
