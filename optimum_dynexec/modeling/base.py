@@ -44,6 +44,7 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
     ov_config: dict[str, Any]
     # What the argument `precision` came to: "exact", "f32" or "fast".
     precision: str = "fast"
+    _exact_if_cheap: bool = False
     _heads: Mapping[str, HeadModel] = MappingProxyType({})
     _compiling_plain: bool = False
 
@@ -99,6 +100,7 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
             precision = "auto" if self.tuning is None else self.tuning.precision
             if contradictions(precision, compressed, self.ov_config):
                 precision = "fast"
+        self._exact_if_cheap = precision == "auto"
         self.ov_config = with_precision(precision, self.ov_config, compressed)
         self.precision = resolve_precision(precision, compressed)
 

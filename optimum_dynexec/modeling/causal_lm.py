@@ -29,7 +29,7 @@ from ..graph.paged import prepare
 from ..native import _C
 from ..precision import FLOAT32_OV_CONFIG, check_precision
 from ..runtime import Engine
-from ..runtime.row_limits import NotRowInvariantError
+from ..runtime.row_limits import NotRowInvariantError, RowInvariance, TooSlowError
 from ..speculative.arguments import SpeculationArguments
 from ..speculative.config import SpeculationConfig
 from ..speculative.proposers.draft_head import DraftHead
@@ -47,6 +47,9 @@ from .speculation_arguments import no_speculation_of_its_own, without_speculatio
 
 
 logger = logging.getLogger(__name__)
+
+# With `precision="auto"`, a decoding step with `"exact"` may take this multiple of a step in float32.
+MAX_SLOWDOWN = 1.1
 
 
 @dataclass
@@ -112,8 +115,9 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
                 OpenVINO's defaults (bfloat16 and a compressed KV cache where the device supports them). The last bits
                 of a logit then depend on how many tokens share a forward pass, so greedy text can differ where two
                 tokens are nearly tied, from call to call with `speculation="auto"`. `"auto"`: `"exact"` with
-                compressed weights, `"fast"` with others. If not set: the precision that the model was tuned to, or
-                `"auto"`; `"fast"` if `ov_config` contradicts that.
+                compressed weights, but `"f32"` where the same bits would make decoding more than 10% slower, as on
+                processors with only AVX2; `"fast"` with others. If not set: the precision that the model was tuned
+                to, or `"auto"`; `"fast"` if `ov_config` contradicts that.
             exit_layers (`list[int]`, *optional*):
                 Layers after which the model is cut into segments. If not set: those of `dynexec_config.json` and of
                 the exit heads in `heads`. With a draft head, the model is cut only when a call requests an exit, which
@@ -209,9 +213,9 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             if self.precision == "exact":
                 self._use_float32()
         except NotRowInvariantError as error:
-            logger.warning(
-                "%s: %s on this machine, so `precision='exact'` is not possible with these weights. The model runs in"
-                " float32, with `precision='f32'`.",
+            logger.log(
+                logging.INFO if isinstance(error, TooSlowError) else logging.WARNING,
+                "%s: %s on this machine, so the model runs with `precision='f32'` instead of 'exact'.",
                 self.config.model_type,
                 error,
             )
@@ -220,9 +224,12 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
 
     def _make_engine(self) -> Engine:
         config = self.dynexec_config
-        identity = None
-        if config is not None and config.model_fingerprint is not None:
-            identity = [config.model_fingerprint, this_machine(self._device), ov.get_version(), __version__]
+        heads = self._usable_heads()
+        invariance = None
+        if self.precision == "exact" and self._has_compressed_weights():
+            invariance = RowInvariance(
+                self._engine_identity(len(heads)), MAX_SLOWDOWN if self._exact_if_cheap else None
+            )
         return Engine(
             self.model,
             self._device,
@@ -230,12 +237,20 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             self._boundaries(),
             self._max_cache_tokens,
             weights_path(self),
-            self._usable_heads(),
+            heads,
             layers=self._layers(),
             layer_names={} if config is None else config.hidden_state_names,
-            row_invariant=self.precision == "exact" and self._has_compressed_weights(),
-            identity=identity,
+            row_invariance=invariance,
         )
+
+    def _engine_identity(self, heads: int) -> list[Any] | None:
+        """All that the kernels of the engine depend on, as values for JSON; `None` if the model is not known."""
+        config = self.dynexec_config
+        if config is None or config.model_fingerprint is None:
+            return None
+        properties = {key: str(value) for key, value in sorted(self.ov_config.items())}
+        made_by = [this_machine(self._device), ov.get_version(), __version__]
+        return [config.model_fingerprint, properties, self._boundaries(), heads, *made_by]
 
     def _use_float32(self) -> None:
         self.precision, self.ov_config = "f32", {**self.ov_config, **FLOAT32_OV_CONFIG}

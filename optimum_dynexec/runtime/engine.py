@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import openvino as ov
 
@@ -16,7 +15,7 @@ from ..native import _C
 from ..precision import FLOAT32_OV_CONFIG
 from .heads import CompiledHead, compile_head, default_ov_config
 from .memory import released_weights
-from .row_limits import row_limits
+from .row_limits import RowInvariance
 
 
 # Largest number of prompt tokens in one forward pass. It limits the memory for activations.
@@ -51,16 +50,13 @@ class Engine:
         layer_names (`Mapping[int, str]`, *optional*):
             Friendly names of the nodes whose outputs are the hidden states after each layer. Required with a draft
             head that reads some of them.
-        row_invariant (`bool`, *optional*, defaults to `False`):
-            Whether the bits of a token's logits must not depend on other rows. The engine then keeps its passes within
-            [`~runtime.row_limits.row_limits`].
-        identity (`Any`, *optional*):
-            What these limits depend on besides the arguments: the model, the machine and the versions, as values for
-            JSON. If not set, they are found again for each engine.
+        row_invariance ([`~runtime.row_limits.RowInvariance`], *optional*):
+            If set, the bits of a token's logits do not depend on other rows: the engine keeps its passes within these
+            limits.
 
     Raises:
         [`~graph.errors.NotPageableError`]: if the architecture is not supported.
-        [`~runtime.row_limits.NotRowInvariantError`]: if no limits make the model `row_invariant` on this machine.
+        [`~runtime.row_limits.NotRowInvariantError`]: if there are no such limits on this machine.
         `ValueError`: if a head does not match the model.
     """
 
@@ -76,9 +72,10 @@ class Engine:
         head_ov_config: Mapping[str, str] | None = None,
         layers: Sequence[int] = (),
         layer_names: Mapping[int, str] | None = None,
-        row_invariant: bool = False,
-        identity: Any = None,
+        row_invariance: RowInvariance | None = None,
     ):
+        if row_invariance is not None:
+            row_invariance.check()
         core = ov.Core()
         self._compile = lambda made: core.compile_model(made, device, dict(ov_config))
         self._weights_path = weights_path
@@ -96,13 +93,10 @@ class Engine:
             self.paged_model = _C.PagedModel(compiled, max_cache_tokens or 0)
             # The first forward passes still repack weights.
             self.paged_model.warm_up()
-            if row_invariant:
-                # A model that is cut may be compiled to other kernels.
-                cut_model = [identity, {key: str(value) for key, value in sorted(ov_config.items())}, list(boundaries)]
+            if row_invariance is not None:
                 table = find_length_limit(model)
-                self.paged_model.row_limits = row_limits(
-                    self.paged_model, None if identity is None else cut_model, table.tokens if table else None
-                )
+                limits = row_invariance.limits(self.paged_model, table.tokens if table else None)
+                self.paged_model.row_limits = limits
             for head, config in zip(heads, configs, strict=True):
                 properties = {**common, **default_ov_config(head, device), **(head_ov_config or {})}
                 # The hidden states that a draft head reads from other layers pass through the segments.

@@ -8,7 +8,7 @@ enough depends on the processor, the version of OpenVINO and the sizes of the pr
 model, by comparing bits.
 """
 
-import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +17,6 @@ import numpy as np
 from ..native import _C
 from ..utils.remembered import recall, remember
 
-
-logger = logging.getLogger(__name__)
 
 # From the cheapest to the most expensive. AVX2 has another kernel from 81 rows on, and for products with thousands of
 # inputs another one up to 4 rows.
@@ -30,37 +28,94 @@ CANDIDATES = (
     {"per_sequence": 2, "least": 8, "most": 64},
 )
 # The number of random ways to divide a sequence into passes that are compared.
-DIVISIONS = 4
+DIVISIONS = 3
 # The most columns of the logits that are compared.
 COLUMNS = 4096
 KIND = "row-limits"
 
 
+# Passes with and without limits whose times are compared.
+TIMED_STEPS = 9
+CONTEXT = 64
+
+
 class NotRowInvariantError(RuntimeError):
-    """No limits make the logits of a model independent of other rows, bit for bit."""
+    """The logits of a model cannot be made independent of other rows, bit for bit. The message says why."""
 
 
-def row_limits(model: _C.PagedModel, identity: Any = None, max_tokens: int | None = None) -> _C.RowLimits:
+class TooSlowError(NotRowInvariantError):
+    """The logits can be made independent of other rows, but at a cost that was not accepted."""
+
+
+class RowInvariance:
     """
-    The limits with which the logits of a compiled model are row-invariant. They are remembered.
+    The row limits of one model on one machine, which are found once and then remembered.
 
     Args:
-        model (`_C.PagedModel`): compiled model. Its own limits are the last ones that were tried afterwards.
         identity (`Any`, *optional*):
-            Everything that the result depends on, as values for JSON. If not set, nothing is remembered.
-        max_tokens (`int`, *optional*): maximum number of tokens of a text, if the model has a table of positions.
-
-    Raises:
-        [`NotRowInvariantError`]: if there are no such limits on this machine.
+            Everything that the limits depend on, as values for JSON. If not set, nothing is remembered.
+        max_slowdown (`float`, *optional*):
+            Largest accepted time of a decoding step within the limits, relative to a step without limits. If not set,
+            every time is accepted.
     """
-    known = None if identity is None else recall(KIND, identity)
-    if known is None:
-        known = find_row_limits(model, max_tokens)
-        if identity is not None:
-            remember(KIND, identity, known or {})
-    if not known:
-        raise NotRowInvariantError("the last bits of a token's logits depend on the number of tokens in a pass")
-    return _C.RowLimits(**known)
+
+    def __init__(self, identity: Any = None, max_slowdown: float | None = None):
+        self.identity = identity
+        self.max_slowdown = max_slowdown
+        self._found = None if identity is None else recall(KIND, identity)
+
+    def check(self) -> None:
+        """
+        Checks what is remembered, before anything is compiled.
+
+        Raises:
+            [`NotRowInvariantError`]: if it is known that there are no limits, or that they cost too much.
+        """
+        if self._found is None:
+            return
+        if not self._found["limits"]:
+            raise NotRowInvariantError("the last bits of a token's logits depend on the number of tokens in a pass")
+        if self.max_slowdown is not None and self._found["slowdown"] > self.max_slowdown:
+            raise TooSlowError(f"the same bits in every pass make decoding {self._found['slowdown']:.2f} x as long")
+
+    def limits(self, model: _C.PagedModel, max_tokens: int | None = None) -> _C.RowLimits:
+        """
+        The limits of a compiled model.
+
+        Args:
+            model (`_C.PagedModel`): compiled model. Its own limits are the last ones that were tried afterwards.
+            max_tokens (`int`, *optional*): maximum number of tokens of a text, if the model has a table of positions.
+
+        Raises:
+            [`NotRowInvariantError`]: if there are no limits, or they cost too much.
+        """
+        if self._found is None:
+            limits = find_row_limits(model, max_tokens)
+            self._found = {"limits": limits, "slowdown": 1.0 if limits is None else slowdown(model)}
+            if self.identity is not None:
+                remember(KIND, self.identity, self._found)
+        self.check()
+        return _C.RowLimits(**self._found["limits"])
+
+
+def slowdown(model: _C.PagedModel) -> float:
+    """The time of a decoding step of one sequence within the limits of `model`, relative to a step without limits."""
+    sequence, limits = _C.CachedSequence(model), (model.row_limits, _C.RowLimits())
+    times: tuple[list[float], list[float]] = ([], [])
+    context = min(CONTEXT, model.cache_limit - 8)
+    sequence.forward([0] * context)
+    for _ in range(TIMED_STEPS):
+        for choice, seconds in zip(limits, times, strict=True):
+            model.row_limits = choice
+            # The first pass of a size pays for the change.
+            for _ in range(2):
+                start = time.perf_counter()
+                sequence.forward([0])
+                seconds.append(time.perf_counter() - start)
+                sequence.rollback(context)
+    model.row_limits = limits[0]
+    # Other work of the machine only adds time.
+    return min(times[0]) / min(times[1])
 
 
 def find_row_limits(model: _C.PagedModel, max_tokens: int | None = None) -> dict[str, int] | None:
@@ -94,28 +149,25 @@ def is_row_invariant(model: _C.PagedModel, length: int, divisions: int = DIVISIO
     Args:
         model (`_C.PagedModel`): compiled model, whose limits are tested.
         length (`int`): number of tokens of the sequence.
-        divisions (`int`, *optional*, defaults to 4): number of divisions.
+        divisions (`int`, *optional*, defaults to 3): number of divisions.
         seed (`int`, *optional*, defaults to 0): seed of the tokens and divisions.
     """
     generator = np.random.default_rng(seed)
     tokens = generator.integers(0, model.vocab_size, length)
-    # A short comparison finds most differences.
-    short = tokens[: min(length, 128)]
-    if not np.array_equal(_logits(model, short, [len(short)]), _logits(model, short, _halves(len(short)))):
-        return False
-    whole = _logits(model, tokens, [length])
-    sizes = [1, 8, 24, length][:divisions] + [24] * (divisions - 4)
-    for largest in sizes:
-        # Single rows make as many passes as there are tokens, so that only some of them are run in this way.
-        end = min(length, 32) if largest == 1 else length
-        rows = _logits(model, tokens[:end], list(_division(generator, end, largest)))
-        if not np.array_equal(rows, whole[:end]):
+    # Short comparisons find most differences.
+    short = tokens[:128]
+    expected = _logits(model, short, [len(short)])
+    for end, size in ((16, 1), (len(short), 64)):
+        sizes = [min(size, end - begin) for begin in range(0, min(end, len(short)), size)]
+        rows = _logits(model, short[:end], sizes)
+        if not np.array_equal(rows, expected[: len(rows)]):
+            return False
+    expected = _logits(model, tokens, [length])
+    for number in range(divisions):
+        sizes = list(_division(generator, length, (8, 24, length)[number % 3]))
+        if not np.array_equal(_logits(model, tokens, sizes), expected):
             return False
     return True
-
-
-def _halves(length: int) -> list[int]:
-    return [length - length // 2, length // 2] if length > 1 else [length]
 
 
 def _division(generator: np.random.Generator, length: int, largest: int) -> Iterator[int]:

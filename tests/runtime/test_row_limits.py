@@ -25,7 +25,7 @@ def load(tiny_export):
     def get(*export: str, **options) -> DynExecModelForCausalLM:
         key = (*export, str(options))
         if key not in loaded:
-            loaded[key] = DynExecModelForCausalLM.from_pretrained(tiny_export(*export), **options)
+            loaded[key] = DynExecModelForCausalLM.from_pretrained(tiny_export(*export), precision="exact", **options)
         if loaded[key].precision != "exact":
             pytest.skip("this processor has no row-invariant kernels for compressed weights")
         return loaded[key]
@@ -61,7 +61,7 @@ def test_logits_are_the_same_bits_however_a_text_is_divided(load, export):
 
 def test_a_single_row_gives_other_bits(tiny_export):
     # Without this, the test above would prove nothing. Another model, because its limits are removed.
-    model = DynExecModelForCausalLM.from_pretrained(tiny_export("llama", "int8"))
+    model = DynExecModelForCausalLM.from_pretrained(tiny_export("llama", "int8"), precision="exact")
     if model.precision != "exact":
         pytest.skip("this processor has no row-invariant kernels for compressed weights")
     paged = model.engine.paged_model
@@ -115,9 +115,9 @@ def test_cut_models_keep_the_bits(load, layers):
 
 
 def test_what_was_found_is_remembered(tiny_export, monkeypatch):
-    first = DynExecModelForCausalLM.from_pretrained(tiny_export("llama", "int8"))
+    first = DynExecModelForCausalLM.from_pretrained(tiny_export("llama", "int8"), precision="exact")
     monkeypatch.setattr(row_limits, "find_row_limits", lambda *_: pytest.fail("it was found again"))
-    again = DynExecModelForCausalLM.from_pretrained(tiny_export("llama", "int8"))
+    again = DynExecModelForCausalLM.from_pretrained(tiny_export("llama", "int8"), precision="exact")
     assert again.precision == first.precision
     found, expected = again.engine.paged_model.row_limits, first.engine.paged_model.row_limits
     assert (found.per_sequence, found.least, found.most) == (expected.per_sequence, expected.least, expected.most)
@@ -134,6 +134,19 @@ def test_without_proof_the_model_runs_in_float32(tiny_export, monkeypatch, caplo
     assert model.engine.paged_model.row_limits.per_sequence == 1
     model.generate(torch.tensor([[3, 4, 5]]), max_new_tokens=2)
     assert model.last_stats.precision == "f32"
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(1.05, "exact"), (1.5, "f32")])
+def test_auto_takes_the_same_bits_where_they_are_cheap(tiny_export, load, monkeypatch, tmp_path, seconds, expected):
+    load("llama", "int8")  # exact on this processor
+    monkeypatch.setenv("DYNEXEC_CACHE", str(tmp_path))
+    monkeypatch.setattr(row_limits, "slowdown", lambda model: seconds)
+    made = [DynExecModelForCausalLM.from_pretrained(tiny_export("llama", "int8")) for _ in range(2)]
+    assert [model.precision for model in made] == [expected] * 2
+    # Who asks for it gets it at any cost.
+    assert (
+        DynExecModelForCausalLM.from_pretrained(tiny_export("llama", "int8"), precision="exact").precision == "exact"
+    )
 
 
 def test_the_proof_refuses_arithmetic_that_depends_on_other_rows(tiny_export):
