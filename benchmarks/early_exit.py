@@ -31,7 +31,7 @@ from optimum_dynexec.directory.freshness import load_calibration
 from optimum_dynexec.early_exit.criteria import load_criterion
 from optimum_dynexec.precision import PRECISIONS
 
-from .spec_bench import encode, load_questions
+from .questions import encode, load_questions
 
 
 CRITERIA = ("max_prob", "margin", "entropy", "patience")

@@ -28,7 +28,7 @@ from optimum_dynexec.training.decoder.batches import Batches
 from optimum_dynexec.training.decoder.evaluation import Agreement, evaluate
 from optimum_dynexec.training.decoder.features import compute_features
 
-from .spec_bench import TASKS, encode, load_questions
+from .questions import TASKS, encode, load_questions
 
 
 ROWS = 512
