@@ -148,15 +148,13 @@ def task_table(groups: dict[str, list[Figures]]) -> str:
 
 
 def _ratio(row: Figures, base: Figures | None, measure: str = "tokens_per_second") -> str:
-    return (
-        "" if base is None or not getattr(base, measure) else f"{getattr(row, measure) / getattr(base, measure):.2f}"
-    )
+    if base is None or not getattr(base, measure):
+        return ""
+    return f"{getattr(row, measure) / getattr(base, measure):.2f}"
 
 
 def ratio_tables(rows: Sequence[Figures]) -> str:
-    """
-    Our engine relative to the best setting of openvino_genai of each kind and with each set of properties, as Markdown.
-    """
+    """Our engine relative to openvino_genai's best setting of each kind and set of properties, as Markdown."""
     parts = []
     measures = {
         "End to end": "tokens_per_second",
