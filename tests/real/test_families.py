@@ -1,7 +1,7 @@
 """Real models of each family, exported with 8-bit weights: drafts and batches do not change their greedy text.
 
-`DYNEXEC_TEST_MODELS` names the directory that contains the models by name, by default `models/` in the repository. Models
-that are missing are skipped; `python -m examples.models NAME DIRECTORY` makes them.
+`DYNEXEC_TEST_MODELS` names the directory that contains the models by name, by default `models/` in the repository.
+Models that are missing are skipped; `python -m examples.models NAME DIRECTORY` makes them.
 """
 
 import os
