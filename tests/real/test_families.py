@@ -1,7 +1,8 @@
 """Real models of each family, exported with 8-bit weights: drafts and batches do not change their greedy text.
 
 `DYNEXEC_TEST_MODELS` names the directory that contains the models by name, by default `models/` in the repository.
-Models that are missing are skipped; `python -m examples.models NAME DIRECTORY` makes them.
+Models that are missing are skipped; `python -m examples.models NAME DIRECTORY` makes them. An export `NAME-int8` there
+is used as it is.
 """
 
 import os
@@ -38,29 +39,34 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def hf_directory(request):
+def directory(request):
+    """The export `NAME-int8` if it is there, else the model of transformers."""
     name = FAMILIES[request.param]
+    if (MODELS / f"{name}-int8" / "openvino_model.xml").is_file():
+        return MODELS / f"{name}-int8"
     if not (MODELS / name / "config.json").is_file():
         pytest.skip(f"{MODELS / name} is missing: python -m examples.models {name} {MODELS / name}")
     return MODELS / name
 
 
 @pytest.fixture(scope="module")
-def tokenizer(hf_directory):
-    return AutoTokenizer.from_pretrained(hf_directory, padding_side="left")
+def tokenizer(directory):
+    return AutoTokenizer.from_pretrained(directory, padding_side="left")
 
 
 @pytest.fixture(scope="module")
-def model(hf_directory, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("export") / hf_directory.name
-    try:
-        export_dynexec(hf_directory, directory, task="text-generation-with-past", weight_format="int8")
-    except ValueError as error:
-        # optimum-intel exports some families only with older versions of transformers.
-        if "Maximum required is" not in str(error):
-            raise
-        pytest.skip(str(error))
-    return DynExecModelForCausalLM.from_pretrained(directory, precision="exact")
+def model(directory, tmp_path_factory):
+    export = directory
+    if not (directory / "openvino_model.xml").is_file():
+        export = tmp_path_factory.mktemp("export") / directory.name
+        try:
+            export_dynexec(directory, export, task="text-generation-with-past", weight_format="int8")
+        except ValueError as error:
+            # optimum-intel exports some families only with older versions of transformers.
+            if "Maximum required is" not in str(error):
+                raise
+            pytest.skip(f"export {directory.name} with an older transformers to {directory}-int8: {error}")
+    return DynExecModelForCausalLM.from_pretrained(export, precision="exact")
 
 
 @pytest.fixture(scope="module")
