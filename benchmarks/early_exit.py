@@ -31,7 +31,7 @@ from optimum_dynexec.directory.freshness import load_calibration
 from optimum_dynexec.early_exit.criteria import load_criterion
 from optimum_dynexec.precision import precision_properties
 
-from .spec_bench import encode, load_questions
+from .questions import encode, load_questions
 
 
 CRITERIA = ("max_prob", "margin", "entropy", "patience")
@@ -135,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"plain decoding: {plain:.1f} tokens/s; median {usual:.2f} s per question\n")
     print(_table(points, len(prompts)))
     if args.figure:
-        _draw(points, args.figure, f"{args.model.name}, {args.precision}, {len(prompts)} questions of Spec-Bench")
+        _draw(points, args.figure, f"{args.model.name}, {args.precision}, {len(prompts)} questions")
     if args.out:
         content = {"environment": environment(), "plain": plain, "points": [asdict(point) for point in points]}
         args.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -145,7 +145,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="Directory of an export with exit heads.")
-    parser.add_argument("--questions", type=Path, required=True, help="Questions of Spec-Bench, a .jsonl file.")
+    parser.add_argument("--questions", required=True, help="code-editing, or a .jsonl file of Spec-Bench.")
     parser.add_argument(
         "--precision", choices=("exact", "f32", "fast"), default="exact", help="Precision of the model."
     )

@@ -10,13 +10,26 @@ import openvino as ov
 import openvino_genai
 
 from optimum_dynexec.benchmark.generation import Generation
-from optimum_dynexec.precision import FLOAT32_OV_CONFIG
 
 from .systems import Setting, System
 
 
 DEVICE = "CPU"
+# Each setting is measured with OpenVINO's defaults, and with the properties of our exact mode for compressed weights
+# (dynamic quantization stays on).
+PROPERTIES: dict[str, dict[str, str]] = {
+    "": {},
+    "-f32": {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"},
+}
 MAX_BATCH_TOKENS = 2**31 - 1  # a prompt is one forward pass, as in LLMPipeline's own scheduler configuration
+
+
+def scheduler_config(prefix_caching: bool) -> openvino_genai.SchedulerConfig:
+    """The scheduler's configuration of all pipelines."""
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.max_num_batched_tokens = MAX_BATCH_TOKENS
+    scheduler.enable_prefix_caching = prefix_caching
+    return scheduler
 
 
 class GenaiSystem(System):
@@ -25,15 +38,16 @@ class GenaiSystem(System):
 
     Args:
         name (`str`): name in the tables.
-        kind (`str`): `"plain"`, `"lookup"` or `"draft"`; settings of one kind share a pipeline.
+        kind (`str`): `"plain"`, `"lookup"` or `"draft"`; settings of one kind and properties share a pipeline.
+        properties (`str`): properties of OpenVINO, a key of `PROPERTIES`.
         config (*optional*): fields of the `GenerationConfig`.
     """
 
-    reference = "genai-plain"
-
-    def __init__(self, name: str, kind: str, **config: int):
+    def __init__(self, name: str, kind: str, properties: str, **config: int):
         super().__init__(name)
+        self.reference = f"genai-plain{properties}"
         self.kind = kind
+        self.properties = properties
         self.needs_draft = kind == "draft"
         self.config = config
 
@@ -41,7 +55,7 @@ class GenaiSystem(System):
         # By default an LLMPipeline keeps the KV cache of earlier requests. A question that another setting has just
         # answered on the same pipeline would need no prefill. So the cache is off, or each setting has its own
         # pipeline.
-        key = ("genai", self.name if setting.prefix_caching else self.kind)
+        key = ("genai", self.name if setting.prefix_caching else self.kind, self.properties)
         if key not in shared:
             shared[key] = self._pipeline(setting)
         self.pipeline = shared[key]
@@ -54,12 +68,8 @@ class GenaiSystem(System):
         self.generation_config = config
 
     def _pipeline(self, setting: Setting) -> Any:
-        properties: dict[str, Any] = dict(FLOAT32_OV_CONFIG) if setting.precision == "exact" else {}
-        options = dict(properties)
-        scheduler = openvino_genai.SchedulerConfig()
-        scheduler.max_num_batched_tokens = MAX_BATCH_TOKENS
-        scheduler.enable_prefix_caching = setting.prefix_caching
-        options["scheduler_config"] = scheduler
+        properties = PROPERTIES[self.properties]
+        options: dict[str, Any] = {**properties, "scheduler_config": scheduler_config(setting.prefix_caching)}
         if self.kind == "lookup":
             options["prompt_lookup"] = True
         if self.kind == "draft":
@@ -86,12 +96,17 @@ class GenaiSystem(System):
         )
 
 
-GENAI_SYSTEMS: dict[str, Callable[[str], System]] = {
-    "genai-plain": partial(GenaiSystem, kind="plain"),
+SETTINGS: dict[str, dict[str, Any]] = {
+    "genai-plain": {"kind": "plain"},
     **{
-        f"genai-lookup-k{k}-n{n}": partial(GenaiSystem, kind="lookup", num_assistant_tokens=k, max_ngram_size=n)
+        f"genai-lookup-k{k}-n{n}": {"kind": "lookup", "num_assistant_tokens": k, "max_ngram_size": n}
         for k in (3, 5, 8)
         for n in (2, 3)
     },
-    **{f"genai-draft-k{k}": partial(GenaiSystem, kind="draft", num_assistant_tokens=k) for k in (3, 5)},
+    **{f"genai-draft-k{k}": {"kind": "draft", "num_assistant_tokens": k} for k in (3, 5)},
+}
+GENAI_SYSTEMS: dict[str, Callable[[str], System]] = {
+    f"{name}{properties}": partial(GenaiSystem, properties=properties, **settings)
+    for properties in PROPERTIES
+    for name, settings in SETTINGS.items()
 }

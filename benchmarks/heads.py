@@ -28,7 +28,7 @@ from optimum_dynexec.training.decoder.batches import Batches
 from optimum_dynexec.training.decoder.evaluation import Agreement, evaluate
 from optimum_dynexec.training.decoder.features import compute_features
 
-from .spec_bench import TASKS, encode, load_questions
+from .questions import TASKS, encode, load_questions
 
 
 ROWS = 512
@@ -45,6 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     matrix, embedding = (torch.from_numpy(f(backbone)) for f in (unembedding, embedding_matrix))
     heads = [_load(path, matrix) for path in files]
     questions = load_questions(args.questions, args.max_questions_per_category)
+    tasks = [task for task in TASKS if any(question.task == task for question in questions)]
     with tempfile.TemporaryDirectory() as directory:
         tokenizer = AutoTokenizer.from_pretrained(args.model)
         model = DynExecModelForCausalLM.from_pretrained(args.model, precision=args.precision)
@@ -57,11 +58,11 @@ def main(argv: list[str] | None = None) -> None:
         result = {}
         for head in heads:
             batches = Batches(head, features, embedding, ROWS, "cpu")
-            groups = {task: [i for i, q in enumerate(questions) if q.task == task] for task in TASKS}
+            groups = {task: [i for i, q in enumerate(questions) if q.task == task] for task in tasks}
             groups["overall"] = list(range(len(questions)))
             result[head.config.name] = {group: evaluate(batches, chosen) for group, chosen in groups.items()}
     print(f"\n{len(questions)} questions, up to {args.max_new_tokens} tokens, {args.precision} precision\n")
-    columns = ["head", *TASKS, "overall"]
+    columns = ["head", *tasks, "overall"]
     cells = [[name, *(_cell(groups[column]) for column in columns[1:])] for name, groups in result.items()]
     print(markdown(columns, cells))
     for name, groups in result.items():
@@ -80,7 +81,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="Directory of an export.")
     parser.add_argument("--heads", type=Path, required=True, help="Directory of safetensors files.")
-    parser.add_argument("--questions", type=Path, required=True, help="Questions of Spec-Bench, a .jsonl file.")
+    parser.add_argument("--questions", required=True, help="code-editing, or a .jsonl file of Spec-Bench.")
     parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="Precision of the answers.")
     parser.add_argument(
         "--max-questions-per-category",

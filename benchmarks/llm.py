@@ -1,15 +1,17 @@
-"""Text generation with batch size 1: optimum-dynexec and openvino_genai on the questions of Spec-Bench.
+"""Text generation with batch size 1: optimum-dynexec and openvino_genai on Spec-Bench or code-editing prompts.
 
+    python -m benchmarks.llm --model MODEL --draft DRAFT --questions code-editing
     python -m benchmarks.llm --model MODEL --questions spec_bench_questions.jsonl --precision exact
     python -m benchmarks.llm --model MODEL --questions spec_bench_questions.jsonl --memory
     python -m benchmarks.llm --model MODEL --unguessable
 
-MODEL is a transformers model (id or directory), which is exported once, or the directory of an OpenVINO model.
+MODEL and DRAFT are transformers models (ids or directories), which are exported once, or directories of OpenVINO
+models. The settings of openvino_genai whose names end in `-f32` have the properties of our exact mode, the others
+OpenVINO's defaults.
 """
 
 import argparse
 import contextlib
-import hashlib
 import json
 import logging
 import time
@@ -22,21 +24,33 @@ from transformers import AutoTokenizer
 from optimum_dynexec.benchmark.environment import environment
 from optimum_dynexec.benchmark.generation import Generation
 from optimum_dynexec.benchmark.markdown import markdown
+from optimum_dynexec.benchmark.prompts import Question
 from optimum_dynexec.benchmark.records import Key, Records
 from optimum_dynexec.benchmark.weights import weight_compression
 from optimum_dynexec.directory.hashes import hash_model
 
 from . import memory, unguessable
+from .dynexec_systems import DynExecSystem
 from .models import WEIGHT_FORMATS, attached_heads, eos_token_ids, exported, is_exported
+from .questions import CODE_EDITING, encode, hash_questions, load_questions
 from .registry import select
-from .report import as_json, complete_questions, equal_questions, report, summarize
-from .spec_bench import Question, encode, load_questions
+from .report import PEERS, as_json, complete_questions, equal_questions, report, summarize
 from .systems import Setting, System
 
 
 WARM_UP_TEXT = "Name three colours and say what you like about each of them."
 WARM_UP_TOKENS = 24
 UNGUESSABLE_PROMPTS = 12
+PRECISIONS = ("auto", "exact", "f32", "fast")
+DEFAULT_SYSTEMS = (
+    "dynexec-plain",
+    "dynexec-lookup",
+    "dynexec-draft",
+    "dynexec-head",
+    "dynexec-auto",
+    "dynexec-auto+draft",
+    *("genai-plain*", "genai-lookup-k3-n3*", "genai-lookup-k5-n3*", "genai-draft-*"),
+)
 METHOD = (
     "Both sides take the same token ids and return token ids; greedy, batch size 1, EOS counts as a token."
     " On each question, the systems run one after the other, in rotating order."
@@ -75,8 +89,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="HuggingFaceTB/SmolLM2-135M-Instruct", help="Id or directory of the model.")
-    parser.add_argument("--questions", type=Path, help="Questions of Spec-Bench, a .jsonl file.")
-    parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="Precision of both sides.")
+    parser.add_argument("--questions", metavar="FILE", help=f"{CODE_EDITING!r}, or a .jsonl file of Spec-Bench.")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="Precision of our engine.")
     parser.add_argument("--weight-format", choices=WEIGHT_FORMATS, help="Weight format of the export. Default: fp32.")
     parser.add_argument("--heads", type=Path, help="Directory of heads to attach to the export.")
     parser.add_argument("--draft", help="Id or directory of the draft model. Default: MODEL in INT4.")
@@ -92,7 +106,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--max-new-tokens", type=int, default=160, metavar="N", help="Maximum number of new tokens of each answer."
     )
     parser.add_argument("--repeats", type=int, default=1, metavar="N", help="Number of runs of each question.")
-    parser.add_argument("--seed", type=int, default=0, help="Random seed of --unguessable.")
+    parser.add_argument("--seed", type=int, default=0, help="Random seed of code-editing and --unguessable.")
     parser.add_argument("--export-dir", type=Path, default=Path("models"), help="Directory for exports.")
     parser.add_argument(
         "--out", type=Path, help="JSON file for the results; a .jsonl file next to it lets a run resume."
@@ -109,6 +123,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.questions is None and not args.unguessable:
         parser.error("--questions is required")
+    if args.questions not in (None, CODE_EDITING) and not Path(args.questions).is_file():
+        parser.error(f"--questions: there is no file {args.questions}; the other choice is {CODE_EDITING!r}")
     if min(args.max_questions_per_category, args.max_new_tokens, args.repeats) < 1:
         parser.error("the numbers of questions, tokens and repeats must be at least 1")
     if args.weight_format and is_exported(args.model):
@@ -134,7 +150,7 @@ def _draft_directory(args: argparse.Namespace) -> Path:
 
 
 def _systems(args: argparse.Namespace) -> list[System]:
-    default = memory.DEFAULT_SYSTEMS if args.memory else unguessable.SYSTEMS if args.unguessable else ("*",)
+    default = memory.DEFAULT_SYSTEMS if args.memory else unguessable.SYSTEMS if args.unguessable else DEFAULT_SYSTEMS
     try:
         systems = select(args.systems or list(default))
     except ValueError as error:
@@ -171,7 +187,8 @@ def _settings(args: argparse.Namespace, setting: Setting) -> dict[str, Any]:
         **environment(),
     }
     if args.questions is not None:
-        settings["questions_sha256"] = hashlib.sha256(args.questions.read_bytes()).hexdigest()[:16]
+        settings["questions"] = CODE_EDITING if args.questions == CODE_EDITING else Path(args.questions).name
+        settings["questions_sha256"] = hash_questions(args.questions, args.seed)
     if heads := attached_heads(setting.model):
         settings["heads"] = heads
     if setting.draft is not None:
@@ -192,14 +209,15 @@ def _speed(
     systems: list[System],
     path: Path,
 ) -> dict[str, Any]:
-    questions = load_questions(args.questions, args.max_questions_per_category)
+    questions = load_questions(args.questions, args.max_questions_per_category, args.seed)
     records = Records(path, settings, Generation)
     if records.others:
         print(f"{path} also contains {records.others} records of other models, builds or settings, which are ignored.")
     start = time.perf_counter()
     with contextlib.suppress(KeyboardInterrupt):  # existing records are reported
         _generate(args, setting, tokenizer, systems, questions, records)
-    groups = summarize(records, questions, systems, args.repeats)
+    prompts = {question.question_id: len(encode(tokenizer, question.text)) for question in questions}
+    groups = summarize(records, questions, systems, args.repeats, prompts)
     done = complete_questions(records, questions, systems, args.repeats)
     if not done:
         print("No question has been answered by all systems so far.")
@@ -209,9 +227,10 @@ def _speed(
     if records.resumed:
         print(f"{records.resumed} of {len(records.values)} records come from earlier runs with the same settings.")
     print(f"\n{report(groups)}")
-    same = equal_questions(records, done, "dynexec-plain", "genai-plain", args.repeats)
-    if same is not None:
-        print(f"\ndynexec-plain and genai-plain gave the same tokens for {same} of {len(done)} questions.")
+    for peer in PEERS:
+        same = equal_questions(records, done, "dynexec-plain", peer, args.repeats)
+        if same is not None:
+            print(f"\ndynexec-plain and {peer} gave the same tokens for {same} of {len(done)} questions.")
     print(f"This run took {time.perf_counter() - start:.0f} s.")
     return {"questions": [question.question_id for question in done], "figures": as_json(groups), "records": str(path)}
 
@@ -238,6 +257,9 @@ def _generate(
     for system in tqdm(systems, desc="loading", leave=False):
         system.load(setting, shared)
         system.generate(warm_up, WARM_UP_TOKENS)
+    precisions = {getattr(system.model, "precision", None) for system in systems if isinstance(system, DynExecSystem)}
+    if precisions - {None}:
+        print(f"precision of our engine: {setting.precision}, which is {', '.join(sorted(precisions - {None}))}")
     with tqdm(todo, unit="answer", smoothing=0.05) as progress:
         for key, system, question in progress:
             progress.set_postfix_str(f"{question.task} {key.item} {key.system}", refresh=False)
@@ -250,7 +272,7 @@ def _rotated(systems: list[System], by: int) -> list[System]:
 
 
 def _memory(args: argparse.Namespace, setting: Setting, tokenizer: Any, systems: list[System]) -> dict[str, Any]:
-    questions = load_questions(args.questions, 1)
+    questions = load_questions(args.questions, 1, args.seed)
     prompts = [encode(tokenizer, question.text) for question in questions]
     rows = [
         memory.measure(system.name, setting, prompts, args.max_new_tokens) for system in tqdm(systems, leave=False)

@@ -1,17 +1,21 @@
 """Makes tables from records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import mean
 
 from optimum_dynexec.benchmark.generation import Generation, GenerationFigures, count_equal, generation_figures
 from optimum_dynexec.benchmark.markdown import markdown
+from optimum_dynexec.benchmark.prompts import Question
 from optimum_dynexec.benchmark.records import Key, Records
 
-from .spec_bench import TASKS, Question
+from .questions import TASKS
 from .systems import System
 
 
-PEER = "genai-plain"
+# openvino_genai with OpenVINO's defaults, and with the properties of our exact mode.
+PEERS = ("genai-plain", "genai-plain-f32")
+PEER = PEERS[0]
 Answers = Records[Generation]
 
 
@@ -26,11 +30,18 @@ class Figures(GenerationFigures):
         equal (`int`, *optional*):
             Number of questions for which all repeats gave the tokens of the same engine's plain decoding; `None` if
             plain decoding was not run.
+        prompt_tokens (`float`): mean number of tokens in a prompt.
     """
 
     system: str
     questions: int
     equal: int | None
+    prompt_tokens: float
+
+    @property
+    def prefill_tokens_per_second(self) -> float:
+        """Tokens of the prompts by the time until the first token."""
+        return self.prompt_tokens / self.first_token_seconds
 
 
 def complete_questions(
@@ -48,13 +59,16 @@ def complete_questions(
     ]
 
 
-def figures(records: Answers, questions: Sequence[Question], system: System, repeats: int) -> Figures:
-    """Summarises one system over `questions`."""
+def figures(
+    records: Answers, questions: Sequence[Question], system: System, repeats: int, prompt_tokens: Mapping[str, int]
+) -> Figures:
+    """Summarises one system over `questions`, whose prompts have `prompt_tokens` by id."""
     return Figures(
         **asdict(generation_figures([_runs(records, system.name, question, repeats) for question in questions])),
         system=system.name,
         questions=len(questions),
         equal=equal_questions(records, questions, system.name, system.reference, repeats),
+        prompt_tokens=mean(prompt_tokens[question.question_id] for question in questions),
     )
 
 
@@ -73,13 +87,17 @@ def _runs(records: Answers, system: str, question: Question, repeats: int) -> li
 
 
 def summarize(
-    records: Answers, questions: Sequence[Question], systems: Sequence[System], repeats: int
+    records: Answers,
+    questions: Sequence[Question],
+    systems: Sequence[System],
+    repeats: int,
+    prompt_tokens: Mapping[str, int],
 ) -> dict[str, list[Figures]]:
     """Figures of all systems, overall and by task, over the questions that all of them have answered."""
     done = complete_questions(records, questions, systems, repeats)
     groups = {"overall": done, **{task: [q for q in done if q.task == task] for task in TASKS}}
     return {
-        name: [figures(records, group, system, repeats) for system in systems]
+        name: [figures(records, group, system, repeats, prompt_tokens) for system in systems]
         for name, group in groups.items()
         if group
     }
@@ -103,6 +121,7 @@ def group_table(rows: Sequence[Figures]) -> str:
             f"{row.decode_tokens_per_second:.1f}",
             _ratio(row, plain),
             _ratio(row, best),
+            f"{row.prefill_tokens_per_second:.0f}",
             f"{row.first_token_seconds * 1e3:.0f}",
             f"{row.mean_accepted_length:.2f}",
             "" if row.acceptance_rate is None else f"{row.acceptance_rate:.0%}",
@@ -113,7 +132,7 @@ def group_table(rows: Sequence[Figures]) -> str:
     ]
     best_header = "x best genai" if best is None else f"x {best.system}"
     header = ["system", "tokens/s", "decode only", f"x {PEER}", best_header]
-    header += ["first token ms", "accepted length", "acceptance rate", "same as plain", "tokens"]
+    header += ["prefill tokens/s", "first token ms", "accepted length", "acceptance rate", "same as plain", "tokens"]
     return markdown(header, table)
 
 
@@ -128,8 +147,40 @@ def task_table(groups: dict[str, list[Figures]]) -> str:
     return markdown(["system", *names], table)
 
 
-def _ratio(row: Figures, base: Figures | None) -> str:
-    return "" if base is None else f"{row.tokens_per_second / base.tokens_per_second:.2f}"
+def _ratio(row: Figures, base: Figures | None, measure: str = "tokens_per_second") -> str:
+    if base is None or not getattr(base, measure):
+        return ""
+    return f"{getattr(row, measure) / getattr(base, measure):.2f}"
+
+
+def ratio_tables(rows: Sequence[Figures]) -> str:
+    """Our engine relative to openvino_genai's best setting of each kind and set of properties, as Markdown."""
+    parts = []
+    measures = {
+        "End to end": "tokens_per_second",
+        "Decode only": "decode_tokens_per_second",
+        "Prefill": "prefill_tokens_per_second",
+    }
+    for title, measure in measures.items():
+        best: dict[tuple[str, bool], Figures] = {}
+        for row in rows:
+            kind = _kind(row.system)
+            if kind is not None and (kind not in best or getattr(row, measure) > getattr(best[kind], measure)):
+                best[kind] = row
+        ours = [row for row in rows if _kind(row.system) is None]
+        if not ours or not best:
+            return ""
+        columns = sorted(best.values(), key=lambda row: (row.system.endswith("-f32"), rows.index(row)))
+        cells = [[row.system, *(_ratio(row, column, measure) for column in columns)] for row in [*ours, *columns]]
+        header = [title, *(f"x {row.system}" for row in columns)]
+        parts.append(f"### {title}, ratios to the best settings of openvino_genai\n\n{markdown(header, cells)}")
+    return "\n\n".join(parts)
+
+
+def _kind(system: str) -> tuple[str, bool] | None:
+    if not system.startswith("genai-"):
+        return None
+    return system.split("-")[1], system.endswith("-f32")
 
 
 def report(groups: dict[str, list[Figures]]) -> str:
@@ -139,7 +190,8 @@ def report(groups: dict[str, list[Figures]]) -> str:
         parts.append(f"### {name}, {rows[0].questions} question(s)\n\n{group_table(rows)}")
     if len(groups) > 2:
         parts.append(f"### End to end, ratio to {PEER}\n\n{task_table(groups)}")
-    return "\n\n".join(parts)
+    parts.append(ratio_tables(next(iter(groups.values()))))
+    return "\n\n".join(filter(None, parts))
 
 
 def as_json(groups: dict[str, list[Figures]]) -> dict[str, list[dict]]:

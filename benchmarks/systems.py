@@ -16,7 +16,7 @@ class Setting:
     Args:
         model (`Path`): directory of the OpenVINO model.
         draft (`Path`, *optional*): directory of the OpenVINO draft model.
-        precision (`str`): precision, `"exact"` or `"fast"`.
+        precision (`str`): precision of our engine. The settings of openvino_genai name their own properties.
         eos_token_ids (`list[int]`): ids of the tokens that end an answer.
         prefix_caching (`bool`): whether openvino_genai reuses the KV cache of earlier requests.
     """

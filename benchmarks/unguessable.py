@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from .dynexec_systems import DynExecSystem
-from .spec_bench import encode
+from .questions import encode
 
 
 TEMPERATURE = 1.5

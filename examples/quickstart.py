@@ -2,7 +2,7 @@
 
     python examples/quickstart.py [--output models/]
 
-The model comes from a Python package (see smollm2.py), its heads from examples/smollm2_heads. Files that exist are
+The model comes from a Python package (see models.py), its heads from examples/smollm2_heads. Files that exist are
 not made again.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from smollm2 import smollm2_directory
+from models import model_directory
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging
 
@@ -46,7 +46,7 @@ def exported_directory(output: Path) -> Path:
         print(f"Exporting {NAME} ...", flush=True)
         logging.disable_progress_bar()
         with without_known_messages():
-            source = smollm2_directory(output / NAME)
+            source = model_directory(NAME, output / NAME)
             export_dynexec(source, directory, task="text-generation-with-past", weight_format="fp32")
     attach_heads(directory, HEADS)
     return directory

@@ -1,6 +1,6 @@
 """SmolLM2-135M-Instruct, a model that writes text: what the tiny ones show holds, and speculation pays.
 
-The model comes from a package (examples/smollm2.py). `DYNEXEC_TEST_MODELS` names the directory it is kept in, by
+The model comes from a package (examples/models.py). `DYNEXEC_TEST_MODELS` names the directory it is kept in, by
 default `models/` in the repository. Where it is missing it is fetched, once.
 """
 
@@ -29,9 +29,9 @@ QUESTIONS = {
 @pytest.fixture(scope="module")
 def hf_directory():
     sys.path.insert(0, str(ROOT / "examples"))
-    from smollm2 import smollm2_directory
+    from models import model_directory
 
-    return smollm2_directory(Path(os.environ.get("DYNEXEC_TEST_MODELS") or ROOT / "models") / NAME)
+    return model_directory(NAME, Path(os.environ.get("DYNEXEC_TEST_MODELS") or ROOT / "models") / NAME)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,118 @@
+"""Real models of each family, exported with 8-bit weights: drafts and batches do not change their greedy text.
+
+`DYNEXEC_TEST_MODELS` names the directory that contains the models by name, by default `models/` in the repository.
+Models that are missing are skipped; `python -m examples.models NAME DIRECTORY` makes them. An export `NAME-int8` there
+is used as it is.
+"""
+
+import os
+import unicodedata
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from optimum_dynexec import DynExecModelForCausalLM, export_dynexec
+
+
+pytestmark = pytest.mark.slow
+MODELS = Path(os.environ.get("DYNEXEC_TEST_MODELS") or Path(__file__).parents[2] / "models")
+FAMILIES = {
+    "llama": "SmolLM2-135M-Instruct",
+    "qwen2": "Qwen2.5-Coder-0.5B-Instruct",
+    "gemma3": "Gemma-3-270m",
+}
+NEW_TOKENS = 48
+PROMPTS = [
+    "Rename `x` to `price` in this function and show the whole function:\n"
+    "def total(x, count):\n    if x < 0:\n        raise ValueError('x must not be negative')\n    return x * count",
+    "Explain in two sentences why the sky is blue.",
+    "Repeat this list word by word, twice: apples, pears, plums, cherries, quinces, medlars, grapes.",
+]
+TEXTS = [
+    "def f(x):\n    return x + 12345\n\n\n# done\t\ttab",
+    "  two spaces  before and after  ",
+    "Straße, naïve, 你好, мир, नमस्ते, 🙂, a non-breaking\u00a0space",
+    "line\r\nline\n \n  end",
+]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def directory(request):
+    """The export `NAME-int8` if it is there, else the model of transformers."""
+    name = FAMILIES[request.param]
+    if (MODELS / f"{name}-int8" / "openvino_model.xml").is_file():
+        return MODELS / f"{name}-int8"
+    if not (MODELS / name / "config.json").is_file():
+        pytest.skip(f"{MODELS / name} is missing: python -m examples.models {name} {MODELS / name}")
+    return MODELS / name
+
+
+@pytest.fixture(scope="module")
+def tokenizer(directory):
+    return AutoTokenizer.from_pretrained(directory, padding_side="left")
+
+
+@pytest.fixture(scope="module")
+def model(directory, tmp_path_factory):
+    export = directory
+    if not (directory / "openvino_model.xml").is_file():
+        export = tmp_path_factory.mktemp("export") / directory.name
+        try:
+            export_dynexec(directory, export, task="text-generation-with-past", weight_format="int8")
+        except ValueError as error:
+            # optimum-intel exports some families only with older versions of transformers.
+            if "Maximum required is" not in str(error):
+                raise
+            pytest.skip(f"export {directory.name} with an older transformers to {directory}-int8: {error}")
+    return DynExecModelForCausalLM.from_pretrained(export, precision="exact")
+
+
+@pytest.fixture(scope="module")
+def plain(model, tokenizer):
+    return [generate(model, tokenizer, [prompt], speculation="off")[0] for prompt in PROMPTS]
+
+
+def generate(model, tokenizer, prompts: list[str], **arguments) -> list[list[int]]:
+    """The new tokens for each prompt, without padding."""
+    if tokenizer.chat_template is None:
+        inputs = tokenizer(prompts, padding=True, return_tensors="pt")
+    else:
+        chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
+        inputs = tokenizer.apply_chat_template(
+            chats, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
+        )
+    arguments = {"max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS, "do_sample": False, **arguments}
+    output = model.generate(inputs["input_ids"], attention_mask=inputs["attention_mask"], **arguments)
+    return output[:, inputs["input_ids"].shape[1] :].tolist()
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_tokenizer_gives_back_the_text(text, tokenizer):
+    # Some tokenizers normalize to NFC, which these texts are in.
+    assert unicodedata.is_normalized("NFC", text)
+    assert tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True) == text
+
+
+@pytest.mark.parametrize("speculation", ["prompt_lookup", "auto"])
+def test_drafts_do_not_change_the_text(speculation, model, tokenizer, plain):
+    arguments = {"speculation": speculation}
+    if speculation == "prompt_lookup":  # drafts even where it does not pay on this machine
+        arguments["prompt_lookup_num_tokens"] = 4
+    proposed = 0
+    for prompt, expected in zip(PROMPTS, plain, strict=True):
+        assert generate(model, tokenizer, [prompt], **arguments) == [expected]
+        proposed += model.last_stats.proposed
+    if speculation == "prompt_lookup":
+        assert proposed > 0
+
+
+@pytest.mark.parametrize("speculation", ["off", "auto"])
+def test_a_batch_does_not_change_the_text(speculation, model, tokenizer, plain):
+    assert generate(model, tokenizer, PROMPTS, speculation=speculation) == plain
+
+
+def test_the_text_is_not_random(model, tokenizer, plain):
+    # A wrong tokenizer or wrong weights give a text that does not copy a list.
+    assert "pears, plums, cherries" in tokenizer.decode(torch.tensor(plain[2]))
