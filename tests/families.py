@@ -78,7 +78,7 @@ def exits_are_right(home: Path, inputs: dict) -> bool:
     expected = model.generate(**inputs, **GREEDY, speculation="off")
     # A lone exit has no earlier one to agree with.
     never = model.generate(**inputs, **GREEDY, early_exit=EarlyExitConfig(criterion="patience", threshold=1))
-    drafted = model.generate(**inputs, **GREEDY, speculation="exit_heads")
+    drafted = model.generate(**inputs, **GREEDY, speculation="exit_heads", num_assistant_tokens=5)
     proposed = model.last_stats.proposed
     model.generate(**inputs, **GREEDY, early_exit=EarlyExitConfig(criterion="max_prob", threshold=0.0))
     left = model.last_stats.exit_histogram[0]
