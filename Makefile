@@ -2,6 +2,8 @@
 # make ext         rebuilds the extension after a change under csrc (incremental)
 # make quickstart  exports a small model and generates with it: about 8 minutes the first time
 # make test        C++ tests, plain and sanitized, then pytest
+# make test-matrix the quick tests with the oldest and the newest transformers and optimum-intel, each in an environment
+#                  of its own in build/matrix (several gigabytes; CORNERS=transformers-4.57 for one)
 # make lint        formatting, linting and types
 # make docs        the site, in build/site
 # make wheel       wheels in dist/, one for each interpreter of WHEEL_PYTHONS, each tried in a clean environment
@@ -26,7 +28,7 @@ CPP_FORMATTED := $(CPP_SOURCES) $(CPP_HEADERS) $(wildcard csrc/tests/*.cpp csrc/
 export PATH := $(BIN):$(PATH)
 export CMAKE_GENERATOR := Ninja
 
-.PHONY: venv ext quickstart test test-cpp test-python lint format docs wheel clean
+.PHONY: venv ext quickstart test test-cpp test-python test-matrix lint format docs wheel clean
 
 venv: $(PACKAGE)
 
@@ -66,6 +68,9 @@ test-cpp: $(DEPENDENCIES)
 
 test-python: venv
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-matrix: venv
+	PYTHON="$(PYTHON)" PIP_INSTALL_ARGS="$(PIP_INSTALL_ARGS)" PYTEST_ARGS="$(PYTEST_ARGS)" tests/matrix/run $(CORNERS)
 
 lint: $(DEPENDENCIES)
 	$(BIN)/ruff check .

@@ -59,7 +59,8 @@ def _decoder(name: str, seed: int = 0, **options) -> tuple[PreTrainedModel, Pret
         **options,
     )
     torch.manual_seed(seed)
-    model = getattr(transformers, f"{name}ForCausalLM", None) or getattr(transformers, f"{name}LMHeadModel")
+    names = (f"{name.removesuffix('Text')}ForCausalLM", f"{name}LMHeadModel")
+    model = next(getattr(transformers, one) for one in names if hasattr(transformers, one))
     return model(config).eval(), config
 
 
@@ -151,6 +152,58 @@ TINY_MIXTURES: dict[str, Callable[..., tuple[PreTrainedModel, PretrainedConfig]]
     "granitemoe": partial(_decoder, "GraniteMoe", **_llama_like, **_experts),
     "phimoe": partial(_decoder, "Phimoe", **_llama_like, **_experts),
 }
+# Families of which every release of transformers between the oldest and the newest has the model, but of which
+# optimum-intel exports some with a part of these releases only.
+TINY_OTHERS: dict[str, Callable[..., tuple[PreTrainedModel, PretrainedConfig]]] = {
+    "cohere": partial(_decoder, "Cohere", **_llama_like),
+    "falcon": partial(
+        _decoder,
+        "Falcon",
+        hidden_size=64,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=4,
+        max_position_embeddings=256,
+        initializer_range=0.2,
+    ),
+    "gemma": partial(_decoder, "Gemma", head_dim=16, **_llama_like),
+    "gemma2": partial(
+        _decoder, "Gemma2", head_dim=16, query_pre_attn_scalar=16, sliding_window=SLIDING_WINDOW, **_llama_like
+    ),
+    "gemma3_text": partial(
+        _decoder,
+        "Gemma3Text",
+        head_dim=16,
+        query_pre_attn_scalar=16,
+        sliding_window=SLIDING_WINDOW,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        **_llama_like,
+    ),
+    "glm": partial(_decoder, "Glm", head_dim=16, **_llama_like),
+    "glm4": partial(_decoder, "Glm4", head_dim=16, **_llama_like),
+    "gptj": partial(
+        _decoder, "GPTJ", n_embd=64, n_layer=LAYERS, n_head=4, rotary_dim=8, n_positions=256, initializer_range=0.2
+    ),
+    "gpt_bigcode": partial(
+        _decoder, "GPTBigCode", n_embd=64, n_inner=96, n_layer=LAYERS, n_head=4, n_positions=256, initializer_range=0.2
+    ),
+    "granite": partial(_decoder, "Granite", **_llama_like),
+    "mpt": partial(
+        _decoder,
+        "Mpt",
+        d_model=64,
+        n_heads=4,
+        n_layers=LAYERS,
+        expansion_ratio=2,
+        max_seq_len=256,
+        initializer_range=0.2,
+    ),
+    "olmo": partial(_decoder, "Olmo", **_llama_like),
+    "olmo2": partial(_decoder, "Olmo2", **_llama_like),
+    "phi": partial(_decoder, "Phi", **{**_llama_like, "num_key_value_heads": 4}),
+    "smollm3": partial(_decoder, "SmolLM3", **_llama_like),
+    "stablelm": partial(_decoder, "StableLm", **_llama_like),
+    "starcoder2": partial(_decoder, "Starcoder2", sliding_window=SLIDING_WINDOW, **_llama_like),
+}
 # Other factors for the positions of a text from this length on.
 ROPE_BORDER = 32
 TINY_LONGROPE: dict[str, Callable[..., tuple[PreTrainedModel, PretrainedConfig]]] = {
@@ -158,13 +211,7 @@ TINY_LONGROPE: dict[str, Callable[..., tuple[PreTrainedModel, PretrainedConfig]]
         _decoder,
         kind,
         original_max_position_embeddings=ROPE_BORDER,
-        rope_parameters={
-            "rope_type": "longrope",
-            "rope_theta": 10000.0,
-            "short_factor": [1.0] * 8,
-            "long_factor": [4.0] * 8,
-            "original_max_position_embeddings": ROPE_BORDER,
-        },
+        rope_scaling={"type": "longrope", "short_factor": [1.0] * 8, "long_factor": [4.0] * 8},
         **_llama_like,
     )
     for name, kind in {"phi3_longrope": "Phi3", "llama_longrope": "Llama"}.items()
@@ -179,13 +226,13 @@ def save_tiny_decoder(name: str, directory: Path, **options) -> PreTrainedModel:
 
     Args:
         name (`str`):
-            A key of `TINY_DECODERS`, `TINY_MIXTURES` or `TINY_LONGROPE`.
+            A key of `TINY_DECODERS`, `TINY_MIXTURES`, `TINY_OTHERS` or `TINY_LONGROPE`.
         directory (`Path`):
             Where to save; made if absent.
         options (*optional*):
             `seed` of the weights, and any field of the configuration that should differ from the registry's.
     """
-    model, _ = {**TINY_DECODERS, **TINY_MIXTURES, **TINY_LONGROPE}[name](**options)
+    model, _ = {**TINY_DECODERS, **TINY_MIXTURES, **TINY_OTHERS, **TINY_LONGROPE}[name](**options)
     model.save_pretrained(directory)
     build_tokenizer().save_pretrained(directory)
     return model

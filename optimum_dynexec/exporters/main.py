@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..directory.attached_heads import attach_heads
-from ..directory.config import DYNEXEC_CONFIG_NAME, ENCODER_TASKS, DynExecConfig, check_exit_layers
+from ..directory.config import DYNEXEC_CONFIG_NAME, DynExecConfig, check_exit_layers
 from ..directory.errors import ExportError
 from ..directory.staging import EXPORT_MARK, staged_directory
 from ..early_exit.config import EarlyExitConfig
@@ -105,8 +105,7 @@ def export_dynexec(
         else:
             task = resolve_task(source, task, options.get("cache_dir"))
             loading = {name: options[name] for name in ("trust_remote_code", "cache_dir") if name in options}
-            if task in ENCODER_TASKS:
-                check_architecture(source, task, **loading)
+            check_architecture(source, task, **loading)
             if exit_layers and (num_layers := layers_of(source, **loading)):
                 check_exit_layers(exit_layers, num_layers)
             with _temporary_files_in(staging / ".tmp"):

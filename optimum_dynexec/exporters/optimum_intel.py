@@ -9,6 +9,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from optimum.commands.export.openvino import OVExportCommand, parse_args_openvino
 
 from ..directory.errors import ExportError
+from .family_versions import check_transformers
 
 
 # Options of `export openvino` that make no sense here, with the reason.
@@ -55,12 +56,13 @@ def check_architecture(model_name_or_path: str, task: str, **loading: Any) -> No
         model_name_or_path (`str`):
             Id on the Hub or local directory.
         task (`str`):
-            Task of an encoder.
+            Task to export for.
         loading (*optional*):
             Arguments of `AutoConfig.from_pretrained`.
 
     Raises:
-        [`ExportError`]: if optimum-intel does not export models of this type.
+        [`ExportError`]: if optimum-intel does not export models of this type, or not with this version of
+            transformers.
     """
     import optimum.exporters.openvino.model_configs  # noqa: F401  fills the registry
     from optimum.exporters.tasks import TasksManager
@@ -72,12 +74,14 @@ def check_architecture(model_name_or_path: str, task: str, **loading: Any) -> No
         # The export itself reports what is wrong.
         return
     try:
-        TasksManager.get_supported_tasks_for_model_type(model_type, "openvino", library_name="transformers")
+        tasks = TasksManager.get_supported_tasks_for_model_type(model_type, "openvino", library_name="transformers")
     except KeyError:
         raise ExportError(
             f"optimum-intel {version('optimum-intel')} does not export models of the type {model_type!r},"
             f" neither for the task {task!r} nor for any other"
         ) from None
+    if task in tasks:
+        check_transformers(model_type, tasks[task].func)
 
 
 def _default_arguments() -> Namespace:

@@ -15,6 +15,7 @@ from transformers.generation.streamers import BaseStreamer
 from ..early_exit.config import EarlyExitConfig
 from ..speculative.arguments import TRANSFORMERS_ARGUMENTS, SpeculationArguments
 from ..utils.numbers import whole_number
+from ..utils.versions import rope_parameters
 from .early_exit import CALIBRATED, check_early_exit
 from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
 
@@ -199,7 +200,7 @@ def crosses_rope_border(max_length: int, model_config: PretrainedConfig) -> bool
     before the border must not share a pass with rows after it, and Phi-3 computes the whole text again when it crosses
     the border.
     """
-    rope = getattr(model_config, "rope_parameters", None) or {}
+    rope = rope_parameters(model_config)
     original = rope.get("original_max_position_embeddings") or getattr(
         model_config, "original_max_position_embeddings", None
     )

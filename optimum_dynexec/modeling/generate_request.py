@@ -11,6 +11,7 @@ from ..native import _C
 from ..runtime import Engine
 from ..speculative.config import SpeculationConfig
 from ..speculative.proposers.draft_model import DraftModel
+from ..utils.versions import given_values
 from .assistants import draft_engine
 from .generate_call import GenerateCall
 from .generation import GenerationJob
@@ -53,8 +54,7 @@ def make_job(
     """
     defaults = {
         f"has_default_{name}": call.kwargs.get(name) is None
-        and getattr(call.generation_config, name, None) is None
-        and getattr(model.generation_config, name, None) is None
+        and name not in {**given_values(call.generation_config), **given_values(model.generation_config)}
         for name in ("max_length", "min_length")
     }
     model._validate_model_kwargs(model_kwargs.copy())

@@ -4,6 +4,8 @@ import logging
 
 from transformers import PretrainedConfig
 
+from ..utils.versions import rope_parameters
+
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +23,6 @@ def limited_length(max_length: int, prompt_length: int, model_config: Pretrained
 
 def position_limit(config: PretrainedConfig) -> int | None:
     """The number of positions of a model with learned position embeddings; `None` for rotary and ALiBi models."""
-    if getattr(config, "rope_parameters", None) or getattr(config, "alibi", False):
+    if rope_parameters(config) or getattr(config, "alibi", False):
         return None
     return getattr(config, "max_position_embeddings", None)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from ..utils.versions import given_values
 from .proposers import PROPOSERS
 
 
@@ -61,7 +62,7 @@ class SpeculationArguments:
             kwargs (`Mapping[str, Any]`): keyword arguments of the call, which take precedence.
             configs (`GenerationConfig`, *optional*): configurations, of which earlier ones take precedence.
         """
-        places = [kwargs, *(vars(config) for config in configs if config is not None)]
+        places = [kwargs, *(given_values(config) for config in configs)]
         found = {
             name: next((place[name] for place in places if place.get(name) is not None), None)
             for name in TRANSFORMERS_ARGUMENTS

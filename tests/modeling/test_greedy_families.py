@@ -1,11 +1,14 @@
 """Greedy output of every family equals transformers', token for token, however the tokens were guessed."""
 
+import itertools
+from importlib.metadata import version
+
 import pytest
 import torch
 from transformers import LogitsProcessorList
 
 from optimum_dynexec.modeling.logits_processors import PresenceFrequencyPenaltyLogitsProcessor
-from tests.tiny_models import LAYERS, TEXT, TINY_MIXTURES
+from tests.tiny_models import LAYERS, SLIDING_WINDOW, TEXT, TINY_MIXTURES
 
 
 FAMILIES = ["llama", "qwen2", "qwen3", "mistral", "phi3", "gpt2", "gpt_neox", "opt"]
@@ -73,6 +76,16 @@ def test_mixtures_of_experts(name, generate, expected, tiny_model, torch_model, 
         tiny_model(name).generate(**inputs, **arguments), torch_model(name).generate(**inputs, **arguments)
     )
     assert len(tiny_model(name).dynexec_config.hidden_state_names) == LAYERS
+
+
+@pytest.mark.skipif(version("transformers") > "5.0", reason="optimum-intel exports Gemma 3 up to 5.0")
+def test_gemma_3_beyond_its_sliding_window(generate, expected, encode):
+    """Two of its three layers see the last tokens only; the prompt is longer than that."""
+    assert encode(PROMPT)["input_ids"].shape[1] > 2 * SLIDING_WINDOW
+    for setting, how in itertools.product(SETTINGS, ({"speculation": "off"}, *LOOKUP.values())):
+        tokens, stats = generate("gemma3_text", setting, **how)
+        assert torch.equal(tokens, expected("gemma3_text", setting))
+        assert stats.accepted > 0 or setting == "free" or how == {"speculation": "off"} or "auto" in how.values()
 
 
 @pytest.mark.parametrize("how", LOOKUP)

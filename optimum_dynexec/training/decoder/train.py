@@ -22,6 +22,7 @@ from ...graph.boundaries import find_layer_boundaries
 from ...heads.config import DecoderHeadConfig
 from ...heads.modules import DraftHead, HeadModule, make_head
 from ...heads.storage import SUFFIX, save_head
+from ...utils.versions import rope_parameters
 from .evaluation import Agreement
 from .features import Features, compute_features, typical_size
 from .refit import hash_start, head_from, load_start, load_start_config
@@ -277,7 +278,6 @@ def _head_config(directory: Path, matrix: np.ndarray, kind: str, layer: int | No
     """The block has the shape of the backbone's own layers."""
     config = AutoConfig.from_pretrained(directory).get_text_config()
     heads = config.num_attention_heads
-    rope = getattr(config, "rope_parameters", None) or {}
     return DecoderHeadConfig(
         kind=kind,
         layer=layer,
@@ -287,7 +287,7 @@ def _head_config(directory: Path, matrix: np.ndarray, kind: str, layer: int | No
         num_key_value_heads=getattr(config, "num_key_value_heads", None) or heads,
         head_dim=getattr(config, "head_dim", None) or matrix.shape[1] // heads,
         intermediate_size=getattr(config, "intermediate_size", None) or 4 * matrix.shape[1],
-        rope_theta=float(rope.get("rope_theta", 10000.0)),
+        rope_theta=float(rope_parameters(config).get("rope_theta", 10000.0)),
         norm_eps=float(getattr(config, "rms_norm_eps", 1e-5)),
         rank=rank if kind == "adapter" else 0,
     )
