@@ -19,6 +19,8 @@ ROW_INVARIANT_OV_CONFIG: Mapping[str, str] = MappingProxyType(
     {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
 )
 DYNAMIC_QUANTIZATION = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
+# Group sizes of dynamic quantization are multiples of this number.
+GROUP_MULTIPLE = 32
 PRECISIONS = ("auto", "exact", "f32", "fast")
 
 

@@ -23,7 +23,9 @@ the next time it is loaded here.
 
 For a decoder: the draft source, the draft length, precision and threads. None of this
 changes the output, except for rounding in the precision `fast`. `generate` starts
-from it in calls without arguments for speculation.
+from it in calls without arguments for speculation. With INT8 and INT4 weights, also
+the group size of dynamic quantization in the precision `exact`: the largest one that
+is not further from float32 than OpenVINO's default properties.
 
 For a classifier: early exit, batch size, precision and threads. A setting is
 chosen only if samples that were not used to choose it show a loss of at most
@@ -147,6 +149,8 @@ def tuning_lines(found: "Tuning", directory: str) -> list[str]:
         f"Reason: {found.decision}",
         speed_line(found),
     ]
+    if found.group_sizes:
+        lines.append(group_line(found))
     if found.full_accuracy is not None:
         lines.append(full_accuracy_line(found))
     if found.loss_samples:
@@ -155,6 +159,21 @@ def tuning_lines(found: "Tuning", directory: str) -> list[str]:
             f" ({interval_text(found.loss_interval)}, {found.loss_samples} samples); the limit is {found.max_loss:.2%}"
         )
     return [*lines, f"Written to {directory}/dynexec_config.json"]
+
+
+def group_line(found: "Tuning") -> str:
+    """
+    The group size of dynamic quantization for the precision `exact`, and how far it is from float32.
+
+    Args:
+        found ([`~directory.tuning.Tuning`]): tuning of a decoder with compressed weights.
+    """
+    kl = {entry["name"]: entry["kl"] for entry in found.group_sizes}
+    group = found.ov_config.get("DYNAMIC_QUANTIZATION_GROUP_SIZE", "32")
+    return (
+        f"Group size of dynamic quantization for the precision exact: {group} (KL divergence from float32"
+        f" {kl[group]:.2g}, with OpenVINO's default properties {kl['default']:.2g})"
+    )
 
 
 def full_accuracy_line(found: "Tuning") -> str:

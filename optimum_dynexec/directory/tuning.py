@@ -5,10 +5,19 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..precision import DYNAMIC_QUANTIZATION, GROUP_MULTIPLE
 from ..utils.cpus import usable_cpus
 from ..utils.field_types import check_field_types
 from .config import DynExecConfig
 from .errors import TuningError
+
+
+MAX_THREADS = 9999
+# OpenVINO properties that `tune` chooses: whether a value is accepted, and what the values are.
+ACCEPTED = {
+    "INFERENCE_NUM_THREADS": (lambda value: value <= MAX_THREADS, f"'1' to '{MAX_THREADS}'"),
+    DYNAMIC_QUANTIZATION: (lambda value: value % GROUP_MULTIPLE == 0, f"a multiple of {GROUP_MULTIPLE}"),
+}
 
 
 @dataclass(frozen=True)
@@ -22,7 +31,8 @@ class Tuning:
             For a decoder: arguments of `generate`. For a classifier: `early_exit` (`None`, `"calibrated"` or the
             fields of an [`~early_exit.EarlyExitConfig`]) and `batch_size`.
         precision (`str`): argument `precision` of `from_pretrained`.
-        ov_config (`dict[str, str]`): OpenVINO properties. Accepted is `INFERENCE_NUM_THREADS` only.
+        ov_config (`dict[str, str]`): OpenVINO properties. Accepted are `INFERENCE_NUM_THREADS` and, for the precision
+            `"exact"` with compressed weights, `DYNAMIC_QUANTIZATION_GROUP_SIZE`.
         baseline (`dict[str, Any]`): name and seconds per token or sample of the untuned model.
         best (`dict[str, Any]`): name and seconds per token or sample of the chosen setting.
         loss (`float`, *optional*): for classifiers, loss on samples that were not used to choose.
@@ -45,6 +55,7 @@ class Tuning:
         full_accuracy (`float`, *optional*): for classifiers with labels, accuracy of the full model on all samples.
         full_accuracy_interval (`list[float]`, *optional*): 95% interval of `full_accuracy`.
         full_samples (`int`): number of samples on which `full_accuracy` was measured.
+        group_sizes (`list[dict[str, Any]]`): for decoders, what the group sizes of dynamic quantization cost.
     """
 
     objective: str
@@ -73,6 +84,7 @@ class Tuning:
     full_accuracy: float | None = None
     full_accuracy_interval: list[float] | None = None
     full_samples: int = 0
+    group_sizes: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values for JSON."""
@@ -105,13 +117,14 @@ def check_properties(ov_config: dict[str, str]) -> None:
     Checks the OpenVINO properties of a tuning. A directory may come from anyone, and other properties write files.
 
     Raises:
-        `ValueError`: if a property is not one that `tune` chooses, or its value is not a number of threads.
+        `ValueError`: if a property is not one that `tune` chooses, or does not have a value that it can choose.
     """
     for name, value in ov_config.items():
-        if name != "INFERENCE_NUM_THREADS":
-            raise ValueError(f"`ov_config` sets {name!r}; accepted is 'INFERENCE_NUM_THREADS' only")
-        if not re.fullmatch("[1-9][0-9]{0,3}", value):
-            raise ValueError(f"`ov_config['INFERENCE_NUM_THREADS']` is {value!r}; accepted is '1' to '9999'")
+        if name not in ACCEPTED:
+            raise ValueError(f"`ov_config` sets {name!r}; accepted are {list(ACCEPTED)}")
+        accepted, what = ACCEPTED[name]
+        if not re.fullmatch("[1-9][0-9]{0,5}", value) or not accepted(int(value)):
+            raise ValueError(f"`ov_config[{name!r}]` is {value!r}; accepted is {what}")
 
 
 def this_machine(device: str = "CPU") -> dict[str, Any]:

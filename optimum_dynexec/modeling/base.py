@@ -21,7 +21,7 @@ from ..utils.numbers import whole_number
 from .early_exit import CalibratedOnce
 from .loading_checks import check_directory, check_task, missing_model_is_named
 from .own_export import keep_own_export
-from .tuned import start_from_tuning
+from .tuned import start_from_tuning, tuned_group
 
 
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
         self._exact_if_cheap = precision == "auto"
         self.ov_config = with_precision(precision, self.ov_config, compressed)
         self.precision = resolve_precision(precision, compressed)
+        if self.precision == "exact" and compressed:
+            self.ov_config = {**tuned_group(self.tuning), **self.ov_config}
 
     def _has_compressed_weights(self) -> bool:
         """Whether the model is a decoder with compressed weights."""

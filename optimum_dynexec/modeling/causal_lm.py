@@ -83,6 +83,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
     _engine: Engine | None = None
     _not_pageable: str | None = None
     _max_cache_tokens: int | None = None
+    _measure: bool = False
     _cut: bool = True
 
     @classmethod
@@ -96,6 +97,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         heads: str | Path | None = None,
         max_cache_tokens: int | None = None,
         tuned: bool = True,
+        measure: bool = True,
         **kwargs: Any,
     ) -> "DynExecModelForCausalLM":
         """
@@ -112,12 +114,13 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
                 float32, except that OpenVINO may quantize the inputs of products to 8 bits, row by row. At the first
                 load on a machine, this is proven by comparing bits; where it cannot be, the model runs with `"f32"`,
                 and a warning says so. With float weights: float32. `"f32"`: float32 without quantization. `"fast"`:
-                OpenVINO's defaults (bfloat16 and a compressed KV cache where the device supports them). The last bits
-                of a logit then depend on how many tokens share a forward pass, so greedy text can differ where two
-                tokens are nearly tied, from call to call with `speculation="auto"`. `"auto"`: `"exact"` with
-                compressed weights, but `"f32"` where the same bits would make decoding more than 10% slower, as on
-                processors with only AVX2; `"fast"` with others. If not set: the precision that the model was tuned
-                to, or `"auto"`; `"fast"` if `ov_config` contradicts that.
+                OpenVINO's defaults (bfloat16 and a compressed KV cache where the device supports them), or the
+                arithmetic of `"exact"` if it is faster (see `measure`). The last bits of a logit then depend on how
+                many tokens share a forward pass, so greedy text can differ where two tokens are nearly tied, from call
+                to call with `speculation="auto"`. `"auto"`: `"exact"` with compressed weights, but `"f32"` where the
+                same bits would make decoding more than 10% slower, as on processors with only AVX2; `"fast"` with
+                others. If not set: the precision that the model was tuned to, or `"auto"`; `"fast"` if `ov_config`
+                contradicts that.
             exit_layers (`list[int]`, *optional*):
                 Layers after which the model is cut into segments. If not set: those of `dynexec_config.json` and of
                 the exit heads in `heads`. With a draft head, the model is cut only when a call requests an exit, which
@@ -131,6 +134,13 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             tuned (`bool`, *optional*, defaults to `True`):
                 Whether to use the result of `optimum-cli dynexec tune` for this model on this machine, if there is
                 one: `precision` and threads here, speculation in [`generate`]. Explicit arguments take precedence.
+            measure (`bool`, *optional*, defaults to `True`):
+                Whether `"fast"` takes the faster one of OpenVINO's default properties and float32 with dynamic
+                quantization. At the first load on a machine, both are compiled and timed for a second or two; the
+                result is remembered. What decides is the estimated time of a call with a prompt of 256 tokens and 128
+                new tokens: the default is left only for what is more than 3% faster. `ov_config` of the model then has
+                the properties, and a message at level `INFO` gives both times. Nothing is measured if the model has no
+                `dynexec_config.json`, if both are the same arithmetic, or if `ov_config` sets one of the properties.
             kwargs (*optional*):
                 All other arguments of `OVModelForCausalLM.from_pretrained`.
 
@@ -149,6 +159,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             heads=heads,
             max_cache_tokens=max_cache_tokens,
             tuned=tuned,
+            measure=measure,
             **kwargs,
         )
 
@@ -159,11 +170,12 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         config: PretrainedConfig,
         *,
         max_cache_tokens: int | None = None,
+        measure: bool = True,
         compile: bool = True,
         **kwargs: Any,
     ) -> "DynExecModelForCausalLM":
         model = super()._from_pretrained(model_id, config, compile=compile, **kwargs)
-        model._max_cache_tokens = max_cache_tokens
+        model._max_cache_tokens, model._measure = max_cache_tokens, measure
         if compile and not model._compile_only:
             model.compile()
         return model
@@ -230,7 +242,8 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             invariance = RowInvariance(
                 self._engine_identity(len(heads)), MAX_SLOWDOWN if self._exact_if_cheap else None
             )
-        return Engine(
+        identity = self._engine_identity(len(heads)) if self.precision == "fast" and self._measure else None
+        engine = Engine(
             self.model,
             self._device,
             self.ov_config,
@@ -241,7 +254,11 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             layers=self._layers(),
             layer_names={} if config is None else config.hidden_state_names,
             row_invariance=invariance,
+            fast_identity=identity,
         )
+        # Once is enough: an engine that is cut for its exits keeps the choice.
+        self.ov_config, self._measure = engine.ov_config, False
+        return engine
 
     def _engine_identity(self, heads: int) -> list[Any] | None:
         """All that the kernels of the engine depend on, as values for JSON; `None` if the model is not known."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ..directory.errors import TuningError
 from ..directory.tuning import Tuning, why_stale
 from ..early_exit.config import EarlyExitConfig
-from ..precision import PRECISIONS
+from ..precision import DYNAMIC_QUANTIZATION, PRECISIONS
 
 
 if TYPE_CHECKING:
@@ -38,7 +38,17 @@ def start_from_tuning(model: "DynExecModelMixin") -> None:
         logger.warning("The model is not run as tuned: %s. Tune it with `optimum-cli dynexec tune`.", error)
         return
     model.tuning = tuning
-    model.ov_config = {**tuning.ov_config, **model.ov_config}
+    for_all = {name: value for name, value in tuning.ov_config.items() if name != DYNAMIC_QUANTIZATION}
+    model.ov_config = {**for_all, **model.ov_config}
+
+
+def tuned_group(tuning: Tuning | None) -> dict[str, str]:
+    """
+    The OpenVINO property for the tuned group size of dynamic quantization, which is meant for the precision `"exact"`
+    with compressed weights only; `{}` if there is none.
+    """
+    found = {} if tuning is None else tuning.ov_config
+    return {name: value for name, value in found.items() if name == DYNAMIC_QUANTIZATION}
 
 
 def _check_use(tuning: Tuning, model: "DynExecModelMixin") -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import openvino as ov
 
@@ -13,6 +14,7 @@ from ..graph.segments import cut
 from ..heads.ir import decoder_head_config
 from ..native import _C
 from ..precision import FLOAT32_OV_CONFIG
+from .fast_properties import fast_properties
 from .heads import CompiledHead, compile_head, default_ov_config
 from .memory import released_weights
 from .row_limits import RowInvariance
@@ -53,6 +55,11 @@ class Engine:
         row_invariance ([`~runtime.row_limits.RowInvariance`], *optional*):
             If set, the bits of a token's logits do not depend on other rows: the engine keeps its passes within these
             limits.
+        fast_identity (`Any`, *optional*):
+            If set, the properties are chosen by [`~runtime.fast_properties.fast_properties`]: everything that the
+            choice depends on, as values for JSON.
+
+    The attribute `ov_config` has the properties of compilation, with those that were chosen.
 
     Raises:
         [`~graph.errors.NotPageableError`]: if the architecture is not supported.
@@ -73,11 +80,13 @@ class Engine:
         layers: Sequence[int] = (),
         layer_names: Mapping[int, str] | None = None,
         row_invariance: RowInvariance | None = None,
+        fast_identity: Any = None,
     ):
         if row_invariance is not None:
             row_invariance.check()
         core = ov.Core()
-        self._compile = lambda made: core.compile_model(made, device, dict(ov_config))
+        self.ov_config = dict(ov_config)
+        self._compile = lambda made, properties: core.compile_model(made, device, dict(properties))
         self._weights_path = weights_path
         configs = [decoder_head_config(head) for head in heads]
         read = next((config.feature_layers for config in configs if config.kind == "draft"), None)
@@ -88,8 +97,15 @@ class Engine:
         # The properties that make the backbone exact have no use for heads.
         common = {name: value for name, value in ov_config.items() if name not in FLOAT32_OV_CONFIG}
         compiled_heads = []
+
+        def compile_segments(properties: Mapping[str, Any]) -> list[ov.CompiledModel]:
+            return [self._compile(segment, properties) for segment in segments]
+
         with released_weights(weights_path):
-            compiled = [self._compile(segment) for segment in segments]
+            if fast_identity is None:
+                compiled = compile_segments(ov_config)
+            else:
+                self.ov_config, compiled = fast_properties(model, compile_segments, ov_config, fast_identity)
             self.paged_model = _C.PagedModel(compiled, max_cache_tokens or 0)
             # The first forward passes still repack weights.
             self.paged_model.warm_up()
@@ -125,7 +141,9 @@ class Engine:
         if self.paged_model.has_copiers:
             return
         with released_weights(self._weights_path):
-            copiers = [self._compile(make_copier(segment, boundaries)) for segment in self._later_segments]
+            copiers = [
+                self._compile(make_copier(segment, boundaries), self.ov_config) for segment in self._later_segments
+            ]
             self.paged_model.add_copiers(copiers)
 
     def exit(self, layer: int) -> _C.Exit:

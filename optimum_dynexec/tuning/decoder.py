@@ -13,6 +13,7 @@ from ..directory.errors import TuningError
 from ..directory.tuning import Tuning
 from .arguments import TuningArguments
 from .choice import compared, decide, make_tuning, rows
+from .group_size import GroupCosts, choose_group, group_config, measure_groups, own_texts
 from .halving import Measurement, Trial, successive_halving
 from .loading import Loads
 from .threads import thread_config, thread_counts
@@ -32,8 +33,9 @@ MAX_PROMPTS = 32
 
 def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArguments, progress: bool = True) -> Tuning:
     """
-    Tunes a decoder. First it tries draft sources and numbers of draft tokens, then precisions and numbers of threads
-    with the leader. The leader is chosen if a last comparison shows that it is faster than the untuned model.
+    Tunes a decoder. First it chooses a group size for the precision `exact`. Then it tries draft sources and numbers
+    of draft tokens, and precisions and numbers of threads with the leader. The leader is chosen if a last comparison
+    shows that it is faster than the untuned model.
 
     Args:
         directory (`Path`): directory of an exported decoder.
@@ -49,10 +51,12 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
     items = read_prompts(directory, data, args)
     models = Models(directory, args)
     first = args.precisions[0]
-    default = {"precision": first, "threads": None, "cut": False}
+    default = {"precision": first, "threads": None, "group": None, "cut": False}
     model = models(default)
     if model.engine is None:
         raise TuningError(f"{directory} has no engine to tune: {model._not_pageable}")
+    measured = _measured_groups(model, items, args, progress)
+    group = choose_group(measured) if measured else None
     trials = [
         Trial(name, {"call": call, "load": {**default, "cut": "assistant_early_exit" in call}})
         for name, call in proposers(model).items()
@@ -77,7 +81,9 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
         Trial(f"{best.name}, {precision}, {threads or 'default'} threads", {"call": call, "load": made})
         for precision in args.precisions
         for threads in [None, *thread_counts(args)]
-        for made in [{**load, "precision": precision, "threads": threads}]
+        for made in [
+            {**load, "precision": precision, "threads": threads, "group": group if precision == "exact" else None}
+        ]
     ]
     plain = Trial(OFF, by_name[OFF].options)
     # Keep at most one model that is cut for its exits, so that there is memory for the precisions and threads to try.
@@ -108,12 +114,24 @@ def tune_decoder(directory: Path, data: Sequence[str | Path], args: TuningArgume
         started,
         options=found.chosen.options["call"],
         precision=load["precision"],
-        ov_config=thread_config(load["threads"]),
+        # The group holds for the precision "exact", also where another one is faster.
+        ov_config={**thread_config(load["threads"]), **group_config(group)},
+        group_sizes=[entry.to_dict() for entry in measured],
         loss=None,
         samples=sum(map(len, items[: len(reference.seconds)])),
         table=table,
         **compared(found, reference),
     )
+
+
+def _measured_groups(
+    model: "DynExecModelForCausalLM", items: Sequence[list[list[int]]], args: TuningArguments, progress: bool
+) -> list[GroupCosts]:
+    """The measurements of group sizes, if the precision `exact` is among those to try and has groups."""
+    if "exact" not in args.precisions or not model._has_compressed_weights():
+        return []
+    prompts = [prompt for batch in items for prompt in batch]
+    return measure_groups(model, own_texts(model, prompts), stop_without_effect=True, progress=progress)
 
 
 def proposers(model: "DynExecModelForCausalLM") -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..directory.config import MODEL_CLASSES
+from .group_size import group_config
 from .threads import thread_config
 
 
@@ -31,7 +32,8 @@ class Loads:
         Gives the model, loaded with some options.
 
         Args:
-            load (`Mapping[str, Any]`): `precision`, `threads`, and all other options that distinguish it.
+            load (`Mapping[str, Any]`): `precision`, `threads`, `group` for decoders, and all other options that
+                distinguish it.
             options: further arguments of `from_pretrained`, which depend on `load` only.
         """
         from .. import modeling
@@ -42,7 +44,7 @@ class Loads:
                 self.directory,
                 precision=load["precision"],
                 device=self.device,
-                ov_config=thread_config(load["threads"]),
+                ov_config={**thread_config(load["threads"]), **group_config(load.get("group"))},
                 tuned=False,
                 **options,
             )

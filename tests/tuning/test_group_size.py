@@ -1,0 +1,130 @@
+"""The group size of dynamic quantization: which one is chosen, and where it is used."""
+
+import random
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import group_size as program
+from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM
+from optimum_dynexec.commands.tune import tuning_lines
+from optimum_dynexec.directory.tuning import load_tuning
+from optimum_dynexec.tuning import TuningArguments, decoder, tune
+from optimum_dynexec.tuning.group_size import GroupCosts, choose_group, divergence, group_sizes
+from tests.tiny_models import TEXT
+
+
+GROUP = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
+
+
+def made_up(kl: dict[str, float], digests: dict[str, str] | None = None) -> list[GroupCosts]:
+    seconds = {"1": 0.1, "8": 0.2, "512": 1.0}
+    return [GroupCosts(name, value, 0.99, seconds, (digests or {}).get(name, name)) for name, value in kl.items()]
+
+
+def test_the_largest_group_that_is_as_accurate_as_the_default_is_chosen():
+    generator = random.Random(0)
+    for _ in range(300):
+        kl = {name: generator.uniform(0, 0.01) for name in ("float32", "default", "32", "64", "128", "896")}
+        chosen = choose_group(made_up(kl))
+        allowed = [group for group in (64, 128, 896) if kl[str(group)] <= kl["default"]]
+        assert chosen == (max(allowed) if allowed else None)
+        # Without kernels for groups, all give the same bits.
+        assert choose_group(made_up(kl, dict.fromkeys(("32", "64", "128", "896"), "same"))) is None
+
+
+def test_the_groups_to_try():
+    assert group_sizes(896) == [32, 64, 128, 896]
+    assert group_sizes(64) == [32, 64, 128]
+    assert group_sizes(100) == [32, 64, 128]
+
+
+def test_divergence_is_that_of_torch():
+    generator = torch.Generator().manual_seed(0)
+    expected, found = (3 * torch.randn(50, 40, generator=generator) for _ in range(2))
+    kl = torch.nn.functional.kl_div(
+        found.log_softmax(-1), expected.log_softmax(-1), log_target=True, reduction="batchmean"
+    )
+    halves = [(expected.numpy()[:30], expected.numpy()[30:]), (found.numpy()[:30], found.numpy()[30:])]
+    got, agreement = divergence(*halves)
+    assert got == pytest.approx(kl.item(), rel=1e-5)
+    assert agreement == np.mean((expected.argmax(-1) == found.argmax(-1)).numpy())
+    assert divergence(halves[0], halves[0]) == (0.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory):
+    path = tmp_path_factory.mktemp("prompts") / "prompts.txt"
+    path.write_text("\n".join(TEXT))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tuned(tiny_export, prompts, tmp_path_factory):
+    """A tiny decoder with INT8 weights that is tuned, with made-up measurements of groups, and its tuning."""
+    directory = shutil.copytree(tiny_export("llama", "int8"), tmp_path_factory.mktemp("tuned") / "model")
+    arguments = TuningArguments(max_samples=1, max_new_tokens=2, threads=(1,), precisions=("exact",), time_limit=3)
+    measured = made_up({"float32": 0, "default": 0.002, "32": 0.001, "64": 0.0015, "128": 0.003})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder, "measure_groups", lambda *_, **__: measured)
+        return directory, tune(directory, data=[prompts], arguments=arguments, progress=False)
+
+
+def load(directory, **options):
+    return DynExecModelForCausalLM.from_pretrained(directory, compile=False, **options)
+
+
+def test_the_group_is_written_and_used_for_exact_only(tuned):
+    directory, found = tuned
+    assert found.ov_config[GROUP] == "64"
+    assert found.group_sizes[0] == made_up({"float32": 0})[0].to_dict()
+    assert load_tuning(directory) == found
+    assert any("precision exact: 64 (" in line and "0.002)" in line for line in tuning_lines(found, str(directory)))
+    assert load(directory).precision == "exact"
+    assert load(directory).ov_config[GROUP] == "64"
+    assert load(directory, ov_config={GROUP: "128"}).ov_config[GROUP] == "128"
+    assert load(directory, precision="f32").ov_config[GROUP] == "0"
+    for options in ({"precision": "fast"}, {"tuned": False}):
+        assert GROUP not in load(directory, **options).ov_config
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"machine": {"device": "CPU", "name": "another", "cpus": 99}}, "was tuned on"),
+        *(({"ov_config": {GROUP: value}}, "multiple of 32") for value in ("48", "0", "x", "-32")),
+        ({"ov_config": {"CACHE_DIR": "/"}}, "CACHE_DIR"),
+    ],
+)
+def test_a_group_that_cannot_be_used(tuned, tmp_path, caplog, changes, said):
+    directory = shutil.copytree(tuned[0], tmp_path / "model")
+    config = DynExecConfig.from_pretrained(directory)
+    config.tuning = {**config.tuning, **changes}
+    config.save_pretrained(directory)
+    model = load(directory)
+    assert model.precision == "exact"
+    assert GROUP not in model.ov_config
+    assert said in caplog.text
+
+
+@pytest.mark.parametrize("group", ["64", "0"])
+def test_a_group_may_be_given_with_exact(tiny_export, group):
+    model = load(tiny_export("llama", "int8"), precision="exact", ov_config={GROUP: group})
+    assert model.ov_config[GROUP] == group
+    assert model.engine.ov_config[GROUP] == group
+
+
+def test_program(tiny_export, prompts, tmp_path, capsys):
+    out, figure = tmp_path / "out.json", tmp_path / "figure.png"
+    arguments = ["--model", tiny_export("llama", "int8"), "--text", prompts, "--tokens", 40, "--out", out]
+    program.main([str(argument) for argument in (*arguments, "--figure", figure)])
+    # Cells are padded.
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "| float32 | 0.00e+00 | 1.000 |" in printed
+    assert all(f"| group {group} |" in printed for group in (32, 64, 128))
+    assert "Chosen: " in printed
+    assert figure.stat().st_size > 0
+    with pytest.raises(SystemExit, match="no compressed weights"):
+        program.main(["--model", str(tiny_export("llama")), "--text", str(prompts)])
