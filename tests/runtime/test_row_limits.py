@@ -1,6 +1,7 @@
 """With compressed weights, the bits of a token's logits depend on its own text alone, whatever runs beside it."""
 
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ from optimum_dynexec.runtime.row_limits import find_row_limits
 EXPORTS = [("llama", "int8"), ("qwen2", "int4"), ("gpt_neox", "int8"), ("opt", "int4")]
 NAMES = ["-".join(export) for export in EXPORTS]
 LENGTH = 180
+# More of them take minutes: a thorough run sets the variables to 1000 and 200.
+DIVISIONS = int(os.environ.get("DYNEXEC_TEST_DIVISIONS", "40"))
+BATCHES = int(os.environ.get("DYNEXEC_TEST_BATCHES", "4"))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +58,7 @@ def test_logits_are_the_same_bits_however_a_text_is_divided(load, export):
     generator = np.random.default_rng(1)
     tokens = generator.integers(0, paged.vocab_size, LENGTH)
     whole = divided(paged, tokens, [LENGTH])
-    for _ in range(40):
+    for _ in range(DIVISIONS):
         sizes = random_sizes(generator, LENGTH)
         assert np.array_equal(divided(paged, tokens, sizes), whole), sizes
 
@@ -94,6 +98,28 @@ def test_a_batch_gives_the_text_that_each_prompt_gives_alone(load, batch, export
         for alone in ({"speculation": "off"}, {"prompt_lookup_num_tokens": 3}, {}):
             found = model.generate(ids[row : row + 1], attention_mask=mask[row : row + 1], **SETTINGS, **alone)
             assert torch.equal(found[0], together[row]), (row, alone)
+
+
+@pytest.mark.parametrize("export", EXPORTS, ids=NAMES)
+def test_mixed_batches_give_the_text_of_plain_decoding(load, export):
+    # Sequences leave a batch after different numbers of tokens, and long prompts run in parts beside short ones.
+    model, generator = load(*export), np.random.default_rng(6)
+    prompts = [torch.tensor(generator.integers(3, 300, n)) for n in generator.integers(1, 200, 24)]
+    expected = [
+        model.generate(prompt[None], max_new_tokens=16, speculation="off")[0, len(prompt) :] for prompt in prompts
+    ]
+    pad = model.generation_config.pad_token_id
+    for _ in range(BATCHES):
+        chosen = generator.choice(len(prompts), int(generator.integers(2, 17)))
+        ids = torch.nn.utils.rnn.pad_sequence([prompts[i] for i in chosen], True, pad, "left")
+        mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(prompts[i]) for i in chosen], True, 0, "left")
+        lookahead = int(generator.integers(0, 9))
+        how = {"prompt_lookup_num_tokens": lookahead} if lookahead else {"speculation": "auto"}
+        found = model.generate(ids, attention_mask=mask, max_new_tokens=16, **how)[:, ids.shape[1] :]
+        for row, index in enumerate(chosen):
+            length = len(expected[index])
+            assert torch.equal(found[row, :length], expected[index]), (how, row)
+            assert (found[row, length:] == pad).all()
 
 
 def test_a_sampled_text_does_not_depend_on_the_batch(load, batch):
