@@ -27,14 +27,15 @@ double median(std::vector<double> values) {
     return *middle;
 }
 
-// At most the number that the largest cache has room for, and no number that a pass is padded from. A block has at
+// At most the number that the largest cache has room for. Smaller passes than the least are filled up. A block has at
 // least two tokens.
 std::vector<size_t> fitting_rows(const PagedModel& model) {
     const size_t least = std::max(model.row_limits().per_sequence, model.row_limits().least);
-    std::vector<size_t> fitting;
+    std::vector<size_t> fitting = {least};
     for (const size_t rows : kRows) {
-        if (rows >= least && 2 * rows <= model.cache_limit()) fitting.push_back(rows);
+        if (rows > least) fitting.push_back(rows);
     }
+    while (fitting.size() > 1 && 2 * fitting.back() > model.cache_limit()) fitting.pop_back();
     return fitting;
 }
 
