@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from optimum.commands.base import BaseOptimumCLICommand
 
+from ..precision import PRECISIONS
 from .columns import add_column_arguments, read_columns
 from .numbers import parse_threads
 from .running import Outcome, add_common_arguments, describe, run_command
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 OBJECTIVES = ("latency", "throughput")
-PRECISIONS = ("fast", "exact")
+TRIED_PRECISIONS = ("fast", "exact")
 DESCRIPTION = """\
 Finds the fastest way to run an exported model, on inputs like yours and
 on this machine, and writes it to dynexec_config.json. The model uses it
@@ -77,7 +78,7 @@ class TuneCommand(BaseOptimumCLICommand):
             choices=PRECISIONS,
             action="append",
             default=None,
-            help="Precision to try. Repeatable. Default: both.",
+            help="Precision to try. Repeatable. Default: fast and exact.",
         )
         group.add_argument(
             "--threads",
@@ -117,7 +118,7 @@ class TuneCommand(BaseOptimumCLICommand):
         names = ("objective", "max_loss", "time_limit", "threads", "batch_size", "max_samples", "max_new_tokens")
         arguments = TuningArguments(
             **{name: getattr(self.args, name) for name in (*names, "max_length", "seed", "device")},
-            precisions=tuple(dict.fromkeys(self.args.precision or PRECISIONS)),
+            precisions=tuple(dict.fromkeys(self.args.precision or TRIED_PRECISIONS)),
             columns=Columns(**read_columns(self.args)),
         )
         found = tune(self.args.model, data=self.args.data, arguments=arguments)

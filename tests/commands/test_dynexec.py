@@ -110,13 +110,12 @@ def test_choices_are_those_there_are():
 
     from optimum_dynexec.heads.weight_formats import WEIGHT_FORMATS
     from optimum_dynexec.optimize.recipes import RECIPES as OPTIMIZE_RECIPES
-    from optimum_dynexec.precision import PRECISIONS
-    from optimum_dynexec.tuning.arguments import OBJECTIVES
+    from optimum_dynexec.tuning.arguments import OBJECTIVES, TuningArguments
 
     assert set(head_formats.HEAD_FORMATS) == set(WEIGHT_FORMATS)
     assert set(optimize.RECIPES) == set(OPTIMIZE_RECIPES)
     assert tune.OBJECTIVES == OBJECTIVES
-    assert set(tune.PRECISIONS) == set(PRECISIONS)
+    assert tune.TRIED_PRECISIONS == TuningArguments().precisions
 
     pytest.importorskip("diffusers")
     from optimum_dynexec.diffusion.step_saver import LABEL_RULES
