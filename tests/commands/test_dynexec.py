@@ -115,7 +115,7 @@ def test_choices_are_those_there_are():
     assert set(head_formats.HEAD_FORMATS) == set(WEIGHT_FORMATS)
     assert set(optimize.RECIPES) == set(OPTIMIZE_RECIPES)
     assert tune.OBJECTIVES == OBJECTIVES
-    assert tune.TRIED_PRECISIONS == TuningArguments().precisions
+    assert TuningArguments().precisions == tune.TRIED_PRECISIONS
 
     pytest.importorskip("diffusers")
     from optimum_dynexec.diffusion.step_saver import LABEL_RULES
