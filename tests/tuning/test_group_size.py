@@ -13,7 +13,6 @@ from optimum_dynexec.commands.tune import tuning_lines
 from optimum_dynexec.directory.tuning import load_tuning
 from optimum_dynexec.tuning import TuningArguments, decoder, tune
 from optimum_dynexec.tuning.group_size import GroupCosts, choose_group, divergence, group_sizes
-from tests.tiny_models import TEXT
 
 
 GROUP = "DYNAMIC_QUANTIZATION_GROUP_SIZE"
@@ -52,13 +51,6 @@ def test_divergence_is_that_of_torch():
     assert got == pytest.approx(kl.item(), rel=1e-5)
     assert agreement == np.mean((expected.argmax(-1) == found.argmax(-1)).numpy())
     assert divergence(halves[0], halves[0]) == (0.0, 1.0)
-
-
-@pytest.fixture(scope="module")
-def prompts(tmp_path_factory):
-    path = tmp_path_factory.mktemp("prompts") / "prompts.txt"
-    path.write_text("\n".join(TEXT))
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -25,13 +25,6 @@ QUICK = TuningArguments(max_samples=2, max_new_tokens=6, threads=(1,), precision
 
 
 @pytest.fixture(scope="module")
-def prompts(tmp_path_factory):
-    path = tmp_path_factory.mktemp("prompts") / "prompts.txt"
-    path.write_text("\n".join(TEXT))
-    return path
-
-
-@pytest.fixture(scope="module")
 def decoder(tiny_export, prompts, tmp_path_factory):
     base = tmp_path_factory.mktemp("tuned")
     directory = shutil.copytree(tiny_export("llama"), base / "model")
