@@ -57,6 +57,6 @@ def _advice(installed: str, oldest: Any, newest: Any) -> str:
             " exported directory as `--model` here."
         )
     return (
-        f'In another environment, run `pip install optimum-dynexec "{requirement}"` and export the model there; the'
-        f" exported directory can be loaded with transformers {installed}."
+        f'In another environment, install this package, run `pip install "{requirement}"` and export the model there;'
+        f" the exported directory can be loaded with transformers {installed}."
     )

@@ -78,12 +78,17 @@ def limits(oldest, newest):
             "5.5.4",
             "4.57",
             "5.0",
-            "with transformers from 4.57 and up to 5.0, but 5.5.4 is installed. In another environment, run"
-            ' `pip install optimum-dynexec "transformers==4.57.6"` and export the model there; the exported directory'
-            " can be loaded with transformers 5.5.4",
+            "with transformers from 4.57 and up to 5.0, but 5.5.4 is installed. In another environment,"
+            ' install this package, run `pip install "transformers==4.57.6"` and export the model there; the exported'
+            " directory can be loaded with transformers 5.5.4",
         ),
         ("5.5.4", "5.2.0", "5.2.99", '"transformers>=5.2.0,<=5.2.99"` and export the model there'),
-        ("4.57.6", "5.5.0", None, "from 5.5.0, but 4.57.6 is installed. In another environment, run `pip install"),
+        (
+            "4.57.6",
+            "5.5.0",
+            None,
+            "from 5.5.0, but 4.57.6 is installed. In another environment, install this package, run",
+        ),
         ("4.57.6", "5.5.0", None, '"transformers==5.5.4"'),
         (
             "4.57.6",
