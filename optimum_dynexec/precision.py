@@ -24,6 +24,11 @@ GROUP_MULTIPLE = 32
 PRECISIONS = ("auto", "exact", "f32", "fast")
 
 
+def group_config(group: int | None) -> dict[str, str]:
+    """The OpenVINO property for a group size of dynamic quantization; `{}` if OpenVINO chooses."""
+    return {} if group is None else {DYNAMIC_QUANTIZATION: str(group)}
+
+
 def check_precision(precision: object) -> None:
     """
     Raises:

@@ -67,6 +67,12 @@ class DynExecExportCommand(BaseOptimumCLICommand):
             metavar="PROBABILITY",
             help="Probability from which samples leave the model of --single-ir. Default: the calibrated thresholds.",
         )
+        group.add_argument(
+            "--no-measure",
+            action="store_true",
+            help="Do not measure the group sizes of dynamic quantization. Otherwise, a decoder with 8 or 4 bits gets "
+            "the largest one that is as accurate as OpenVINO's default.",
+        )
         add_common_arguments(parser)
 
     def run(self):
@@ -75,11 +81,15 @@ class DynExecExportCommand(BaseOptimumCLICommand):
     def _export(self) -> Outcome:
         # Loads torch, transformers and openvino, for which other commands must not wait.
         from ..exporters import export_dynexec
+        from ..tuning import measure_group
 
         # The command line itself sets the last one.
         options = {name: value for name, value in vars(self.args).items() if name not in ("json", "verbose", "func")}
         output = str(options.pop("output"))
+        measure = not options.pop("no_measure")
         config = export_dynexec(options.pop("model"), output, **options)
+        if measure:
+            config = measure_group(output)
         attached = sorted(config.heads)
         values = {
             "output": output,
@@ -89,6 +99,7 @@ class DynExecExportCommand(BaseOptimumCLICommand):
             "heads": attached,
             "pageable": config.pageable,
             "pageable_reason": config.pageable_reason,
+            "group_size": config.group_size,
             "model_hash": config.model_hash,
         }
         heads = f", with {', '.join(attached)}" if attached else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..heads.config import KINDS
+from ..precision import GROUP_MULTIPLE
 from ..utils.atomic import write_atomically
 
 
@@ -122,6 +123,9 @@ class DynExecConfig:
             Thresholds for early exit and their guarantee: the fields of a [`~calibration.Calibration`].
         tuning (`dict[str, Any]`, *optional*):
             Fastest settings that were measured: the fields of a [`~tuning.Tuning`].
+        group_size (`int`, *optional*):
+            Group size of OpenVINO's dynamic quantization for the precision `"exact"`, a multiple of 32. It was
+            measured at the export. If not set: OpenVINO's own. A tuning decides anew.
 
     Raises:
         `ValueError`: if a value is not accepted; the message names the field, the value and what is accepted.
@@ -139,6 +143,7 @@ class DynExecConfig:
     heads: dict[str, AttachedHead] = field(default_factory=dict)
     calibration: dict[str, Any] | None = None
     tuning: dict[str, Any] | None = None
+    group_size: int | None = None
 
     def __post_init__(self) -> None:
         _check_fields(self, _ACCEPTED)
@@ -353,6 +358,10 @@ _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
         name: (lambda value: value is None or isinstance(value, dict), "an object or null")
         for name in ("calibration", "tuning")
     },
+    "group_size": (
+        lambda value: value is None or (_is_layer(value) and value > 0 and value % GROUP_MULTIPLE == 0),
+        f"a multiple of {GROUP_MULTIPLE}, or null",
+    ),
 }
 # The same for the fields of a head.
 _ACCEPTED_OF_HEADS: dict[str, tuple[Callable[[Any], bool], str]] = {

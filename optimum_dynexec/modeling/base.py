@@ -21,7 +21,7 @@ from ..utils.numbers import whole_number
 from .early_exit import CalibratedOnce
 from .loading_checks import check_directory, check_task, missing_model_is_named
 from .own_export import keep_own_export
-from .tuned import start_from_tuning, tuned_group
+from .tuned import measured_group, start_from_tuning
 
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
             model._load_dynexec(exit_layers, heads)
             if tuned:
                 start_from_tuning(model)
-            model._choose_precision(precision)
+            model._choose_precision(precision, tuned)
         return model
 
-    def _choose_precision(self, precision: str | None) -> None:
+    def _choose_precision(self, precision: str | None, tuned: bool) -> None:
         """Sets `precision` and the OpenVINO properties for it. The user's own properties come before a default."""
         compressed = self._has_compressed_weights()
         if precision is None:
@@ -103,8 +103,8 @@ class DynExecModelMixin(CalibratedOnce, OVBaseModel):
         self._exact_if_cheap = precision == "auto"
         self.ov_config = with_precision(precision, self.ov_config, compressed)
         self.precision = resolve_precision(precision, compressed)
-        if self.precision == "exact" and compressed:
-            self.ov_config = {**tuned_group(self.tuning), **self.ov_config}
+        if self.precision == "exact" and compressed and tuned:
+            self.ov_config = {**measured_group(self.tuning, self.dynexec_config), **self.ov_config}
 
     def _has_compressed_weights(self) -> bool:
         """Whether the model is a decoder with compressed weights."""

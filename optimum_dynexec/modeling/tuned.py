@@ -3,10 +3,11 @@
 import logging
 from typing import TYPE_CHECKING, Any
 
+from ..directory.config import DynExecConfig
 from ..directory.errors import TuningError
 from ..directory.tuning import Tuning, why_stale
 from ..early_exit.config import EarlyExitConfig
-from ..precision import DYNAMIC_QUANTIZATION, PRECISIONS
+from ..precision import DYNAMIC_QUANTIZATION, PRECISIONS, group_config
 
 
 if TYPE_CHECKING:
@@ -42,13 +43,14 @@ def start_from_tuning(model: "DynExecModelMixin") -> None:
     model.ov_config = {**for_all, **model.ov_config}
 
 
-def tuned_group(tuning: Tuning | None) -> dict[str, str]:
+def measured_group(tuning: Tuning | None, config: DynExecConfig | None) -> dict[str, str]:
     """
-    The OpenVINO property for the tuned group size of dynamic quantization, which is meant for the precision `"exact"`
-    with compressed weights only; `{}` if there is none.
+    The OpenVINO property for the group size of dynamic quantization that `tune` chose, or else the export. It is meant
+    for the precision `"exact"` with compressed weights only. `{}` leaves it to OpenVINO.
     """
-    found = {} if tuning is None else tuning.ov_config
-    return {name: value for name, value in found.items() if name == DYNAMIC_QUANTIZATION}
+    if tuning is not None:
+        return {name: value for name, value in tuning.ov_config.items() if name == DYNAMIC_QUANTIZATION}
+    return group_config(None if config is None else config.group_size)
 
 
 def _check_use(tuning: Tuning, model: "DynExecModelMixin") -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ..directory.errors import TuningError
     from ..directory.tuning import Tuning, load_tuning
     from .arguments import TuningArguments
+    from .export_group import measure_group
     from .main import tune
 
 
@@ -18,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "..directory.errors": ["TuningError"],
         "..directory.tuning": ["Tuning", "load_tuning"],
         "arguments": ["TuningArguments"],
+        "export_group": ["measure_group"],
         "main": ["tune"],
     },
 )

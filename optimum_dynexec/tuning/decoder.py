@@ -11,9 +11,10 @@ from ..benchmark.decoding import new_memory
 from ..directory.config import DECODER_TASK, DynExecConfig
 from ..directory.errors import TuningError
 from ..directory.tuning import Tuning
+from ..precision import group_config
 from .arguments import TuningArguments
 from .choice import compared, decide, make_tuning, rows
-from .group_size import GroupCosts, choose_group, group_config, measure_groups, own_texts
+from .group_size import GroupCosts, choose_group, groups_have_effect, measure_groups, own_texts
 from .halving import Measurement, Trial, successive_halving
 from .loading import Loads
 from .threads import thread_config, thread_counts
@@ -131,7 +132,9 @@ def _measured_groups(
     if "exact" not in args.precisions or not model._has_compressed_weights():
         return []
     prompts = [prompt for batch in items for prompt in batch]
-    return measure_groups(model, own_texts(model, prompts), stop_without_effect=True, progress=progress)
+    if not groups_have_effect(model, prompts[0]):
+        return []
+    return measure_groups(model, own_texts(model, prompts), progress=progress)
 
 
 def proposers(model: "DynExecModelForCausalLM") -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ..modeling.assistants import weights_path
 from ..native import _C
-from ..precision import DYNAMIC_QUANTIZATION, FLOAT32_OV_CONFIG, GROUP_MULTIPLE, ROW_INVARIANT_OV_CONFIG
+from ..precision import FLOAT32_OV_CONFIG, GROUP_MULTIPLE, ROW_INVARIANT_OV_CONFIG, group_config
 from ..runtime import Engine
 from ..runtime.fast_properties import pass_costs, prompt_length
 
@@ -90,16 +90,10 @@ def group_sizes(hidden_size: int) -> list[int]:
     return sorted({*GROUPS, *([hidden_size] if hidden_size % GROUP_MULTIPLE == 0 else [])} - set(range(OWN_GROUP)))
 
 
-def group_config(group: int | None) -> dict[str, str]:
-    """The OpenVINO property for a group size; `{}` if OpenVINO chooses."""
-    return {} if group is None else {DYNAMIC_QUANTIZATION: str(group)}
-
-
 def measure_groups(
     model: "DynExecModelForCausalLM",
     texts: Sequence[Sequence[int]],
     *,
-    stop_without_effect: bool = False,
     progress: bool = True,
 ) -> list[GroupCosts]:
     """
@@ -108,26 +102,41 @@ def measure_groups(
     Args:
         model ([`~modeling.DynExecModelForCausalLM`]): decoder with compressed weights. Its engine is not used.
         texts (`Sequence[Sequence[int]]`): token ids of texts.
-        stop_without_effect (`bool`, *optional*, defaults to `False`):
-            Whether to return nothing if the groups 32 and 64 give the same bits: this processor has no groups.
         progress (`bool`, *optional*, defaults to `True`): whether to show a progress bar.
     """
     ways: dict[str, Mapping[str, str]] = {FLOAT32: FLOAT32_OV_CONFIG}
-    for group in group_sizes(model.config.get_text_config().hidden_size):
-        ways[str(group)] = {**ROW_INVARIANT_OV_CONFIG, **group_config(group)}
+    ways |= {str(group): _properties(group) for group in group_sizes(model.config.get_text_config().hidden_size)}
     ways[DEFAULT] = {}
     reference: list[np.ndarray] = []
     measured: list[GroupCosts] = []
     for name, properties in tqdm(ways.items(), desc="group sizes", unit="group", disable=not progress):
-        engine = Engine(model.model, model._device, properties, weights_path=weights_path(model))
+        engine = _engine(model, properties)
         found = [_logits(engine.paged_model, text) for text in texts]
         reference = reference or found
         digest = hashlib.sha256(b"".join(hashlib.sha256(rows.tobytes()).digest() for rows in found)).hexdigest()
         kl, agreement = divergence(reference, found)
         measured.append(GroupCosts(name, kl, agreement, _seconds(engine, model), digest))
-        if stop_without_effect and [entry.digest for entry in measured[1:3]] == 2 * [digest]:
-            return []
     return measured
+
+
+def groups_have_effect(model: "DynExecModelForCausalLM", text: Sequence[int]) -> bool:
+    """
+    Whether two groups give different logits. Processors without kernels for dynamic quantization ignore it.
+
+    Args:
+        model ([`~modeling.DynExecModelForCausalLM`]): decoder with compressed weights. Its engine is not used.
+        text (`Sequence[int]`): token ids of a text.
+    """
+    first, second = (_logits(_engine(model, _properties(group)).paged_model, text) for group in GROUPS[:2])
+    return not np.array_equal(first, second)
+
+
+def _properties(group: int) -> dict[str, str]:
+    return {**ROW_INVARIANT_OV_CONFIG, **group_config(group)}
+
+
+def _engine(model: "DynExecModelForCausalLM", properties: Mapping[str, str]) -> Engine:
+    return Engine(model.model, model._device, properties, weights_path=weights_path(model))
 
 
 def own_texts(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..directory.config import MODEL_CLASSES
-from .group_size import group_config
+from ..precision import group_config
 from .threads import thread_config
 
 

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from benchmarks import group_size as program
 from optimum_dynexec import DynExecConfig, DynExecModelForCausalLM
 from optimum_dynexec.commands.tune import tuning_lines
 from optimum_dynexec.directory.tuning import load_tuning
-from optimum_dynexec.tuning import TuningArguments, decoder, tune
+from optimum_dynexec.tuning import TuningArguments, decoder, export_group, measure_group, tune
 from optimum_dynexec.tuning.group_size import GroupCosts, choose_group, divergence, group_sizes
 
 
@@ -60,6 +61,7 @@ def tuned(tiny_export, prompts, tmp_path_factory):
     arguments = TuningArguments(max_samples=1, max_new_tokens=2, threads=(1,), precisions=("exact",), time_limit=3)
     measured = made_up({"float32": 0, "default": 0.002, "32": 0.001, "64": 0.0015, "128": 0.003})
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder, "groups_have_effect", lambda *_: True)
         patch.setattr(decoder, "measure_groups", lambda *_, **__: measured)
         return directory, tune(directory, data=[prompts], arguments=arguments, progress=False)
 
@@ -99,6 +101,42 @@ def test_a_group_that_cannot_be_used(tuned, tmp_path, caplog, changes, said):
     assert model.precision == "exact"
     assert GROUP not in model.ov_config
     assert said in caplog.text
+
+
+def test_an_export_is_given_a_group(tuned, tiny_export, tmp_path, monkeypatch):
+    directory = shutil.copytree(tiny_export("llama", "int8"), tmp_path / "model")
+    measured = made_up({"float32": 0, "default": 0.002, "32": 0.001, "64": 0.0015, "128": 0.0017})
+    monkeypatch.setattr(export_group, "groups_have_effect", lambda *_: True)
+    monkeypatch.setattr(export_group, "measure_groups", lambda *_, **__: measured)
+    assert measure_group(directory, progress=False).group_size == 128
+    assert DynExecConfig.from_pretrained(directory).group_size == 128
+    assert load(directory).ov_config[GROUP] == "128"
+    assert load(directory, ov_config={GROUP: "64"}).ov_config[GROUP] == "64"
+    assert load(directory, precision="f32").ov_config[GROUP] == "0"
+    for options in ({"precision": "fast"}, {"tuned": False}):
+        assert GROUP not in load(directory, **options).ov_config
+    # A tuning decides anew.
+    both = shutil.copytree(tuned[0], tmp_path / "tuned")
+    replace(DynExecConfig.from_pretrained(both), group_size=128).save_pretrained(both)
+    assert load(both).ov_config[GROUP] == "64"
+
+
+@pytest.mark.parametrize("kind", ["no effect", "float32"])
+def test_an_export_without_groups_stays_as_it_is(tiny_export, tmp_path, monkeypatch, kind):
+    directory = tiny_export("llama", "fp32" if kind == "float32" else "int8")
+    directory = shutil.copytree(directory, tmp_path / "model")
+    before = (directory / "dynexec_config.json").read_bytes()
+    monkeypatch.setattr(export_group, "measure_groups", None)
+    monkeypatch.setattr(export_group, "groups_have_effect", lambda *_: kind == "float32")
+    assert measure_group(directory).group_size is None
+    assert (directory / "dynexec_config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("group", [33, 0, -32, True, "64"])
+def test_a_group_that_no_export_can_have(tiny_export, group):
+    values = DynExecConfig.from_pretrained(tiny_export("llama", "int8")).to_dict()
+    with pytest.raises(ValueError, match="`group_size` must be a multiple of 32"):
+        DynExecConfig.from_dict({**values, "group_size": group})
 
 
 @pytest.mark.parametrize("group", ["64", "0"])
