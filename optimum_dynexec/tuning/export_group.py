@@ -1,10 +1,13 @@
 """The group size of dynamic quantization that a new export is given, where there is no data yet."""
 
+import logging
 from pathlib import Path
 
 from ..directory.config import DECODER_TASK, DynExecConfig
 from .group_size import choose_group, groups_have_effect, measure_groups, own_texts
 
+
+logger = logging.getLogger(__name__)
 
 # The logits that are compared are those of the model's own answers: a story, a fact, a calculation and a program.
 PROMPTS = (
@@ -40,7 +43,13 @@ def measure_group(directory: str | Path, device: str = "CPU", progress: bool = T
     model = DynExecModelForCausalLM.from_pretrained(directory, device=device, precision="f32", tuned=False)
     if not model._has_compressed_weights():
         return config
-    prompts = chat_prompts(list(PROMPTS), AutoTokenizer.from_pretrained(directory))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(directory)
+    except (OSError, ValueError) as error:
+        # The export itself is complete, as optimum-intel's is without a tokenizer.
+        logger.warning("No group size is measured: the tokenizer of %s cannot be loaded: %s", directory, error)
+        return config
+    prompts = chat_prompts(list(PROMPTS), tokenizer)
     if not groups_have_effect(model, prompts[0]):
         return config
     config.group_size = choose_group(measure_groups(model, own_texts(model, prompts), progress=progress))

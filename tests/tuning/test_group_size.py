@@ -132,6 +132,15 @@ def test_an_export_without_groups_stays_as_it_is(tiny_export, tmp_path, monkeypa
     assert (directory / "dynexec_config.json").read_bytes() == before
 
 
+def test_an_export_without_a_tokenizer_has_no_group(tiny_export, tmp_path, monkeypatch, caplog):
+    directory = shutil.copytree(tiny_export("llama", "int8"), tmp_path / "model")
+    for file in [*directory.glob("*token*"), *directory.glob("vocab*"), *directory.glob("merges*")]:
+        file.unlink()
+    monkeypatch.setattr(export_group, "groups_have_effect", lambda *_: True)
+    assert measure_group(directory).group_size is None
+    assert "No group size is measured" in caplog.text
+
+
 @pytest.mark.parametrize("group", [33, 0, -32, True, "64"])
 def test_a_group_that_no_export_can_have(tiny_export, group):
     values = DynExecConfig.from_pretrained(tiny_export("llama", "int8")).to_dict()
