@@ -43,13 +43,11 @@ def measure_group(directory: str | Path, device: str = "CPU", progress: bool = T
     model = DynExecModelForCausalLM.from_pretrained(directory, device=device, precision="f32", tuned=False)
     if not model._has_compressed_weights():
         return config
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(directory)
-    except (OSError, ValueError) as error:
-        # The export itself is complete, as optimum-intel's is without a tokenizer.
-        logger.warning("No group size is measured: the tokenizer of %s cannot be loaded: %s", directory, error)
+    # Without files, transformers would make a tokenizer without words.
+    if not (Path(directory) / "tokenizer_config.json").is_file():
+        logger.warning("No group size of dynamic quantization is measured: %s has no tokenizer", directory)
         return config
-    prompts = chat_prompts(list(PROMPTS), tokenizer)
+    prompts = chat_prompts(list(PROMPTS), AutoTokenizer.from_pretrained(directory))
     if not groups_have_effect(model, prompts[0]):
         return config
     config.group_size = choose_group(measure_groups(model, own_texts(model, prompts), progress=progress))
