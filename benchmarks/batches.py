@@ -8,6 +8,7 @@ rest is decoding.
 """
 
 import argparse
+import contextlib
 import json
 import random
 import time
@@ -213,10 +214,13 @@ def main(argv: list[str] | None = None) -> None:
     for system in systems.values():
         system(prompts[:2], 4)
     rows: list[BatchFigures] = []
-    for size in tqdm(args.batch_sizes, unit="batch size"):
-        # There may be fewer prompts than requests.
-        batch = [prompts[index % len(prompts)] for index in range(size)]
-        rows += measure(systems, batch, args.new_tokens, args.repeats)
+    with contextlib.suppress(KeyboardInterrupt):  # the batch sizes that are done are reported
+        for size in tqdm(args.batch_sizes, unit="batch size"):
+            # There may be fewer prompts than requests.
+            batch = [prompts[index % len(prompts)] for index in range(size)]
+            rows += measure(systems, batch, args.new_tokens, args.repeats)
+    if not rows:
+        raise SystemExit("Interrupted before the first batch size was done.")
     print(f"\nMedians of {args.repeats} run(s); greedy, {args.new_tokens} new tokens each.\n\n{table(rows)}")
     if args.plot is not None:
         draw(rows, args.plot, f"{args.model.name}, {args.new_tokens} new tokens")
