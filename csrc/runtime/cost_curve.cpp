@@ -23,6 +23,8 @@ constexpr double kHope = 2.0;
 // A time with a standard deviation of at most this value counts as known, like those of row counts that run all the
 // time.
 constexpr double kSettled = 0.07;
+// No time is more certain than this.
+constexpr double kLeastVariance = 1e-4;
 // The initial cost of a switch whose measured cost is zero, as a share of the shortest pass.
 constexpr double kLeastSwitch = 0.01;
 // Up to this multiple of the largest point, a pass still shows how busy the machine is, with more noise.
@@ -150,7 +152,29 @@ void CostCurve::plan() {
         const double deviation = std::sqrt(std::max(0.0, variance(level)));
         return believed(level) * std::exp(-kHope * std::max(0.0, deviation - kSettled));
     };
-    for (size_t i = 0; i < rows_.size(); ++i) planned_[i] = planned(i);
+    // More rows never take less time, although it may seem so: the large passes that were timed have the rows of one
+    // sequence, and the small ones that run have those of a whole batch, with a context each. Where it seems so, the
+    // times are averaged, weighted by how certain they are (isotonic regression by pooling of adjacent violators).
+    struct Pool {
+        double mean;  // of logarithms
+        double weight;
+        size_t size;
+    };
+    std::vector<Pool> pools;
+    for (size_t i = 0; i < rows_.size(); ++i) {
+        pools.push_back({std::log(planned(i)), 1.0 / (kLeastVariance + variance(i)), 1});
+        while (pools.size() > 1 && pools.back().mean < pools[pools.size() - 2].mean) {
+            const Pool last = pools.back();
+            pools.pop_back();
+            Pool& pool = pools.back();
+            const double weight = pool.weight + last.weight;
+            pool = {(pool.weight * pool.mean + last.weight * last.mean) / weight, weight, pool.size + last.size};
+        }
+    }
+    size_t i = 0;
+    for (const Pool& pool : pools) {
+        for (size_t k = 0; k < pool.size; ++k) planned_[i++] = std::exp(pool.mean);
+    }
     planned_switch_ = planned(mean_.size() - 2);
 }
 

@@ -1,22 +1,38 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #include <algorithm>
-#include <array>
-#include <iterator>
 #include <limits>
+#include <numeric>
 
 #include "runtime/lookahead.h"
 
 namespace dynexec {
 namespace {
 
-// Possible numbers of draft tokens in a pass. With the last token of a single sequence, these are the sizes that were
-// timed.
-constexpr size_t kSizes[] = {0, 1, 3, 5, 7, 11, 15, 23, 31};
-constexpr size_t kNumSizes = std::size(kSizes);
+// Numbers of rows to which drafts fill a pass: those that are timed at the start, and larger ones. The first pass of
+// another number of rows takes half as long again, because its kernels are made, so a few numbers are used again and
+// again.
+constexpr size_t kRows[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128};
+// The most draft tokens in a pass.
+constexpr size_t kMostTokens = 31;
+
+// Possible numbers of draft tokens in a pass. `base_rows`: its rows without drafts, of which the first draft can take
+// `spare_rows`.
+std::vector<size_t> sizes_of(size_t base_rows, size_t spare_rows) {
+    std::vector<size_t> sizes = {0};
+    for (const size_t rows : kRows) {
+        if (rows + spare_rows <= base_rows) continue;
+        const size_t size = rows + spare_rows - base_rows;
+        if (size <= kMostTokens) sizes.push_back(size);
+    }
+    return sizes;
+}
 // The number of steps over which the long-run average is taken.
 constexpr double kMemory = 8.0;
 // The number of steps for which a size that is not the best may be kept.
 constexpr double kDwell = 2.0;
+// In a large batch, drafts must promise to gain this share of the time of a pass without drafts. The best of many
+// uncertain estimates is too high on average.
+constexpr double kBatchMargin = 0.06;
 
 // The tokens of one sequence that could be verified.
 struct Option {
@@ -39,7 +55,7 @@ struct Outcome {
     double draft_seconds = 0.0;
     double seconds() const { return pass_seconds + draft_seconds; }
 };
-using Outcomes = std::array<Outcome, kNumSizes>;
+using Outcomes = std::vector<Outcome>;  // for each size
 
 // The tokens of all options in the order in which they are taken: by P(reached). It falls along a draft, so every
 // prefix of this order is a set of drafts.
@@ -70,16 +86,19 @@ public:
         return base_rows + size - std::min(size, spare_rows * drafts);
     }
 
-    Outcomes outcomes(double base_tokens, size_t base_rows, size_t spare_rows, const CostModel& cost) const {
+    // `weight`: of a draft token, see AutoLookahead::weigh.
+    Outcomes outcomes(const std::vector<size_t>& sizes, double base_tokens, double weight, size_t base_rows,
+                      size_t spare_rows, const CostModel& cost) const {
         Outcomes outcomes;
         Outcome sum{base_tokens, 0.0, 0.0};
-        for (size_t i = 0, taken = 0; i < kNumSizes; ++i) {
-            for (; taken < std::min(kSizes[i], tokens_.size()); ++taken) {
-                sum.tokens += tokens_[taken].reach;
+        size_t taken = 0;
+        for (const size_t size : sizes) {
+            for (; taken < std::min(size, tokens_.size()); ++taken) {
+                sum.tokens += weight * tokens_[taken].reach;
                 sum.draft_seconds += tokens_[taken].option->seconds_per_token;
             }
-            outcomes[i] = sum;
-            outcomes[i].pass_seconds = cost.seconds(rows(kSizes[i], base_rows, spare_rows));
+            outcomes.push_back(sum);
+            outcomes.back().pass_seconds = cost.seconds(rows(size, base_rows, spare_rows));
         }
         return outcomes;
     }
@@ -136,10 +155,17 @@ public:
         options_.clear();
         for (const Candidate& candidate : candidates) {
             Option best = best_option(candidate, base_rows);
+            const size_t index = candidate.sequence->index;
+            help_.resize(std::max(help_.size(), index + 1));
+            help_[index].steps += 1.0;
+            help_[index].tokens += std::accumulate(best.reach.begin(), best.reach.end(), 0.0);
             if (best.plan.proposer != nullptr) options_.push_back(std::move(best));
         }
+        weight_ = weigh(candidates);
         const Ranking ranking(all_options());
-        const Outcomes outcomes = ranking.outcomes(base_tokens_, base_rows, spare_rows(), context_.cost);
+        if (base_rows != base_rows_) sizes_ = sizes_of(base_rows, spare_rows());
+        const Outcomes outcomes =
+            ranking.outcomes(sizes_, base_tokens_, weight_, base_rows, spare_rows(), context_.cost);
         if (base_rows != base_rows_) {
             base_rows_ = base_rows;
             long_run_ = outcomes;
@@ -147,9 +173,8 @@ public:
         ranking.allot(choose(ranking, outcomes, 0, true));
 
         // The cost of one more row in the pass.
-        const double row_seconds =
-            (context_.cost.seconds(base_rows + kSizes[kNumSizes - 1]) - context_.cost.seconds(base_rows)) /
-            static_cast<double>(kSizes[kNumSizes - 1]);
+        const double row_seconds = (context_.cost.seconds(base_rows + kMostTokens) - context_.cost.seconds(base_rows)) /
+                                   static_cast<double>(kMostTokens);
         Step step;
         for (Option& option : options_) {
             Plan& plan = option.plan;
@@ -157,7 +182,7 @@ public:
             if (option.seconds_per_token == 0.0) {
                 plan.tokens = option.reach.size();  // settle() decides how much of it is verified
             } else if (plan.tokens > 0) {
-                plan.least_reach = (option.seconds_per_token + row_seconds) / seconds_per_token();
+                plan.least_reach = (option.seconds_per_token + row_seconds) / (weight_ * seconds_per_token());
                 // A draft that goes well is continued, if it can still be shortened.
                 if (!plan.sequence->request.logits.do_sample) plan.tokens = option.reach.size();
             }
@@ -182,7 +207,8 @@ public:
         }
         const Ranking ranking(planned);
         // The time to draft has already been spent.
-        const Outcomes outcomes = ranking.outcomes(base_tokens_, base_rows_, spare_rows(), context_.cost);
+        const Outcomes outcomes =
+            ranking.outcomes(sizes_, base_tokens_, weight_, base_rows_, spare_rows(), context_.cost);
         const size_t size = choose(ranking, outcomes, ranking.fixed(), false);
         ranking.allot(size);
         step.plans.clear();
@@ -193,7 +219,8 @@ public:
         // Prompts change the size anyway.
         if (other_rows_ == 0) step.rows = static_cast<size_t>(base_tokens_) + size;
         last_rows_ = ranking.rows(size, base_rows_, spare_rows());
-        remember(Ranking(all_options()).outcomes(base_tokens_, base_rows_, spare_rows(), context_.cost));
+        remember(
+            Ranking(all_options()).outcomes(sizes_, base_tokens_, weight_, base_rows_, spare_rows(), context_.cost));
     }
 
     size_t longest_draft() const override { return context_.num_tokens; }
@@ -201,6 +228,26 @@ public:
     void observe(const Sequence&, size_t, size_t) override {}  // the proposers keep the estimates
 
 private:
+    // The seconds that a draft token saves in a batch of n, relative to the seconds that a token takes on average. The
+    // sequence ends a step earlier, which saves a row of a later pass. The call ends with its last sequence, so the
+    // other costs of a pass are saved only as far as drafts help the sequence that they help least.
+    double weigh(const std::vector<Candidate>& candidates) const {
+        const auto n = static_cast<double>(candidates.size());
+        if (candidates.size() == 1) return 1.0;
+        double least = std::numeric_limits<double>::infinity();
+        double mean = 0.0;
+        for (const Candidate& candidate : candidates) {
+            const Help& help = help_[candidate.sequence->index];
+            least = std::min(least, help.tokens / help.steps);
+            mean += help.tokens / help.steps / n;
+        }
+        const double even = mean > 0.0 ? least / mean : 0.0;
+        const size_t rows = context_.limits.per_sequence;
+        const double all = context_.cost.seconds(candidates.size() * rows);
+        const double row = (all - context_.cost.seconds(rows)) / (n - 1.0);
+        return even + (1.0 - even) * row * n / all;
+    }
+
     // The proposer with the best rate while the other sequences decode plainly. The rows of all sequences share one
     // forward pass, so the cost of a draft depends on the other sequences.
     Option best_option(const Candidate& candidate, size_t base_rows) const {
@@ -218,7 +265,7 @@ private:
             double expected = base_tokens_;
             double option_rate = 0.0;
             for (size_t k = 1; k <= offered; ++k) {
-                expected += option.reach[k - 1];
+                expected += weight_ * option.reach[k - 1];
                 const double draft_seconds = proposer->seconds(*sequence, k);
                 const size_t rows = base_rows + k - std::min(k, spare_rows());
                 const double rate = expected / (context_.cost.seconds(rows) + draft_seconds);
@@ -269,38 +316,48 @@ private:
     size_t choose(const Ranking& ranking, const Outcomes& now, size_t least_size, bool with_drafts) const {
         const double t = seconds_per_token();
         const double switching = context_.cost.switch_seconds();
+        const double margin = kBatchMargin * (1.0 - 1.0 / base_tokens_) * now.front().pass_seconds;
         double least = std::numeric_limits<double>::infinity();
         size_t best = least_size;
-        for (size_t i = 0; i < kNumSizes; ++i) {
+        for (size_t i = 0; i < sizes_.size(); ++i) {
             // A pass has the drafts of all sequences.
-            if (kSizes[i] > context_.num_tokens * static_cast<size_t>(base_tokens_)) break;
-            if (kSizes[i] < least_size) continue;
-            const bool switches = ranking.rows(kSizes[i], base_rows_, spare_rows()) != last_rows_;
+            if (sizes_[i] > context_.num_tokens * static_cast<size_t>(base_tokens_)) break;
+            if (sizes_[i] < least_size) continue;
+            const bool switches = ranking.rows(sizes_[i], base_rows_, spare_rows()) != last_rows_;
             const double excess = long_run_[i].seconds() - t * long_run_[i].tokens;
             const double seconds = with_drafts ? now[i].seconds() : now[i].pass_seconds;
-            const double loss =
-                seconds - t * now[i].tokens + (switches ? switching : 0.0) + std::min(switching, kDwell * excess);
+            const double loss = seconds - t * now[i].tokens + (switches ? switching : 0.0) +
+                                std::min(switching, kDwell * excess) + (sizes_[i] > 0 ? margin : 0.0);
             if (loss >= least) continue;
             least = loss;
-            best = kSizes[i];
+            best = sizes_[i];
         }
         return best;
     }
 
     void remember(const Outcomes& now) {
-        for (size_t i = 0; i < kNumSizes; ++i) {
+        for (size_t i = 0; i < sizes_.size(); ++i) {
             long_run_[i].tokens += (now[i].tokens - long_run_[i].tokens) / kMemory;
             long_run_[i].pass_seconds = now[i].pass_seconds;  // the costs update themselves
             long_run_[i].draft_seconds += (now[i].draft_seconds - long_run_[i].draft_seconds) / kMemory;
         }
     }
 
+    // How far drafts could help a sequence, whether they were verified or not.
+    struct Help {
+        double steps = 0.0;
+        double tokens = 0.0;  // expected from its best drafts
+    };
+
     LookaheadContext context_;
+    std::vector<Help> help_;  // by the index of the sequence
     std::vector<Option> options_;
     double base_tokens_ = 0.0;
+    double weight_ = 1.0;  // of a draft token
     size_t other_rows_ = 0;
     size_t base_rows_ = 0;
     size_t last_rows_ = 0;
+    std::vector<size_t> sizes_;  // numbers of draft tokens to choose from
     Outcomes long_run_;
 };
 

@@ -257,38 +257,72 @@ TEST(auto_settles_on_the_best_size_by_enumeration) {
     std::uniform_real_distribution<double> uniform(0.0, 1.0);
     int drafted = 0;
     for (int repeat = 0; repeat < 300; ++repeat) {
-        const size_t n = 1 + engine() % 3;
-        Scene scene("auto", n, 31);
+        Scene scene("auto", 1, 31);
         scene.cost.set(0, kPoints, 4.0 * uniform(engine));
-        std::vector<std::vector<double>> acceptance(n);
-        std::vector<double> reach;
-        for (auto& row : acceptance) {
-            const double easy = uniform(engine);
-            double reached = 1.0;
-            for (size_t i = 0; i < 31; ++i) {
-                row.push_back(std::pow(uniform(engine), easy));
-                reach.push_back(reached *= row.back());
-            }
+        const double easy = uniform(engine);
+        std::vector<double> acceptance;
+        std::vector<double> expected = {1.0};
+        double reach = 1.0;
+        for (size_t i = 0; i < 31; ++i) {
+            acceptance.push_back(std::pow(uniform(engine), easy));
+            expected.push_back(expected.back() + (reach *= acceptance.back()));
         }
-        std::sort(reach.rbegin(), reach.rend());
-        const auto rate = [&](size_t size) {
-            double expected = static_cast<double>(n);
-            for (size_t i = 0; i < size; ++i) expected += reach[i];
-            return expected / scene.cost.seconds(n + size);
-        };
+        const auto rate = [&](size_t size) { return expected[size] / scene.cost.seconds(1 + size); };
         double best = 0.0;
         for (const size_t size : {0, 1, 3, 5, 7, 11, 15, 23, 31}) best = std::max(best, rate(size));
-        scene.add(acceptance);
+        scene.add({acceptance});
         Lengths planned;
         for (int i = 0; i < 100; ++i) planned = scene.plan(31);
-        size_t size = 0;
-        for (const size_t length : planned) size += length;
         // If a switch is expensive, a size that is good enough is kept.
-        CHECK(rate(size) >= best * 0.9);
-        CHECK(scene.rows == n + size);
-        drafted += size > 0;
+        CHECK(rate(planned[0]) >= best * 0.9);
+        CHECK(scene.rows == 1 + planned[0]);
+        drafted += planned[0] > 0;
     }
     CHECK(drafted > 150);
+}
+
+// Seconds of a pass: a fixed part, and a part for each row.
+std::vector<std::pair<size_t, double>> linear(double fixed, double row) {
+    std::vector<std::pair<size_t, double>> points;
+    for (const size_t rows : {1, 2, 4, 6, 8, 12, 16, 24, 32}) {
+        points.emplace_back(rows, fixed + row * static_cast<double>(rows));
+    }
+    return points;
+}
+
+TEST(auto_in_a_batch_drafts_where_rows_cost_little_and_all_sequences_gain) {
+    for (const size_t n : {2, 3, 5, 8, 16}) {
+        for (const bool even : {true, false}) {
+            for (const bool dear : {true, false}) {
+                Scene scene("auto", n, 31);
+                scene.cost.set(0, dear ? linear(2.0, 10.0) : linear(100.0, 1.0), 0.5, CostCurve::kLeastDoubt);
+                std::vector<std::vector<double>> acceptance(n, {0.8, 0.8, 0.8});
+                if (!even) acceptance.back().clear();
+                scene.add(acceptance);
+                Lengths planned;
+                for (int i = 0; i < 100; ++i) planned = scene.plan(31);
+                size_t size = 0;
+                for (const size_t length : planned) size += length;
+                // A call ends with its last sequence, and a row costs as much as it saves.
+                CHECK((size > 0) == (even && !dear));
+            }
+        }
+    }
+}
+
+TEST(auto_fills_passes_to_the_same_few_numbers_of_rows) {
+    for (const size_t n : {1, 3, 5, 7, 11}) {
+        Scene scene("auto", n, 31);
+        scene.cost.set(0, linear(100.0, 0.5), 0.5, CostCurve::kLeastDoubt);
+        std::mt19937_64 engine(n);
+        std::vector<std::vector<double>> acceptance(n, std::vector<double>(31, 0.9));
+        scene.add(acceptance);
+        for (int i = 0; i < 100; ++i) {
+            scene.plan(1 + engine() % 31);
+            const std::vector<size_t> rows = {n, 1, 2, 4, 6, 8, 12, 16, 24, 32};
+            CHECK(std::find(rows.begin(), rows.end(), scene.rows) != rows.end());
+        }
+    }
 }
 
 TEST(auto_keeps_a_size_rather_than_flutter) {
