@@ -33,6 +33,29 @@ constexpr double kNoiseBeyond = 0.5;
 
 double square(double x) { return x * x; }
 
+// The non-decreasing values that are closest to `values`, by weighted squares: isotonic regression by pooling of
+// adjacent violators.
+std::vector<double> non_decreasing(const std::vector<double>& values, const std::vector<double>& weights) {
+    struct Pool {
+        double mean;
+        double weight;
+        size_t size;
+    };
+    std::vector<Pool> pools;
+    for (size_t i = 0; i < values.size(); ++i) {
+        Pool pool{values[i], weights[i], 1};
+        for (; !pools.empty() && pool.mean < pools.back().mean; pools.pop_back()) {
+            const Pool& before = pools.back();
+            const double weight = before.weight + pool.weight;
+            pool = {(before.weight * before.mean + pool.weight * pool.mean) / weight, weight, before.size + pool.size};
+        }
+        pools.push_back(pool);
+    }
+    std::vector<double> found;
+    for (const Pool& pool : pools) found.insert(found.end(), pool.size, pool.mean);
+    return found;
+}
+
 }  // namespace
 
 void CostCurve::set(std::vector<std::pair<size_t, double>> points, double switch_seconds, double doubt) {
@@ -152,29 +175,15 @@ void CostCurve::plan() {
         const double deviation = std::sqrt(std::max(0.0, variance(level)));
         return believed(level) * std::exp(-kHope * std::max(0.0, deviation - kSettled));
     };
-    // More rows never take less time, although it may seem so: the large passes that were timed have the rows of one
-    // sequence, and the small ones that run have those of a whole batch, with a context each. Where it seems so, the
-    // times are averaged, weighted by how certain they are (isotonic regression by pooling of adjacent violators).
-    struct Pool {
-        double mean;  // of logarithms
-        double weight;
-        size_t size;
-    };
-    std::vector<Pool> pools;
+    std::vector<double> logarithms, weights;
     for (size_t i = 0; i < rows_.size(); ++i) {
-        pools.push_back({std::log(planned(i)), 1.0 / (kLeastVariance + variance(i)), 1});
-        while (pools.size() > 1 && pools.back().mean < pools[pools.size() - 2].mean) {
-            const Pool last = pools.back();
-            pools.pop_back();
-            Pool& pool = pools.back();
-            const double weight = pool.weight + last.weight;
-            pool = {(pool.weight * pool.mean + last.weight * last.mean) / weight, weight, pool.size + last.size};
-        }
+        logarithms.push_back(std::log(planned(i)));
+        weights.push_back(1.0 / (kLeastVariance + variance(i)));
     }
-    size_t i = 0;
-    for (const Pool& pool : pools) {
-        for (size_t k = 0; k < pool.size; ++k) planned_[i++] = std::exp(pool.mean);
-    }
+    // More rows never take less time, although it may seem so: the large passes that were timed have the rows of one
+    // sequence, and the small ones that run have those of a whole batch, with a context each.
+    const std::vector<double> rising = non_decreasing(logarithms, weights);
+    for (size_t i = 0; i < rows_.size(); ++i) planned_[i] = std::exp(rising[i]);
     planned_switch_ = planned(mean_.size() - 2);
 }
 

@@ -2,30 +2,29 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "runtime/lookahead.h"
+#include "runtime/row_counts.h"
 
 namespace dynexec {
 namespace {
 
-// Numbers of rows to which drafts fill a pass: those that are timed at the start, and larger ones. The first pass of
-// another number of rows takes half as long again, because its kernels are made, so a few numbers are used again and
-// again.
-constexpr size_t kRows[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128};
 // The most draft tokens in a pass.
 constexpr size_t kMostTokens = 31;
 
-// Possible numbers of draft tokens in a pass. `base_rows`: its rows without drafts, of which the first draft can take
-// `spare_rows`.
+// Possible numbers of draft tokens in a pass, which they fill to one of kRowCounts. `base_rows`: its rows without
+// drafts, of which the first draft can take `spare_rows`.
 std::vector<size_t> sizes_of(size_t base_rows, size_t spare_rows) {
     std::vector<size_t> sizes = {0};
-    for (const size_t rows : kRows) {
+    for (const size_t rows : kRowCounts) {
         if (rows + spare_rows <= base_rows) continue;
         const size_t size = rows + spare_rows - base_rows;
         if (size <= kMostTokens) sizes.push_back(size);
     }
     return sizes;
 }
+
 // The number of steps over which the long-run average is taken.
 constexpr double kMemory = 8.0;
 // The number of steps for which a size that is not the best may be kept.
@@ -163,13 +162,10 @@ public:
         }
         weight_ = weigh(candidates);
         const Ranking ranking(all_options());
-        if (base_rows != base_rows_) sizes_ = sizes_of(base_rows, spare_rows());
-        const Outcomes outcomes =
-            ranking.outcomes(sizes_, base_tokens_, weight_, base_rows, spare_rows(), context_.cost);
-        if (base_rows != base_rows_) {
-            base_rows_ = base_rows;
-            long_run_ = outcomes;
-        }
+        const bool other_base = std::exchange(base_rows_, base_rows) != base_rows;
+        if (other_base) sizes_ = sizes_of(base_rows, spare_rows());
+        const Outcomes outcomes = outcomes_of(ranking);
+        if (other_base) long_run_ = outcomes;
         ranking.allot(choose(ranking, outcomes, 0, true));
 
         // The cost of one more row in the pass.
@@ -207,8 +203,7 @@ public:
         }
         const Ranking ranking(planned);
         // The time to draft has already been spent.
-        const Outcomes outcomes =
-            ranking.outcomes(sizes_, base_tokens_, weight_, base_rows_, spare_rows(), context_.cost);
+        const Outcomes outcomes = outcomes_of(ranking);
         const size_t size = choose(ranking, outcomes, ranking.fixed(), false);
         ranking.allot(size);
         step.plans.clear();
@@ -219,8 +214,7 @@ public:
         // Prompts change the size anyway.
         if (other_rows_ == 0) step.rows = static_cast<size_t>(base_tokens_) + size;
         last_rows_ = ranking.rows(size, base_rows_, spare_rows());
-        remember(
-            Ranking(all_options()).outcomes(sizes_, base_tokens_, weight_, base_rows_, spare_rows(), context_.cost));
+        remember(outcomes_of(Ranking(all_options())));
     }
 
     size_t longest_draft() const override { return context_.num_tokens; }
@@ -295,6 +289,10 @@ private:
         option.reach = option.free_reach;
         option.seconds_per_token = 0.0;
         option.free_proposer = nullptr;
+    }
+
+    Outcomes outcomes_of(const Ranking& ranking) const {
+        return ranking.outcomes(sizes_, base_tokens_, weight_, base_rows_, spare_rows(), context_.cost);
     }
 
     size_t spare_rows() const { return context_.limits.per_sequence - 1; }

@@ -2,18 +2,17 @@
 #include "runtime/profiling.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <utility>
 #include <vector>
 
+#include "runtime/row_counts.h"
 #include "timer.h"
 
 namespace dynexec {
 namespace {
 
 constexpr size_t kPast = 256;
-constexpr std::array<size_t, 9> kRows = {1, 2, 4, 6, 8, 12, 16, 24, 32};
 constexpr int kRounds = 5;
 constexpr double kBudgetSeconds = 2.0;
 // Later times of one size may differ by this multiple of the difference between rounds.
@@ -32,8 +31,8 @@ double median(std::vector<double> values) {
 std::vector<size_t> fitting_rows(const PagedModel& model) {
     const size_t least = std::max(model.row_limits().per_sequence, model.row_limits().least);
     std::vector<size_t> fitting = {least};
-    for (const size_t rows : kRows) {
-        if (rows > least) fitting.push_back(rows);
+    for (const size_t rows : kRowCounts) {
+        if (rows > least && rows <= kMostTimedRows) fitting.push_back(rows);
     }
     while (fitting.size() > 1 && 2 * fitting.back() > model.cache_limit()) fitting.pop_back();
     return fitting;

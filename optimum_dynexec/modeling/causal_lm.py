@@ -133,7 +133,8 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
                 needed.
             tuned (`bool`, *optional*, defaults to `True`):
                 Whether to use the result of `optimum-cli dynexec tune` for this model on this machine, if there is
-                one: `precision` and threads here, speculation in [`generate`]. Explicit arguments take precedence.
+                one: `precision` and threads here, speculation in [`generate`]. Also whether to use the group size of
+                dynamic quantization that the tuning or the export chose. Explicit arguments take precedence.
             measure (`bool`, *optional*, defaults to `True`):
                 Whether `"fast"` takes the faster one of OpenVINO's default properties and float32 with dynamic
                 quantization. At the first load on a machine, both are compiled and timed for a second or two; the

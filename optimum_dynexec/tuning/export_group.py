@@ -30,6 +30,10 @@ def measure_group(directory: str | Path, device: str = "CPU", progress: bool = T
 
     Returns:
         [`DynExecConfig`]: the configuration, with `group_size` if a group was chosen.
+
+    Raises:
+        `FileNotFoundError`: if the directory has no `dynexec_config.json`.
+        `ValueError`: if the configuration or the model cannot be read.
     """
     from transformers import AutoTokenizer
 
