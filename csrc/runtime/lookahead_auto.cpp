@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
-#include <utility>
 
 #include "runtime/lookahead.h"
 #include "runtime/row_counts.h"
@@ -149,7 +148,6 @@ public:
 
     Step plan(const std::vector<Candidate>& candidates, size_t other_rows) override {
         base_tokens_ = static_cast<double>(candidates.size());
-        other_rows_ = other_rows;
         const size_t base_rows = candidates.size() * context_.limits.per_sequence + other_rows;
         options_.clear();
         for (const Candidate& candidate : candidates) {
@@ -162,8 +160,11 @@ public:
         }
         weight_ = weigh(candidates);
         const Ranking ranking(all_options());
-        const bool other_base = std::exchange(base_rows_, base_rows) != base_rows;
-        if (other_base) sizes_ = sizes_of(base_rows, spare_rows());
+        const bool other_base = base_rows != base_rows_ || (other_rows > 0) != (other_rows_ > 0);
+        base_rows_ = base_rows;
+        other_rows_ = other_rows;
+        // With prompts, each pass has a new number of rows anyway. The sizes are then those of a single sequence.
+        if (other_base) sizes_ = sizes_of(other_rows > 0 ? context_.limits.per_sequence : base_rows, spare_rows());
         const Outcomes outcomes = outcomes_of(ranking);
         if (other_base) long_run_ = outcomes;
         ranking.allot(choose(ranking, outcomes, 0, true));

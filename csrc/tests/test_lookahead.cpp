@@ -325,6 +325,19 @@ TEST(auto_fills_passes_to_the_same_few_numbers_of_rows) {
     }
 }
 
+TEST(auto_drafts_in_large_batches_and_beside_prompts) {
+    for (const size_t prompt_rows : {0, 500}) {
+        for (const size_t n : {1, 8, 32, 64, 96}) {
+            Scene scene("auto", n, 31);
+            scene.cost.set(0, linear(100.0, 0.01), 0.5, CostCurve::kLeastDoubt);
+            scene.add(std::vector<std::vector<double>>(n, std::vector<double>(31, 0.99)));
+            Lengths planned;
+            for (int i = 0; i < 20; ++i) planned = scene.plan(31, prompt_rows);
+            CHECK(*std::max_element(planned.begin(), planned.end()) > 0);
+        }
+    }
+}
+
 TEST(auto_keeps_a_size_rather_than_flutter) {
     for (const bool dear : {false, true}) {
         Scene scene("auto", 1, 31);
