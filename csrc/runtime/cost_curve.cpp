@@ -74,7 +74,9 @@ void CostCurve::set(std::vector<std::pair<size_t, double>> points, double switch
     mean_.push_back(0.0);
     doubt = std::clamp(doubt, kLeastDoubt, kMostDoubt);
     covariance_.assign(mean_.size() * mean_.size(), 0.0);
-    for (size_t i = 0; i + 1 < mean_.size(); ++i) covariance(i, i) = square(doubt);
+    for (size_t i = 0; i < points.size(); ++i) covariance(i, i) = square(doubt);
+    // It is measured between passes of one sequence, and that of a batch takes longer.
+    covariance(points.size(), points.size()) = square(0.3);
     covariance(mean_.size() - 1, mean_.size() - 1) = square(kCommonDoubt);
     planned_.clear();
     for (const auto& point : points) planned_.push_back(point.second);
@@ -184,7 +186,8 @@ void CostCurve::plan() {
     // sequence, and the small ones that run have those of a whole batch, with a context each.
     const std::vector<double> rising = non_decreasing(logarithms, weights);
     for (size_t i = 0; i < rows_.size(); ++i) planned_[i] = std::exp(rising[i]);
-    planned_switch_ = planned(mean_.size() - 2);
+    // Too low a cost would be paid again and again, and passes switch often enough to correct one that is too high.
+    planned_switch_ = believed(mean_.size() - 2);
 }
 
 }  // namespace dynexec

@@ -39,7 +39,7 @@ public:
     // The most probable times, (rows, seconds).
     std::vector<std::pair<size_t, double>> points() const;
 
-    static constexpr double kLeastDoubt = 0.2;
+    static constexpr double kLeastDoubt = 0.12;
     static constexpr double kMostDoubt = 0.6;
 
 private:

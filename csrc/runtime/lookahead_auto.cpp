@@ -1,7 +1,7 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #include <algorithm>
 #include <limits>
-#include <numeric>
+#include <map>
 
 #include "runtime/lookahead.h"
 #include "runtime/row_counts.h"
@@ -28,9 +28,9 @@ std::vector<size_t> sizes_of(size_t base_rows, size_t spare_rows) {
 constexpr double kMemory = 8.0;
 // The number of steps for which a size that is not the best may be kept.
 constexpr double kDwell = 2.0;
-// In a large batch, drafts must promise to gain this share of the time of a pass without drafts. The best of many
+// In a batch, drafts must promise to gain this share of the time of a pass without drafts. The best of many
 // uncertain estimates is too high on average.
-constexpr double kBatchMargin = 0.06;
+constexpr double kBatchMargin = 0.1;
 
 // The tokens of one sequence that could be verified.
 struct Option {
@@ -101,6 +101,15 @@ public:
         return outcomes;
     }
 
+    // The expected number of accepted tokens of each sequence, if the first `size` tokens are verified.
+    std::map<const Sequence*, double> expected(size_t size) const {
+        std::map<const Sequence*, double> expected;
+        for (size_t i = 0; i < std::min(size, tokens_.size()); ++i) {
+            expected[tokens_[i].option->plan.sequence] += tokens_[i].reach;
+        }
+        return expected;
+    }
+
     // Gives the first `size` tokens to the plans of their options.
     void allot(size_t size) const {
         for (Option* option : options_) option->plan.tokens = 0;
@@ -155,11 +164,14 @@ public:
             const size_t index = candidate.sequence->index;
             help_.resize(std::max(help_.size(), index + 1));
             help_[index].steps += 1.0;
-            help_[index].tokens += std::accumulate(best.reach.begin(), best.reach.end(), 0.0);
             if (best.plan.proposer != nullptr) options_.push_back(std::move(best));
         }
-        weight_ = weigh(candidates);
         const Ranking ranking(all_options());
+        // As if each pass had as many draft tokens as sequences.
+        for (const auto& [sequence, tokens] : ranking.expected(candidates.size())) {
+            help_[sequence->index].tokens += tokens;
+        }
+        weight_ = weigh(candidates);
         const bool other_base = base_rows != base_rows_ || (other_rows > 0) != (other_rows_ > 0);
         base_rows_ = base_rows;
         other_rows_ = other_rows;
@@ -223,9 +235,9 @@ public:
     void observe(const Sequence&, size_t, size_t) override {}  // the proposers keep the estimates
 
 private:
-    // The seconds that a draft token saves in a batch of n, relative to the seconds that a token takes on average. The
-    // sequence ends a step earlier, which saves a row of a later pass. The call ends with its last sequence, so the
-    // other costs of a pass are saved only as far as drafts help the sequence that they help least.
+    // The seconds that a draft token saves in a batch, relative to the seconds that a token takes on average. The call
+    // ends with its last sequence, so passes are saved only as far as drafts help the sequence that they help least. A
+    // row of a later pass that another sequence saves is worth little more than the switch to fewer rows costs.
     double weigh(const std::vector<Candidate>& candidates) const {
         const auto n = static_cast<double>(candidates.size());
         if (candidates.size() == 1) return 1.0;
@@ -236,11 +248,7 @@ private:
             least = std::min(least, help.tokens / help.steps);
             mean += help.tokens / help.steps / n;
         }
-        const double even = mean > 0.0 ? least / mean : 0.0;
-        const size_t rows = context_.limits.per_sequence;
-        const double all = context_.cost.seconds(candidates.size() * rows);
-        const double row = (all - context_.cost.seconds(rows)) / (n - 1.0);
-        return even + (1.0 - even) * row * n / all;
+        return mean > 0.0 ? least / mean : 0.0;
     }
 
     // The proposer with the best rate while the other sequences decode plainly. The rows of all sequences share one
@@ -315,7 +323,7 @@ private:
     size_t choose(const Ranking& ranking, const Outcomes& now, size_t least_size, bool with_drafts) const {
         const double t = seconds_per_token();
         const double switching = context_.cost.switch_seconds();
-        const double margin = kBatchMargin * (1.0 - 1.0 / base_tokens_) * now.front().pass_seconds;
+        const double margin = (base_tokens_ > 1.0 ? kBatchMargin : 0.0) * now.front().pass_seconds;
         double least = std::numeric_limits<double>::infinity();
         size_t best = least_size;
         for (size_t i = 0; i < sizes_.size(); ++i) {
@@ -345,7 +353,7 @@ private:
     // How far drafts could help a sequence, whether they were verified or not.
     struct Help {
         double steps = 0.0;
-        double tokens = 0.0;  // expected from its best drafts
+        double tokens = 0.0;  // expected to be accepted
     };
 
     LookaheadContext context_;

@@ -1,6 +1,7 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <random>
 #include <stdexcept>
 
@@ -262,28 +263,24 @@ TEST(auto_settles_on_the_best_size_by_enumeration) {
         Scene scene("auto", n, 31);
         scene.cost.set(0, kPoints, 4.0 * uniform(engine));
         std::vector<std::vector<double>> acceptance(n);
-        std::vector<double> reach;
-        double least = 1e9, all = 0.0;
-        for (auto& row : acceptance) {
+        std::vector<std::pair<double, size_t>> reach;  // of the tokens of each sequence
+        for (size_t k = 0; k < n; ++k) {
             const double easy = uniform(engine);
-            double reached = 1.0, sum = 0.0;
+            double reached = 1.0;
             for (size_t i = 0; i < 31; ++i) {
-                row.push_back(std::pow(uniform(engine), easy));
-                reach.push_back(reached *= row.back());
-                sum += reached;
+                acceptance[k].push_back(std::pow(uniform(engine), easy));
+                reach.emplace_back(reached *= acceptance[k].back(), k);
             }
-            least = std::min(least, sum);
-            all += sum;
         }
         std::sort(reach.rbegin(), reach.rend());
-        // A token saves a row, and the rest of a pass only as far as drafts help all sequences.
-        const double even = least * sequences / all;
-        const double plain = scene.cost.seconds(n);
-        const double row = n == 1 ? plain : (plain - scene.cost.seconds(1)) / (sequences - 1.0);
-        const double weight = even + (1.0 - even) * row * sequences / plain;
+        // A token saves a pass only as far as the n best tokens help all sequences.
+        std::vector<double> help(n);
+        for (size_t i = 0; i < n; ++i) help[reach[i].second] += reach[i].first;
+        const double all = std::accumulate(help.begin(), help.end(), 0.0);
+        const double even = *std::min_element(help.begin(), help.end()) * sequences / all;
         const auto rate = [&](size_t size) {
             double expected = sequences;
-            for (size_t i = 0; i < size; ++i) expected += weight * reach[i];
+            for (size_t i = 0; i < size; ++i) expected += even * reach[i].first;
             return expected / scene.cost.seconds(n + size);
         };
         double best = 0.0;

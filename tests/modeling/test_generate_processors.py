@@ -87,6 +87,8 @@ SAMPLED = {
     # By itself it always leaves several.
     "eta_cutoff": {"eta_cutoff": 0.9999, "temperature": 1e-4},
 }
+if not hasattr(GenerationConfig(), "top_h"):  # transformers 4.57
+    del SAMPLED["top_h"]
 PROMPTED = {
     "encoder_no_repeat_ngram_size": {"encoder_no_repeat_ngram_size": 1},
     "guidance_scale": {"guidance_scale": 1.5},

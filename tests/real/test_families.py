@@ -2,16 +2,17 @@
 
 `DYNEXEC_TEST_MODELS` names the directory that contains the models by name, by default `models/` in the repository.
 Models that are missing are skipped; `python -m examples.models NAME DIRECTORY` makes them. An export `NAME-int8` there
-is used as it is.
+and an export `NAME-fp32` are used as they are.
 """
 
+import math
 import os
 import unicodedata
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from optimum_dynexec import DynExecModelForCausalLM, export_dynexec
 
@@ -30,6 +31,10 @@ PROMPTS = [
     "Explain in two sentences why the sky is blue.",
     "Repeat this list word by word, twice: apples, pears, plums, cherries, quinces, medlars, grapes.",
 ]
+COMMON_TEXT = (
+    "It was a cold morning in the village. The children walked to school along the river, and the old man who lived"
+    " next to the bridge said hello to them, as he did every day. "
+)
 TEXTS = [
     "def f(x):\n    return x + 12345\n\n\n# done\t\ttab",
     "  two spaces  before and after  ",
@@ -59,14 +64,18 @@ def model(directory, tmp_path_factory):
     export = directory
     if not (directory / "openvino_model.xml").is_file():
         export = tmp_path_factory.mktemp("export") / directory.name
-        try:
-            export_dynexec(directory, export, task="text-generation-with-past", weight_format="int8")
-        except ValueError as error:
-            # optimum-intel exports some families only with older versions of transformers.
-            if "In another environment" not in str(error):
-                raise
-            pytest.skip(f"export {directory.name} with an older transformers to {directory}-int8: {error}")
+        export_or_skip(directory, export, "int8")
     return DynExecModelForCausalLM.from_pretrained(export, precision="exact")
+
+
+def export_or_skip(original: Path, export: Path, weight_format: str):
+    try:
+        export_dynexec(original, export, task="text-generation-with-past", weight_format=weight_format)
+    except ValueError as error:
+        # optimum-intel exports some families only with older versions of transformers.
+        if "In another environment" not in str(error):
+            raise
+        pytest.skip(f"export {original.name} with an older transformers to {original}-{weight_format}: {error}")
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +122,43 @@ def test_a_batch_does_not_change_the_text(speculation, model, tokenizer, plain):
     assert generate(model, tokenizer, PROMPTS, speculation=speculation) == plain
 
 
-def test_the_text_is_not_random(model, tokenizer, plain):
-    # A wrong tokenizer or wrong weights give a text that does not copy a list.
-    assert "pears, plums, cherries" in tokenizer.decode(torch.tensor(plain[2]))
+def test_the_model_knows_its_language(model, tokenizer):
+    # Not so with a wrong tokenizer or wrong weights. A small model copies no list, but it expects the words of a text.
+    ids = tokenizer(COMMON_TEXT, return_tensors="pt")["input_ids"]
+    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
+    loss = torch.nn.functional.cross_entropy(logits[:-1], ids[0, 1:])
+    assert loss < 0.5 * math.log(logits.shape[-1])
+
+
+@pytest.fixture(scope="module")
+def float_directory(tmp_path_factory):
+    """A function of the name of a family: its export with float32 weights, `NAME-fp32` or made from the model."""
+
+    def get(family: str) -> tuple[Path, Path]:
+        original = MODELS / FAMILIES[family]
+        if not (original / "config.json").is_file():
+            pytest.skip(f"{original} is missing: python -m examples.models {original.name} {original}")
+        export = MODELS / f"{original.name}-fp32"
+        if not (export / "openvino_model.xml").is_file():
+            export = tmp_path_factory.mktemp("export") / original.name
+            export_or_skip(original, export, "fp32")
+        return original, export
+
+    return get
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_plain_decoding_equals_transformers_beyond_the_window(family, float_directory):
+    original, export = float_directory(family)
+    tokenizer = AutoTokenizer.from_pretrained(original)
+    # The sliding window of Gemma-3-270m has 512 tokens.
+    ids = tokenizer(COMMON_TEXT * 40, return_tensors="pt")["input_ids"][:, :700]
+    assert ids.shape[1] == 700
+    arguments = {"max_new_tokens": 24, "min_new_tokens": 24, "do_sample": False}
+    reference = AutoModelForCausalLM.from_pretrained(original, dtype=torch.float32)
+    expected = reference.generate(ids, attention_mask=torch.ones_like(ids), **arguments).tolist()
+    del reference
+    model = DynExecModelForCausalLM.from_pretrained(export, precision="exact")
+    assert model.generate(ids, speculation="off", **arguments).tolist() == expected
+    assert model.generate(ids, prompt_lookup_num_tokens=4, **arguments).tolist() == expected
+    assert model.last_stats.accepted > 0
