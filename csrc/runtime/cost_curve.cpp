@@ -12,6 +12,9 @@ namespace {
 constexpr double kNoise = 0.15;
 // of the common level, before the first pass,
 constexpr double kCommonDoubt = 0.7;
+// of the cost of a switch, before the first one: it is measured between passes of one sequence, and that of a batch
+// takes longer,
+constexpr double kSwitchDoubt = 0.3;
 // and of the change of a level from pass to pass.
 constexpr double kCommonDrift = 0.03;
 constexpr double kOwnDrift = 0.004;
@@ -75,8 +78,7 @@ void CostCurve::set(std::vector<std::pair<size_t, double>> points, double switch
     doubt = std::clamp(doubt, kLeastDoubt, kMostDoubt);
     covariance_.assign(mean_.size() * mean_.size(), 0.0);
     for (size_t i = 0; i < points.size(); ++i) covariance(i, i) = square(doubt);
-    // It is measured between passes of one sequence, and that of a batch takes longer.
-    covariance(points.size(), points.size()) = square(0.3);
+    covariance(points.size(), points.size()) = square(kSwitchDoubt);
     covariance(mean_.size() - 1, mean_.size() - 1) = square(kCommonDoubt);
     planned_.clear();
     for (const auto& point : points) planned_.push_back(point.second);
@@ -173,13 +175,10 @@ void CostCurve::drift() {
 }
 
 void CostCurve::plan() {
-    const auto planned = [&](size_t level) {
-        const double deviation = std::sqrt(std::max(0.0, variance(level)));
-        return believed(level) * std::exp(-kHope * std::max(0.0, deviation - kSettled));
-    };
     std::vector<double> logarithms, weights;
     for (size_t i = 0; i < rows_.size(); ++i) {
-        logarithms.push_back(std::log(planned(i)));
+        const double deviation = std::sqrt(std::max(0.0, variance(i)));
+        logarithms.push_back(std::log(believed(i)) - kHope * std::max(0.0, deviation - kSettled));
         weights.push_back(1.0 / (kLeastVariance + variance(i)));
     }
     // More rows never take less time, although it may seem so: the large passes that were timed have the rows of one

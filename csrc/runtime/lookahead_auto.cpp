@@ -1,7 +1,7 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #include <algorithm>
 #include <limits>
-#include <map>
+#include <numeric>
 
 #include "runtime/lookahead.h"
 #include "runtime/row_counts.h"
@@ -101,15 +101,6 @@ public:
         return outcomes;
     }
 
-    // The expected number of accepted tokens of each sequence, if the first `size` tokens are verified.
-    std::map<const Sequence*, double> expected(size_t size) const {
-        std::map<const Sequence*, double> expected;
-        for (size_t i = 0; i < std::min(size, tokens_.size()); ++i) {
-            expected[tokens_[i].option->plan.sequence] += tokens_[i].reach;
-        }
-        return expected;
-    }
-
     // Gives the first `size` tokens to the plans of their options.
     void allot(size_t size) const {
         for (Option* option : options_) option->plan.tokens = 0;
@@ -168,8 +159,10 @@ public:
         }
         const Ranking ranking(all_options());
         // As if each pass had as many draft tokens as sequences.
-        for (const auto& [sequence, tokens] : ranking.expected(candidates.size())) {
-            help_[sequence->index].tokens += tokens;
+        ranking.allot(candidates.size());
+        for (const Option& option : options_) {
+            const auto end = option.reach.begin() + static_cast<std::ptrdiff_t>(option.plan.tokens);
+            help_[option.plan.sequence->index].tokens += std::accumulate(option.reach.begin(), end, 0.0);
         }
         weight_ = weigh(candidates);
         const bool other_base = base_rows != base_rows_ || (other_rows > 0) != (other_rows_ > 0);

@@ -1,4 +1,5 @@
-"""Real models of each family, exported with 8-bit weights: drafts and batches do not change their greedy text.
+"""Real models of each family: drafts and batches do not change the greedy text with 8-bit weights, and with float32
+weights it is that of transformers.
 
 `DYNEXEC_TEST_MODELS` names the directory that contains the models by name, by default `models/` in the repository.
 Models that are missing are skipped; `python -m examples.models NAME DIRECTORY` makes them. An export `NAME-int8` there
@@ -130,26 +131,15 @@ def test_the_model_knows_its_language(model, tokenizer):
     assert loss < 0.5 * math.log(logits.shape[-1])
 
 
-@pytest.fixture(scope="module")
-def float_directory(tmp_path_factory):
-    """A function of the name of a family: its export with float32 weights, `NAME-fp32` or made from the model."""
-
-    def get(family: str) -> tuple[Path, Path]:
-        original = MODELS / FAMILIES[family]
-        if not (original / "config.json").is_file():
-            pytest.skip(f"{original} is missing: python -m examples.models {original.name} {original}")
-        export = MODELS / f"{original.name}-fp32"
-        if not (export / "openvino_model.xml").is_file():
-            export = tmp_path_factory.mktemp("export") / original.name
-            export_or_skip(original, export, "fp32")
-        return original, export
-
-    return get
-
-
 @pytest.mark.parametrize("family", FAMILIES)
-def test_plain_decoding_equals_transformers_beyond_the_window(family, float_directory):
-    original, export = float_directory(family)
+def test_plain_decoding_equals_transformers_beyond_the_window(family, tmp_path):
+    original = MODELS / FAMILIES[family]
+    if not (original / "config.json").is_file():
+        pytest.skip(f"{original} is missing: python -m examples.models {original.name} {original}")
+    export = MODELS / f"{original.name}-fp32"
+    if not (export / "openvino_model.xml").is_file():
+        export = tmp_path / original.name
+        export_or_skip(original, export, "fp32")
     tokenizer = AutoTokenizer.from_pretrained(original)
     # The sliding window of Gemma-3-270m has 512 tokens.
     ids = tokenizer(COMMON_TEXT * 40, return_tensors="pt")["input_ids"][:, :700]
