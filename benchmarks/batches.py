@@ -60,6 +60,7 @@ class DynExecBatches(BatchSystem):
         ids = torch.tensor([[0] * (longest - len(row)) + row for row in batch])
         mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in batch])
         lengths = {"max_new_tokens": new_tokens, "min_new_tokens": new_tokens}
+        self.model.speculation_memory.forget_texts()  # of the same requests in an earlier run
         return self.model.generate(ids, attention_mask=mask, **lengths, **self.options)[:, longest:].tolist()
 
 

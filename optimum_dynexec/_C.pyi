@@ -251,6 +251,13 @@ class SpeculationParams:
 class SpeculationMemory:
     """What proposers have learned over calls. A new one knows nothing."""
 
+    def forget_texts(self) -> None:
+        """Forgets the texts of earlier requests, and keeps what is known about acceptance."""
+
+    @property
+    def text_tokens(self) -> int:
+        """The number of tokens of earlier requests that it remembers."""
+
 class EarlyExitParams:
     """
     When tokens leave early. `exits`: in order of depth; `thresholds` `[exits]`: an infinite one lets nothing leave;
@@ -266,13 +273,17 @@ class EarlyExitParams:
     copy_kv: bool
 
 class SequenceRequest:
-    """One output sequence: `prompt` has at least one token; `seed` is that of its random streams."""
+    """
+    One output sequence: `prompt` has at least one token; `seed` is that of its random streams; texts of requests with
+    the same `draft_scope` may be drafts for each other.
+    """
 
     prompt: list[int]
     logits: LogitsParams
     max_new_tokens: int
     eos_token_ids: list[int]
     seed: int
+    draft_scope: str
 
 class FinishReason:
     NONE: FinishReason

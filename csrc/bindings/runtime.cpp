@@ -114,7 +114,8 @@ void bind_runtime(py::module_& m) {
         .def_readwrite("logits", &SequenceRequest::logits)
         .def_readwrite("max_new_tokens", &SequenceRequest::max_new_tokens)
         .def_readwrite("eos_token_ids", &SequenceRequest::eos_token_ids)
-        .def_readwrite("seed", &SequenceRequest::seed);
+        .def_readwrite("seed", &SequenceRequest::seed)
+        .def_readwrite("draft_scope", &SequenceRequest::draft_scope);
     py::class_<RowLimits>(m, "RowLimits")
         .def(py::init([](size_t per_sequence, size_t least, std::optional<size_t> most) {
                  RowLimits limits{per_sequence, least, most.value_or(std::numeric_limits<size_t>::max())};
@@ -188,7 +189,19 @@ void bind_runtime(py::module_& m) {
         .def_readwrite("assistant_confidence_threshold", &SpeculationParams::assistant_confidence_threshold)
         .def_readwrite("lookahead", &SpeculationParams::lookahead)
         .def_readwrite("num_assistant_tokens", &SpeculationParams::num_assistant_tokens);
-    py::class_<SpeculationMemory, std::shared_ptr<SpeculationMemory>>(m, "SpeculationMemory").def(py::init<>());
+    py::class_<SpeculationMemory, std::shared_ptr<SpeculationMemory>>(m, "SpeculationMemory")
+        .def(py::init<>())
+        .def("forget_texts",
+             [](SpeculationMemory& memory) {
+                 py::gil_scoped_release release;
+                 std::lock_guard<std::mutex> lock(memory.mutex());
+                 memory.texts() = TextMemory();
+             })
+        .def_property_readonly("text_tokens", [](SpeculationMemory& memory) {
+            py::gil_scoped_release release;
+            std::lock_guard<std::mutex> lock(memory.mutex());
+            return memory.texts().num_tokens();
+        });
     m.def("lookahead_names", &lookahead_names);
     py::class_<EarlyExitParams>(m, "EarlyExitParams")
         .def(py::init<>())

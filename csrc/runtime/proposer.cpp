@@ -9,7 +9,8 @@
     PROPOSER(draft_head)            \
     PROPOSER(draft_model)           \
     PROPOSER(exit_heads)            \
-    PROPOSER(prompt_lookup)
+    PROPOSER(prompt_lookup)         \
+    PROPOSER(suffix)
 
 namespace dynexec {
 

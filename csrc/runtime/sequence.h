@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "kernels/logits_processors.h"
@@ -18,6 +19,8 @@ struct SequenceRequest {
     size_t max_new_tokens = 0;
     std::vector<int64_t> eos_token_ids;
     uint64_t seed = 0;
+    // Texts of requests with the same scope may be drafts for each other.
+    std::string draft_scope;
 };
 
 // Tokens proposed for one sequence in one step.

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "runtime/acceptance.h"
+#include "runtime/text_memory.h"
 
 namespace dynexec {
 
@@ -20,12 +21,15 @@ public:
     }
     double& number(const std::string& name) { return numbers_[name]; }  // 0 at first
 
+    TextMemory& texts() { return texts_; }
+
     // Held by a generate call from start to end.
     std::mutex& mutex() { return mutex_; }
 
 private:
     std::map<std::string, AcceptanceTable> tables_;
     std::map<std::string, double> numbers_;
+    TextMemory texts_;
     std::mutex mutex_;
 };
 

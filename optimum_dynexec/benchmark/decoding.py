@@ -31,7 +31,8 @@ def timed_generate(
     model: "DynExecModelForCausalLM", memory: _C.SpeculationMemory, ids: list[int], max_new_tokens: int, **options: Any
 ) -> Generation:
     """
-    Answers one prompt, greedily unless told otherwise.
+    Answers one prompt, greedily unless told otherwise. Texts of earlier requests are forgotten before, so that an
+    answer is not a draft for its repetition.
 
     Args:
         model ([`DynExecModelForCausalLM`]): loaded model with an engine.
@@ -40,6 +41,7 @@ def timed_generate(
         max_new_tokens (`int`): maximum number of tokens in the answer.
         options: further arguments of `generate`.
     """
+    memory.forget_texts()
     model.speculation_memory = memory
     inputs = torch.tensor([ids])
     start = time.perf_counter()

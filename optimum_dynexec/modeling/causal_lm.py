@@ -346,6 +346,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         seed: int | None = None,
         presence_penalty: float = 0.0,
         frequency_penalty: float = 0.0,
+        draft_scope: str = "",
         **kwargs: Any,
     ) -> torch.Tensor | GenerateDecoderOnlyOutput:
         """
@@ -360,8 +361,8 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             speculation (`str`, *optional*):
                 `"auto"`: mixes all draft sources and chooses the number of draft tokens by the measured gain; with the
                 precision `"fast"`, the same call can then give different text from call to call. `"off"`: plain
-                decoding. `"prompt_lookup"`, `"draft_model"`, `"draft_head"` or `"exit_heads"` (heads that were trained
-                for this model): one draft source. If not set: the mode that transformers' own arguments
+                decoding. `"suffix"`, `"prompt_lookup"`, `"draft_model"`, `"draft_head"` or `"exit_heads"` (heads that
+                were trained for this model): one draft source. If not set: the mode that transformers' own arguments
                 (`prompt_lookup_num_tokens`, `assistant_model`, `assistant_early_exit`) request; without them, the mode
                 that the model was tuned to (`optimum-cli dynexec tune`), or else `"auto"`.
             assistant_early_exit (`int`, *optional*):
@@ -383,6 +384,10 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
                 Number that is subtracted once from the logits of generated tokens.
             frequency_penalty (`float`, *optional*, defaults to 0):
                 Number that is subtracted from the logits of generated tokens for each occurrence.
+            draft_scope (`str`, *optional*, defaults to `""`):
+                Suffix drafts also come from the texts of earlier calls with the same scope. Give each tenant a scope
+                of its own, and no text of one is ever a draft for another. `model.speculation_memory.forget_texts()`
+                forgets all of them.
 
         Returns:
             `torch.LongTensor` of shape `(batch_size * num_return_sequences, length)`, or
@@ -408,6 +413,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             seed=seed,
             presence_penalty=presence_penalty,
             frequency_penalty=frequency_penalty,
+            draft_scope=draft_scope,
             kwargs=kwargs,
         )
         # Early exit excludes speculation, so it comes first.

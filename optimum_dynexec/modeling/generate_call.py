@@ -47,6 +47,7 @@ class GenerateCall:
         early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*): early exit; it excludes speculation.
         seed (`int`, *optional*): seed of the random numbers.
         penalties (`LogitsProcessorList`): presence and frequency penalty, applied after the caller's processors.
+        draft_scope (`str`): scope of the texts that drafts may come from.
         kwargs (`dict[str, Any]`): all other arguments, for transformers and `forward`.
     """
 
@@ -63,6 +64,7 @@ class GenerateCall:
     early_exit: EarlyExitConfig | str | None
     seed: int | None
     penalties: LogitsProcessorList
+    draft_scope: str
     kwargs: dict[str, Any]
 
     @classmethod
@@ -80,6 +82,7 @@ class GenerateCall:
         seed: int | None,
         presence_penalty: float,
         frequency_penalty: float,
+        draft_scope: str,
         kwargs: dict[str, Any],
         **others: Any,
     ) -> "GenerateCall":
@@ -95,6 +98,8 @@ class GenerateCall:
         """
         check_token_ids(inputs, kwargs.get("input_ids"))
         check_early_exit(early_exit, CALIBRATED)
+        if not isinstance(draft_scope, str):
+            raise TypeError(f"`draft_scope` must be a string, got {draft_scope!r}")
         if kwargs.get("assistant_tokenizer") is not None:
             raise ValueError("An assistant with another tokenizer is not supported: leave out `assistant_tokenizer`")
         asked = SpeculationArguments.read(
@@ -117,6 +122,7 @@ class GenerateCall:
             early_exit=early_exit,
             seed=None if seed is None else whole_number("seed", seed, 0, MAX_SEED),
             penalties=penalties,
+            draft_scope=draft_scope,
             kwargs={name: value for name, value in kwargs.items() if name not in TRANSFORMERS_ARGUMENTS},
             **others,
         )

@@ -123,4 +123,5 @@ def make_job(
         early_exit=early_exit,
         draft_engine=assistant,
         streamer=call.streamer,
+        draft_scope=call.draft_scope,
     )

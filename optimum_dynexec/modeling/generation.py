@@ -36,6 +36,7 @@ class GenerationJob:
         early_exit (`_C.EarlyExitParams`, *optional*): parameters of early exit; only without speculation.
         draft_engine ([`Engine`], *optional*): engine of the assistant model.
         streamer (`BaseStreamer`, *optional*): object that receives the tokens as they are generated.
+        draft_scope (`str`): scope of the texts that drafts may come from.
     """
 
     input_ids: torch.Tensor
@@ -51,6 +52,7 @@ class GenerationJob:
     early_exit: _C.EarlyExitParams | None
     draft_engine: Engine | None
     streamer: BaseStreamer | None
+    draft_scope: str
 
     def run(self, engine: Engine, memory: _C.SpeculationMemory | None = None) -> tuple[torch.Tensor, GenerationStats]:
         """
@@ -98,6 +100,7 @@ class GenerationJob:
         request.max_new_tokens = max(self.max_length - self.input_ids.shape[1], 0)
         request.eos_token_ids = self.eos_token_ids
         request.seed = self.seed
+        request.draft_scope = self.draft_scope
         return request
 
     def _speculation_params(self, engine: Engine) -> _C.SpeculationParams:

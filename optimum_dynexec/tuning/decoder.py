@@ -145,7 +145,7 @@ def proposers(model: "DynExecModelForCausalLM") -> dict[str, dict[str, Any]]:
         model ([`~modeling.DynExecModelForCausalLM`]): model with its heads.
     """
     found: dict[str, dict[str, Any]] = {OFF: {"speculation": OFF}, AUTO: {"speculation": AUTO}}
-    found["prompt_lookup"] = {"speculation": "prompt_lookup", "num_assistant_tokens_schedule": "auto"}
+    found["suffix"] = {"speculation": "suffix"}
     for length in LOOKUP_LENGTHS:
         found[f"prompt_lookup {length}"] = {"prompt_lookup_num_tokens": length}
     layers = [head.config.layer for head in model._heads.values()]
@@ -190,6 +190,7 @@ class Models:
         if key not in self._memories:
             self._memories[key] = new_memory(model)
         # Each setting has its own memory, so that none gains from what another has just learned from the same prompt.
+        self._memories[key].forget_texts()  # it has answered this prompt before
         model.speculation_memory = self._memories[key]
         longest = max(map(len, ids))
         rows = torch.tensor([[0] * (longest - len(row)) + row for row in ids])

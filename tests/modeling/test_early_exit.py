@@ -396,7 +396,7 @@ def test_beside_a_draft_head_the_model_is_cut_when_an_exit_is_asked_for(with_dra
     plain = model.generate(**inputs, **PLAIN)
     assert model.engine.paged_model.num_segments == 1
     assert torch.equal(model.generate(**inputs, **{**PLAIN, "speculation": "auto"}), plain)
-    assert {p.name for p in model.last_stats.proposers} == {"prompt_lookup", "draft_head"}
+    assert {p.name for p in model.last_stats.proposers} == {"suffix", "draft_head"}
     assert model.engine.paged_model.num_segments == 1
     for config in (leave("max_prob", 0.4), leave("max_prob", 0.4, kv="copy", prefill=True)):
         assert torch.equal(generate(model, inputs, config), generate(models("norm"), inputs, config))
@@ -413,7 +413,7 @@ def test_auto_mixes_all_there_is(texts, with_draft_head):
     assert model.engine.paged_model.num_segments == 3
     plain = model.generate(**inputs, **PLAIN)
     assert torch.equal(model.generate(**inputs, **{**PLAIN, "speculation": "auto"}), plain)
-    assert [p.name for p in model.last_stats.proposers] == ["prompt_lookup", "draft_head", "exit_heads", "exit_heads"]
+    assert [p.name for p in model.last_stats.proposers] == ["suffix", "draft_head", "exit_heads", "exit_heads"]
 
 
 def test_a_model_without_heads_says_how_to_get_some(tiny_model):

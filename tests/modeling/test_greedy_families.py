@@ -21,7 +21,8 @@ LOOKUP = {
     "heuristic": {"prompt_lookup_num_tokens": 3, "num_assistant_tokens_schedule": "heuristic"},
     "heuristic_transient": {"prompt_lookup_num_tokens": 3, "num_assistant_tokens_schedule": "heuristic_transient"},
     "auto": {"speculation": "auto"},
-    "auto_lookup": {"speculation": "prompt_lookup", "num_assistant_tokens_schedule": "auto"},
+    "auto_suffix": {"speculation": "suffix"},
+    "suffix": {"speculation": "suffix", "num_assistant_tokens": 6},
 }
 
 
@@ -94,7 +95,7 @@ def test_gemma_3_beyond_its_sliding_window(generate, expected, encode):
 def test_prompt_lookup(name, setting, how, generate, expected):
     tokens, stats = generate(name, setting, **LOOKUP[how])
     assert torch.equal(tokens, expected(name, setting))
-    if setting == "looping" and how in ("constant", "heuristic", "heuristic_transient"):
+    if setting == "looping" and how in ("constant", "heuristic", "heuristic_transient", "suffix"):
         assert stats.proposed > 0
         assert stats.acceptance_rate > 0.2
         assert stats.target_forwards < 0.7 * stats.tokens
@@ -167,4 +168,4 @@ def test_both_sources_at_work_under_auto(generate, expected, tiny_model):
     """Whoever looks more promising proposes; the statistics keep them apart."""
     tokens, stats = generate("llama", "looping", speculation="auto", assistant_model=tiny_model("llama"))
     assert torch.equal(tokens, expected("llama", "looping"))
-    assert [proposer.name for proposer in stats.proposers] == ["prompt_lookup", "draft_model"]
+    assert [proposer.name for proposer in stats.proposers] == ["suffix", "draft_model"]

@@ -7,6 +7,7 @@ from optimum_dynexec.speculative import SpeculationConfig
 from optimum_dynexec.speculative.arguments import SpeculationArguments
 from optimum_dynexec.speculative.config import AUTO_NUM_TOKENS
 from optimum_dynexec.speculative.proposers.prompt_lookup import AUTO_NGRAM_SIZE, PromptLookup
+from optimum_dynexec.speculative.proposers.suffix import Suffix
 
 
 def resolve(speculation=None, has_assistant=False, has_draft_head=False, **given):
@@ -15,60 +16,63 @@ def resolve(speculation=None, has_assistant=False, has_draft_head=False, **given
     )
 
 
-def sources(config):
-    return "prompt_lookup" in config.names, "draft_model" in config.names, config.enabled
-
-
 @pytest.mark.parametrize(
-    ("arguments", "prompt_lookup", "draft_model", "lookahead"),
+    ("arguments", "names", "lookahead"),
     [
-        ({}, True, False, "auto"),
-        ({"speculation": "auto"}, True, False, "auto"),
-        ({"speculation": "auto", "has_assistant": True}, True, True, "auto"),
-        ({"has_assistant": True}, False, True, "constant"),
-        ({"speculation": "draft_model", "has_assistant": True}, False, True, "constant"),
-        ({"has_assistant": True, "prompt_lookup_num_tokens": 3}, True, True, "constant"),
-        ({"prompt_lookup_num_tokens": 3}, True, False, "constant"),
-        ({"speculation": "prompt_lookup"}, True, False, "constant"),
-        ({"speculation": "prompt_lookup", "num_assistant_tokens_schedule": "heuristic"}, True, False, "heuristic"),
-        ({"speculation": "auto", "num_assistant_tokens_schedule": "constant"}, True, False, "constant"),
+        ({}, {"suffix"}, "auto"),
+        ({"speculation": "auto"}, {"suffix"}, "auto"),
+        ({"speculation": "auto", "has_assistant": True}, {"suffix", "draft_model"}, "auto"),
+        ({"has_assistant": True}, {"draft_model"}, "constant"),
+        ({"speculation": "draft_model", "has_assistant": True}, {"draft_model"}, "constant"),
+        ({"has_assistant": True, "prompt_lookup_num_tokens": 3}, {"prompt_lookup", "draft_model"}, "constant"),
+        ({"prompt_lookup_num_tokens": 3}, {"prompt_lookup"}, "constant"),
+        ({"speculation": "prompt_lookup"}, {"prompt_lookup"}, "constant"),
+        (
+            {"speculation": "prompt_lookup", "num_assistant_tokens_schedule": "heuristic"},
+            *({"prompt_lookup"}, "heuristic"),
+        ),
+        ({"speculation": "auto", "num_assistant_tokens_schedule": "constant"}, {"suffix"}, "constant"),
+        ({"speculation": "auto", "prompt_lookup_num_tokens": 3}, {"suffix"}, "auto"),
+        ({"speculation": "suffix"}, {"suffix"}, "auto"),
+        ({"speculation": "suffix", "num_assistant_tokens": 4}, {"suffix"}, "constant"),
     ],
 )
-def test_sources_and_lookahead(arguments, prompt_lookup, draft_model, lookahead):
+def test_sources_and_lookahead(arguments, names, lookahead):
     config = resolve(**arguments)
-    assert sources(config) == (prompt_lookup, draft_model, True)
-    assert config.lookahead == lookahead
+    assert (config.names, config.enabled, config.lookahead) == (names, True, lookahead)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "prompt_lookup", "draft_model", "draft_head", "lookahead", "length"),
+    ("arguments", "names", "lookahead", "length"),
     [
-        ({}, True, False, True, "auto", AUTO_NUM_TOKENS),
-        ({"has_assistant": True, "speculation": "auto"}, True, True, True, "auto", AUTO_NUM_TOKENS),
+        ({}, {"suffix", "draft_head"}, "auto", AUTO_NUM_TOKENS),
+        (
+            {"has_assistant": True, "speculation": "auto"},
+            *({"suffix", "draft_model", "draft_head"}, "auto", AUTO_NUM_TOKENS),
+        ),
         # Whoever asks for one source gets that one.
-        ({"prompt_lookup_num_tokens": 3}, True, False, False, "constant", 3),
-        ({"has_assistant": True}, False, True, False, "constant", 20),
-        ({"speculation": "draft_head"}, False, False, True, "auto", AUTO_NUM_TOKENS),
-        ({"speculation": "draft_head", "num_assistant_tokens": 4}, False, False, True, "constant", 4),
+        ({"prompt_lookup_num_tokens": 3}, {"prompt_lookup"}, "constant", 3),
+        ({"has_assistant": True}, {"draft_model"}, "constant", 20),
+        ({"speculation": "draft_head"}, {"draft_head"}, "auto", AUTO_NUM_TOKENS),
+        ({"speculation": "draft_head", "num_assistant_tokens": 4}, {"draft_head"}, "constant", 4),
         (
             {"speculation": "draft_head", "num_assistant_tokens": 4, "num_assistant_tokens_schedule": "heuristic"},
-            *(False, False, True, "heuristic", 4),
+            *({"draft_head"}, "heuristic", 4),
         ),
         (
             {"speculation": "draft_head", "num_assistant_tokens_schedule": "constant"},
-            *(False, False, True, "constant", 10),
+            *({"draft_head"}, "constant", 10),
         ),
         (
             {"speculation": "draft_head", "num_assistant_tokens": 4, "prompt_lookup_num_tokens": 6},
-            *(True, False, True, "constant", 4),
+            *({"prompt_lookup", "draft_head"}, "constant", 4),
         ),
     ],
 )
-def test_with_a_draft_head(arguments, prompt_lookup, draft_model, draft_head, lookahead, length):
+def test_with_a_draft_head(arguments, names, lookahead, length):
     config = resolve(has_draft_head=True, **arguments)
-    expected = {"prompt_lookup": prompt_lookup, "draft_model": draft_model, "draft_head": draft_head}
-    assert config.names == {name for name, used in expected.items() if used}
-    assert (config.lookahead, config.num_assistant_tokens, config.enabled) == (lookahead, length, True)
+    assert (config.names, config.enabled) == (names, True)
+    assert (config.lookahead, config.num_assistant_tokens) == (lookahead, length)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +93,7 @@ def test_exit_heads_that_draft(arguments, layers):
 @pytest.mark.parametrize("has_assistant", [False, True])
 def test_off_is_off_whatever_else_is_given(has_assistant):
     config = resolve("off", has_assistant, prompt_lookup_num_tokens=3, num_assistant_tokens=5)
-    assert sources(config) == (False, False, False)
+    assert (config.names, config.enabled) == (set(), False)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,6 @@ def test_confidence_threshold(arguments, threshold):
 @pytest.mark.parametrize(
     ("arguments", "size"),
     [
-        ({}, AUTO_NGRAM_SIZE),
         ({"prompt_lookup_num_tokens": 3}, 2),
         ({"prompt_lookup_num_tokens": 3, "max_matching_ngram_size": 5}, 5),
         ({"speculation": "prompt_lookup", "num_assistant_tokens_schedule": "auto"}, AUTO_NGRAM_SIZE),
@@ -134,6 +137,12 @@ def test_confidence_threshold(arguments, threshold):
 def test_ngram_size(arguments, size):
     (lookup,) = resolve(**arguments).of_kind(PromptLookup)
     assert lookup.max_matching_ngram_size == size
+
+
+@pytest.mark.parametrize(("given", "size"), [({}, 64), ({"max_matching_ngram_size": 5}, 5)])
+def test_length_of_the_suffix(given, size):
+    (suffix,) = resolve(**given).of_kind(Suffix)
+    assert suffix.max_matching_ngram_size == size
 
 
 @pytest.mark.parametrize(

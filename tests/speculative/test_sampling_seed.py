@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_tokens(mode, sample):
     assert sample(mode=mode, seed=8) != first
 
 
-@pytest.mark.parametrize("mode", ["prompt_lookup", "auto"])
+@pytest.mark.parametrize("mode", ["prompt_lookup", "suffix", "auto"])
 def test_lookup_changes_no_token(mode, sample, tiny_vocabulary_models):
     """Whatever was learned on earlier calls and however long the drafts: certain proposals cost no random number."""
     proposed = 0

@@ -49,7 +49,7 @@ def changed(source, target, **changes):
 def test_what_is_tried_and_written(decoder):
     directory, found = decoder
     names = [row["name"] for row in found.table]
-    assert {"off", "auto", "prompt_lookup", "draft_head", "draft_head 3", "exit_heads 1"} <= set(names)
+    assert {"off", "auto", "suffix", "draft_head", "draft_head 3", "exit_heads 1"} <= set(names)
     searched = [name for name in names if not name.startswith("again: ")]
     assert sum("exact" in name for name in searched) == sum(", fast" in name for name in searched) == 2
     assert all(row["seconds"] > 0 for row in found.table)
@@ -90,7 +90,7 @@ def test_generate_starts_from_it(decoder, tmp_path):
     assert max(k for k, n in enumerate(model.last_stats.accepted_histogram) if n) <= 2
     assert model.last_stats.proposed <= 2 * model.last_stats.verifications
     assert used(prompt_lookup_num_tokens=3) == ["prompt_lookup"]
-    assert set(used(speculation="auto")) == {"prompt_lookup", "draft_head"}
+    assert set(used(speculation="auto")) == {"suffix", "draft_head"}
     given = DynExecModelForCausalLM.from_pretrained(
         directory, precision="fast", ov_config={"INFERENCE_NUM_THREADS": "2"}, measure=False
     )

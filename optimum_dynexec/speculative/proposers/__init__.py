@@ -8,12 +8,14 @@ from .draft_head import DraftHead
 from .draft_model import DraftModel
 from .exit_heads import ExitHeads
 from .prompt_lookup import PromptLookup
+from .suffix import Suffix
 
 
 # In the order in which the engine gets them. Their names are the modes of the argument `speculation`.
 PROPOSERS: dict[str, type[Proposer]] = {
     proposer.name: proposer
     for proposer in (
+        Suffix,
         PromptLookup,
         DraftHead,
         ExitHeads,

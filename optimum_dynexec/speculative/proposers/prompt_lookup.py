@@ -32,8 +32,9 @@ class PromptLookup(Proposer):
 
     @classmethod
     def requested(cls, request: Request) -> Sequence["PromptLookup"]:
-        """Uses prompt lookup in `"auto"`, in its own mode, and beside other sources where its argument is given."""
-        if request.mode not in ("auto", cls.name) and request.arguments.prompt_lookup_num_tokens is None:
+        """Uses prompt lookup in its own mode, and beside another source where its argument is given."""
+        beside = request.mode != "auto" and request.arguments.prompt_lookup_num_tokens is not None
+        if request.mode != cls.name and not beside:
             return ()
         size = request.arguments.max_matching_ngram_size
         if size is None:

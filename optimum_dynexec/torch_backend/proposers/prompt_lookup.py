@@ -3,7 +3,7 @@
 import torch
 
 from ...speculative.proposers.prompt_lookup import PromptLookup
-from .base import Draft, Proposer
+from .base import Draft, Proposer, Sources
 
 
 class PromptLookupProposer(Proposer):
@@ -22,9 +22,14 @@ class PromptLookupProposer(Proposer):
         text = list(tokens)
         for position in range(following, following + limit):
             text.append(text[position])  # at the end of the text, it continues with its own draft
-        draft = text[len(tokens) :]
-        vocab_size = self.sources.decoder.model.get_output_embeddings().weight.shape[0]
-        return Draft(draft, list(torch.nn.functional.one_hot(torch.tensor(draft), vocab_size).double()))
+        return certain(text[len(tokens) :], self.sources)
+
+
+def certain(tokens: list[int], sources: Sources) -> Draft:
+    """A draft whose tokens were proposed with certainty."""
+    vocab_size = sources.decoder.model.get_output_embeddings().weight.shape[0]
+    ids = torch.tensor(tokens, dtype=torch.long)
+    return Draft(tokens, list(torch.nn.functional.one_hot(ids, vocab_size).double()))
 
 
 def _position_after_match(tokens: list[int], longest: int) -> int | None:

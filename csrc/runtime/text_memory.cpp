@@ -1,0 +1,43 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/text_memory.h"
+
+#include <algorithm>
+
+namespace dynexec {
+
+TextMemory::Automata TextMemory::texts(const std::string& scope) {
+    Automata automata;
+    const auto found = scopes_.find(scope);
+    if (found == scopes_.end()) return automata;
+    found->second.last_use = ++uses_;
+    for (const Part& part : found->second.parts) automata.push_back(part.automaton);
+    return automata;
+}
+
+void TextMemory::add(const std::string& name, const int64_t* tokens, size_t n) {
+    const size_t most_of_a_part = std::max<size_t>(1, most_tokens_ / kPartsOfAScope);
+    // Of a text that is too long, the end.
+    const size_t kept = std::min(n, most_of_a_part);
+    Scope& scope = scopes_[name];
+    scope.last_use = ++uses_;
+    if (scope.parts.empty() || scope.parts.front().num_tokens + kept > most_of_a_part) scope.parts.emplace_front();
+    Part& part = scope.parts.front();
+    SuffixAutomaton::State end = SuffixAutomaton::kRoot;
+    for (size_t i = n - kept; i < n; ++i) end = part.automaton->append(end, tokens[i]);
+    part.num_tokens += kept;
+    num_tokens_ += kept;
+    forget();
+}
+
+void TextMemory::forget() {
+    while (num_tokens_ > most_tokens_) {
+        const auto oldest = std::min_element(scopes_.begin(), scopes_.end(), [](const auto& a, const auto& b) {
+            return a.second.last_use < b.second.last_use;
+        });
+        num_tokens_ -= oldest->second.parts.back().num_tokens;
+        oldest->second.parts.pop_back();
+        if (oldest->second.parts.empty()) scopes_.erase(oldest);
+    }
+}
+
+}  // namespace dynexec

@@ -1,0 +1,95 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include <random>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "runtime/text_memory.h"
+
+using namespace dynexec;
+
+namespace {
+
+// The length of the longest suffix of `text` that occurs in the texts of `scope`.
+size_t longest_match(TextMemory& memory, const std::string& scope, const std::vector<int64_t>& text) {
+    size_t longest = 0;
+    for (const auto& automaton : memory.texts(scope)) {
+        SuffixAutomaton::Cursor cursor;
+        for (const int64_t token : text) automaton->advance(cursor, token);
+        longest = std::max(longest, cursor.length);
+    }
+    return longest;
+}
+
+void add(TextMemory& memory, const std::string& scope, const std::vector<int64_t>& text) {
+    memory.add(scope, text.data(), text.size());
+}
+
+}  // namespace
+
+TEST(a_scope_sees_its_own_texts_alone) {
+    TextMemory memory;
+    add(memory, "a", {1, 2, 3, 4});
+    add(memory, "b", {5, 6, 7});
+    add(memory, "", {8, 9});
+    CHECK(longest_match(memory, "a", {1, 2, 3, 4}) == 4);
+    CHECK(longest_match(memory, "a", {5, 6, 7}) == 0);
+    CHECK(longest_match(memory, "b", {5, 6, 7}) == 3);
+    CHECK(longest_match(memory, "b", {1, 2, 3, 4}) == 0);
+    CHECK(longest_match(memory, "", {8, 9}) == 2);
+    CHECK(longest_match(memory, "", {6, 7}) == 0);
+    CHECK(memory.texts("c").empty());
+}
+
+TEST(two_texts_are_not_one) {
+    TextMemory memory;
+    add(memory, "", {1, 2});
+    add(memory, "", {3, 4});
+    CHECK(longest_match(memory, "", {2, 3}) == 0);
+    CHECK(longest_match(memory, "", {1, 2}) == 2);
+}
+
+TEST(the_memory_is_bounded_and_forgets_the_oldest) {
+    constexpr size_t kMost = 800;
+    TextMemory memory(kMost);
+    std::mt19937_64 engine(1);
+    std::vector<std::vector<int64_t>> texts;
+    for (int64_t i = 0; i < 50; ++i) {
+        std::vector<int64_t> text;
+        for (size_t k = 0; k < 1 + engine() % 200; ++k) text.push_back(1000 * i + static_cast<int64_t>(k));
+        add(memory, "", text);
+        texts.push_back(text);
+        CHECK(memory.num_tokens() <= kMost);
+    }
+    CHECK(memory.num_tokens() > kMost / 2);
+    // Of a text that is longer than a part, the end.
+    CHECK(longest_match(memory, "", texts.back()) == std::min<size_t>(texts.back().size(), 100));
+    CHECK(longest_match(memory, "", texts.front()) == 0);
+}
+
+TEST(the_scope_that_is_not_used_is_forgotten_first) {
+    TextMemory memory(800);
+    add(memory, "idle", {1, 2, 3});
+    add(memory, "used", {4, 5, 6});
+    for (int64_t i = 0; i < 100; ++i) {
+        CHECK(longest_match(memory, "used", {4, 5, 6}) == 3);
+        std::vector<int64_t> text(8);
+        for (size_t k = 0; k < text.size(); ++k) text[k] = 10 + 8 * i + static_cast<int64_t>(k);
+        add(memory, "other", text);
+        if (i == 98) CHECK(memory.texts("idle").size() == 1);
+    }
+    CHECK(memory.texts("idle").empty());
+    CHECK(longest_match(memory, "used", {4, 5, 6}) == 3);
+}
+
+TEST(texts_outlive_the_memory) {
+    TextMemory::Automata texts;
+    {
+        TextMemory memory;
+        add(memory, "", {1, 2, 3});
+        texts = memory.texts("");
+    }
+    SuffixAutomaton::Cursor cursor;
+    for (const int64_t token : {1, 2, 3}) texts.front()->advance(cursor, token);
+    CHECK(cursor.length == 3);
+}

@@ -1,0 +1,37 @@
+"""Proposes what most often followed the last tokens, here and in earlier requests (SuffixDecoding, arXiv 2411.04975)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...native import _C
+from ...utils.numbers import whole_number
+from .base import DraftParts, Proposer, Request
+from .prompt_lookup import MAX_NGRAM_SIZE
+
+
+@dataclass(frozen=True)
+class Suffix(Proposer):
+    """
+    Suffix drafts.
+
+    Args:
+        max_matching_ngram_size (`int`): number of last tokens that are compared at most.
+    """
+
+    name = "suffix"
+
+    max_matching_ngram_size: int = MAX_NGRAM_SIZE
+
+    @classmethod
+    def requested(cls, request: Request) -> Sequence["Suffix"]:
+        """Uses suffix drafts in `"auto"` and in their own mode."""
+        if request.mode not in ("auto", cls.name):
+            return ()
+        size = request.arguments.max_matching_ngram_size
+        if size is None:
+            return (cls(),)
+        return (cls(whole_number("max_matching_ngram_size", size, 1, MAX_NGRAM_SIZE)),)
+
+    def params(self, parts: DraftParts) -> _C.ProposerParams:
+        """The parameters for the engine."""
+        return _C.ProposerParams(self.name, options={"max_matching_ngram_size": self.max_matching_ngram_size})
