@@ -18,9 +18,11 @@ class DraftModel : public Proposer {
 public:
     // `max_tokens`: longest draft. `confidence_threshold`: a draft ends after a token whose probability is below it; 0
     // switches this off. `vocab`: the vocabulary of the target, over which the probabilities of the draft are given.
+    // `window`: the model reads at most so many of the last tokens when it has not read what came before them.
     // `memory`: acceptance by position.
-    DraftModel(PagedModel& model, const ProposerContext& context, AcceptanceTable& memory)
+    DraftModel(PagedModel& model, size_t window, const ProposerContext& context, AcceptanceTable& memory)
         : model_(model),
+          window_(window),
           vocab_(context.backbone.model().vocab_size()),
           max_batch_tokens_(context.max_batch_tokens),
           max_tokens_(context.max_tokens),
@@ -40,18 +42,22 @@ private:
     struct State {
         explicit State(AcceptanceTable& memory) : acceptance(memory) {}
         BlockTable table;
-        size_t cached = 0;
+        size_t skipped = 0;  // tokens before those that the model has read
+        size_t cached = 0;   // tokens that it has read or skipped
         RunningAcceptance acceptance;
         bool proposed = false;
         std::vector<int64_t> drafted;  // in this step, whether or not it is verified
         double reach = 1.0;            // P(all draft tokens of this step are accepted)
     };
+    // Leaves out what is longer ago than the window.
+    void skip(const std::vector<Order>& orders);
     // Runs all of a long backlog, usually a prompt, except its last chunk.
     void catch_up(const std::vector<Order>& orders);
     // Chooses the next draft token from `row`; returns whether the draft may go on.
     bool choose(const Order& order, float* row);
 
     PagedModel& model_;
+    size_t window_;
     size_t vocab_;
     size_t max_batch_tokens_;
     size_t max_tokens_;
@@ -67,7 +73,7 @@ double DraftModel::acceptance(const Sequence& sequence, size_t position) const {
 
 double DraftModel::seconds(const Sequence& sequence, size_t tokens) const {
     if (tokens == 0) return 0.0;
-    const size_t backlog = sequence.tokens.size() - states_[sequence.index].cached;
+    const size_t backlog = std::min(window_, sequence.tokens.size() - states_[sequence.index].cached);
     const CostModel& cost = model_.cost_model();
     // All later drafts need the backlog too (usually the prompt), so each token is charged a share of it.
     const double catching_up = cost.seconds(backlog) - cost.seconds(1);
@@ -105,6 +111,16 @@ bool DraftModel::choose(const Order& order, float* row) {
            confidence >= confidence_threshold_ && std::find(eos.begin(), eos.end(), token) == eos.end();
 }
 
+void DraftModel::skip(const std::vector<Order>& orders) {
+    for (const Order& order : orders) {
+        State& state = states_[order.sequence->index];
+        const size_t length = order.sequence->tokens.size();
+        if (length - state.cached <= window_) continue;
+        state.table.clear();
+        state.skipped = state.cached = length - window_;
+    }
+}
+
 void DraftModel::catch_up(const std::vector<Order>& orders) {
     const size_t share = std::max<size_t>(1, max_batch_tokens_ / orders.size());
     FlatBatch batch;
@@ -113,9 +129,9 @@ void DraftModel::catch_up(const std::vector<Order>& orders) {
         State& state = states_[order.sequence->index];
         while (tokens.size() - state.cached > share) {
             const size_t n = std::min(max_batch_tokens_, tokens.size() - state.cached - share);
-            model_.reserve(state.table, tokens.size() + order.tokens);
+            model_.reserve(state.table, tokens.size() - state.skipped + order.tokens);
             batch.clear();
-            batch.add(tokens.data() + state.cached, n, state.cached, state.table.blocks(), 1);
+            batch.add(tokens.data() + state.cached, n, state.cached - state.skipped, state.table.blocks(), 1);
             batch.has_backlog = true;
             model_.forward(batch);
             stats().forwards += 1;
@@ -125,6 +141,7 @@ void DraftModel::catch_up(const std::vector<Order>& orders) {
 }
 
 void DraftModel::propose(const std::vector<Order>& orders) {
+    skip(orders);
     catch_up(orders);
     for (const Order& order : orders) {
         State& state = states_[order.sequence->index];
@@ -138,13 +155,13 @@ void DraftModel::propose(const std::vector<Order>& orders) {
         for (const Order& order : open) {
             Sequence* const sequence = order.sequence;
             State& state = states_[sequence->index];
-            model_.reserve(state.table, sequence->tokens.size() + order.tokens);
+            model_.reserve(state.table, sequence->tokens.size() - state.skipped + order.tokens);
             const auto& draft = sequence->draft.tokens;
             // The committed tokens that it has not run yet, or else the token that it proposed last.
             const bool first = draft.empty();
             const int64_t* ids = first ? sequence->tokens.data() + state.cached : &draft.back();
             const size_t n = first ? sequence->tokens.size() - state.cached : 1;
-            batch.add(ids, n, state.cached, state.table.blocks(), 1);
+            batch.add(ids, n, state.cached - state.skipped, state.table.blocks(), 1);
             batch.has_backlog = batch.has_backlog || n > FlatBatch::kRowsOfAStep;
             state.cached += n;
         }
@@ -173,7 +190,7 @@ void DraftModel::committed(const Sequence& sequence, size_t n) {
     }
     if (sequence.finished()) {
         state.table.clear();
-        state.cached = 0;
+        state.skipped = state.cached = 0;
     }
 }
 
@@ -181,8 +198,9 @@ void DraftModel::committed(const Sequence& sequence, size_t n) {
 
 std::unique_ptr<Proposer> make_draft_model_proposer(const ProposerParams& params, const ProposerContext& context) {
     if (params.model == nullptr) throw std::invalid_argument("The proposer 'draft_model' needs a model");
+    const auto window = static_cast<size_t>(params.option("draft_window", 1e9));
     return std::make_unique<DraftModel>(
-        *params.model, context,
+        *params.model, window, context,
         context.memory.acceptance(params.name + "/" + std::to_string(params.model->id()), 1, kPositions));
 }
 

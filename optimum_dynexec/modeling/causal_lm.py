@@ -367,6 +367,9 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
                 that the model was tuned to (`optimum-cli dynexec tune`), or else `"auto"`.
             assistant_early_exit (`int`, *optional*):
                 Number of the model's first layers that draft, with the exit head after them.
+            draft_window (`int`, *optional*, defaults to 256):
+                Number of last tokens that the assistant model reads at most before it drafts. It changes how often
+                drafts are accepted, and no token of the output.
             early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*):
                 Lets tokens leave the model early, after layers with an exit head. The output is then not that of the
                 full model. `"calibrated"`: with the thresholds of `optimum-cli dynexec calibrate` in

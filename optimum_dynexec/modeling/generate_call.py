@@ -13,7 +13,7 @@ from transformers.generation.stopping_criteria import MaxLengthCriteria, Stoppin
 from transformers.generation.streamers import BaseStreamer
 
 from ..early_exit.config import EarlyExitConfig
-from ..speculative.arguments import TRANSFORMERS_ARGUMENTS, SpeculationArguments
+from ..speculative.arguments import SPECULATION_ARGUMENTS, SpeculationArguments
 from ..utils.numbers import whole_number
 from ..utils.versions import rope_parameters
 from .early_exit import CALIBRATED, check_early_exit
@@ -123,7 +123,7 @@ class GenerateCall:
             seed=None if seed is None else whole_number("seed", seed, 0, MAX_SEED),
             penalties=penalties,
             draft_scope=draft_scope,
-            kwargs={name: value for name, value in kwargs.items() if name not in TRANSFORMERS_ARGUMENTS},
+            kwargs={name: value for name, value in kwargs.items() if name not in SPECULATION_ARGUMENTS},
             **others,
         )
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from ..speculative.arguments import TRANSFORMERS_ARGUMENTS
+from ..speculative.arguments import SPECULATION_ARGUMENTS
 
 
 def without_speculation(config: GenerationConfig | None) -> GenerationConfig | None:
     """A copy for transformers' own loops, which speculate where one of the arguments is set."""
     config = deepcopy(config)
     if config is not None:
-        for name in TRANSFORMERS_ARGUMENTS:
+        for name in SPECULATION_ARGUMENTS:
             setattr(config, name, None)
     return config
 
@@ -23,7 +23,7 @@ def without_speculation(config: GenerationConfig | None) -> GenerationConfig | N
 def no_speculation_of_its_own(model: Any) -> Iterator[None]:
     """transformers fills fields that a call leaves open from the configuration of the model: they are unset here."""
     own = model.generation_config
-    if all(getattr(own, name, None) is None for name in TRANSFORMERS_ARGUMENTS):
+    if all(getattr(own, name, None) is None for name in SPECULATION_ARGUMENTS):
         yield
         return
     model.generation_config = without_speculation(own)

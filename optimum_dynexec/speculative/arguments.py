@@ -22,8 +22,8 @@ RENAMED_MODES = {"early_exit": "exit_heads"}
 @dataclass(frozen=True)
 class SpeculationArguments:
     """
-    The arguments of `generate` for speculation, as the caller gave them; `None` if not given. All except the first and
-    the last are transformers' own.
+    The arguments of `generate` for speculation, as the caller gave them; `None` if not given. All except `speculation`,
+    `draft_window` and `has_assistant` are transformers' own.
 
     Args:
         speculation (`str`, *optional*): mode, one of [`SPECULATION_MODES`].
@@ -33,6 +33,7 @@ class SpeculationArguments:
         num_assistant_tokens_schedule (`str`, *optional*): schedule that decides the number of draft tokens.
         assistant_confidence_threshold (`float`, *optional*): probability of a token below which a draft ends after it.
         assistant_early_exit (`int`, *optional*): number of the model's first layers that draft.
+        draft_window (`int`, *optional*): number of last tokens that the assistant model reads at most.
         has_assistant (`bool`, *optional*, defaults to `False`): whether an `assistant_model` was given.
     """
 
@@ -43,6 +44,7 @@ class SpeculationArguments:
     num_assistant_tokens_schedule: str | None = None
     assistant_confidence_threshold: float | None = None
     assistant_early_exit: int | None = None
+    draft_window: int | None = None
     has_assistant: bool = False
 
     @classmethod
@@ -65,14 +67,14 @@ class SpeculationArguments:
         places = [kwargs, *(given_values(config) for config in configs)]
         found = {
             name: next((place[name] for place in places if place.get(name) is not None), None)
-            for name in TRANSFORMERS_ARGUMENTS
+            for name in SPECULATION_ARGUMENTS
         }
         return cls(speculation=speculation, has_assistant=has_assistant, **found)
 
     @property
     def asked(self) -> bool:
         """Whether the call requests anything other than the default."""
-        given = any(getattr(self, name) is not None for name in TRANSFORMERS_ARGUMENTS)
+        given = any(getattr(self, name) is not None for name in SPECULATION_ARGUMENTS)
         return self.has_assistant or given or self.speculation not in (None, "auto")
 
     @property
@@ -102,7 +104,7 @@ class SpeculationArguments:
         Raises:
             `ValueError`: if an argument is not an argument of speculation.
         """
-        unknown = sorted(set(options) - {"speculation", *TRANSFORMERS_ARGUMENTS})
+        unknown = sorted(set(options) - {"speculation", *SPECULATION_ARGUMENTS})
         if unknown:
             raise ValueError(f"the model was tuned to {unknown[0]!r}, which this version does not know: tune it again")
         mode = options.get("speculation")
@@ -111,7 +113,7 @@ class SpeculationArguments:
         )
 
 
-TRANSFORMERS_ARGUMENTS = tuple(
+SPECULATION_ARGUMENTS = tuple(
     field.name for field in fields(SpeculationArguments) if field.name not in ("speculation", "has_assistant")
 )
 

@@ -17,7 +17,7 @@ from ..modeling.logits_processors import PresenceFrequencyPenaltyLogitsProcessor
 from ..modeling.pipelines import known_to_pipelines
 from ..modeling.speculation_arguments import without_speculation
 from ..modeling.stopping import length_limit
-from ..speculative.arguments import TRANSFORMERS_ARGUMENTS, SpeculationArguments
+from ..speculative.arguments import SPECULATION_ARGUMENTS, SpeculationArguments
 from ..speculative.config import SpeculationConfig
 from ..speculative.stats import GenerationStats, ProposerStats
 from ..utils.numbers import whole_number
@@ -118,7 +118,7 @@ class TorchDynExecModelForCausalLM(TorchDynExecModel):
         asked = SpeculationArguments.read(
             speculation, assistant_model is not None, kwargs, generation_config, self.generation_config
         )
-        kwargs = {name: value for name, value in kwargs.items() if name not in TRANSFORMERS_ARGUMENTS}
+        kwargs = {name: value for name, value in kwargs.items() if name not in SPECULATION_ARGUMENTS}
         config = SpeculationConfig()
         if early_exit is None:
             config = SpeculationConfig.resolve(asked, None in self.heads, self.exit_layers)

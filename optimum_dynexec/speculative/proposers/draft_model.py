@@ -4,15 +4,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...native import _C
+from ...utils.numbers import whole_number
 from .base import DraftParts, Proposer, Request
+
+
+# Most of what an assistant model needs to guess the next token is near, and reading more costs more than it gives.
+DRAFT_WINDOW = 256
+MAX_DRAFT_WINDOW = 2**30
 
 
 @dataclass(frozen=True)
 class DraftModel(Proposer):
-    """The assistant model."""
+    """
+    The assistant model.
+
+    Args:
+        draft_window (`int`): number of last tokens that it reads at most before it drafts.
+    """
 
     name = "draft_model"
     fixed_length = True
+
+    draft_window: int = DRAFT_WINDOW
 
     @classmethod
     def requested(cls, request: Request) -> Sequence["DraftModel"]:
@@ -22,8 +35,11 @@ class DraftModel(Proposer):
             raise ValueError(f"`assistant_model` was given with `speculation={request.mode!r}`; use 'auto' for both")
         if request.mode == cls.name and not given:
             raise ValueError("`speculation='draft_model'` needs an `assistant_model`")
-        return (cls(),) if given else ()
+        window = request.arguments.draft_window
+        if window is not None:
+            window = whole_number("draft_window", window, 1, MAX_DRAFT_WINDOW)
+        return (cls(window or DRAFT_WINDOW),) if given else ()
 
     def params(self, parts: DraftParts) -> _C.ProposerParams:
         """The parameters for the engine."""
-        return _C.ProposerParams(self.name, model=parts.draft_model)
+        return _C.ProposerParams(self.name, model=parts.draft_model, options={"draft_window": self.draft_window})
