@@ -25,18 +25,22 @@ void TextMemory::add(const std::string& name, const int64_t* tokens, size_t n) {
     SuffixAutomaton::State end = SuffixAutomaton::kRoot;
     for (size_t i = n - kept; i < n; ++i) end = part.automaton->append(end, tokens[i]);
     part.num_tokens += kept;
+    scope.num_tokens += kept;
     num_tokens_ += kept;
     forget();
 }
 
 void TextMemory::forget() {
+    const auto waste = [this](const Scope& scope) { return scope.num_tokens * (uses_ - scope.last_use + 1); };
     while (num_tokens_ > most_tokens_) {
-        const auto oldest = std::min_element(scopes_.begin(), scopes_.end(), [](const auto& a, const auto& b) {
-            return a.second.last_use < b.second.last_use;
+        const auto found = std::max_element(scopes_.begin(), scopes_.end(), [&](const auto& a, const auto& b) {
+            return waste(a.second) < waste(b.second);
         });
-        num_tokens_ -= oldest->second.parts.back().num_tokens;
-        oldest->second.parts.pop_back();
-        if (oldest->second.parts.empty()) scopes_.erase(oldest);
+        Scope& scope = found->second;
+        scope.num_tokens -= scope.parts.back().num_tokens;
+        num_tokens_ -= scope.parts.back().num_tokens;
+        scope.parts.pop_back();
+        if (scope.parts.empty()) scopes_.erase(found);
     }
 }
 

@@ -14,8 +14,8 @@
 namespace dynexec {
 
 // Texts of earlier requests, from which later requests draft. Each scope, for example a tenant, has its own: a text of
-// one scope is never seen by another. The memory is bounded; the oldest texts of the scope that has not been used for
-// the longest time are forgotten first.
+// one scope is never seen by another. The memory is bounded: where there is no more room, the scope with the largest
+// product of size and idle time forgets its oldest texts, so that a busy tenant does not crowd out a quiet one.
 class TextMemory {
 public:
     static constexpr size_t kMostTokens = 1 << 18;  // about 60 MB
@@ -38,6 +38,7 @@ private:
     };
     struct Scope {
         std::deque<Part> parts;  // the newest first
+        size_t num_tokens = 0;
         uint64_t last_use = 0;
     };
     void forget();

@@ -16,6 +16,7 @@
 #include "kernels/logits_processors_isa.h"
 #include "kernels/logits_stats_isa.h"
 #include "kernels/ngram_index.h"
+#include "kernels/suffix_automaton.h"
 #include "kernels/verification.h"
 #include "reference.h"
 
@@ -180,6 +181,28 @@ void fuzz_ngram_index(Reader& reader) {
     }
 }
 
+// Texts that grow in turns, and one that is read along.
+void fuzz_suffix_automaton(Reader& reader) {
+    const int alphabet = 1 + reader.byte() % 8;
+    SuffixAutomaton automaton;
+    SuffixAutomaton::State ends[3] = {};
+    size_t lengths[3] = {};
+    SuffixAutomaton::Cursor cursor;
+    while (!reader.done()) {
+        const size_t k = reader.byte() % 3;
+        ends[k] = automaton.append(ends[k], reader.byte() % alphabet);
+        REQUIRE(automaton.length(ends[k]) == ++lengths[k]);
+        automaton.advance(cursor, reader.byte() % (alphabet + 1));
+        REQUIRE(automaton.length(cursor.state) >= cursor.length);
+        for (auto state = ends[k]; state != SuffixAutomaton::kRoot; state = automaton.shorter(state)) {
+            REQUIRE(automaton.length(automaton.shorter(state)) < automaton.length(state));
+            const auto next = automaton.most_frequent(state);
+            REQUIRE(next.count <= next.total);
+            REQUIRE(next.count == 0 || automaton.length(next.state) > automaton.length(state));
+        }
+    }
+}
+
 // Sums, cosines and combinations of any floats: no variant may trap, leave its bounds or lose what is not finite.
 void fuzz_diffusion(Reader& reader) {
     std::vector<float> x;
@@ -213,12 +236,15 @@ void fuzz_diffusion(Reader& reader) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Reader reader(data, size);
-    switch (reader.byte() % 5) {
+    switch (reader.byte() % 6) {
         case 0:
             fuzz_ngram_index(reader);
             break;
         case 1:
             fuzz_diffusion(reader);
+            break;
+        case 2:
+            fuzz_suffix_automaton(reader);
             break;
         default:
             fuzz_decision(reader);
