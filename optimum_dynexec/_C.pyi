@@ -200,6 +200,17 @@ class PagedModel:
     def switch_seconds(self) -> float:
         """What a pass takes on top that has another number of tokens than the one before."""
 
+class DraftVocabulary:
+    """
+    The tokens of the target that the words of a draft model are: `token_ids` `[words]`, all different. Raises
+    `ValueError` if they are not.
+    """
+
+    def __init__(self, token_ids: Sequence[int]) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def token_ids(self) -> list[int]: ...
+
 class Head:
     """
     A compiled head. `token_ids` `[words]`: the token that each of its words is. Raises `ValueError` if they are not
@@ -221,8 +232,9 @@ class ProposerParams:
     """
     A proposer of a call, one of `proposer_names()`. Arguments that it does not need may be omitted.
 
-    `model`: another model that drafts; `head`: a head of the target; `segment`: the segment after which the head
-    reads; `options`: numbers by name, such as `max_matching_ngram_size` of `"prompt_lookup"`.
+    `model`: another model that drafts; `vocabulary`: the tokens of its first logits, by default all of them; `head`: a
+    head of the target; `segment`: the segment after which the head reads; `options`: numbers by name, such as
+    `max_matching_ngram_size` of `"prompt_lookup"`.
     """
 
     def __init__(
@@ -230,6 +242,7 @@ class ProposerParams:
         name: str,
         *,
         model: PagedModel | None = None,
+        vocabulary: DraftVocabulary | None = None,
         head: Head | None = None,
         segment: int = 0,
         options: Mapping[str, float] = ...,
@@ -252,7 +265,10 @@ class SpeculationMemory:
     """What proposers have learned over calls. A new one knows nothing."""
 
     def forget_texts(self) -> None:
-        """Forgets the texts of earlier requests, and keeps what is known about acceptance."""
+        """Forgets the texts of earlier requests, and keeps the corpus and what is known about acceptance."""
+
+    def add_to_corpus(self, tokens: Sequence[int]) -> None:
+        """Adds a text from which the requests of all scopes draft, and which is never forgotten."""
 
     @property
     def text_tokens(self) -> int:

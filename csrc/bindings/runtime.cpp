@@ -163,6 +163,10 @@ void bind_runtime(py::module_& m) {
         .def_property_readonly("switch_seconds",
                                [](const PagedModel& model) { return model.cost_model().switch_seconds(); });
 
+    py::class_<DraftVocabulary, std::shared_ptr<DraftVocabulary>>(m, "DraftVocabulary")
+        .def(py::init<std::vector<int64_t>>(), py::arg("token_ids"))
+        .def("__len__", &DraftVocabulary::size)
+        .def_property_readonly("token_ids", &DraftVocabulary::token_ids);
     py::class_<Head, std::shared_ptr<Head>>(m, "Head")
         .def(py::init([](std::shared_ptr<PagedModel> model, std::vector<int64_t> token_ids,
                          const std::optional<std::vector<double>>& weights) {
@@ -170,17 +174,19 @@ void bind_runtime(py::module_& m) {
                  return std::make_shared<Head>(std::move(model), std::move(token_ids), std::move(stop_classifier));
              }),
              py::arg("paged_model"), py::arg("token_ids"), py::arg("stop_classifier") = std::nullopt)
-        .def_property_readonly("token_ids", &Head::token_ids);
+        .def_property_readonly("token_ids", [](const Head& head) { return head.vocabulary().token_ids(); });
     py::class_<Exit>(m, "Exit").def(
         py::init([](std::shared_ptr<const Head> head, size_t segment) { return Exit{std::move(head), segment}; }),
         py::arg("head"), py::arg("segment"));
     py::class_<ProposerParams>(m, "ProposerParams")
-        .def(py::init([](std::string name, std::shared_ptr<PagedModel> model, std::shared_ptr<const Head> head,
+        .def(py::init([](std::string name, std::shared_ptr<PagedModel> model,
+                         std::shared_ptr<const DraftVocabulary> vocabulary, std::shared_ptr<const Head> head,
                          size_t segment, std::map<std::string, double> options) {
-                 return ProposerParams{std::move(name), std::move(model), std::move(head), segment, std::move(options)};
+                 return ProposerParams{std::move(name), std::move(model), std::move(vocabulary),
+                                       std::move(head), segment,          std::move(options)};
              }),
-             py::arg("name"), py::kw_only(), py::arg("model") = nullptr, py::arg("head") = nullptr,
-             py::arg("segment") = 0, py::arg("options") = std::map<std::string, double>())
+             py::arg("name"), py::kw_only(), py::arg("model") = nullptr, py::arg("vocabulary") = nullptr,
+             py::arg("head") = nullptr, py::arg("segment") = 0, py::arg("options") = std::map<std::string, double>())
         .def_readonly("name", &ProposerParams::name);
     m.def("proposer_names", &proposer_names);
     py::class_<SpeculationParams>(m, "SpeculationParams")
@@ -195,8 +201,16 @@ void bind_runtime(py::module_& m) {
              [](SpeculationMemory& memory) {
                  py::gil_scoped_release release;
                  std::lock_guard<std::mutex> lock(memory.mutex());
-                 memory.texts() = TextMemory();
+                 memory.texts().forget_all();
              })
+        .def(
+            "add_to_corpus",
+            [](SpeculationMemory& memory, const std::vector<int64_t>& tokens) {
+                py::gil_scoped_release release;
+                std::lock_guard<std::mutex> lock(memory.mutex());
+                memory.texts().add_to_corpus(tokens.data(), tokens.size());
+            },
+            py::arg("tokens"))
         .def_property_readonly("text_tokens", [](SpeculationMemory& memory) {
             py::gil_scoped_release release;
             std::lock_guard<std::mutex> lock(memory.mutex());

@@ -9,8 +9,8 @@
 namespace dynexec {
 DraftHead::DraftHead(const Head& head, const ProposerContext& context, const std::string& memory)
     : model_(head.model()),
-      drafts_(head, context.backbone.model().vocab_size(), context.confidence_threshold, context.num_sequences,
-              context.memory, memory),
+      drafts_(head.vocabulary(), head.stop_classifier(), context.backbone.model().vocab_size(),
+              context.confidence_threshold, context.num_sequences, context.memory, memory),
       hidden_size_(head.model().input_hidden_size()),
       max_tokens_(context.max_tokens),
       max_batch_tokens_(context.max_batch_tokens),

@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "runtime/head_drafts.h"
+#include "runtime/draft_tokens.h"
+#include "runtime/head.h"
 #include "runtime/proposer.h"
 
 namespace dynexec {
@@ -43,7 +44,7 @@ private:
     size_t add_rows(FlatBatch& batch, const Order& order, size_t room);
 
     PagedModel& model_;
-    HeadDrafts drafts_;
+    DraftTokens drafts_;
     size_t hidden_size_;
     size_t max_tokens_;
     size_t max_batch_tokens_;

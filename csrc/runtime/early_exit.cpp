@@ -43,10 +43,10 @@ bool EarlyExit::leaves(size_t exit, size_t i, float* row, size_t vocab) {
     // Exits that are not evaluated have no view, but keep their place.
     views.resize(exit, ExitView{{}, -1});
     const LogitsStats stats = logits_stats(words, head.model().vocab_size());
-    views.push_back({stats, stats.argmax < 0 ? -1 : head.token_ids()[static_cast<size_t>(stats.argmax)]});
+    views.push_back({stats, stats.argmax < 0 ? -1 : head.vocabulary().token(stats.argmax)});
     if (stats.argmax < 0) return false;
     if (!policy_.leaves(views, sequence.tokens.size() - 1)) return false;
-    head.scatter(words, row, vocab);
+    head.vocabulary().scatter(words, row, vocab);
     return true;
 }
 

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "runtime/draft_tokens.h"
 #include "runtime/exit_head.h"
-#include "runtime/head_drafts.h"
 
 namespace dynexec {
 namespace {
@@ -16,8 +16,8 @@ public:
     ExitHeadDraft(const Exit& exit, const ProposerContext& context, const std::string& memory)
         : head_(exit, context.backbone, context.max_batch_tokens, context.num_sequences),
           backbone_(context.backbone),
-          drafts_(head_.head(), context.backbone.model().vocab_size(), context.confidence_threshold,
-                  context.num_sequences, context.memory, memory),
+          drafts_(head_.head().vocabulary(), head_.head().stop_classifier(), context.backbone.model().vocab_size(),
+                  context.confidence_threshold, context.num_sequences, context.memory, memory),
           max_tokens_(context.max_tokens),
           proposed_(context.num_sequences) {}
 
@@ -30,7 +30,7 @@ public:
 private:
     ExitHead head_;
     Backbone& backbone_;
-    HeadDrafts drafts_;
+    DraftTokens drafts_;
     size_t max_tokens_;
     std::vector<bool> proposed_;
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/stop_classifier.h"
+#include "runtime/draft_vocabulary.h"
 #include "runtime/paged_model.h"
 
 namespace dynexec {
@@ -21,19 +22,16 @@ public:
          std::optional<StopClassifier> stop_classifier = std::nullopt);
 
     PagedModel& model() const { return *model_; }
-    const std::vector<int64_t>& token_ids() const { return token_ids_; }
-    const std::optional<StopClassifier>& stop_classifier() const { return stop_classifier_; }
+    const DraftVocabulary& vocabulary() const { return vocabulary_; }
+    // May be null.
+    const StopClassifier* stop_classifier() const { return stop_classifier_ ? &*stop_classifier_ : nullptr; }
 
     // Throws std::invalid_argument if the head does not fit a model of that vocabulary and hidden size.
     void check_fits(size_t vocab, size_t hidden_size) const;
 
-    // Writes its logits, [model().vocab_size()], into a row of `vocab` logits. Tokens that are not in its vocabulary
-    // are impossible.
-    void scatter(const float* words, float* row, size_t vocab) const;
-
 private:
     std::shared_ptr<PagedModel> model_;
-    std::vector<int64_t> token_ids_;
+    DraftVocabulary vocabulary_;
     std::optional<StopClassifier> stop_classifier_;
 };
 

@@ -14,6 +14,7 @@
 namespace dynexec {
 
 class Backbone;
+class DraftVocabulary;
 class Head;
 class PagedModel;
 
@@ -64,9 +65,10 @@ private:
 // The parameters of a proposer: its name in the registry, and the models and numbers that it needs.
 struct ProposerParams {
     std::string name;
-    std::shared_ptr<PagedModel> model;  // another model than the target
-    std::shared_ptr<const Head> head;   // of the target
-    size_t segment = 0;                 // segment of the target after which the head reads
+    std::shared_ptr<PagedModel> model;                  // another model than the target
+    std::shared_ptr<const DraftVocabulary> vocabulary;  // of this model; all of its logits without one
+    std::shared_ptr<const Head> head;                   // of the target
+    size_t segment = 0;                                 // segment of the target after which the head reads
     std::map<std::string, double> options;
 
     double option(const std::string& option, double otherwise) const {

@@ -113,8 +113,8 @@ SuffixDrafts::Path SuffixDrafts::follow(const State& state, const SuffixAutomato
         for (size_t i = 0; i <= kShorter && cursor.length > 0; ++i) {
             const auto next = automaton.most_frequent(cursor.state);
             if (next.count > 0) {
-                const size_t context = (class_of_length(cursor.length) + (own ? 0 : kLengths.size())) * kShares +
-                                       class_of_share(next);
+                const size_t context =
+                    (class_of_length(cursor.length) + (own ? 0 : kLengths.size())) * kShares + class_of_share(next);
                 const size_t position = path.tokens.empty() ? 0 : 1;
                 const double p = state.acceptance.estimate(context, position, prior_of(context), kPriorWeight);
                 if (p > best) {

@@ -4,13 +4,23 @@
 #include <algorithm>
 
 namespace dynexec {
+namespace {
+
+void append(SuffixAutomaton& automaton, const int64_t* tokens, size_t n) {
+    SuffixAutomaton::State end = SuffixAutomaton::kRoot;
+    for (size_t i = 0; i < n; ++i) end = automaton.append(end, tokens[i]);
+}
+
+}  // namespace
 
 TextMemory::Automata TextMemory::texts(const std::string& scope) {
     Automata automata;
     const auto found = scopes_.find(scope);
-    if (found == scopes_.end()) return automata;
-    found->second.last_use = ++uses_;
-    for (const Part& part : found->second.parts) automata.push_back(part.automaton);
+    if (found != scopes_.end()) {
+        found->second.last_use = ++uses_;
+        for (const Part& part : found->second.parts) automata.push_back(part.automaton);
+    }
+    if (corpus_ != nullptr) automata.push_back(corpus_);
     return automata;
 }
 
@@ -22,12 +32,21 @@ void TextMemory::add(const std::string& name, const int64_t* tokens, size_t n) {
     scope.last_use = ++uses_;
     if (scope.parts.empty() || scope.parts.front().num_tokens + kept > most_of_a_part) scope.parts.emplace_front();
     Part& part = scope.parts.front();
-    SuffixAutomaton::State end = SuffixAutomaton::kRoot;
-    for (size_t i = n - kept; i < n; ++i) end = part.automaton->append(end, tokens[i]);
+    append(*part.automaton, tokens + n - kept, kept);
     part.num_tokens += kept;
     scope.num_tokens += kept;
     num_tokens_ += kept;
     forget();
+}
+
+void TextMemory::add_to_corpus(const int64_t* tokens, size_t n) {
+    if (corpus_ == nullptr) corpus_ = std::make_shared<SuffixAutomaton>();
+    append(*corpus_, tokens, n);
+}
+
+void TextMemory::forget_all() {
+    scopes_.clear();
+    num_tokens_ = 0;
 }
 
 void TextMemory::forget() {

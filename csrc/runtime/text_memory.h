@@ -23,9 +23,14 @@ public:
     explicit TextMemory(size_t most_tokens = kMostTokens) : most_tokens_(most_tokens) {}
 
     using Automata = std::vector<std::shared_ptr<const SuffixAutomaton>>;
-    // The texts of `scope`, the newest first. They may grow while they are used, and outlive this memory.
+    // The texts of `scope`, the newest first, then the corpus. They may grow while they are used, and outlive this
+    // memory.
     Automata texts(const std::string& scope);
     void add(const std::string& scope, const int64_t* tokens, size_t n);
+    // Adds a text for all scopes, which is never forgotten and does not count.
+    void add_to_corpus(const int64_t* tokens, size_t n);
+    // Forgets the texts of all scopes.
+    void forget_all();
 
     size_t num_tokens() const { return num_tokens_; }
 
@@ -47,6 +52,7 @@ private:
     size_t num_tokens_ = 0;
     uint64_t uses_ = 0;
     std::map<std::string, Scope> scopes_;
+    std::shared_ptr<SuffixAutomaton> corpus_;  // may be null
 };
 
 }  // namespace dynexec

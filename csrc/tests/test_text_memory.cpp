@@ -95,3 +95,22 @@ TEST(texts_outlive_the_memory) {
     for (const int64_t token : {1, 2, 3}) texts.front()->advance(cursor, token);
     CHECK(cursor.length == 3);
 }
+
+TEST(a_corpus_is_for_all_scopes_and_stays) {
+    TextMemory memory(100);
+    const std::vector<int64_t> corpus = {1, 2, 3, 4};
+    memory.add_to_corpus(corpus.data(), corpus.size());
+    memory.add_to_corpus(corpus.data(), 2);
+    add(memory, "a", {5, 6, 7});
+    CHECK(memory.num_tokens() == 3);
+    CHECK(longest_match(memory, "a", corpus) == 4);
+    CHECK(longest_match(memory, "b", corpus) == 4);
+    // Two texts of the corpus are not one.
+    CHECK(longest_match(memory, "b", {3, 4, 1}) == 1);
+    for (int64_t i = 0; i < 50; ++i) add(memory, "a", {10 * i, 10 * i + 1, 10 * i + 2});
+    CHECK(longest_match(memory, "a", corpus) == 4);
+    memory.forget_all();
+    CHECK(memory.num_tokens() == 0);
+    CHECK(longest_match(memory, "a", corpus) == 4);
+    CHECK(longest_match(memory, "a", {5, 6, 7}) == 0);
+}

@@ -7,6 +7,7 @@ from optimum.commands.base import BaseOptimumCLICommand, CommandInfo
 from .attach_heads import AttachHeadsCommand
 from .benchmark import BenchmarkCommand
 from .calibrate import CalibrateCommand
+from .draft_corpus import DraftCorpusCommand
 from .optimize import OptimizeCommand
 from .quantize import QuantizeCommand
 from .report import ReportCommand
@@ -24,6 +25,7 @@ class DynExecCommand(BaseOptimumCLICommand):
         CommandInfo("attach-heads", "Attach trained heads to an exported model.", AttachHeadsCommand),
         CommandInfo("calibrate", "Find thresholds of early exit with a guarantee.", CalibrateCommand),
         CommandInfo("quantize", "Quantize an exported model with its heads.", QuantizeCommand),
+        CommandInfo("draft-corpus", "Make a draft corpus of your own texts.", DraftCorpusCommand),
         CommandInfo("benchmark", "Measure models with and without dynamic execution.", BenchmarkCommand),
         CommandInfo("report", "Make a page from benchmark results.", ReportCommand),
         CommandInfo("train-steps", "Train a step predictor for a diffusion pipeline.", TrainStepsCommand),

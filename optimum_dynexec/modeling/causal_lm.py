@@ -10,6 +10,7 @@ import openvino as ov
 import torch
 from optimum.intel import OVModelForCausalLM
 from optimum.intel.openvino.modeling_decoder import OVPhi3ForCausalLM
+from optimum.intel.openvino.utils import OV_XML_FILE_NAME
 from transformers import AutoModelForCausalLM, PretrainedConfig
 from transformers.generation import GenerateDecoderOnlyOutput, GenerationConfig
 from transformers.generation.logits_process import (
@@ -38,6 +39,7 @@ from ..utils.numbers import whole_number
 from ..version import __version__
 from .assistants import weights_path
 from .base import DynExecModelMixin
+from .draft_corpus import add_draft_corpus
 from .early_exit import early_exit_params
 from .generate_call import GenerateCall, why_plain
 from .generate_request import make_job
@@ -98,6 +100,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         max_cache_tokens: int | None = None,
         tuned: bool = True,
         measure: bool = True,
+        draft_corpus: str | Path | None = None,
         **kwargs: Any,
     ) -> "DynExecModelForCausalLM":
         """
@@ -142,11 +145,15 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
                 new tokens: the default is left only for what is more than 3% faster. `ov_config` of the model then has
                 the properties, and a message at level `INFO` gives both times. Nothing is measured if the model has no
                 `dynexec_config.json`, if both are the same arithmetic, or if `ov_config` sets one of the properties.
+            draft_corpus (`str` or `Path`, *optional*):
+                File of texts from which suffix drafts come, from `optimum-cli dynexec draft-corpus`. It belongs to
+                `speculation_memory`: a new memory does not have it.
             kwargs (*optional*):
                 All other arguments of `OVModelForCausalLM.from_pretrained`.
 
         Raises:
-            `ValueError`: if a `precision` or an exit layer does not exist, or heads do not match the model.
+            `ValueError`: if a `precision` or an exit layer does not exist, heads do not match the model, or the draft
+                corpus does not match its tokenizer.
         """
         if precision is not None:
             check_precision(precision)
@@ -161,6 +168,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             max_cache_tokens=max_cache_tokens,
             tuned=tuned,
             measure=measure,
+            draft_corpus=draft_corpus,
             **kwargs,
         )
 
@@ -172,11 +180,15 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         *,
         max_cache_tokens: int | None = None,
         measure: bool = True,
+        draft_corpus: str | Path | None = None,
         compile: bool = True,
         **kwargs: Any,
     ) -> "DynExecModelForCausalLM":
         model = super()._from_pretrained(model_id, config, compile=compile, **kwargs)
         model._max_cache_tokens, model._measure = max_cache_tokens, measure
+        if draft_corpus is not None:
+            vocab_size = config.get_text_config().vocab_size
+            add_draft_corpus(model.speculation_memory, draft_corpus, model._directory, vocab_size)
         if compile and not model._compile_only:
             model.compile()
         return model
@@ -336,7 +348,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         stopping_criteria: StoppingCriteriaList | None = None,
         prefix_allowed_tokens_fn: Callable[[int, torch.Tensor], list[int]] | None = None,
         synced_gpus: bool | None = None,
-        assistant_model: OVModelForCausalLM | None = None,
+        assistant_model: OVModelForCausalLM | str | Path | None = None,
         streamer: BaseStreamer | None = None,
         negative_prompt_ids: torch.Tensor | None = None,
         negative_prompt_attention_mask: torch.Tensor | None = None,
@@ -356,8 +368,9 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         Takes all arguments of `transformers.GenerationMixin.generate`, and:
 
         Args:
-            assistant_model ([`DynExecModelForCausalLM`] or `OVModelForCausalLM`, *optional*):
-                Smaller model with the same tokenizer that proposes tokens.
+            assistant_model ([`DynExecModelForCausalLM`], `OVModelForCausalLM`, `str` or `Path`, *optional*):
+                Smaller model with the same tokenizer that proposes tokens, or the directory of its export. A
+                directory is loaded in the first call that names it, with `precision="fast"`, and kept.
             speculation (`str`, *optional*):
                 `"auto"`: mixes all draft sources and chooses the number of draft tokens by the measured gain; with the
                 precision `"fast"`, the same call can then give different text from call to call. `"off"`: plain
@@ -400,6 +413,8 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             `ValueError`: if an argument is not accepted, a prompt is empty, or a token id is outside the vocabulary.
             `TypeError`: if `assistant_model` or `early_exit` has another type, or the inputs are not a tensor.
         """
+        if isinstance(assistant_model, str | Path):
+            assistant_model = self._assistant(assistant_model)
         call = GenerateCall.read(
             defaults=self.generation_config,
             inputs=inputs,
@@ -444,6 +459,23 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             # Not `last_stats`, which another thread may have set by now.
             return DynExecGenerateOutput(sequences=sequences, dynexec=stats)
         return sequences
+
+    def _assistant(self, directory: str | Path) -> "DynExecModelForCausalLM":
+        """The assistant model of a directory, loaded once."""
+        path = Path(directory).resolve()
+        if not (path / OV_XML_FILE_NAME).is_file():
+            raise ValueError(
+                f"`assistant_model` must be a model or the directory of an exported model, got {str(directory)!r}, which"
+                f" has no {OV_XML_FILE_NAME}"
+            )
+        with self._lock:
+            loaded: dict[Path, DynExecModelForCausalLM] = self.__dict__.setdefault("_assistants", {})
+            if path not in loaded:
+                # It only proposes, so its arithmetic changes no token.
+                loaded[path] = DynExecModelForCausalLM.from_pretrained(
+                    path, precision="fast", exit_layers=[], device=self._device
+                )
+            return loaded[path]
 
     def _speculation(self, asked: SpeculationArguments) -> SpeculationConfig:
         """Resolves the speculation of a call from its arguments, the tuning of the model, and the heads."""

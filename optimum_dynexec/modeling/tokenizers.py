@@ -15,7 +15,7 @@ def check_same_tokenizer(target: Path, draft: Path, target_vocab_size: int, draf
     Raises:
         `ValueError`: if they differ, the message says in what; or if a `tokenizer.json` cannot be read.
     """
-    ours, theirs = _vocabulary(target), _vocabulary(draft)
+    ours, theirs = read_vocabulary(target), read_vocabulary(draft)
     if ours is None or theirs is None:
         if target_vocab_size != draft_vocab_size:
             raise ValueError(
@@ -32,7 +32,13 @@ def check_same_tokenizer(target: Path, draft: Path, target_vocab_size: int, draf
         )
 
 
-def _vocabulary(directory: Path) -> dict[str, int] | None:
+def read_vocabulary(directory: Path) -> dict[str, int] | None:
+    """
+    The ids of the tokens in the `tokenizer.json` of a directory; `None` if it has none.
+
+    Raises:
+        `ValueError`: if the file cannot be read.
+    """
     path = directory / "tokenizer.json"
     return _read_vocabulary(path, path.stat().st_mtime_ns) if path.is_file() else None
 

@@ -129,6 +129,25 @@ def test_an_assistant_of_optimum_intel_is_welcome(model, plain_model):
     assert model.last_stats.acceptance_rate == 1.0
 
 
+def test_an_assistant_can_be_a_directory(model, tiny_export, monkeypatch):
+    directory = tiny_export("llama", "fp32")
+    expected = model.generate(IDS, max_new_tokens=12, do_sample=False, speculation="off")
+    arguments = {"max_new_tokens": 12, "do_sample": False, "assistant_confidence_threshold": 0}
+    out = model.generate(IDS, assistant_model=str(directory), **arguments)
+    assert torch.equal(out, expected)
+    assert model.last_stats.acceptance_rate == 1.0
+    # It is loaded once.
+    monkeypatch.setattr(type(model), "from_pretrained", None)
+    assert torch.equal(model.generate(IDS, assistant_model=directory, **arguments), expected)
+
+
+def test_an_assistant_that_is_no_directory(model, tmp_path):
+    with pytest.raises(ValueError, match="must be a model or the directory of an exported model, got 'nowhere'"):
+        model.generate(IDS, assistant_model="nowhere")
+    with pytest.raises(ValueError, match="has no openvino_model.xml"):
+        model.generate(IDS, assistant_model=tmp_path)
+
+
 def test_an_assistant_with_another_tokenizer(model, tiny_export, tmp_path):
     import json
     import shutil
@@ -196,7 +215,7 @@ def test_logits_that_are_no_numbers(do_sample, batch, poisoned, tiny_model):
 
 def test_a_draft_model_whose_logits_are_no_numbers(poisoned, model):
     sick = torch.tensor([[5, 7, 8]])
-    with pytest.raises(RuntimeError, match="draft model gave NaN"):
+    with pytest.raises(RuntimeError, match="draft model or head gave NaN"):
         model.generate(sick, max_new_tokens=9, do_sample=False, assistant_model=poisoned)
     paged = poisoned.engine.paged_model
     assert paged.free_blocks == paged.num_blocks

@@ -1,5 +1,5 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
-#include "runtime/head_drafts.h"
+#include "runtime/draft_tokens.h"
 
 #include <algorithm>
 #include <iterator>
@@ -13,8 +13,8 @@ namespace {
 constexpr size_t kPositions = 8;
 constexpr double kPrior = 0.75;
 constexpr double kPriorWeight = 4.0;
-// A head that was trained on the output of a model is almost calibrated: after its own draft tokens, it is slightly
-// overconfident.
+// A head that was trained on the output of a model, and a smaller model of the same family, are almost calibrated:
+// after their own draft tokens, they are slightly overconfident.
 constexpr double kConfidence[] = {0.2, 0.4, 0.6, 0.8, 0.9, 0.97};
 constexpr size_t kConfidences = std::size(kConfidence) + 1;
 constexpr size_t kConfidencePositions = 3;
@@ -27,17 +27,22 @@ size_t context_of(double confidence) {
 
 }  // namespace
 
-HeadDrafts::HeadDrafts(const Head& head, size_t vocab, float confidence_threshold, size_t num_sequences,
-                       SpeculationMemory& memory, const std::string& name)
-    : head_(head), vocab_(vocab), confidence_threshold_(confidence_threshold), row_(vocab) {
+DraftTokens::DraftTokens(const DraftVocabulary& vocabulary, const StopClassifier* stop_classifier, size_t vocab,
+                         float confidence_threshold, size_t num_sequences, SpeculationMemory& memory,
+                         const std::string& name)
+    : vocabulary_(vocabulary),
+      stop_classifier_(stop_classifier),
+      vocab_(vocab),
+      confidence_threshold_(confidence_threshold),
+      row_(vocab) {
     AcceptanceTable& positions = memory.acceptance(name + "/position", 1, kPositions);
     AcceptanceTable& confidences = memory.acceptance(name + "/confidence", kConfidences, kConfidencePositions);
-    // Observations of earlier requests fade, so that a head that is no longer used is tried again.
+    // Observations of earlier requests fade, so that drafts that are no longer used are tried again.
     positions.forget(0.8);
     for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(positions, confidences);
 }
 
-void HeadDrafts::begin(const Sequence& sequence) {
+void DraftTokens::begin(const Sequence& sequence) {
     State& state = states_[sequence.index];
     state.drafted.clear();
     state.confidence.clear();
@@ -45,28 +50,28 @@ void HeadDrafts::begin(const Sequence& sequence) {
     state.unsure = false;
 }
 
-double HeadDrafts::acceptance(const Sequence& sequence, size_t position) const {
+double DraftTokens::acceptance(const Sequence& sequence, size_t position) const {
     const State& state = states_[sequence.index];
     if (position < state.drafted.size()) return acceptance_of(state, position);
     return state.by_position.estimate(0, position, kPrior, kPriorWeight);
 }
 
-double HeadDrafts::acceptance_of(const State& state, size_t position) const {
+double DraftTokens::acceptance_of(const State& state, size_t position) const {
     const double confidence = state.confidence[position];
     return state.by_confidence.estimate(context_of(confidence), position, kTrust * confidence, kPriorWeight);
 }
 
-bool HeadDrafts::choose(const Proposer::Order& order, const float* words) {
+bool DraftTokens::choose(const Proposer::Order& order, const float* words) {
     Sequence& sequence = *order.sequence;
     State& state = states_[sequence.index];
     const LogitsParams& params = sequence.request.logits;
-    LogitsStats stats = logits_stats(words, head_.model().vocab_size());
-    if (stats.argmax < 0) throw std::runtime_error("A draft head gave NaN logits");
+    LogitsStats stats = logits_stats(words, vocabulary_.size());
+    if (stats.argmax < 0) throw std::runtime_error("A draft model or head gave NaN logits");
     int64_t token = -1;
     if (params.is_identity()) {
-        token = head_.token_ids()[static_cast<size_t>(stats.argmax)];
+        token = vocabulary_.token(stats.argmax);
     } else {
-        head_.scatter(words, row_.data(), vocab_);
+        vocabulary_.scatter(words, row_.data(), vocab_);
         process_logits(row_.data(), vocab_, params, sequence.counts);
         if (!params.do_sample) {
             stats = logits_stats(row_.data(), vocab_);
@@ -75,7 +80,7 @@ bool HeadDrafts::choose(const Proposer::Order& order, const float* words) {
             token = sample(row_.data(), vocab_, sequence.draft_rng);
             stats.max_prob = row_[static_cast<size_t>(token)];
         }
-        // The processors have removed all tokens of the head's vocabulary, so there is nothing to propose.
+        // The processors have removed all tokens of the vocabulary, so there is nothing to propose.
         state.unsure = token < 0;
         if (token < 0) return false;
         if (params.do_sample) sequence.draft.probs.push_back(row_);
@@ -88,18 +93,18 @@ bool HeadDrafts::choose(const Proposer::Order& order, const float* words) {
     const auto& eos = sequence.request.eos_token_ids;  // no token can follow
     if (state.drafted.size() == order.tokens || std::find(eos.begin(), eos.end(), token) != eos.end()) return false;
     double confidence = stats.max_prob;
-    if (order.learned_stop && head_.stop_classifier()) {
-        confidence = head_.stop_classifier()->accepted(stats.max_prob, stats.entropy, state.drafted.size() - 1);
+    if (order.learned_stop && stop_classifier_ != nullptr) {
+        confidence = stop_classifier_->accepted(stats.max_prob, stats.entropy, state.drafted.size() - 1);
     }
     state.unsure = state.reach < order.least_reach || confidence < static_cast<double>(confidence_threshold_);
     return !state.unsure;
 }
 
-void HeadDrafts::end(const Proposer::Order& order) {
+void DraftTokens::end(const Proposer::Order& order) {
     for (const int64_t token : order.sequence->draft.tokens) order.sequence->counts.pop(token);
 }
 
-void HeadDrafts::committed(const Sequence& sequence, size_t n) {
+size_t DraftTokens::committed(const Sequence& sequence, size_t n) {
     State& state = states_[sequence.index];
     // Scored as far as it was drafted, not only as far as it was verified, because the tokens that followed show more.
     const int64_t* came = sequence.tokens.data() + sequence.tokens.size() - n;
@@ -108,10 +113,11 @@ void HeadDrafts::committed(const Sequence& sequence, size_t n) {
         const bool accepted = state.drafted[position] == came[position];
         state.by_confidence.observe(context_of(state.confidence[position]), position, accepted ? 1.0 : 0.0);
         state.by_position.observe(0, position, accepted ? 1.0 : 0.0);
-        if (!accepted) return;
+        if (!accepted) return position;
     }
     // Such a step could not have given more tokens.
     if (state.unsure && position == state.drafted.size()) state.by_position.observe(0, position, 0.0);
+    return position;
 }
 
 }  // namespace dynexec
