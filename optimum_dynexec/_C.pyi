@@ -202,12 +202,15 @@ class PagedModel:
 
 class DraftVocabulary:
     """
-    The tokens of the target that the words of a draft model are: `token_ids` `[words]`, all different. Raises
-    `ValueError` if they are not.
+    The tokens of the target that the words of a draft model are: `token_ids` `[words]`, all different, or -1 for none.
+    `spellings`: for each token of the target, the words with which the draft model reads it; by default, a token is
+    the word of the same number. Raises `ValueError` if two words are the same token, or a spelling has no such word.
     """
 
-    def __init__(self, token_ids: Sequence[int]) -> None: ...
+    def __init__(self, token_ids: Sequence[int], spellings: Sequence[Sequence[int]] = ...) -> None: ...
     def __len__(self) -> int: ...
+    def spell(self, token: int) -> list[int]:
+        """The words with which the draft model reads a token."""
     @property
     def token_ids(self) -> list[int]: ...
 

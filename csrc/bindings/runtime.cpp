@@ -164,8 +164,17 @@ void bind_runtime(py::module_& m) {
                                [](const PagedModel& model) { return model.cost_model().switch_seconds(); });
 
     py::class_<DraftVocabulary, std::shared_ptr<DraftVocabulary>>(m, "DraftVocabulary")
-        .def(py::init<std::vector<int64_t>>(), py::arg("token_ids"))
+        .def(py::init<std::vector<int64_t>, const std::vector<std::vector<int64_t>>&>(), py::arg("token_ids"),
+             py::arg("spellings") = std::vector<std::vector<int64_t>>())
         .def("__len__", &DraftVocabulary::size)
+        .def(
+            "spell",
+            [](const DraftVocabulary& vocabulary, int64_t token) {
+                std::vector<int64_t> words;
+                vocabulary.spell(token, words);
+                return words;
+            },
+            py::arg("token"))
         .def_property_readonly("token_ids", &DraftVocabulary::token_ids);
     py::class_<Head, std::shared_ptr<Head>>(m, "Head")
         .def(py::init([](std::shared_ptr<PagedModel> model, std::vector<int64_t> token_ids,

@@ -44,14 +44,20 @@ public:
 private:
     struct State {
         BlockTable table;
-        size_t skipped = 0;  // tokens before those that the model has read
-        size_t cached = 0;   // tokens that it has read or skipped
+        // The tokens of the sequence, and of the draft, as the model reads them: see DraftVocabulary::spell.
+        std::vector<int64_t> words;
+        std::vector<size_t> ends;  // the number of words after each token
+        size_t skipped = 0;        // words before those that the model has read
+        size_t cached = 0;         // words that it has read or skipped
         bool proposed = false;
     };
+    void spell(State& state, int64_t token) const;
     // Leaves out what is longer ago than the window.
-    void skip(const std::vector<Order>& orders);
+    void skip(State& state) const;
     // Runs all of a long backlog, usually a prompt, except its last chunk.
     void catch_up(const std::vector<Order>& orders);
+    // Adds the next `n` words to the batch.
+    void add_words(FlatBatch& batch, State& state, size_t n) const;
 
     PagedModel& model_;
     std::shared_ptr<const DraftVocabulary> vocabulary_;
@@ -62,9 +68,17 @@ private:
     std::deque<State> states_;  // a block table does not move
 };
 
+void DraftModel::spell(State& state, int64_t token) const {
+    vocabulary_->spell(token, state.words);
+    state.ends.push_back(state.words.size());
+}
+
 size_t DraftModel::offer(const Sequence& sequence, size_t limit) {
     drafts_.begin(sequence);
-    return std::min(limit, max_tokens_);
+    State& state = states_[sequence.index];
+    while (state.ends.size() < sequence.tokens.size()) spell(state, sequence.tokens[state.ends.size()]);
+    // The last tokens may have no words.
+    return state.words.size() > state.cached ? std::min(limit, max_tokens_) : 0;
 }
 
 double DraftModel::acceptance(const Sequence& sequence, size_t position) const {
@@ -73,7 +87,8 @@ double DraftModel::acceptance(const Sequence& sequence, size_t position) const {
 
 double DraftModel::seconds(const Sequence& sequence, size_t tokens) const {
     if (tokens == 0) return 0.0;
-    const size_t backlog = std::min(window_, sequence.tokens.size() - states_[sequence.index].cached);
+    const State& state = states_[sequence.index];
+    const size_t backlog = std::min(window_, state.words.size() - state.cached);
     const CostModel& cost = model_.cost_model();
     // All later drafts need the backlog too (usually the prompt), so each token is charged a share of it.
     const double catching_up = cost.seconds(backlog) - cost.seconds(1);
@@ -81,61 +96,56 @@ double DraftModel::seconds(const Sequence& sequence, size_t tokens) const {
     return static_cast<double>(tokens) * cost.seconds(1) + share * catching_up;
 }
 
-void DraftModel::skip(const std::vector<Order>& orders) {
-    for (const Order& order : orders) {
-        State& state = states_[order.sequence->index];
-        const size_t length = order.sequence->tokens.size();
-        if (length - state.cached <= window_) continue;
-        state.table.clear();
-        state.skipped = state.cached = length - window_;
-    }
+void DraftModel::skip(State& state) const {
+    if (state.words.size() - state.cached <= window_) return;
+    state.table.clear();
+    state.skipped = state.cached = state.words.size() - window_;
+}
+
+void DraftModel::add_words(FlatBatch& batch, State& state, size_t n) const {
+    model_.reserve(state.table, state.words.size() - state.skipped + max_tokens_);
+    batch.add(state.words.data() + state.cached, n, state.cached - state.skipped, state.table.blocks(), 1);
+    batch.has_backlog = batch.has_backlog || n > FlatBatch::kRowsOfAStep;
+    state.cached += n;
 }
 
 void DraftModel::catch_up(const std::vector<Order>& orders) {
     const size_t share = std::max<size_t>(1, max_batch_tokens_ / orders.size());
     FlatBatch batch;
     for (const Order& order : orders) {
-        const std::vector<int64_t>& tokens = order.sequence->tokens;
         State& state = states_[order.sequence->index];
-        while (tokens.size() - state.cached > share) {
-            const size_t n = std::min(max_batch_tokens_, tokens.size() - state.cached - share);
-            model_.reserve(state.table, tokens.size() - state.skipped + order.tokens);
+        while (state.words.size() - state.cached > share) {
             batch.clear();
-            batch.add(tokens.data() + state.cached, n, state.cached - state.skipped, state.table.blocks(), 1);
-            batch.has_backlog = true;
+            add_words(batch, state, std::min(max_batch_tokens_, state.words.size() - state.cached - share));
             model_.forward(batch);
             stats().forwards += 1;
-            state.cached += n;
         }
     }
 }
 
 void DraftModel::propose(const std::vector<Order>& orders) {
-    skip(orders);
+    for (const Order& order : orders) {
+        State& state = states_[order.sequence->index];
+        state.proposed = true;
+        skip(state);
+    }
     catch_up(orders);
-    for (const Order& order : orders) states_[order.sequence->index].proposed = true;
     std::vector<Order> open = orders;
     FlatBatch batch;
     while (!open.empty()) {
         batch.clear();
+        // The committed tokens that it has not run yet, or else the token that it proposed last.
         for (const Order& order : open) {
-            Sequence* const sequence = order.sequence;
-            State& state = states_[sequence->index];
-            model_.reserve(state.table, sequence->tokens.size() - state.skipped + order.tokens);
-            const auto& draft = sequence->draft.tokens;
-            // The committed tokens that it has not run yet, or else the token that it proposed last.
-            const bool first = draft.empty();
-            const int64_t* ids = first ? sequence->tokens.data() + state.cached : &draft.back();
-            const size_t n = first ? sequence->tokens.size() - state.cached : 1;
-            batch.add(ids, n, state.cached - state.skipped, state.table.blocks(), 1);
-            batch.has_backlog = batch.has_backlog || n > FlatBatch::kRowsOfAStep;
-            state.cached += n;
+            State& state = states_[order.sequence->index];
+            add_words(batch, state, state.words.size() - state.cached);
         }
         const float* logits = model_.forward(batch);
         stats().forwards += 1;
         std::vector<Order> next;
         for (size_t i = 0; i < open.size(); ++i) {
-            if (drafts_.choose(open[i], logits + i * model_.vocab_size())) next.push_back(open[i]);
+            if (!drafts_.choose(open[i], logits + i * model_.vocab_size())) continue;
+            spell(states_[open[i].sequence->index], open[i].sequence->draft.tokens.back());
+            next.push_back(open[i]);
         }
         open.swap(next);
     }
@@ -146,11 +156,15 @@ void DraftModel::committed(const Sequence& sequence, size_t n) {
     State& state = states_[sequence.index];
     if (state.proposed) {
         state.proposed = false;
-        const size_t base = sequence.tokens.size() - n;
-        state.cached = std::min(state.cached, base + drafts_.committed(sequence, n));
+        const size_t right = sequence.tokens.size() - n + drafts_.committed(sequence, n);
+        state.ends.resize(std::min(state.ends.size(), right));
+        state.words.resize(state.ends.back());
+        state.cached = std::min(state.cached, state.words.size());
     }
     if (sequence.finished()) {
         state.table.clear();
+        state.words = {};
+        state.ends = {};
         state.skipped = state.cached = 0;
     }
 }

@@ -68,7 +68,7 @@ bool DraftTokens::choose(const Proposer::Order& order, const float* words) {
     LogitsStats stats = logits_stats(words, vocabulary_.size());
     if (stats.argmax < 0) throw std::runtime_error("A draft model or head gave NaN logits");
     int64_t token = -1;
-    if (params.is_identity()) {
+    if (params.is_identity() && vocabulary_.is_complete()) {
         token = vocabulary_.token(stats.argmax);
     } else {
         vocabulary_.scatter(words, row_.data(), vocab_);

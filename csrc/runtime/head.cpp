@@ -13,6 +13,7 @@ Head::Head(std::shared_ptr<PagedModel> model, std::vector<int64_t> token_ids,
         throw std::invalid_argument("Head: " + std::to_string(vocabulary_.size()) + " token ids for " +
                                     std::to_string(model_->vocab_size()) + " entries of the vocabulary");
     }
+    if (!vocabulary_.is_complete()) throw std::invalid_argument("Head: token ids must be from 0, got -1");
     if (model_->input_hidden_size() == 0) throw std::invalid_argument("Head: the model takes no hidden states");
 }
 

@@ -52,6 +52,8 @@ class DraftCorpusCommand(BaseOptimumCLICommand):
         texts, tokens = len(corpus.lengths), len(corpus.tokens)
         lines = [f"{self.args.output} has {texts} texts with {tokens} tokens"]
         if left_out:
-            lines.append(f"{left_out} texts were left out, in whole or in part: --max-tokens is {self.args.max_tokens}")
+            lines.append(
+                f"{left_out} texts were left out, in whole or in part: --max-tokens is {self.args.max_tokens}"
+            )
         values = {"corpus": self.args.output, "texts": texts, "tokens": tokens, "texts_left_out": left_out}
         return values, lines

@@ -465,8 +465,8 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         path = Path(directory).resolve()
         if not (path / OV_XML_FILE_NAME).is_file():
             raise ValueError(
-                f"`assistant_model` must be a model or the directory of an exported model, got {str(directory)!r}, which"
-                f" has no {OV_XML_FILE_NAME}"
+                "`assistant_model` must be a model or the directory of an exported model, got"
+                f" {str(directory)!r}, which has no {OV_XML_FILE_NAME}"
             )
         with self._lock:
             loaded: dict[Path, DynExecModelForCausalLM] = self.__dict__.setdefault("_assistants", {})

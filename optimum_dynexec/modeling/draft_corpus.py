@@ -167,7 +167,9 @@ def _text_of(file: Path, strict: bool) -> str | None:
         # A folder may contain pictures.
         if not strict:
             return None
-        raise ValueError(f"{file} is not encoded in UTF-8 (byte at position {error.start}): save it in UTF-8") from error
+        raise ValueError(
+            f"{file} is not encoded in UTF-8 (byte at position {error.start}): save it in UTF-8"
+        ) from error
 
 
 def _vocabulary_hash(directory: Path) -> str:

@@ -16,6 +16,7 @@ from ..early_exit.config import EarlyExitConfig
 from ..speculative.arguments import SPECULATION_ARGUMENTS, SpeculationArguments
 from ..utils.numbers import whole_number
 from ..utils.versions import rope_parameters
+from .assistants import Tokenizers
 from .early_exit import CALIBRATED, check_early_exit
 from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
 
@@ -23,7 +24,7 @@ from .logits_processors import PresenceFrequencyPenaltyLogitsProcessor
 MAX_SEED = 2**64 - 1
 EXCLUSIVE = "`early_exit` and speculation exclude each other: leave out the arguments of one of them"
 # Arguments of `generate` that are not part of a GenerationConfig.
-CALL_ARGUMENTS = ("tokenizer", "custom_generate", "trust_remote_code", "use_model_defaults")
+CALL_ARGUMENTS = ("tokenizer", "assistant_tokenizer", "custom_generate", "trust_remote_code", "use_model_defaults")
 # The number of tokens that transformers generates if the call sets no length.
 DEFAULT_NEW_TOKENS = 20
 
@@ -43,6 +44,7 @@ class GenerateCall:
         negative_prompt_ids, negative_prompt_attention_mask (`torch.Tensor`, *optional*):
             Negative prompt for classifier-free guidance.
         assistant_model (`OVModelForCausalLM`, *optional*): model that drafts.
+        assistant_tokenizers ([`~modeling.assistants.Tokenizers`], *optional*): if they differ.
         speculation ([`~speculative.arguments.SpeculationArguments`]): arguments of speculation.
         early_exit ([`~early_exit.EarlyExitConfig`] or `str`, *optional*): early exit; it excludes speculation.
         seed (`int`, *optional*): seed of the random numbers.
@@ -60,6 +62,7 @@ class GenerateCall:
     negative_prompt_ids: torch.Tensor | None
     negative_prompt_attention_mask: torch.Tensor | None
     assistant_model: OVModelForCausalLM | None
+    assistant_tokenizers: Tokenizers | None
     speculation: SpeculationArguments
     early_exit: EarlyExitConfig | str | None
     seed: int | None
@@ -100,8 +103,14 @@ class GenerateCall:
         check_early_exit(early_exit, CALIBRATED)
         if not isinstance(draft_scope, str):
             raise TypeError(f"`draft_scope` must be a string, got {draft_scope!r}")
+        tokenizers = None
         if kwargs.get("assistant_tokenizer") is not None:
-            raise ValueError("An assistant with another tokenizer is not supported: leave out `assistant_tokenizer`")
+            if assistant_model is None or kwargs.get("tokenizer") is None:
+                raise ValueError(
+                    "`assistant_tokenizer` is for an `assistant_model` with another tokenizer than the model: give"
+                    " `assistant_model` and the model's `tokenizer` too"
+                )
+            tokenizers = Tokenizers(kwargs["tokenizer"], kwargs["assistant_tokenizer"])
         asked = SpeculationArguments.read(
             speculation, assistant_model is not None, kwargs, generation_config, defaults
         )
@@ -118,6 +127,7 @@ class GenerateCall:
             logits_processor=LogitsProcessorList(logits_processor or []),
             stopping_criteria=StoppingCriteriaList(stopping_criteria or []),
             assistant_model=assistant_model,
+            assistant_tokenizers=tokenizers,
             speculation=asked,
             early_exit=early_exit,
             seed=None if seed is None else whole_number("seed", seed, 0, MAX_SEED),

@@ -12,7 +12,7 @@ from ..runtime import Engine
 from ..speculative.config import SpeculationConfig
 from ..speculative.proposers.draft_model import DraftModel
 from ..utils.versions import given_values
-from .assistants import draft_engine
+from .assistants import make_assistant
 from .generate_call import GenerateCall
 from .generation import GenerationJob
 from .logits_processors import processors_of_row
@@ -96,7 +96,9 @@ def make_job(
     max_length = limited_length(stopping.max_length, prompt_length, model.config)
     assistant = None
     if call.assistant_model is not None and speculation.of_kind(DraftModel):
-        assistant = draft_engine(call.assistant_model, max_length, engine, model.model_save_dir)
+        assistant = make_assistant(
+            call.assistant_model, max_length, engine, model.model_save_dir, call.assistant_tokenizers
+        )
     seed = call.seed
     if seed is None:
         seed = int(torch.randint(2**62, (1,))) if config.do_sample else 0
@@ -121,7 +123,7 @@ def make_job(
         seed=seed,
         speculation=speculation,
         early_exit=early_exit,
-        draft_engine=assistant,
+        assistant=assistant,
         streamer=call.streamer,
         draft_scope=call.draft_scope,
     )

@@ -14,6 +14,7 @@ from ..runtime import Engine
 from ..speculative.config import SpeculationConfig
 from ..speculative.proposers import DraftParts
 from ..speculative.stats import GenerationStats
+from .assistants import Assistant
 from .logits_processors import native_params
 
 
@@ -34,7 +35,7 @@ class GenerationJob:
         seed (`int`): seed of the random numbers; each sequence has its own stream.
         speculation ([`SpeculationConfig`]): draft sources and number of draft tokens.
         early_exit (`_C.EarlyExitParams`, *optional*): parameters of early exit; only without speculation.
-        draft_engine ([`Engine`], *optional*): engine of the assistant model.
+        assistant ([`~modeling.assistants.Assistant`], *optional*): assistant model.
         streamer (`BaseStreamer`, *optional*): object that receives the tokens as they are generated.
         draft_scope (`str`): scope of the texts that drafts may come from.
     """
@@ -50,7 +51,7 @@ class GenerationJob:
     seed: int
     speculation: SpeculationConfig
     early_exit: _C.EarlyExitParams | None
-    draft_engine: Engine | None
+    assistant: Assistant | None
     streamer: BaseStreamer | None
     draft_scope: str
 
@@ -109,7 +110,8 @@ class GenerationJob:
             draft_head=None if engine.draft_head is None else engine.draft_head.native,
             exit_heads={layer: head.native for layer, head in engine.exit_heads.items()},
             segments={layer: segment for segment, layer in enumerate(engine.layers)},
-            draft_model=None if self.draft_engine is None else self.draft_engine.paged_model,
+            draft_model=None if self.assistant is None else self.assistant.engine.paged_model,
+            draft_vocabulary=None if self.assistant is None else self.assistant.vocabulary,
         )
         params = _C.SpeculationParams()
         params.proposers = [proposer.params(parts) for proposer in config.proposers]

@@ -22,8 +22,8 @@ RENAMED_MODES = {"early_exit": "exit_heads"}
 @dataclass(frozen=True)
 class SpeculationArguments:
     """
-    The arguments of `generate` for speculation, as the caller gave them; `None` if not given. All except `speculation`,
-    `draft_window` and `has_assistant` are transformers' own.
+    The arguments of `generate` for speculation, as the caller gave them; `None` if not given. All except
+    `speculation`, `draft_window` and `has_assistant` are transformers' own.
 
     Args:
         speculation (`str`, *optional*): mode, one of [`SPECULATION_MODES`].

@@ -13,7 +13,7 @@ DRAFTS = {"speculation": "suffix", "num_assistant_tokens": 6}
 
 @pytest.fixture
 def generate(tiny_model, encode):
-    """A function that generates with a new memory, or with the memory that it is given, and gives the statistics too."""
+    """A function that generates, with a new memory unless it is given one, and gives the statistics too."""
 
     def get(prompt, memory=None, **arguments):
         model = tiny_model("llama")

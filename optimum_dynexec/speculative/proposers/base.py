@@ -46,12 +46,14 @@ class DraftParts:
         exit_heads (`Mapping[int, _C.Head]`): exit heads of the model, by layer.
         segments (`Mapping[int, int]`): index of the segment that ends with a layer.
         draft_model (`_C.PagedModel`, *optional*): assistant model of the call.
+        draft_vocabulary (`_C.DraftVocabulary`, *optional*): its words in terms of the model, if they differ.
     """
 
     draft_head: _C.Head | None = None
     exit_heads: Mapping[int, _C.Head] = field(default_factory=dict)
     segments: Mapping[int, int] = field(default_factory=dict)
     draft_model: _C.PagedModel | None = None
+    draft_vocabulary: _C.DraftVocabulary | None = None
 
 
 class Proposer(ABC):

@@ -42,4 +42,9 @@ class DraftModel(Proposer):
 
     def params(self, parts: DraftParts) -> _C.ProposerParams:
         """The parameters for the engine."""
-        return _C.ProposerParams(self.name, model=parts.draft_model, options={"draft_window": self.draft_window})
+        return _C.ProposerParams(
+            self.name,
+            model=parts.draft_model,
+            vocabulary=parts.draft_vocabulary,
+            options={"draft_window": self.draft_window},
+        )

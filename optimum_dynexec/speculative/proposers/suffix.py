@@ -1,4 +1,4 @@
-"""Proposes what most often followed the last tokens, here and in earlier requests (SuffixDecoding, arXiv 2411.04975)."""
+"""Proposes what most often followed the last tokens, here and in earlier texts (SuffixDecoding, arXiv 2411.04975)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
