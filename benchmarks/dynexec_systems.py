@@ -39,7 +39,10 @@ class DynExecSystem(System):
         # A model that is cut at its exit layers counts as another model, because cutting costs a little time.
         self.model = _load(setting.model, setting, shared, cut="assistant_early_exit" in self.arguments)
         if self.needs_draft:
-            self.arguments["assistant_model"] = _load(setting.draft, setting, shared)
+            # It only proposes, so its arithmetic changes no token.
+            self.arguments["assistant_model"] = _load(
+                setting.draft, setting, shared, precision="fast", draft_vocabulary=setting.draft_vocabulary
+            )
         self.memory = new_memory(self.model)
         self.eos_token_ids = setting.eos_token_ids
 
@@ -56,11 +59,13 @@ class DynExecSystem(System):
         )
 
 
-def _load(directory: Any, setting: Setting, shared: dict[Any, Any], cut: bool = False) -> Any:
-    key = ("dynexec", directory, cut)
+def _load(directory: Any, setting: Setting, shared: dict[Any, Any], cut: bool = False, **options: Any) -> Any:
+    key = ("dynexec", directory, cut, *options.values())
     if key not in shared:
-        options = {"exit_layers": DynExecConfig.from_pretrained(directory).exit_layers} if cut else {}
-        shared[key] = DynExecModelForCausalLM.from_pretrained(directory, precision=setting.precision, **options)
+        options = {"precision": setting.precision, **options}
+        if cut:
+            options["exit_layers"] = DynExecConfig.from_pretrained(directory).exit_layers
+        shared[key] = DynExecModelForCausalLM.from_pretrained(directory, **options)
     return shared[key]
 
 
@@ -73,6 +78,7 @@ K3 = {
 DYNEXEC_SYSTEMS: dict[str, Callable[[str], System]] = {
     "dynexec-plain": partial(DynExecSystem, speculation="off"),
     "dynexec-lookup": partial(DynExecSystem, speculation="prompt_lookup", **AUTO),
+    "dynexec-suffix": partial(DynExecSystem, speculation="suffix"),
     "dynexec-draft": partial(DynExecSystem, speculation="draft_model", assistant=True, **AUTO),
     "dynexec-draft-k3": partial(DynExecSystem, speculation="draft_model", assistant=True, **K3),
     "dynexec-head": partial(DynExecSystem, speculation="draft_head", head="draft_head"),

@@ -1,6 +1,7 @@
 """Text generation with batch size 1: optimum-dynexec and openvino_genai on Spec-Bench or code-editing prompts.
 
     python -m benchmarks.llm --model MODEL --draft DRAFT --questions code-editing
+    python -m benchmarks.llm --model MODEL --questions open --max-questions-per-category 40
     python -m benchmarks.llm --model MODEL --questions spec_bench_questions.jsonl --precision exact
     python -m benchmarks.llm --model MODEL --questions spec_bench_questions.jsonl --memory
     python -m benchmarks.llm --model MODEL --unguessable
@@ -32,7 +33,7 @@ from optimum_dynexec.directory.hashes import hash_model
 from . import memory, unguessable
 from .dynexec_systems import DynExecSystem
 from .models import WEIGHT_FORMATS, attached_heads, eos_token_ids, exported, is_exported
-from .questions import CODE_EDITING, encode, hash_questions, load_questions
+from .questions import MADE, encode, hash_questions, load_questions
 from .registry import select
 from .report import PEERS, as_json, complete_questions, equal_questions, report, summarize
 from .systems import Setting, System
@@ -69,6 +70,7 @@ def main(argv: list[str] | None = None) -> None:
         precision=args.precision,
         eos_token_ids=eos_token_ids(model),
         prefix_caching=args.genai_prefix_caching,
+        draft_vocabulary=args.draft_vocabulary,
     )
     settings = _settings(args, setting)
     mode = "memory" if args.memory else "unguessable" if args.unguessable else "speed"
@@ -89,11 +91,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="HuggingFaceTB/SmolLM2-135M-Instruct", help="Id or directory of the model.")
-    parser.add_argument("--questions", metavar="FILE", help=f"{CODE_EDITING!r}, or a .jsonl file of Spec-Bench.")
+    parser.add_argument("--questions", metavar="FILE", help=f"One of {', '.join(MADE)}, or a .jsonl file of Spec-Bench.")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="Precision of our engine.")
     parser.add_argument("--weight-format", choices=WEIGHT_FORMATS, help="Weight format of the export. Default: fp32.")
     parser.add_argument("--heads", type=Path, help="Directory of heads to attach to the export.")
     parser.add_argument("--draft", help="Id or directory of the draft model. Default: MODEL in INT4.")
+    parser.add_argument(
+        "--draft-vocabulary", type=int, metavar="N", help="Tokens that the draft model can propose. Default: all."
+    )
     parser.add_argument("--systems", nargs="+", metavar="PATTERN", help="Names or patterns such as 'genai-*'.")
     parser.add_argument(
         "--max-questions-per-category",
@@ -123,8 +128,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.questions is None and not args.unguessable:
         parser.error("--questions is required")
-    if args.questions not in (None, CODE_EDITING) and not Path(args.questions).is_file():
-        parser.error(f"--questions: there is no file {args.questions}; the other choice is {CODE_EDITING!r}")
+    if args.questions not in (None, *MADE) and not Path(args.questions).is_file():
+        parser.error(f"--questions: there is no file {args.questions}; the other choices are {', '.join(MADE)}")
     if min(args.max_questions_per_category, args.max_new_tokens, args.repeats) < 1:
         parser.error("the numbers of questions, tokens and repeats must be at least 1")
     if args.weight_format and is_exported(args.model):
@@ -187,13 +192,15 @@ def _settings(args: argparse.Namespace, setting: Setting) -> dict[str, Any]:
         **environment(),
     }
     if args.questions is not None:
-        settings["questions"] = CODE_EDITING if args.questions == CODE_EDITING else Path(args.questions).name
+        settings["questions"] = Path(args.questions).name
         settings["questions_sha256"] = hash_questions(args.questions, args.seed)
     if heads := attached_heads(setting.model):
         settings["heads"] = heads
     if setting.draft is not None:
         settings["draft"] = args.draft or f"{args.model} with INT4 weights (no smaller model was given)"
         settings["draft_hash"] = hash_model(setting.draft, "openvino_model")
+        if setting.draft_vocabulary is not None:
+            settings["draft_vocabulary"] = setting.draft_vocabulary
     return settings
 
 

@@ -31,12 +31,16 @@ class Figures(GenerationFigures):
             Number of questions for which all repeats gave the tokens of the same engine's plain decoding; `None` if
             plain decoding was not run.
         prompt_tokens (`float`): mean number of tokens in a prompt.
+        slowest (`float`, *optional*):
+            The smallest ratio of its speed to that of the same engine's plain decoding, of all questions; `None` if
+            plain decoding was not run.
     """
 
     system: str
     questions: int
     equal: int | None
     prompt_tokens: float
+    slowest: float | None
 
     @property
     def prefill_tokens_per_second(self) -> float:
@@ -69,7 +73,22 @@ def figures(
         questions=len(questions),
         equal=equal_questions(records, questions, system.name, system.reference, repeats),
         prompt_tokens=mean(prompt_tokens[question.question_id] for question in questions),
+        slowest=slowest_question(records, questions, system.name, system.reference, repeats),
     )
+
+
+def slowest_question(
+    records: Answers, questions: Sequence[Question], system: str, reference: str, repeats: int
+) -> float | None:
+    """The smallest ratio of the speeds of two systems on one question; `None` if `reference` did not answer all."""
+    ratios = []
+    for question in questions:
+        plain = _runs(records, reference, question, repeats)
+        if not plain:
+            return None
+        speeds = [generation_figures([runs]) for runs in (_runs(records, system, question, repeats), plain)]
+        ratios.append(speeds[0].tokens_per_second / speeds[1].tokens_per_second)
+    return min(ratios)
 
 
 def equal_questions(
@@ -126,13 +145,15 @@ def group_table(rows: Sequence[Figures]) -> str:
             f"{row.mean_accepted_length:.2f}",
             "" if row.acceptance_rate is None else f"{row.acceptance_rate:.0%}",
             "" if row.equal is None else f"{row.equal} of {row.questions}",
+            "" if row.slowest is None else f"{row.slowest:.2f}",
             str(row.tokens),
         ]
         for row in rows
     ]
     best_header = "x best genai" if best is None else f"x {best.system}"
     header = ["system", "tokens/s", "decode only", f"x {PEER}", best_header]
-    header += ["prefill tokens/s", "first token ms", "accepted length", "acceptance rate", "same as plain", "tokens"]
+    header += ["prefill tokens/s", "first token ms", "accepted length", "acceptance rate", "same as plain"]
+    header += ["slowest question x plain", "tokens"]
     return markdown(header, table)
 
 

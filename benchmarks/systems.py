@@ -19,6 +19,7 @@ class Setting:
         precision (`str`): precision of our engine. The settings of openvino_genai name their own properties.
         eos_token_ids (`list[int]`): ids of the tokens that end an answer.
         prefix_caching (`bool`): whether openvino_genai reuses the KV cache of earlier requests.
+        draft_vocabulary (`int`, *optional*): number of tokens that our draft model can propose.
     """
 
     model: Path
@@ -26,6 +27,7 @@ class Setting:
     precision: str
     eos_token_ids: list[int]
     prefix_caching: bool = False
+    draft_vocabulary: int | None = None
 
 
 class System(ABC):

@@ -237,7 +237,8 @@ class ProposerParams:
 
     `model`: another model that drafts; `vocabulary`: the tokens of its first logits, by default all of them; `head`: a
     head of the target; `segment`: the segment after which the head reads; `options`: numbers by name, such as
-    `max_matching_ngram_size` of `"prompt_lookup"`.
+    `max_matching_ngram_size` of `"prompt_lookup"`; `memory`: the name of its observations, by default one that holds
+    for this process.
     """
 
     def __init__(
@@ -249,6 +250,7 @@ class ProposerParams:
         head: Head | None = None,
         segment: int = 0,
         options: Mapping[str, float] = ...,
+        memory: str = "",
     ) -> None: ...
     @property
     def name(self) -> str: ...
@@ -272,6 +274,16 @@ class SpeculationMemory:
 
     def add_to_corpus(self, tokens: Sequence[int]) -> None:
         """Adds a text from which the requests of all scopes draft, and which is never forgotten."""
+
+    def restore(self, name: str, values: np.ndarray) -> None:
+        """Replaces a table of `observations`. Raises `ValueError` if the values cannot be observations."""
+
+    @property
+    def observations(self) -> dict[str, np.ndarray]:
+        """
+        What is known about acceptance, by draft source: float64 `[contexts, positions, 2]`, the weights of accepted
+        and of all observations.
+        """
 
     @property
     def text_tokens(self) -> int:

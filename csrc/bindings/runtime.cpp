@@ -15,6 +15,8 @@ namespace {
 
 using namespace dynexec;
 
+using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
+
 py::array_t<int64_t> tokens_of(const Sequence& sequence) {
     return py::array_t<int64_t>(static_cast<py::ssize_t>(sequence.tokens.size()), sequence.tokens.data());
 }
@@ -190,12 +192,13 @@ void bind_runtime(py::module_& m) {
     py::class_<ProposerParams>(m, "ProposerParams")
         .def(py::init([](std::string name, std::shared_ptr<PagedModel> model,
                          std::shared_ptr<const DraftVocabulary> vocabulary, std::shared_ptr<const Head> head,
-                         size_t segment, std::map<std::string, double> options) {
-                 return ProposerParams{std::move(name), std::move(model), std::move(vocabulary),
-                                       std::move(head), segment,          std::move(options)};
+                         size_t segment, std::map<std::string, double> options, std::string memory) {
+                 return ProposerParams{std::move(name), std::move(model),   std::move(vocabulary), std::move(head),
+                                       segment,         std::move(options), std::move(memory)};
              }),
              py::arg("name"), py::kw_only(), py::arg("model") = nullptr, py::arg("vocabulary") = nullptr,
-             py::arg("head") = nullptr, py::arg("segment") = 0, py::arg("options") = std::map<std::string, double>())
+             py::arg("head") = nullptr, py::arg("segment") = 0, py::arg("options") = std::map<std::string, double>(),
+             py::arg("memory") = "")
         .def_readonly("name", &ProposerParams::name);
     m.def("proposer_names", &proposer_names);
     py::class_<SpeculationParams>(m, "SpeculationParams")
@@ -220,6 +223,37 @@ void bind_runtime(py::module_& m) {
                 memory.texts().add_to_corpus(tokens.data(), tokens.size());
             },
             py::arg("tokens"))
+        .def(
+            "restore",
+            [](SpeculationMemory& memory, const std::string& name, const Doubles& values) {
+                if (values.ndim() != 3 || values.shape(2) != 2) {
+                    throw std::invalid_argument("The values must have the shape [contexts, positions, 2]");
+                }
+                const std::vector<double> found(values.data(), values.data() + values.size());
+                py::gil_scoped_release release;
+                std::lock_guard<std::mutex> lock(memory.mutex());
+                memory.acceptance(name, static_cast<size_t>(values.shape(0)), static_cast<size_t>(values.shape(1)))
+                    .set_values(found);
+            },
+            py::arg("name"), py::arg("values"))
+        .def_property_readonly("observations",
+                               [](SpeculationMemory& memory) {
+                                   // A call that holds the mutex may wait for the GIL.
+                                   std::map<std::string, AcceptanceTable> tables;
+                                   {
+                                       py::gil_scoped_release release;
+                                       std::lock_guard<std::mutex> lock(memory.mutex());
+                                       tables = memory.tables();
+                                   }
+                                   py::dict found;
+                                   for (const auto& [name, table] : tables) {
+                                       const auto values = table.values();
+                                       py::array_t<double> array({table.contexts(), table.positions(), size_t{2}});
+                                       std::copy(values.begin(), values.end(), array.mutable_data());
+                                       found[py::str(name)] = array;
+                                   }
+                                   return found;
+                               })
         .def_property_readonly("text_tokens", [](SpeculationMemory& memory) {
             py::gil_scoped_release release;
             std::lock_guard<std::mutex> lock(memory.mutex());

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 namespace dynexec {
 namespace {
@@ -42,6 +43,25 @@ void AcceptanceTable::forget(double factor) {
         c.accepted *= factor;
         c.seen *= factor;
     }
+}
+
+std::vector<double> AcceptanceTable::values() const {
+    std::vector<double> values;
+    for (const Cell& c : cells_) values.insert(values.end(), {c.accepted, c.seen});
+    return values;
+}
+
+void AcceptanceTable::set_values(const std::vector<double>& values) {
+    if (values.size() != 2 * cells_.size()) throw std::invalid_argument("AcceptanceTable: another number of values");
+    std::vector<Cell> cells(cells_.size());
+    for (size_t i = 0; i < cells.size(); ++i) {
+        cells[i] = {values[2 * i], values[2 * i + 1]};
+        const bool possible = cells[i].accepted >= 0.0 && cells[i].accepted <= cells[i].seen;
+        if (!possible || !std::isfinite(cells[i].seen)) {
+            throw std::invalid_argument("AcceptanceTable: values that are no observations");
+        }
+    }
+    cells_ = std::move(cells);
 }
 
 RunningAcceptance::RunningAcceptance(AcceptanceTable& over_requests)

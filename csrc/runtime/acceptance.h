@@ -24,6 +24,11 @@ public:
     double estimate(size_t context, size_t position, double prior, double weight) const;
     void forget(double factor);  // scales down the weight of all observations
 
+    // The weights of accepted and of all observations, [contexts, positions, 2], to be stored.
+    std::vector<double> values() const;
+    // Throws std::invalid_argument if they cannot be those of a table of this size.
+    void set_values(const std::vector<double>& values);
+
     size_t contexts() const { return cells_.size() / positions_; }
     size_t positions() const { return positions_; }
 

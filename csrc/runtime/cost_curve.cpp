@@ -30,9 +30,12 @@ constexpr double kSettled = 0.07;
 constexpr double kLeastVariance = 1e-4;
 // The initial cost of a switch whose measured cost is zero, as a share of the shortest pass.
 constexpr double kLeastSwitch = 0.01;
-// Up to this multiple of the largest point, a pass still shows how busy the machine is, with more noise.
-constexpr size_t kBeyond = 4;
+// A pass of at least this multiple of the largest point becomes a point, so there are few of them. A shorter one shows
+// how busy the machine is, with more noise.
+constexpr double kNextPoint = 1.25;
 constexpr double kNoiseBeyond = 0.5;
+// No pass is longer.
+constexpr size_t kMostRows = 4096;
 
 double square(double x) { return x * x; }
 
@@ -65,7 +68,7 @@ void CostCurve::set(std::vector<std::pair<size_t, double>> points, double switch
     for (size_t i = points.size(); i-- > 1;) points[i - 1].second = std::min(points[i - 1].second, points[i].second);
     rows_.clear();
     mean_.clear();
-    known_.assign(points.empty() ? 0 : kBeyond * points.back().first + 1, false);
+    known_.assign(points.empty() ? 0 : kMostRows + 1, false);
     for (const auto& [rows, seconds] : points) {
         rows_.push_back(rows);
         mean_.push_back(std::log(seconds));
@@ -94,10 +97,14 @@ CostCurve::Place CostCurve::place_of(size_t rows) const {
 double CostCurve::interpolate(const std::vector<double>& values, size_t rows) const {
     const auto [left, weight] = place_of(rows);
     if (weight == 0.0) return values[left];
-    double difference = values[left + 1] - values[left];
-    // Beyond the last point, more rows never take less time.
-    if (weight > 1.0) difference = std::max(0.0, difference);
-    return values[left] + weight * difference;
+    const double difference = values[left + 1] - values[left];
+    if (weight <= 1.0) return values[left] + weight * difference;
+    // Beyond the last point, the slope is the last one, but at least that of all points: two points may be too close
+    // to each other, or differ by noise alone.
+    const size_t last = left + 1;
+    const double slope = difference / static_cast<double>(rows_[last] - rows_[left]);
+    const double whole = (values[last] - values[0]) / static_cast<double>(rows_[last] - rows_[0]);
+    return values[last] + static_cast<double>(rows - rows_[last]) * std::max({0.0, slope, whole});
 }
 
 double CostCurve::seconds(size_t rows) const {
@@ -125,6 +132,11 @@ void CostCurve::observe(size_t rows, bool switched, double seconds) {
         return;
     }
     drift();
+    if (static_cast<double>(rows) >= kNextPoint * static_cast<double>(rows_.back())) {
+        add_point(rows, switched ? std::max(seconds - believed(mean_.size() - 2), 0.5 * seconds) : seconds);
+        plan();
+        return;
+    }
     const size_t levels = mean_.size();
     const size_t common = levels - 1;
     const size_t switching = levels - 2;
@@ -157,6 +169,25 @@ void CostCurve::observe(size_t rows, bool switched, double seconds) {
         for (size_t j = 0; j < levels; ++j) covariance(i, j) -= gain[i] * gain[j] / uncertainty;
     }
     plan();
+}
+
+void CostCurve::add_point(size_t rows, double seconds) {
+    const size_t at = rows_.size(), levels = mean_.size();
+    std::vector<double> covariance((levels + 1) * (levels + 1), 0.0);
+    const auto moved = [at](size_t level) { return level < at ? level : level + 1; };
+    for (size_t i = 0; i < levels; ++i) {
+        for (size_t j = 0; j < levels; ++j) covariance[moved(i) * (levels + 1) + moved(j)] = this->covariance(i, j);
+    }
+    // Its own level is what was observed, less the common level.
+    for (size_t i = 0; i < levels; ++i) {
+        const double shared = -this->covariance(i, levels - 1);
+        covariance[at * (levels + 1) + moved(i)] = covariance[moved(i) * (levels + 1) + at] = shared;
+    }
+    covariance[at * (levels + 1) + at] = square(kNoise) + this->covariance(levels - 1, levels - 1);
+    mean_.insert(mean_.begin() + static_cast<std::ptrdiff_t>(at), std::log(seconds) - mean_.back());
+    covariance_ = std::move(covariance);
+    rows_.push_back(rows);
+    planned_.push_back(seconds);
 }
 
 void CostCurve::shift(double change) {

@@ -8,7 +8,8 @@
 namespace dynexec {
 
 // Seconds that a pass of n tokens takes: measured beforehand for some row counts, linear between and beyond them, and
-// then updated by every pass that runs.
+// then updated by every pass that runs. A pass that is much longer than the longest one so far becomes a point too: the
+// profile of a large model is cut short.
 //
 // The logarithm of a point is the sum of a level that is common to all points (how busy the machine is) and a level of
 // its own. The same holds for the switch. Levels are random walks, and each pass is a noisy observation of them: a
@@ -50,6 +51,7 @@ private:
     };
     Place place_of(size_t rows) const;
     double interpolate(const std::vector<double>& values, size_t rows) const;
+    void add_point(size_t rows, double seconds);
     // exp of the mean of the sum of a level and the common level.
     double believed(size_t level) const;
     double variance(size_t level) const;  // of the sum of a level and the common level

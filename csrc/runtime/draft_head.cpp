@@ -121,7 +121,7 @@ void DraftHead::committed(const Sequence& sequence, size_t n) {
 
 std::unique_ptr<Proposer> make_draft_head_proposer(const ProposerParams& params, const ProposerContext& context) {
     if (params.head == nullptr) throw std::invalid_argument("The proposer 'draft_head' needs a draft head");
-    const std::string memory = params.name + "/" + std::to_string(params.head->model().id());
+    const std::string memory = params.memory_name(params.head->model().id());
     return std::make_unique<DraftHead>(*params.head, context, memory);
 }
 

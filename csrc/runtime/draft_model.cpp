@@ -13,6 +13,11 @@
 namespace dynexec {
 namespace {
 
+// The first pass of a draft has two rows where the previous draft was right to its end, and the others have one. Each
+// change of the number of rows costs CostModel::switch_seconds(). A pass of two rows, of which one repeats the word
+// before, may cost less: if its additional time in a draft of so many passes is less than one change.
+constexpr double kPassesOfADraft = 3.0;
+
 // Proposes the tokens of a smaller causal LM with the same tokenizer.
 class DraftModel : public Proposer {
 public:
@@ -28,6 +33,8 @@ public:
           max_batch_tokens_(context.max_batch_tokens),
           max_tokens_(context.max_tokens),
           states_(context.num_sequences) {
+        const CostModel& cost = model_.cost_model();
+        rows_ = kPassesOfADraft * (cost.seconds(2) - cost.seconds(1)) < cost.switch_seconds() ? 2 : 1;
         vocabulary_->check_fits(context.backbone.model().vocab_size());
         if (vocabulary_->size() > model_.vocab_size()) {
             throw std::invalid_argument("The draft model has " + std::to_string(model_.vocab_size()) + " logits, but " +
@@ -65,6 +72,7 @@ private:
     size_t window_;
     size_t max_batch_tokens_;
     size_t max_tokens_;
+    size_t rows_;               // of a pass without a backlog
     std::deque<State> states_;  // a block table does not move
 };
 
@@ -90,10 +98,12 @@ double DraftModel::seconds(const Sequence& sequence, size_t tokens) const {
     const State& state = states_[sequence.index];
     const size_t backlog = std::min(window_, state.words.size() - state.cached);
     const CostModel& cost = model_.cost_model();
-    // All later drafts need the backlog too (usually the prompt), so each token is charged a share of it.
-    const double catching_up = cost.seconds(backlog) - cost.seconds(1);
+    const size_t first = std::clamp(backlog, rows_, FlatBatch::kRowsOfAStep);
+    const double switches = first > rows_ ? 2.0 * cost.switch_seconds() : 0.0;
+    // All later drafts need a backlog too (usually the prompt), so each token is charged a share of it.
+    const double catching_up = backlog > first ? cost.seconds(backlog) - cost.seconds(first) : 0.0;
     const double share = static_cast<double>(tokens) / static_cast<double>(sequence.remaining());
-    return static_cast<double>(tokens) * cost.seconds(1) + share * catching_up;
+    return cost.seconds(first) + static_cast<double>(tokens - 1) * cost.seconds(rows_) + switches + share * catching_up;
 }
 
 void DraftModel::skip(State& state) const {
@@ -104,7 +114,10 @@ void DraftModel::skip(State& state) const {
 
 void DraftModel::add_words(FlatBatch& batch, State& state, size_t n) const {
     model_.reserve(state.table, state.words.size() - state.skipped + max_tokens_);
-    batch.add(state.words.data() + state.cached, n, state.cached - state.skipped, state.table.blocks(), 1);
+    // A word that is run again has the same keys and values.
+    const size_t again = n < rows_ && state.cached > state.skipped ? rows_ - n : 0;
+    const size_t begin = state.cached - again;
+    batch.add(state.words.data() + begin, n + again, begin - state.skipped, state.table.blocks(), 1);
     batch.has_backlog = batch.has_backlog || n > FlatBatch::kRowsOfAStep;
     state.cached += n;
 }
@@ -180,8 +193,8 @@ std::unique_ptr<Proposer> make_draft_model_proposer(const ProposerParams& params
         vocabulary = std::make_shared<DraftVocabulary>(std::move(same));
     }
     const auto window = static_cast<size_t>(params.option("draft_window", 1e9));
-    const std::string memory = params.name + "/" + std::to_string(params.model->id());
-    return std::make_unique<DraftModel>(*params.model, std::move(vocabulary), window, context, memory);
+    return std::make_unique<DraftModel>(*params.model, std::move(vocabulary), window, context,
+                                        params.memory_name(params.model->id()));
 }
 
 }  // namespace dynexec

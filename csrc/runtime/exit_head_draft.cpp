@@ -93,7 +93,7 @@ void ExitHeadDraft::committed(const Sequence& sequence, size_t n) {
 
 std::unique_ptr<Proposer> make_exit_heads_proposer(const ProposerParams& params, const ProposerContext& context) {
     if (params.head == nullptr) throw std::invalid_argument("The proposer '" + params.name + "' needs an exit head");
-    const std::string memory = params.name + "/" + std::to_string(params.head->model().id());
+    const std::string memory = params.memory_name(params.head->model().id());
     return std::make_unique<ExitHeadDraft>(Exit{params.head, params.segment}, context, memory);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -70,6 +71,10 @@ struct ProposerParams {
     std::shared_ptr<const Head> head;                   // of the target
     size_t segment = 0;                                 // segment of the target after which the head reads
     std::map<std::string, double> options;
+    std::string memory{};  // the name under which observations are kept; empty: one of this model or head
+
+    // `id`: of the model or head.
+    std::string memory_name(uint64_t id) const { return memory.empty() ? name + "/" + std::to_string(id) : memory; }
 
     double option(const std::string& option, double otherwise) const {
         const auto found = options.find(option);

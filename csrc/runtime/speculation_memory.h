@@ -15,10 +15,14 @@ namespace dynexec {
 // owner of the engine, who passes it to DecodeLoop::generate. A new memory has no observations.
 class SpeculationMemory {
 public:
-    // Created at the first request. References stay valid.
+    // Created at the first request, and made anew if it has another size. References stay valid.
     AcceptanceTable& acceptance(const std::string& name, size_t contexts, size_t positions) {
-        return tables_.try_emplace(name, AcceptanceTable::over_requests(contexts, positions)).first->second;
+        const auto empty = AcceptanceTable::over_requests(contexts, positions);
+        AcceptanceTable& table = tables_.try_emplace(name, empty).first->second;
+        if (table.contexts() != contexts || table.positions() != positions) table = empty;
+        return table;
     }
+    const std::map<std::string, AcceptanceTable>& tables() const { return tables_; }
     double& number(const std::string& name) { return numbers_[name]; }  // 0 at first
 
     TextMemory& texts() { return texts_; }

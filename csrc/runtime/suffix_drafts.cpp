@@ -11,10 +11,12 @@
 namespace dynexec {
 namespace {
 
-// The contexts of acceptance: the length of the matching suffix, and how often its next token followed it.
+// The context of a draft token: the length of the suffix that it followed, its share of all tokens that followed this
+// suffix, whether a longer suffix has occurred too, and whether it is from this text.
 constexpr std::array<size_t, 7> kLengths = {1, 2, 3, 4, 7, 15, SIZE_MAX};  // the longest of each class
 constexpr size_t kShares = 5;
-constexpr size_t kContexts = 2 * kLengths.size() * kShares;
+constexpr size_t kLevels = 2;
+constexpr size_t kContexts = 2 * kLevels * kLengths.size() * kShares;
 constexpr size_t kPositions = 2;  // the first token, and the later ones
 constexpr double kPriorWeight = 8.0;
 // Shorter suffixes that are tried where the longest one promises little.
@@ -34,12 +36,33 @@ size_t class_of_share(const SuffixAutomaton::Next& next) {
     return next.total < 4 ? 3 : 4;
 }
 
-// The acceptance before anything is observed.
+size_t context_of(size_t length, const SuffixAutomaton::Next& next, size_t level, bool own) {
+    const size_t place = (own ? 0 : kLevels) + std::min(level, kLevels - 1);
+    return (place * kLengths.size() + class_of_length(length)) * kShares + class_of_share(next);
+}
+
+// The acceptance before anything is observed: the share of right tokens in 100 greedy answers of SmolLM2-135M-Instruct
+// to instructions, mathematics and code editing.
+constexpr double kPriors[kLevels][kLengths.size()][kShares] = {
+    {{0.33, 0.15, 0.21, 0.58, 0.70},
+     {0.57, 0.24, 0.31, 0.81, 0.86},
+     {0.69, 0.15, 0.29, 0.80, 0.90},
+     {0.75, 0.20, 0.40, 0.85, 0.85},
+     {0.82, 0.20, 0.35, 0.88, 0.88},
+     {0.86, 0.20, 0.55, 0.91, 0.95},
+     {0.97, 0.30, 0.55, 0.98, 0.98}},
+    {{0.30, 0.26, 0.46, 0.90, 0.92},
+     {0.30, 0.26, 0.38, 0.94, 0.97},
+     {0.30, 0.28, 0.38, 0.95, 0.97},
+     {0.30, 0.28, 0.45, 0.95, 0.97},
+     {0.30, 0.35, 0.50, 0.95, 0.98},
+     {0.30, 0.40, 0.50, 0.97, 0.98},
+     {0.30, 0.50, 0.70, 0.98, 0.98}},
+};
+
 double prior_of(size_t context) {
-    constexpr double kByLength[kLengths.size()] = {0.3, 0.5, 0.6, 0.65, 0.75, 0.85, 0.9};
-    constexpr double kByShare[kShares] = {1.0, 0.5, 0.8, 1.1, 1.2};
-    const double odds_of_length = kByLength[context / kShares % kLengths.size()];
-    return std::min(0.97, odds_of_length * kByShare[context % kShares]);
+    return kPriors[context / kShares / kLengths.size() % kLevels][context / kShares % kLengths.size()]
+                  [context % kShares];
 }
 
 // Proposes what most often followed the latest tokens, in the prompt, the output and the texts of earlier requests of
@@ -113,8 +136,7 @@ SuffixDrafts::Path SuffixDrafts::follow(const State& state, const SuffixAutomato
         for (size_t i = 0; i <= kShorter && cursor.length > 0; ++i) {
             const auto next = automaton.most_frequent(cursor.state);
             if (next.count > 0) {
-                const size_t context =
-                    (class_of_length(cursor.length) + (own ? 0 : kLengths.size())) * kShares + class_of_share(next);
+                const size_t context = context_of(cursor.length, next, i, own);
                 const size_t position = path.tokens.empty() ? 0 : 1;
                 const double p = state.acceptance.estimate(context, position, prior_of(context), kPriorWeight);
                 if (p > best) {

@@ -206,14 +206,48 @@ TEST(a_single_outlier_changes_little) {
     }
 }
 
-TEST(passes_that_make_kernels_or_are_far_too_long_do_not_count) {
+TEST(passes_that_make_kernels_do_not_count) {
     CostModel cost(1);
     cost.set(0, kTruth, kSwitch);
-    cost.observe(0, 3, false, 500.0);   // the first one of its size
-    cost.observe(0, 999, false, 1e-3);  // nothing like it was measured
+    cost.observe(0, 3, false, 500.0);  // the first one of its size
+    cost.observe(0, 999, false, 1e-3);
+    cost.observe(0, 999999, false, 1e-3);  // no pass is so long
+    cost.observe(0, 999999, false, 1e-3);
     for (size_t i = 0; i < kTruth.size(); ++i) CHECK(near(cost.points()[i].second, kTruth[i].second, 1e-9));
     cost.observe(0, 3, false, 500.0);
     CHECK(cost.points()[0].second > 11.0);
+}
+
+TEST(beyond_the_profile_costs_rise_and_are_learned) {
+    // By noise, six rows seemed to take no longer than two.
+    CostModel cost(1);
+    cost.set(0, {{1, 10.0}, {2, 16.0}, {4, 15.0}, {6, 15.0}}, kSwitch);
+    CHECK(near(cost.seconds(16), 25.0, 1e-9));
+    for (int i = 0; i < 3; ++i) cost.observe(0, 16, false, 100.0);
+    CHECK(near(cost.points().back().second, 100.0, 0.1));
+    CHECK(cost.points().back().first == 16);
+    CHECK(near(cost.seconds(11), 57.0, 0.3));
+    CHECK(near(cost.points()[0].second, 10.0, 0.3));
+    // A pass that is a little longer is no point of its own.
+    for (int i = 0; i < 3; ++i) cost.observe(0, 18, false, 110.0);
+    CHECK(cost.points().size() == 5);
+    for (int i = 0; i < 3; ++i) cost.observe(0, 32, true, 200.0 + kSwitch);
+    CHECK(cost.points().size() == 6);
+    CHECK(near(cost.points().back().second, 200.0, 0.1));
+}
+
+// The profile of a large model ends early, and its last points may be wrong.
+TEST(auto_finds_out_what_passes_cost_that_are_longer_than_the_profile) {
+    for (const double acceptance : {0.0, 0.3, 0.6, 0.9}) {
+        for (const Points& profile : {Points{{1, 10.0}, {2, 12.0}, {4, 13.5}}, Points{{1, 10.0}, {2, 10.0}, {4, 10.0}},
+                                      Points{{1, 10.0}, {2, 20.0}, {4, 40.0}}, Points{{1, 10.0}}}) {
+            CostModel cost(1);
+            cost.set(0, profile, kSwitch);
+            Simulation simulation(acceptance, cost);
+            CHECK(simulation.run(60) > 0.8 * simulation.best());
+            CHECK(simulation.run(200) > 0.85 * simulation.best());
+        }
+    }
 }
 
 // Independent of the load on the machine while the model was loaded.

@@ -28,20 +28,28 @@ def new_memory(model: "DynExecModelForCausalLM") -> _C.SpeculationMemory:
 
 
 def timed_generate(
-    model: "DynExecModelForCausalLM", memory: _C.SpeculationMemory, ids: list[int], max_new_tokens: int, **options: Any
+    model: "DynExecModelForCausalLM",
+    memory: _C.SpeculationMemory,
+    ids: list[int],
+    max_new_tokens: int,
+    *,
+    forget_texts: bool = True,
+    **options: Any,
 ) -> Generation:
     """
-    Answers one prompt, greedily unless told otherwise. Texts of earlier requests are forgotten before, so that an
-    answer is not a draft for its repetition.
+    Answers one prompt, greedily unless told otherwise.
 
     Args:
         model ([`DynExecModelForCausalLM`]): loaded model with an engine.
         memory (`_C.SpeculationMemory`): memory of speculation, from [`new_memory`].
         ids (`list[int]`): token ids of the prompt.
         max_new_tokens (`int`): maximum number of tokens in the answer.
+        forget_texts (`bool`, *optional*, defaults to `True`):
+            Whether texts of earlier requests are forgotten before, so that an answer is not a draft for its repetition.
         options: further arguments of `generate`.
     """
-    memory.forget_texts()
+    if forget_texts:
+        memory.forget_texts()
     model.speculation_memory = memory
     inputs = torch.tensor([ids])
     start = time.perf_counter()

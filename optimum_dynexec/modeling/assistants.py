@@ -30,11 +30,13 @@ class Assistant:
 
     Args:
         engine ([`~runtime.Engine`]): engine of the assistant model.
-        vocabulary (`_C.DraftVocabulary`, *optional*): its words in terms of the target, if the tokenizers differ.
+        vocabulary (`_C.DraftVocabulary`, *optional*): its words in terms of the target, if they differ.
+        name (`str`, *optional*): fingerprint of the model, if it is known.
     """
 
     engine: Engine
     vocabulary: _C.DraftVocabulary | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,15 +83,19 @@ def make_assistant(
     limit = position_limit(assistant_model.config)
     if limit is not None and max_length > limit:
         raise ValueError(f"`assistant_model` has positions for {limit} tokens, generation may reach {max_length}")
+    config = getattr(assistant_model, "dynexec_config", None)
+    name = None if config is None else config.model_fingerprint
     if tokenizers is not None:
-        return Assistant(engine, _translation(engine, tokenizers))
+        if engine.draft_vocabulary is not None:
+            raise ValueError("`assistant_model` with another tokenizer: load it without `draft_vocabulary`")
+        return Assistant(engine, _translation(engine, tokenizers), name)
     check_same_tokenizer(
         Path(str(directory)),
         Path(str(assistant_model.model_save_dir)),
         target.paged_model.vocab_size,
         engine.paged_model.vocab_size,
     )
-    return Assistant(engine)
+    return Assistant(engine, engine.draft_vocabulary, name)
 
 
 def _translation(engine: Engine, tokenizers: Tokenizers) -> _C.DraftVocabulary:

@@ -33,6 +33,7 @@ from ..runtime import Engine
 from ..runtime.row_limits import NotRowInvariantError, RowInvariance, TooSlowError
 from ..speculative.arguments import SpeculationArguments
 from ..speculative.config import SpeculationConfig
+from ..speculative.memory import load_memory, save_memory
 from ..speculative.proposers.draft_head import DraftHead
 from ..speculative.stats import GenerationStats
 from ..utils.numbers import whole_number
@@ -40,6 +41,7 @@ from ..version import __version__
 from .assistants import weights_path
 from .base import DynExecModelMixin
 from .draft_corpus import add_draft_corpus
+from .draft_words import frequent_tokens
 from .early_exit import early_exit_params
 from .generate_call import GenerateCall, why_plain
 from .generate_request import make_job
@@ -87,6 +89,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
     _max_cache_tokens: int | None = None
     _measure: bool = False
     _cut: bool = True
+    _draft_tokens: list[int] | None = None
 
     @classmethod
     def from_pretrained(
@@ -101,6 +104,8 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         tuned: bool = True,
         measure: bool = True,
         draft_corpus: str | Path | None = None,
+        draft_vocabulary: int | None = None,
+        speculation_memory: str | Path | None = None,
         **kwargs: Any,
     ) -> "DynExecModelForCausalLM":
         """
@@ -148,17 +153,25 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             draft_corpus (`str` or `Path`, *optional*):
                 File of texts from which suffix drafts come, from `optimum-cli dynexec draft-corpus`. It belongs to
                 `speculation_memory`: a new memory does not have it.
+            draft_vocabulary (`int`, *optional*):
+                For a model that only drafts: number of tokens that it can propose. Its unembedding, often a quarter of
+                what it reads for a token, is cut to those that it most likely writes: the added tokens of the
+                tokenizer, those in `draft_corpus`, and those with the smallest ids.
+            speculation_memory (`str` or `Path`, *optional*):
+                File of [`save_speculation_memory`]: what draft sources learned in an earlier process.
             kwargs (*optional*):
                 All other arguments of `OVModelForCausalLM.from_pretrained`.
 
         Raises:
-            `ValueError`: if a `precision` or an exit layer does not exist, heads do not match the model, or the draft
-                corpus does not match its tokenizer.
+            `ValueError`: if a `precision` or an exit layer does not exist, or heads, draft corpus or speculation memory
+                do not match the model.
         """
         if precision is not None:
             check_precision(precision)
         if max_cache_tokens is not None:
             max_cache_tokens = whole_number("max_cache_tokens", max_cache_tokens, 1)
+        if draft_vocabulary is not None:
+            draft_vocabulary = whole_number("draft_vocabulary", draft_vocabulary, 1)
         return super().from_pretrained(
             model_id,
             export=export,
@@ -169,6 +182,8 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             tuned=tuned,
             measure=measure,
             draft_corpus=draft_corpus,
+            draft_vocabulary=draft_vocabulary,
+            speculation_memory=speculation_memory,
             **kwargs,
         )
 
@@ -181,14 +196,20 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         max_cache_tokens: int | None = None,
         measure: bool = True,
         draft_corpus: str | Path | None = None,
+        draft_vocabulary: int | None = None,
+        speculation_memory: str | Path | None = None,
         compile: bool = True,
         **kwargs: Any,
     ) -> "DynExecModelForCausalLM":
         model = super()._from_pretrained(model_id, config, compile=compile, **kwargs)
         model._max_cache_tokens, model._measure = max_cache_tokens, measure
+        vocab_size = config.get_text_config().vocab_size
+        if draft_vocabulary is not None and draft_vocabulary < vocab_size:
+            model._draft_tokens = frequent_tokens(model._directory, vocab_size, draft_vocabulary, draft_corpus)
         if draft_corpus is not None:
-            vocab_size = config.get_text_config().vocab_size
             add_draft_corpus(model.speculation_memory, draft_corpus, model._directory, vocab_size)
+        if speculation_memory is not None:
+            load_memory(model.speculation_memory, speculation_memory, model._fingerprint)
         if compile and not model._compile_only:
             model.compile()
         return model
@@ -268,6 +289,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             layer_names={} if config is None else config.hidden_state_names,
             row_invariance=invariance,
             fast_identity=identity,
+            draft_vocabulary=self._draft_tokens,
         )
         # Once is enough: an engine that is cut for its exits keeps the choice.
         self.ov_config, self._measure = engine.ov_config, False
@@ -280,7 +302,8 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             return None
         properties = {key: str(value) for key, value in sorted(self.ov_config.items())}
         made_by = [this_machine(self._device), ov.get_version(), __version__]
-        return [config.model_fingerprint, properties, self._boundaries(), heads, *made_by]
+        cut = [] if self._draft_tokens is None else [len(self._draft_tokens)]
+        return [config.model_fingerprint, properties, self._boundaries(), heads, *made_by, *cut]
 
     def _use_float32(self) -> None:
         self.precision, self.ov_config = "f32", {**self.ov_config, **FLOAT32_OV_CONFIG}
@@ -295,6 +318,21 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
     @speculation_memory.setter
     def speculation_memory(self, memory: _C.SpeculationMemory) -> None:
         self.__dict__["_speculation_memory"] = memory
+
+    def save_speculation_memory(self, path: str | Path) -> None:
+        """
+        Writes how often drafts were accepted to a file, for `from_pretrained(..., speculation_memory=path)` in another
+        process, which then knows from the first token on which drafts pay. Texts of earlier calls are not part of it.
+
+        Args:
+            path (`str` or `Path`): file to write, ending in `.safetensors`.
+        """
+        save_memory(self.speculation_memory, path, self._fingerprint)
+
+    @property
+    def _fingerprint(self) -> str:
+        """Identifies the model; empty if it is not known."""
+        return (self.dynexec_config.model_fingerprint if self.dynexec_config is not None else None) or ""
 
     def _boundaries(self) -> list[str]:
         config = self.dynexec_config
@@ -413,6 +451,8 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             `ValueError`: if an argument is not accepted, a prompt is empty, or a token id is outside the vocabulary.
             `TypeError`: if `assistant_model` or `early_exit` has another type, or the inputs are not a tensor.
         """
+        if self._draft_tokens is not None:
+            raise ValueError("this model was loaded with `draft_vocabulary`: it can only be an `assistant_model`")
         if isinstance(assistant_model, str | Path):
             assistant_model = self._assistant(assistant_model)
         call = GenerateCall.read(

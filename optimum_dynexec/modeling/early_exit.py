@@ -148,6 +148,13 @@ def encoder_exit_params(
     return params
 
 
+def no_exits() -> _C.EncoderParams:
+    """The parameters of a run on a model without exits."""
+    whole = _C.EncoderParams()
+    whole.criterion = "max_prob"
+    return whole
+
+
 def fill_params(
     params: Params, early_exit: EarlyExitConfig, layers: Sequence[int], directory: str | Path | None
 ) -> Params:

@@ -1,6 +1,9 @@
 """The common part of `DynExecModelFor…` for encoders, vision and audio models: early exit of whole samples."""
 
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -20,9 +23,10 @@ from ..native import _C
 from ..precision import check_precision
 from ..runtime.encoder_engine import PATIENCE_OF_STREAMS, EncoderEngine
 from ..runtime.encoder_exits import EncoderExits
+from ..runtime.faster_way import FasterWay
 from ..utils.numbers import whole_number
 from .base import DynExecModelMixin
-from .early_exit import CALIBRATED, check_early_exit, encoder_exit_params
+from .early_exit import CALIBRATED, check_early_exit, encoder_exit_params, no_exits
 from .input_checks import InputChecks
 from .tuned import TUNED, tuned_exit
 
@@ -56,6 +60,9 @@ class DynExecEncoderMixin(DynExecModelMixin):
     _engine: EncoderEngine | None = None
     _exits_model: EncoderExits | None = None
     _input_checks: InputChecks | None = None
+    _whole_engine: EncoderEngine | None = None
+    # Of the engine with exits and the one without; `None`: samples may leave in every call.
+    _faster: FasterWay | None = None
 
     @classmethod
     def from_pretrained(
@@ -68,6 +75,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
         heads: str | Path | None = None,
         early_exit: EarlyExitConfig | str | None = None,
         tuned: bool = True,
+        measure: bool = True,
         **kwargs: Any,
     ) -> "Self":
         """
@@ -94,6 +102,11 @@ class DynExecEncoderMixin(DynExecModelMixin):
             tuned (`bool`, *optional*, defaults to `True`):
                 Whether to use the precision and threads that the model was tuned to on this machine, if it was.
                 Explicit arguments take precedence.
+            measure (`bool`, *optional*, defaults to `True`):
+                Whether calls with `early_exit="calibrated"` run the whole model where this is faster. For each size of
+                a batch, the first six calls measure both ways. After that, the faster one runs, and the other one is
+                tried again every 64 calls. The whole model, which is compiled when it is first needed, takes memory of
+                its own. `False`: samples may leave in every call.
             kwargs (*optional*):
                 All other arguments of `from_pretrained` of the `OVModelFor…` class.
 
@@ -110,6 +123,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
             heads=heads,
             early_exit=early_exit,
             tuned=tuned,
+            measure=measure,
             **kwargs,
         )
 
@@ -120,6 +134,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
         config: PretrainedConfig,
         *,
         early_exit: EarlyExitConfig | str | None = None,
+        measure: bool = True,
         compile: bool = True,
         **kwargs: Any,
     ) -> "OVBaseModel":
@@ -128,6 +143,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
         # For some architectures that are no plain encoders, optimum-intel loads a class of its own: it is kept.
         if isinstance(model, cls):
             model.early_exit = early_exit
+            model._faster = FasterWay() if measure else None
             params = model._params(early_exit)
         if compile and not model._compile_only:
             if params is None:
@@ -166,18 +182,30 @@ class DynExecEncoderMixin(DynExecModelMixin):
             if self._engine is None:
                 if not self.exit_layers:
                     raise ValueError(self._why_no_exits())
-                assert self.dynexec_config is not None
-                self._engine = EncoderEngine(
-                    self.model,
-                    self._device,
-                    self.ov_config,
-                    self.export_feature,
-                    self.dynexec_config.hidden_state_names,
-                    self.exit_layers,
-                    exit_heads(self._heads),
-                    self._image_size(),
-                )
+                self._engine = self._make_engine()
             return self._engine
+
+    def _make_engine(self, *, whole: bool = False) -> EncoderEngine:
+        assert self.dynexec_config is not None
+        return EncoderEngine(
+            self.model,
+            self._device,
+            self.ov_config,
+            self.export_feature,
+            self.dynexec_config.hidden_state_names,
+            self.exit_layers,
+            exit_heads(self._heads),
+            self._image_size(),
+            whole=whole,
+        )
+
+    @property
+    def _whole(self) -> EncoderEngine:
+        """The engine that no sample leaves early."""
+        with self._lock:
+            if self._whole_engine is None:
+                self._whole_engine = self._make_engine(whole=True)
+            return self._whole_engine
 
     @property
     def _checks(self) -> InputChecks:
@@ -208,15 +236,17 @@ class DynExecEncoderMixin(DynExecModelMixin):
 
     def clear_requests(self) -> None:
         super().clear_requests()
+        self._forget_engines()
+
+    def _forget_engines(self) -> None:
         self._engine = None
+        self._whole_engine = None
         self._exits_model = None
         self._input_checks = None
 
     def reshape(self, *args: Any, **kwargs: Any) -> "Self":
         model = super().reshape(*args, **kwargs)
-        self._engine = None
-        self._exits_model = None
-        self._input_checks = None
+        self._forget_engines()
         return model
 
     # ---- calls -------------------------------------------------------------------------------------------------
@@ -274,15 +304,24 @@ class DynExecEncoderMixin(DynExecModelMixin):
             self._checks.check(inputs, padding_dropped=params is not None)
         if params is None:
             return self.output_class(**plain())
-        engine = self.engine
-        run = engine.start(params)
         # The tensors are views of these arrays, so they must live until the run is over.
         arrays = self._arrays(inputs)
+        # Thresholds that the caller has chosen are asked for themselves, a deadline needs the exits.
+        measured = self._faster if isinstance(early_exit, str) and params.deadline_seconds == math.inf else None
+        with_exits = measured is None or measured.takes_first(main.size if as_numpy else main.numel())
+        engine = self.engine if with_exits else self._whole
+        run = engine.start(params if with_exits else no_exits())
         tensors = engine.tensors(arrays)
+        start = time.perf_counter()
         run.push(tensors)
         results = sorted(run.run(len(main), len(main), True), key=lambda result: result.index)
+        if measured is not None:
+            measured.saw(main.size if as_numpy else main.numel(), with_exits, time.perf_counter() - start)
         layers = [*engine.exit_layers, engine.num_layers - 1]
-        self.last_stats = stats = EncoderStats.from_native(run.stats, layers)
+        stats = EncoderStats.from_native(run.stats, layers)
+        if not with_exits:
+            stats = replace(stats, exit_histogram={**dict.fromkeys(self.exit_layers, 0), **stats.exit_histogram})
+        self.last_stats = stats
         rows = [result.outputs for result in results]
         values = {name: np.stack([row[i] for row in rows]) for i, name in enumerate(engine.outputs)}
         output = self._output(

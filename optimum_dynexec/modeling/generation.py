@@ -112,6 +112,7 @@ class GenerationJob:
             segments={layer: segment for segment, layer in enumerate(engine.layers)},
             draft_model=None if self.assistant is None else self.assistant.engine.paged_model,
             draft_vocabulary=None if self.assistant is None else self.assistant.vocabulary,
+            draft_name=None if self.assistant is None else self.assistant.name,
         )
         params = _C.SpeculationParams()
         params.proposers = [proposer.params(parts) for proposer in config.proposers]

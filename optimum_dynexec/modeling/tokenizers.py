@@ -39,12 +39,29 @@ def read_vocabulary(directory: Path) -> dict[str, int] | None:
     Raises:
         `ValueError`: if the file cannot be read.
     """
+    content = _content(directory)
+    return None if content is None else {**content[0], **content[1]}
+
+
+def read_added_tokens(directory: Path) -> list[int]:
+    """
+    The ids of the tokens that were added to the vocabulary of a directory, such as those that end a turn.
+
+    Raises:
+        `ValueError`: if its `tokenizer.json` cannot be read.
+    """
+    content = _content(directory)
+    return [] if content is None else sorted(content[1].values())
+
+
+def _content(directory: Path) -> tuple[dict[str, int], dict[str, int]] | None:
     path = directory / "tokenizer.json"
     return _read_vocabulary(path, path.stat().st_mtime_ns) if path.is_file() else None
 
 
 @lru_cache(maxsize=8)
-def _read_vocabulary(path: Path, _modified: int) -> dict[str, int]:
+def _read_vocabulary(path: Path, _modified: int) -> tuple[dict[str, int], dict[str, int]]:
+    """The vocabulary, and the tokens that were added to it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         vocabulary = content["model"]["vocab"]
@@ -52,6 +69,6 @@ def _read_vocabulary(path: Path, _modified: int) -> dict[str, int]:
         if isinstance(vocabulary, list):
             vocabulary = {token: index for index, (token, _score) in enumerate(vocabulary)}
         added = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
-        return {**vocabulary, **added}
+        return dict(vocabulary), added
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path} is not a tokenizer that can be compared: {error!r}") from error

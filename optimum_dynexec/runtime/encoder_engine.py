@@ -44,6 +44,8 @@ class EncoderEngine:
             Exit heads by layer, from [`~heads.ir.build_head_ir`] or their files.
         image_size (`tuple[int, int]`, *optional*):
             Height and width of images, for models that can be cut for one size only.
+        whole (`bool`, *optional*, defaults to `False`):
+            Whether to compile the whole model in one piece, without exits: the same runs, with no sample leaving.
 
     Raises:
         [`~graph.errors.NotSegmentableError`]: if the model cannot be cut at the exits.
@@ -60,10 +62,13 @@ class EncoderEngine:
         exit_layers: Sequence[int],
         heads: Mapping[int, ov.Model],
         image_size: tuple[int, int] | None = None,
+        *,
+        whole: bool = False,
     ):
-        self.exit_layers = list(exit_layers)
+        self.exit_layers = [] if whole else list(exit_layers)
         self.num_layers = len(boundaries)
-        cut = cut_encoder(model, [boundaries[layer] for layer in self.exit_layers], image_size)
+        cut = cut_encoder(model, [boundaries[layer] for layer in exit_layers], image_size)
+        segments = [model.clone()] if whole else cut.models
         models = [heads.get(layer) for layer in self.exit_layers]
         if None in models:
             layer = self.exit_layers[models.index(None)]
@@ -76,7 +81,7 @@ class EncoderEngine:
         core = ov.Core()
         properties = dict(ov_config)
         spec = _C.EncoderSpec()
-        spec.segments = [core.compile_model(segment, device, properties) for segment in cut.models]
+        spec.segments = [core.compile_model(segment, device, properties) for segment in segments]
         spec.exits = [
             _C.EncoderExit(core.compile_model(head, device, properties), segment)
             for segment, head in enumerate(models)
@@ -87,7 +92,7 @@ class EncoderEngine:
         spec.answer = ANSWERS[task]
         self.native = _C.Encoder(spec)
         # Types and shapes of the inputs; the first segment may accept images of one size only.
-        ports = {value.get_any_name(): value for part in (model, cut.models[0]) for value in part.inputs}
+        ports = {value.get_any_name(): value for part in (model, segments[0]) for value in part.inputs}
         self.inputs = {value.get_any_name(): ports[value.get_any_name()] for value in model.inputs}
         self.inputs = {name: port for name, port in self.inputs.items() if name in self.native.inputs}
         self.outputs: list[str] = self.native.outputs

@@ -7,6 +7,7 @@ from typing import Any
 import openvino as ov
 
 from ..graph.copiers import make_copier
+from ..graph.cut_vocabulary import cut_vocabulary
 from ..graph.input_limits import find_length_limit
 from ..graph.merged_products import merge_products
 from ..graph.paged import prepare
@@ -55,6 +56,9 @@ class Engine:
         row_invariance ([`~runtime.row_limits.RowInvariance`], *optional*):
             If set, the bits of a token's logits do not depend on other rows: the engine keeps its passes within these
             limits.
+        draft_vocabulary (`Sequence[int]`, *optional*):
+            If set, the model only drafts, and only these tokens. The attribute of that name then has them as a
+            `_C.DraftVocabulary`.
         fast_identity (`Any`, *optional*):
             If set, the properties are chosen by [`~runtime.fast_properties.fast_properties`]: everything that the
             choice depends on, as values for JSON.
@@ -64,7 +68,7 @@ class Engine:
     Raises:
         [`~graph.errors.NotPageableError`]: if the architecture is not supported.
         [`~runtime.row_limits.NotRowInvariantError`]: if there are no such limits on this machine.
-        `ValueError`: if a head does not match the model.
+        `ValueError`: if a head does not match the model, or its vocabulary cannot be cut.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Engine:
         layer_names: Mapping[int, str] | None = None,
         row_invariance: RowInvariance | None = None,
         fast_identity: Any = None,
+        draft_vocabulary: Sequence[int] | None = None,
     ):
         if row_invariance is not None:
             row_invariance.check()
@@ -91,6 +96,10 @@ class Engine:
         configs = [decoder_head_config(head) for head in heads]
         read = next((config.feature_layers for config in configs if config.kind == "draft"), None)
         paged = prepare(model, None if read is None else [(layer_names or {})[layer] for layer in read])
+        self.draft_vocabulary: _C.DraftVocabulary | None = None
+        if draft_vocabulary is not None:
+            cut_vocabulary(paged, draft_vocabulary)
+            self.draft_vocabulary = _C.DraftVocabulary(draft_vocabulary)
         merge_products(paged)
         segments = cut(paged, list(boundaries))
         self._later_segments = segments[1:]

@@ -16,7 +16,7 @@ class ProposerStats:
     Statistics of one source of draft tokens.
 
     Args:
-        name (`str`): `"prompt_lookup"`, `"draft_head"`, `"draft_model"` or `"exit_heads"`.
+        name (`str`): `"suffix"`, `"prompt_lookup"`, `"draft_head"`, `"draft_model"` or `"exit_heads"`.
         proposed (`int`): number of draft tokens that it proposed.
         accepted (`int`): number of these draft tokens that were accepted.
         forwards (`int`): number of forward passes of its own model.

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.drafts import Costs, Recorded, best, fixed, seconds_of, table, until
+from benchmarks.questions import hash_questions, load_questions
+from benchmarks.repeated import traffic
 
 
 COSTS = Costs([(1, 1.0), (2, 1.1), (4, 1.3), (8, 1.7), (16, 3.0)], 0.1)
@@ -46,3 +48,20 @@ def test_the_table_names_each_group():
     assert "agreement" in found
     assert "0.750" in found
     assert "best possible" in found
+
+
+def test_near_copies_come_after_what_they_copy():
+    requests = traffic([f"question {i}" for i in range(10)], seed=3)
+    assert len(requests) == 20
+    seen = set()
+    for request in requests:
+        assert request.is_copy == (request.text.removesuffix("\n\nThank you!") in seen)
+        assert request.is_copy == request.text.endswith("Thank you!")
+        seen.add(request.text)
+    assert [r.text for r in requests] != [r.text for r in traffic([f"question {i}" for i in range(10)], seed=4)]
+
+
+def test_the_open_questions_are_there_without_a_file():
+    questions = load_questions("open", 40)
+    assert len({question.text for question in questions}) == 40
+    assert hash_questions("open") != hash_questions("code-editing")

@@ -69,6 +69,44 @@ def test_calibrated_calls(directory, records, criterion, tmp_path):
         other(**inputs, early_exit="calibrated")
 
 
+class Always:
+    """Chooses one way in all calls, and keeps what it saw."""
+
+    def __init__(self, first):
+        self.first, self.seen = first, []
+
+    def takes_first(self, size):
+        return self.first
+
+    def saw(self, size, first, seconds):
+        self.seen.append((size, first, seconds))
+
+
+def test_the_whole_model_runs_where_it_is_faster(directory, records, tmp_path):
+    found = calibrate(records, CalibrationArguments(epsilon=EPSILON, method="binomial"))
+    copy = shutil.copytree(directory, tmp_path / "model")
+    save_calibration(found.calibration, None, copy)
+    model = DynExecModelForSequenceClassification.from_pretrained(copy, precision="exact", early_exit="calibrated")
+    inputs = texts([8, 5, 8, 3], seed=6)
+    plain = model(**inputs, early_exit=None)
+    model._faster = whole = Always(False)
+    output = model(**inputs)
+    torch.testing.assert_close(output.logits, plain.logits, rtol=1e-4, atol=1e-5)
+    last = records.num_layers - 1
+    assert output.exit_layer.tolist() == [last] * 4
+    assert output.dynexec.exit_histogram == {**dict.fromkeys(records.layers, 0), last: 4}
+    torch.testing.assert_close(output.confidence, plain.logits.softmax(-1).max(-1).values, rtol=1e-4, atol=1e-5)
+    assert [(size, first) for size, first, _ in whole.seen] == [(32, False)]
+    # Thresholds of the caller are asked for themselves.
+    model(**inputs, early_exit=EarlyExitConfig(threshold=0.5))
+    assert len(whole.seen) == 1
+    model._faster = exits = Always(True)
+    assert min(model(**inputs).exit_layer.tolist()) < last
+    assert exits.seen[0][1]
+    every = DynExecModelForSequenceClassification.from_pretrained(copy, early_exit="calibrated", measure=False)
+    assert every._faster is None
+
+
 def test_another_precision_is_said(directory, records, tmp_path, caplog):
     found = calibrate(
         replace(records, source={"precision": "exact"}), CalibrationArguments(epsilon=EPSILON, method="binomial")

@@ -47,6 +47,7 @@ class DraftParts:
         segments (`Mapping[int, int]`): index of the segment that ends with a layer.
         draft_model (`_C.PagedModel`, *optional*): assistant model of the call.
         draft_vocabulary (`_C.DraftVocabulary`, *optional*): its words in terms of the model, if they differ.
+        draft_name (`str`, *optional*): what identifies the assistant model in every process.
     """
 
     draft_head: _C.Head | None = None
@@ -54,6 +55,7 @@ class DraftParts:
     segments: Mapping[int, int] = field(default_factory=dict)
     draft_model: _C.PagedModel | None = None
     draft_vocabulary: _C.DraftVocabulary | None = None
+    draft_name: str | None = None
 
 
 class Proposer(ABC):

@@ -25,4 +25,4 @@ class DraftHead(Proposer):
 
     def params(self, parts: DraftParts) -> _C.ProposerParams:
         """The parameters for the engine."""
-        return _C.ProposerParams(self.name, head=parts.draft_head)
+        return _C.ProposerParams(self.name, head=parts.draft_head, memory=self.name)

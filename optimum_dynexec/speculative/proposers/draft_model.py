@@ -47,4 +47,6 @@ class DraftModel(Proposer):
             model=parts.draft_model,
             vocabulary=parts.draft_vocabulary,
             options={"draft_window": self.draft_window},
+            # Without a name, the observations are those of this process.
+            memory=f"{self.name}/{parts.draft_name}" if parts.draft_name else "",
         )

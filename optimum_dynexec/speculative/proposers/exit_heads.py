@@ -48,7 +48,12 @@ class ExitHeads(Proposer):
 
     def params(self, parts: DraftParts) -> _C.ProposerParams:
         """The parameters for the engine."""
-        return _C.ProposerParams(self.name, head=parts.exit_heads[self.layer], segment=parts.segments[self.layer])
+        return _C.ProposerParams(
+            self.name,
+            head=parts.exit_heads[self.layer],
+            segment=parts.segments[self.layer],
+            memory=f"{self.name}/{self.layer}",
+        )
 
 
 def _exit_layer(early_exit: int, exit_layers: Sequence[int]) -> int:
