@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@ namespace {
 constexpr size_t kPast = 256;
 constexpr int kRounds = 5;
 constexpr double kBudgetSeconds = 2.0;
+constexpr size_t kLargeRows = 8;
 // Later times of one size may differ by this multiple of the difference between rounds.
 constexpr double kCaution = 4.0;
 // The doubt if there was time for only one round.
@@ -36,6 +38,19 @@ std::vector<size_t> fitting_rows(const PagedModel& model) {
     }
     while (fitting.size() > 1 && 2 * fitting.back() > model.cache_limit()) fitting.pop_back();
     return fitting;
+}
+
+// The order in which sizes are timed, as indices: the smallest, a large one, then the others. If the profile is cut
+// short, the costs between the two are interpolated, which is better than guessing them from smaller sizes.
+std::vector<size_t> order_of(const std::vector<size_t>& sizes) {
+    std::vector<size_t> order(sizes.size());
+    std::iota(order.begin(), order.end(), 0);
+    size_t large = 0;
+    while (large + 1 < sizes.size() && sizes[large + 1] <= kLargeRows) ++large;
+    if (large > 1)
+        std::rotate(order.begin() + 1, order.begin() + static_cast<std::ptrdiff_t>(large),
+                    order.begin() + static_cast<std::ptrdiff_t>(large) + 1);
+    return order;
 }
 
 void run(PagedModel& model, size_t rows) {
@@ -88,11 +103,13 @@ void profile(PagedModel& model) {
     const std::vector<size_t> sizes = fitting_rows(model);
     std::vector<Times> times(model.num_segments());
     for (Times& of_segment : times) of_segment.kept.resize(sizes.size());
+    const std::vector<size_t> order = order_of(sizes);
     double spent = 0.0;
     // In rounds over all sizes, of which medians are taken, so that other work of the machine affects all sizes
     // equally.
     for (int round = 0; round < kRounds && spent < kBudgetSeconds; ++round) {
-        for (size_t i = 0; i < sizes.size(); ++i) {
+        for (size_t timed = 0; timed < order.size(); ++timed) {
+            const size_t i = order[timed];
             const auto start = Clock::now();
             run(model, sizes[i]);  // pays for the switch, if there is another size
             std::vector<double> first;
@@ -103,9 +120,8 @@ void profile(PagedModel& model) {
                 if (sizes.size() > 1) times[k].switching.push_back(first[k] - model.last_seconds(k));
             }
             spent += seconds_since(start);
-            // The profile of a large model is cut short, so that it can serve soon. The costs of larger passes are
-            // extrapolated.
-            if (spent > kBudgetSeconds && i > 1) break;
+            // The profile of a large model is cut short, so that it can serve soon.
+            if (spent > kBudgetSeconds && timed > 1) break;
         }
     }
     for (size_t k = 0; k < times.size(); ++k) {
