@@ -91,7 +91,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="HuggingFaceTB/SmolLM2-135M-Instruct", help="Id or directory of the model.")
-    parser.add_argument("--questions", metavar="FILE", help=f"One of {', '.join(MADE)}, or a .jsonl file of Spec-Bench.")
+    parser.add_argument(
+        "--questions", metavar="FILE", help=f"One of {', '.join(MADE)}, or a .jsonl file of Spec-Bench."
+    )
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="Precision of our engine.")
     parser.add_argument("--weight-format", choices=WEIGHT_FORMATS, help="Weight format of the export. Default: fp32.")
     parser.add_argument("--heads", type=Path, help="Directory of heads to attach to the export.")

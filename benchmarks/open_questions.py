@@ -1,4 +1,4 @@
-"""Open questions with short answers, in which little repeats: the hardest case for drafts. Written for this purpose."""
+"""Open questions with short answers, in which little repeats: the hardest case for drafts. Written for this use."""
 
 from optimum_dynexec.benchmark.prompts import Question
 

@@ -45,7 +45,7 @@ def timed_generate(
         ids (`list[int]`): token ids of the prompt.
         max_new_tokens (`int`): maximum number of tokens in the answer.
         forget_texts (`bool`, *optional*, defaults to `True`):
-            Whether texts of earlier requests are forgotten before, so that an answer is not a draft for its repetition.
+            Whether texts of earlier requests are forgotten before: an answer is then no draft for its repetition.
         options: further arguments of `generate`.
     """
     if forget_texts:

@@ -55,5 +55,7 @@ def _take(node: Node, rows: np.ndarray) -> Node:
     if len(content) % shape[0]:
         raise ValueError("the vocabulary of this model cannot be cut: its rows end inside a byte")
     taken = ov.Tensor(node.get_output_element_type(0), ov.Shape([len(rows), *shape[1:]]))
-    np.take(content.reshape(shape[0], -1), rows, axis=0, out=taken.data.reshape(-1).view(np.uint8).reshape(len(rows), -1))
+    np.take(
+        content.reshape(shape[0], -1), rows, axis=0, out=taken.data.reshape(-1).view(np.uint8).reshape(len(rows), -1)
+    )
     return ops.constant(taken, shared_memory=True)

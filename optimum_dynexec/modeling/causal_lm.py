@@ -163,8 +163,8 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
                 All other arguments of `OVModelForCausalLM.from_pretrained`.
 
         Raises:
-            `ValueError`: if a `precision` or an exit layer does not exist, or heads, draft corpus or speculation memory
-                do not match the model.
+            `ValueError`: if a `precision` or an exit layer does not exist, or heads, draft corpus or speculation
+                memory do not match the model.
         """
         if precision is not None:
             check_precision(precision)

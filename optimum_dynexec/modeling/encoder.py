@@ -308,7 +308,8 @@ class DynExecEncoderMixin(DynExecModelMixin):
         arrays = self._arrays(inputs)
         # Thresholds that the caller has chosen are asked for themselves, a deadline needs the exits.
         measured = self._faster if isinstance(early_exit, str) and params.deadline_seconds == math.inf else None
-        with_exits = measured is None or measured.takes_first(main.size if as_numpy else main.numel())
+        size = math.prod(main.shape)
+        with_exits = measured is None or measured.takes_first(size)
         engine = self.engine if with_exits else self._whole
         run = engine.start(params if with_exits else no_exits())
         tensors = engine.tensors(arrays)
@@ -316,7 +317,7 @@ class DynExecEncoderMixin(DynExecModelMixin):
         run.push(tensors)
         results = sorted(run.run(len(main), len(main), True), key=lambda result: result.index)
         if measured is not None:
-            measured.saw(main.size if as_numpy else main.numel(), with_exits, time.perf_counter() - start)
+            measured.saw(size, with_exits, time.perf_counter() - start)
         layers = [*engine.exit_layers, engine.num_layers - 1]
         stats = EncoderStats.from_native(run.stats, layers)
         if not with_exits:

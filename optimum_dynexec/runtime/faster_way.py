@@ -35,8 +35,8 @@ class _Times:
 
 class FasterWay:
     """
-    Chooses between two ways to run a call, for each size of a call (rounded to a power of two). It measures both in the
-    first calls of a size, then takes the faster one, and tries the other one again once in [`RETRY`] calls.
+    Chooses between two ways to run a call, for each size of a call (rounded to a power of two). It measures both in
+    the first calls of a size, then takes the faster one, and tries the other one again once in [`RETRY`] calls.
     """
 
     def __init__(self) -> None:

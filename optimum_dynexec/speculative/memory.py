@@ -31,7 +31,7 @@ def load_memory(memory: _C.SpeculationMemory, path: str | Path, model: str) -> N
     Adds what a file knows to a memory.
 
     Args:
-        memory (`_C.SpeculationMemory`): memory of a model. Of draft sources in the file, it has the file's observations.
+        memory (`_C.SpeculationMemory`): memory of a model. Its observations are replaced by those in the file.
         path (`str` or `Path`): file that [`save_memory`] wrote.
         model (`str`): fingerprint of the model.
 

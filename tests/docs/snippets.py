@@ -137,4 +137,4 @@ def generation_arguments() -> set[str]:
     """What `generate` takes beside its own parameters: transformers' options, and the model's inputs."""
     from transformers import GenerationConfig
 
-    return {*GenerationConfig().to_dict(), "tokenizer", "input_ids", "attention_mask"}
+    return {*GenerationConfig().to_dict(), "tokenizer", "assistant_tokenizer", "input_ids", "attention_mask"}

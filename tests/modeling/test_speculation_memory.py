@@ -17,7 +17,7 @@ ARGUMENTS = {"max_new_tokens": 24, "min_new_tokens": 24, "do_sample": False}
 def learned(tiny_export, encode, tmp_path):
     """A directory, and the file of what a model of it has learned about itself as its assistant."""
     directory = tiny_export("llama")
-    model = DynExecModelForCausalLM.from_pretrained(directory)
+    model = DynExecModelForCausalLM.from_pretrained(directory, precision="exact")
     model.generate(**encode(TEXT[0]), **ARGUMENTS, assistant_model=model, speculation="auto")
     model.generate(**encode(TEXT[0]), **ARGUMENTS, assistant_model=model, num_assistant_tokens=4)
     model.save_speculation_memory(tmp_path / "memory.safetensors")
@@ -31,7 +31,7 @@ def test_another_process_knows_it(learned, encode):
     # Its names hold in every process, and its drafts were right.
     position = next(values for name, values in saved.items() if name.endswith("/position"))
     assert position[0, 0, 0] == position[0, 0, 1] > 3
-    model = DynExecModelForCausalLM.from_pretrained(directory, speculation_memory=path)
+    model = DynExecModelForCausalLM.from_pretrained(directory, precision="exact", speculation_memory=path)
     for name, values in model.speculation_memory.observations.items():
         assert np.array_equal(values, saved[name])
     expected = model.generate(**encode(TEXT[0]), **ARGUMENTS, speculation="off")
