@@ -42,8 +42,9 @@ size_t context_of(size_t length, const SuffixAutomaton::Next& next, size_t level
 }
 
 // The acceptance before anything is observed: the share of right tokens in 100 greedy answers of SmolLM2-135M-Instruct
-// to instructions, mathematics and code editing.
-constexpr double kPriors[kLevels][kLengths.size()][kShares] = {
+// to instructions, mathematics and code editing. First for drafts from the text itself, then for drafts from the other
+// answers.
+constexpr double kPriors[2 * kLevels][kLengths.size()][kShares] = {
     {{0.33, 0.15, 0.21, 0.58, 0.70},
      {0.57, 0.24, 0.31, 0.81, 0.86},
      {0.69, 0.15, 0.29, 0.80, 0.90},
@@ -58,11 +59,24 @@ constexpr double kPriors[kLevels][kLengths.size()][kShares] = {
      {0.30, 0.35, 0.50, 0.95, 0.98},
      {0.30, 0.40, 0.50, 0.97, 0.98},
      {0.30, 0.50, 0.70, 0.98, 0.98}},
+    {{0.12, 0.10, 0.10, 0.21, 0.27},
+     {0.23, 0.15, 0.30, 0.38, 0.45},
+     {0.27, 0.13, 0.16, 0.34, 0.45},
+     {0.40, 0.12, 0.20, 0.55, 0.50},
+     {0.42, 0.18, 0.45, 0.45, 0.50},
+     {0.58, 0.24, 0.50, 0.80, 0.92},
+     {0.80, 0.40, 0.50, 0.95, 0.95}},
+    {{0.20, 0.16, 0.40, 0.75, 0.75},
+     {0.20, 0.17, 0.30, 0.68, 0.45},
+     {0.20, 0.15, 0.15, 0.70, 0.80},
+     {0.20, 0.35, 0.25, 0.80, 0.60},
+     {0.20, 0.22, 0.60, 0.65, 0.80},
+     {0.20, 0.22, 0.30, 0.95, 0.95},
+     {0.20, 0.40, 0.50, 0.95, 0.95}},
 };
 
 double prior_of(size_t context) {
-    return kPriors[context / kShares / kLengths.size() % kLevels][context / kShares % kLengths.size()]
-                  [context % kShares];
+    return kPriors[context / kShares / kLengths.size()][context / kShares % kLengths.size()][context % kShares];
 }
 
 // Proposes what most often followed the latest tokens, in the prompt, the output and the texts of earlier requests of
