@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
@@ -15,6 +14,7 @@ from ..directory.hashes import hash_content
 from ..native import _C
 from ..utils.atomic import write_atomically
 from ..utils.numbers import whole_number
+from ..utils.tensor_files import read_tensors
 from .tokenizers import read_vocabulary
 
 
@@ -53,16 +53,11 @@ class DraftCorpus:
         Raises:
             `ValueError`: if the file is not a draft corpus. The message says why.
         """
-        try:
-            with safe_open(str(path), framework="np") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise ValueError(f"its metadata has the format {metadata.get('format')!r} instead of {FORMAT!r}")
-                tokens, lengths = file.get_tensor("tokens"), file.get_tensor("lengths")
-        except (SafetensorError, OSError, ValueError) as error:
-            raise ValueError(
-                f"{path} is not a draft corpus: {error}; make one with `optimum-cli dynexec draft-corpus`"
-            ) from error
+        tensors, metadata = read_tensors(path, "a draft corpus", FORMAT)
+        missing = sorted({"tokens", "lengths"} - set(tensors))
+        if missing:
+            raise ValueError(f"{path} is not a draft corpus: it has no `{missing[0]}`")
+        tokens, lengths = tensors["tokens"], tensors["lengths"]
         for name, values in (("tokens", tokens), ("lengths", lengths)):
             if values.dtype != np.int32 or values.ndim != 1:
                 raise ValueError(f"{path} is not a draft corpus: `{name}` is not a list of 32-bit integers")

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..native import _C
 from ..utils.atomic import write_atomically
+from ..utils.tensor_files import read_tensors
 
 
 FORMAT = "speculation_memory 1"
@@ -38,14 +38,7 @@ def load_memory(memory: _C.SpeculationMemory, path: str | Path, model: str) -> N
     Raises:
         `ValueError`: if the file is of another kind, or of another model.
     """
-    try:
-        with safe_open(str(path), framework="np") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise ValueError(f"its metadata has the format {metadata.get('format')!r} instead of {FORMAT!r}")
-            tables = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{path} is not a speculation memory: {error}") from error
+    tables, metadata = read_tensors(path, "a speculation memory", FORMAT)
     if metadata.get("model") != model:
         raise ValueError(f"{path} is the speculation memory of another model: leave it out, and save a new one")
     fresh = _C.SpeculationMemory()

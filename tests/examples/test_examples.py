@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from optimum_dynexec.modeling.draft_corpus import make_draft_corpus
 from tests.tiny_models import TEXT, build_tokenizer
 
 
@@ -44,6 +45,17 @@ def chat(headed_decoders, tmp_path_factory):
 def test_draft_model(run, chat):
     said = run("draft_model.py", "--model", chat("ov"), "--draft", chat("draft-ov"), "--max-new-tokens", 12)
     assert "draft_model: " in said
+
+
+def test_earlier_texts(run, chat, tmp_path):
+    (tmp_path / "text.txt").write_text(TEXT[0])
+    corpus, _ = make_draft_corpus(chat("ov"), [tmp_path / "text.txt"])
+    corpus.save(tmp_path / "corpus.safetensors")
+    arguments = ["--draft-corpus", tmp_path / "corpus.safetensors", "--max-new-tokens", 24]
+    said = run("earlier_texts.py", "--model", chat("ov"), *arguments)
+    first, again, other = (float(line.split()[1]) for line in said.splitlines()[:3])
+    assert first == other < again
+    assert "The same tokens in all calls: True" in said
 
 
 def test_streaming_and_sampling(run, chat):
