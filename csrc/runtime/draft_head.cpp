@@ -41,9 +41,7 @@ double DraftHead::seconds(const Sequence& sequence, size_t tokens) const {
     const CostModel& cost = model_.cost_model();
     const size_t rows = pending_rows(states_[sequence.index]);
     const size_t of_step = std::min(rows, FlatBatch::kRowsOfAStep);
-    // All later drafts need the backlog too, so each token is charged a share of it.
-    const double share = static_cast<double>(tokens) / static_cast<double>(sequence.remaining());
-    const double backlog = share * (cost.seconds(rows) - cost.seconds(of_step));
+    const double backlog = share_of_text(sequence, tokens) * (cost.seconds(rows) - cost.seconds(of_step));
     const double switches = of_step > 1 ? 2.0 * cost.switch_seconds() : 0.0;
     return cost.seconds(of_step) + static_cast<double>(tokens - 1) * cost.seconds(1) + switches + backlog;
 }

@@ -100,9 +100,8 @@ double DraftModel::seconds(const Sequence& sequence, size_t tokens) const {
     const CostModel& cost = model_.cost_model();
     const size_t first = std::clamp(backlog, rows_, FlatBatch::kRowsOfAStep);
     const double switches = first > rows_ ? 2.0 * cost.switch_seconds() : 0.0;
-    // All later drafts need a backlog too (usually the prompt), so each token is charged a share of it.
     const double catching_up = backlog > first ? cost.seconds(backlog) - cost.seconds(first) : 0.0;
-    const double share = static_cast<double>(tokens) / static_cast<double>(sequence.remaining());
+    const double share = share_of_text(sequence, tokens);
     return cost.seconds(first) + static_cast<double>(tokens - 1) * cost.seconds(rows_) + switches + share * catching_up;
 }
 

@@ -49,9 +49,7 @@ double ExitHeadDraft::seconds(const Sequence& sequence, size_t tokens) const {
     const CostModel& cost = backbone_.model().cost_model();
     const size_t last = head_.segment() + 1;
     const double drafting = static_cast<double>(tokens) * (cost.seconds_until(last, 1) + head_.seconds(1));
-    // All later drafts need the backlog too, so each token is charged a share of it.
-    const double share = static_cast<double>(tokens) / static_cast<double>(sequence.remaining());
-    const double backlog = share * head_.backlog_seconds(sequence);
+    const double backlog = share_of_text(sequence, tokens) * head_.backlog_seconds(sequence);
     // In the verification, the first segments have only one token left to run.
     return drafting + backlog - (cost.seconds_until(last, 1 + tokens) - cost.seconds_until(last, 1));
 }

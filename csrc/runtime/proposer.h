@@ -1,6 +1,7 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -58,6 +59,15 @@ public:
     virtual void committed(const Sequence& sequence, size_t n) = 0;
 
     ProposerStats& stats() { return stats_; }
+
+protected:
+    // The share of the remaining text that a step with the first `tokens` tokens of this offer is expected to give.
+    // What all later drafts need too, usually the prompt, is charged to the steps by these shares.
+    double share_of_text(const Sequence& sequence, size_t tokens) const {
+        double expected = 1.0, reach = 1.0;
+        for (size_t i = 0; i < tokens; ++i) expected += reach *= acceptance(sequence, i);
+        return std::min(1.0, expected / static_cast<double>(sequence.remaining()));
+    }
 
 private:
     ProposerStats stats_;

@@ -11,6 +11,7 @@ PROMPTS = torch.tensor([PROMPT])
 MODES = {
     "off": {"speculation": "off"},
     "prompt_lookup": {"prompt_lookup_num_tokens": 4},
+    "suffix": {"speculation": "suffix", "num_assistant_tokens": 4},
     "auto": {"speculation": "auto"},
     "draft_model": {"assistant_model": "random", "num_assistant_tokens": 3},
     "draft_head": {"speculation": "draft_head", "num_assistant_tokens": 3},
