@@ -12,12 +12,22 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from optimum_dynexec import DynExecConfig
-from optimum_dynexec.commands import calibrate, head_formats, optimize, train_heads_arguments, train_steps, tune
+from optimum_dynexec.commands import (
+    calibrate,
+    draft_corpus,
+    head_formats,
+    optimize,
+    train_heads_arguments,
+    train_steps,
+    tune,
+)
 from optimum_dynexec.data.continuations import ContinuationArguments
+from optimum_dynexec.modeling.draft_corpus import MAX_TOKENS, DraftCorpus
 from optimum_dynexec.training.decoder import train
 from optimum_dynexec.training.decoder.trainer import TrainingArguments
 from tests.tiny_models import TEXT
@@ -53,6 +63,7 @@ def test_help(run):
         "attach-heads": "HEADS",
         "calibrate": "--epsilon",
         "train-steps": "--tau",
+        "draft-corpus": "--texts",
         "quantize": "--accuracy-control",
         "tune": "--time-limit",
         "optimize": "--recipe",
@@ -62,6 +73,25 @@ def test_help(run):
         assert status == 0
         assert option in output
         assert "exit status:" in output
+
+
+def test_a_draft_corpus_is_made_and_loaded(run, tiny_export, tmp_path):
+    (tmp_path / "text.md").write_text(TEXT[0])
+    directory, output = tiny_export("llama"), tmp_path / "corpus.safetensors"
+    status, said, _ = run("draft-corpus", directory, output, "--texts", tmp_path / "text.md", "--json")
+    values = json.loads(said)
+    assert (status, values["texts"], values["texts_left_out"]) == (0, 1, 0)
+    corpus = DraftCorpus.load(output)
+    assert len(corpus.tokens) == values["tokens"] > 4
+    status, said, _ = run("draft-corpus", directory, output, "--texts", tmp_path / "text.md", "--max-tokens", 4)
+    assert status == 0
+    assert "1 texts were left out, in whole or in part: --max-tokens is 4" in said
+    status, _, errors = run("draft-corpus", directory, output, "--texts", tmp_path / "none.md")
+    assert status == 1
+    assert "none.md" in errors
+    assert np.array_equal(DraftCorpus.load(output).tokens, corpus.tokens[:4])
+    # The command must not import what has the limit.
+    assert draft_corpus.MAX_TOKENS == MAX_TOKENS
 
 
 @pytest.mark.parametrize(
