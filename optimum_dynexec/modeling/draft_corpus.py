@@ -111,9 +111,7 @@ def make_draft_corpus(
     return DraftCorpus(np.concatenate(texts), lengths, _vocabulary_hash(Path(directory))), left_out
 
 
-def add_draft_corpus(
-    memory: _C.SpeculationMemory, path: str | Path, directory: str | Path, vocab_size: int
-) -> DraftCorpus:
+def add_draft_corpus(memory: _C.SpeculationMemory, path: str | Path, directory: str | Path, vocab_size: int) -> None:
     """
     Adds a draft corpus to what the draft sources of a model know.
 
@@ -136,7 +134,6 @@ def add_draft_corpus(
         raise ValueError(f"{path} is not a draft corpus of this model: its tokens must be from 0 to {vocab_size - 1}")
     for text in corpus.texts:
         memory.add_to_corpus(text.tolist())
-    return corpus
 
 
 def _texts_of(sources: Sequence[str | Path]) -> Iterable[str]:

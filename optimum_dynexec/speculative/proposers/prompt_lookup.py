@@ -36,12 +36,20 @@ class PromptLookup(Proposer):
         beside = request.mode != "auto" and request.arguments.prompt_lookup_num_tokens is not None
         if request.mode != cls.name and not beside:
             return ()
-        size = request.arguments.max_matching_ngram_size
-        if size is None:
-            as_transformers = request.mode == cls.name and request.lookahead != "auto"
-            return (cls(LOOKUP_NGRAM_SIZE if as_transformers else AUTO_NGRAM_SIZE),)
-        return (cls(whole_number("max_matching_ngram_size", size, 1, MAX_NGRAM_SIZE)),)
+        as_transformers = request.mode == cls.name and request.lookahead != "auto"
+        return (cls(ngram_size(request, LOOKUP_NGRAM_SIZE if as_transformers else AUTO_NGRAM_SIZE)),)
 
     def params(self, parts: DraftParts) -> _C.ProposerParams:
         """The parameters for the engine."""
         return _C.ProposerParams(self.name, options={"max_matching_ngram_size": self.max_matching_ngram_size})
+
+
+def ngram_size(request: Request, default: int) -> int:
+    """
+    The number of last tokens to compare at most.
+
+    Raises:
+        `ValueError`: if the call asks for another number than 1 to [`MAX_NGRAM_SIZE`].
+    """
+    size = request.arguments.max_matching_ngram_size
+    return default if size is None else whole_number("max_matching_ngram_size", size, 1, MAX_NGRAM_SIZE)

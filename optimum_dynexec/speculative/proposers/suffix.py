@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...native import _C
-from ...utils.numbers import whole_number
 from .base import DraftParts, Proposer, Request
-from .prompt_lookup import MAX_NGRAM_SIZE
+from .prompt_lookup import MAX_NGRAM_SIZE, ngram_size
 
 
 @dataclass(frozen=True)
@@ -27,10 +26,7 @@ class Suffix(Proposer):
         """Uses suffix drafts in `"auto"` and in their own mode."""
         if request.mode not in ("auto", cls.name):
             return ()
-        size = request.arguments.max_matching_ngram_size
-        if size is None:
-            return (cls(),)
-        return (cls(whole_number("max_matching_ngram_size", size, 1, MAX_NGRAM_SIZE)),)
+        return (cls(ngram_size(request, MAX_NGRAM_SIZE)),)
 
     def params(self, parts: DraftParts) -> _C.ProposerParams:
         """The parameters for the engine."""
