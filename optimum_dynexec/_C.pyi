@@ -1,7 +1,7 @@
 """
 The compiled extension: the decode loop, encoders and kernels. Import it from `optimum_dynexec.native`.
 
-Arguments are lists where nothing else is said. Calls of one model from several threads take turns.
+Arguments are lists where nothing else is said. Calls of one model from several threads share its passes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -161,6 +161,11 @@ class PagedModel:
         """Times the same passes for `costs`."""
     def add_copiers(self, copiers: Sequence[ov.CompiledModel]) -> None:
         """`copiers`: for each segment but the first, what makes its keys and values of hidden states."""
+    def keep_prefixes(self, tokens: int) -> None:
+        """
+        Keeps the KV blocks of finished sequences for later ones that begin with the same tokens, until their room is
+        needed. The cache grows to `tokens` tokens before blocks are given up. Raises `ValueError` without a KV cache.
+        """
     @property
     def has_copiers(self) -> bool: ...
     @property
@@ -306,7 +311,7 @@ class EarlyExitParams:
 class SequenceRequest:
     """
     One output sequence: `prompt` has at least one token; `seed` is that of its random streams; texts of requests with
-    the same `draft_scope` may be drafts for each other.
+    the same `draft_scope` may be drafts for each other; requests with the same `cache_salt` may share KV blocks.
     """
 
     prompt: list[int]
@@ -315,12 +320,15 @@ class SequenceRequest:
     eos_token_ids: list[int]
     seed: int
     draft_scope: str
+    cache_salt: str
 
 class FinishReason:
     NONE: FinishReason
     LENGTH: FinishReason
     STOP: FinishReason
     CALLBACK: FinishReason
+    CANCELLED: FinishReason
+    DEADLINE: FinishReason
     @property
     def name(self) -> str: ...
     @property
@@ -343,6 +351,9 @@ class Stats:
     def sequences(self) -> int: ...
     @property
     def prompt_tokens(self) -> int: ...
+    @property
+    def cached_tokens(self) -> int:
+        """Prompt tokens that were found in the prefix cache."""
     @property
     def tokens(self) -> int: ...
     @property
@@ -384,10 +395,82 @@ class GenerationResult:
     @property
     def stats(self) -> Stats: ...
 
-class DecodeLoop:
-    """`max_batch_tokens`: the most prompt tokens in one pass, at least 1."""
+class Call:
+    """The sequences of one call. `stats` are complete when the call is closed."""
 
-    def __init__(self, target: PagedModel, max_batch_tokens: int) -> None: ...
+    @property
+    def id(self) -> int:
+        """Unique in the process."""
+    @property
+    def stats(self) -> Stats: ...
+
+class Event:
+    """What happened to a call. `row`: the index of the sequence; `None` for `CLOSED`."""
+
+    class Kind:
+        TOKENS: Event.Kind
+        """Tokens were appended to a sequence."""
+        DECIDE: Event.Kind
+        """The next token of a sequence waits for `DecodeLoop.answer`."""
+        CLOSED: Event.Kind
+        """The call has ended."""
+        @property
+        def name(self) -> str: ...
+        @property
+        def value(self) -> int: ...
+
+    @property
+    def call(self) -> Call: ...
+    @property
+    def kind(self) -> Event.Kind: ...
+    @property
+    def row(self) -> int | None: ...
+    @property
+    def tokens(self) -> list[int]: ...
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Of `TOKENS`: why the sequence has ended; `NONE` if it goes on."""
+    @property
+    def error(self) -> str | None:
+        """Of `CLOSED`: what went wrong."""
+
+class Outbox:
+    """The events of one or more calls."""
+
+    def __init__(self) -> None: ...
+    def take(self, timeout: float) -> list[Event]:
+        """All events so far. Waits for the first one, but not longer than `timeout` seconds."""
+
+class LoopStats:
+    """Of a decode loop since it was made. `running` and `waiting`: sequences at present."""
+
+    @property
+    def running(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def preemptions(self) -> int:
+        """How often a sequence gave its KV blocks back, because there was no room for an older one."""
+    @property
+    def prefix_queries(self) -> int:
+        """Tokens that were looked for in the prefix cache."""
+    @property
+    def prefix_hits(self) -> int:
+        """Tokens that were found there."""
+
+class DecodeLoop:
+    """
+    Generates in a thread of its own. Calls come and go between steps, and all of them share the passes.
+
+    `max_batch_tokens`: the most prompt tokens in one pass; `max_running`: the most sequences that share a pass. Both
+    are at least 1.
+    """
+
+    def __init__(self, target: PagedModel, max_batch_tokens: int, max_running: int = ...) -> None: ...
     def generate(
         self,
         requests: Sequence[SequenceRequest],
@@ -408,6 +491,36 @@ class DecodeLoop:
         Raises `ValueError` for an empty prompt, a token outside the vocabulary, speculation together with
         `early_exit`, or parameters that do not fit the model, and `RuntimeError` if logits are NaN.
         """
+
+    def submit(
+        self,
+        requests: Sequence[SequenceRequest],
+        speculation: SpeculationParams,
+        outbox: Outbox,
+        memory: SpeculationMemory | None = None,
+        callbacks: bool = False,
+        early_exit: EarlyExitParams | None = None,
+        max_time: float | None = None,
+    ) -> Call:
+        """
+        Starts a call, whose events go to `outbox`. With `callbacks`, each token waits for `answer`. After `max_time`
+        seconds, its sequences end. Raises as `generate` does; parameters that do not fit the model are the `error` of
+        its last event.
+        """
+    def cancel(self, call: Call) -> None:
+        """Ends a call before its next step. Its last event comes as always."""
+    def answer(
+        self,
+        event: Event,
+        process_logits: Callable[[int, npt.NDArray[np.int64], npt.NDArray[np.float32]], None] | None = None,
+        should_stop: Callable[[int, npt.NDArray[np.int64]], bool] | None = None,
+    ) -> None:
+        """
+        Decides the next tokens of a sequence after its event `DECIDE`, in this thread. Raises what the callbacks
+        raise; the call is then cancelled.
+        """
+    @property
+    def stats(self) -> LoopStats: ...
 
 class CachedSequence:
     """One sequence in the cache of a model or head, step by step."""

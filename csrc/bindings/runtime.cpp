@@ -21,11 +21,11 @@ py::array_t<int64_t> tokens_of(const Sequence& sequence) {
     return py::array_t<int64_t>(static_cast<py::ssize_t>(sequence.tokens.size()), sequence.tokens.data());
 }
 
-// Python callables as hooks: each takes the GIL for as long as it runs.
-Hooks make_hooks(const py::object& process_logits, const py::object& should_stop, const py::object& on_tokens) {
-    Hooks hooks;
+// Python callables as callbacks: each takes the GIL for as long as it runs.
+Callbacks make_callbacks(const py::object& process_logits, const py::object& should_stop) {
+    Callbacks callbacks;
     if (!process_logits.is_none()) {
-        hooks.process_logits = [&process_logits](const Sequence& sequence, float* logits, size_t vocab) {
+        callbacks.process_logits = [&process_logits](const Sequence& sequence, float* logits, size_t vocab) {
             py::gil_scoped_acquire gil;
             // A view without an owner would be copied: the base keeps it a view.
             const py::array_t<float> row(static_cast<py::ssize_t>(vocab), logits, py::none());
@@ -33,16 +33,21 @@ Hooks make_hooks(const py::object& process_logits, const py::object& should_stop
         };
     }
     if (!should_stop.is_none()) {
-        hooks.should_stop = [&should_stop](const Sequence& sequence) {
+        callbacks.should_stop = [&should_stop](const Sequence& sequence) {
             py::gil_scoped_acquire gil;
             return should_stop(sequence.index, tokens_of(sequence)).cast<bool>();
         };
     }
+    return callbacks;
+}
+
+Hooks make_hooks(const py::object& process_logits, const py::object& should_stop, const py::object& on_tokens) {
+    Hooks hooks;
+    hooks.callbacks = make_callbacks(process_logits, should_stop);
     if (!on_tokens.is_none()) {
-        hooks.on_tokens = [&on_tokens](const Sequence& sequence, size_t n) {
+        hooks.on_tokens = [&on_tokens](const Sequence& sequence, const std::vector<int64_t>& tokens) {
             py::gil_scoped_acquire gil;
-            on_tokens(sequence.index, std::vector<int64_t>(sequence.tokens.end() - static_cast<std::ptrdiff_t>(n),
-                                                           sequence.tokens.end()));
+            on_tokens(sequence.index, tokens);
         };
     }
     hooks.poll = [] {
@@ -60,17 +65,49 @@ auto locked(void (*function)(PagedModel&)) {
     };
 }
 
-py::object generate(DecodeLoop& loop, const std::vector<SequenceRequest>& requests,
-                    const SpeculationParams& speculation, SpeculationMemory* memory, const py::object& process_logits,
-                    const py::object& should_stop, const py::object& on_tokens, const EarlyExitParams* early_exit) {
+py::object generate(DecodeLoop& loop, std::vector<SequenceRequest> requests, const SpeculationParams& speculation,
+                    std::shared_ptr<SpeculationMemory> memory, const py::object& process_logits,
+                    const py::object& should_stop, const py::object& on_tokens,
+                    const std::optional<EarlyExitParams>& early_exit) {
     const Hooks hooks = make_hooks(process_logits, should_stop, on_tokens);
+    CallParams params;
+    params.speculation = speculation;
+    params.memory = std::move(memory);
+    params.early_exit = early_exit;
     GenerationResult result;
-    SpeculationMemory of_this_call;
     {
         py::gil_scoped_release release;
-        result = loop.generate(requests, speculation, memory == nullptr ? of_this_call : *memory, hooks, early_exit);
+        result = loop.generate(std::move(requests), std::move(params), hooks);
     }
     return py::cast(std::move(result));
+}
+
+std::shared_ptr<Call> submit(DecodeLoop& loop, std::vector<SequenceRequest> requests,
+                             const SpeculationParams& speculation, std::shared_ptr<Outbox> outbox,
+                             std::shared_ptr<SpeculationMemory> memory, bool callbacks,
+                             const std::optional<EarlyExitParams>& early_exit, std::optional<double> max_time) {
+    CallParams params;
+    params.speculation = speculation;
+    params.memory = std::move(memory);
+    params.early_exit = early_exit;
+    params.callbacks = callbacks;
+    params.streams = true;
+    if (max_time) {
+        params.deadline =
+            Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(*max_time));
+    }
+    py::gil_scoped_release release;
+    return loop.submit(std::move(requests), std::move(params), std::move(outbox));
+}
+
+// The message of what went wrong in a call.
+std::optional<std::string> error_of(const Event& event) {
+    if (event.error == nullptr) return std::nullopt;
+    try {
+        std::rethrow_exception(event.error);
+    } catch (const std::exception& error) {
+        return error.what();
+    }
 }
 
 }  // namespace
@@ -80,7 +117,9 @@ void bind_runtime(py::module_& m) {
         .value("NONE", FinishReason::kNone)
         .value("LENGTH", FinishReason::kLength)
         .value("STOP", FinishReason::kStop)
-        .value("CALLBACK", FinishReason::kCallback);
+        .value("CALLBACK", FinishReason::kCallback)
+        .value("CANCELLED", FinishReason::kCancelled)
+        .value("DEADLINE", FinishReason::kDeadline);
 
     py::class_<ProposerStats>(m, "ProposerStats")
         .def_readonly("name", &ProposerStats::name)
@@ -90,6 +129,7 @@ void bind_runtime(py::module_& m) {
     py::class_<Stats>(m, "Stats")
         .def_readonly("sequences", &Stats::sequences)
         .def_readonly("prompt_tokens", &Stats::prompt_tokens)
+        .def_readonly("cached_tokens", &Stats::cached_tokens)
         .def_readonly("tokens", &Stats::tokens)
         .def_readonly("target_forwards", &Stats::target_forwards)
         .def_readonly("prefill_forwards", &Stats::prefill_forwards)
@@ -117,7 +157,8 @@ void bind_runtime(py::module_& m) {
         .def_readwrite("max_new_tokens", &SequenceRequest::max_new_tokens)
         .def_readwrite("eos_token_ids", &SequenceRequest::eos_token_ids)
         .def_readwrite("seed", &SequenceRequest::seed)
-        .def_readwrite("draft_scope", &SequenceRequest::draft_scope);
+        .def_readwrite("draft_scope", &SequenceRequest::draft_scope)
+        .def_readwrite("cache_salt", &SequenceRequest::cache_salt);
     py::class_<RowLimits>(m, "RowLimits")
         .def(py::init([](size_t per_sequence, size_t least, std::optional<size_t> most) {
                  RowLimits limits{per_sequence, least, most.value_or(std::numeric_limits<size_t>::max())};
@@ -143,6 +184,14 @@ void bind_runtime(py::module_& m) {
                 model.add_copiers(copiers);
             },
             py::arg("copiers"))
+        .def(
+            "keep_prefixes",
+            [](PagedModel& model, size_t tokens) {
+                py::gil_scoped_release release;
+                std::lock_guard<std::mutex> lock(model.mutex());
+                model.keep_prefixes(tokens);
+            },
+            py::arg("tokens"))
         .def_property_readonly("has_copiers", &PagedModel::has_copiers)
         .def_property_readonly("vocab_size", &PagedModel::vocab_size)
         .def_property_readonly("num_segments", &PagedModel::num_segments)
@@ -276,9 +325,59 @@ void bind_runtime(py::module_& m) {
         .def_readwrite("prefill", &EarlyExitParams::prefill)
         .def_readwrite("copy_kv", &EarlyExitParams::copy_kv);
 
+    py::class_<Call, std::shared_ptr<Call>>(m, "Call")
+        .def_readonly("id", &Call::id)
+        .def_readonly("stats", &Call::stats);
+    py::class_<Event> event(m, "Event");
+    py::enum_<Event::Kind>(event, "Kind")
+        .value("TOKENS", Event::Kind::kTokens)
+        .value("DECIDE", Event::Kind::kDecide)
+        .value("CLOSED", Event::Kind::kClosed);
+    event.def_readonly("call", &Event::call)
+        .def_readonly("kind", &Event::kind)
+        .def_readonly("tokens", &Event::tokens)
+        .def_readonly("finish_reason", &Event::finish_reason)
+        .def_property_readonly("row",
+                               [](const Event& made) {
+                                   return made.sequence == nullptr ? std::nullopt
+                                                                   : std::make_optional(made.sequence->index);
+                               })
+        .def_property_readonly("error", &error_of);
+    py::class_<Outbox, std::shared_ptr<Outbox>>(m, "Outbox")
+        .def(py::init<>())
+        .def(
+            "take",
+            [](Outbox& outbox, double timeout) {
+                py::gil_scoped_release release;
+                return outbox.take(std::chrono::milliseconds(static_cast<int64_t>(1000.0 * timeout)));
+            },
+            py::arg("timeout"));
+    py::class_<LoopStats>(m, "LoopStats")
+        .def_readonly("running", &LoopStats::running)
+        .def_readonly("waiting", &LoopStats::waiting)
+        .def_readonly("steps", &LoopStats::steps)
+        .def_readonly("tokens", &LoopStats::tokens)
+        .def_readonly("preemptions", &LoopStats::preemptions)
+        .def_readonly("prefix_queries", &LoopStats::prefix_queries)
+        .def_readonly("prefix_hits", &LoopStats::prefix_hits);
     py::class_<DecodeLoop>(m, "DecodeLoop")
-        .def(py::init<PagedModel&, size_t>(), py::arg("target"), py::arg("max_batch_tokens"), py::keep_alive<1, 2>())
+        .def(py::init<PagedModel&, size_t, size_t>(), py::arg("target"), py::arg("max_batch_tokens"),
+             py::arg("max_running") = DecodeLoop::kMaxRunning, py::keep_alive<1, 2>())
         .def("generate", &generate, py::arg("requests"), py::arg("speculation"), py::arg("memory") = nullptr,
              py::arg("process_logits") = py::none(), py::arg("should_stop") = py::none(),
-             py::arg("on_tokens") = py::none(), py::arg("early_exit") = py::none());
+             py::arg("on_tokens") = py::none(), py::arg("early_exit") = py::none())
+        .def("submit", &submit, py::arg("requests"), py::arg("speculation"), py::arg("outbox"),
+             py::arg("memory") = nullptr, py::arg("callbacks") = false, py::arg("early_exit") = py::none(),
+             py::arg("max_time") = py::none(), py::keep_alive<0, 1>())
+        .def("cancel", &DecodeLoop::cancel, py::arg("call"), py::call_guard<py::gil_scoped_release>())
+        .def(
+            "answer",
+            [](DecodeLoop& loop, const Event& asked, const py::object& process_logits, const py::object& should_stop) {
+                if (asked.kind != Event::Kind::kDecide) throw std::invalid_argument("The event asks for no decision");
+                const Callbacks callbacks = make_callbacks(process_logits, should_stop);
+                py::gil_scoped_release release;
+                loop.answer(*asked.sequence, callbacks);
+            },
+            py::arg("event"), py::arg("process_logits") = py::none(), py::arg("should_stop") = py::none())
+        .def_property_readonly("stats", &DecodeLoop::stats);
 }

@@ -85,7 +85,7 @@ public:
           target_(std::move(target)),
           backbone_(*target_, max_batch_tokens),
           proposer_(std::make_unique<DraftHead>(
-              *head_, ProposerContext{backbone_, max_batch_tokens, 1, kMaxTokens, 0.0f, memory_}, "draft_head")) {
+              *head_, ProposerContext{backbone_, max_batch_tokens, kMaxTokens, 0.0f, memory_}, "draft_head")) {
         request_.max_new_tokens = kMaxTokens;
         request_.logits = logits;
         request_.seed = seed;

@@ -5,6 +5,11 @@
 
 namespace dynexec {
 
+void Backbone::remove_tap(const Tap& tap) {
+    taps_.erase(std::remove_if(taps_.begin(), taps_.end(), [&](const Tapped& tapped) { return tapped.tap == &tap; }),
+                taps_.end());
+}
+
 float* Backbone::run(const std::vector<Part>& parts, size_t last, size_t padded_rows) {
     float* logits = nullptr;
     for (size_t first = 0, next = 0; first < last; first = next) {
@@ -107,9 +112,11 @@ float* Backbone::run_segments(const std::vector<Part>& parts, size_t first, size
     float* const logits = model_.forward(batch_, first, last);
 
     size_t row = 0;
+    rows_run_.clear();
     for (const Part& part : parts) {
         Sequence& sequence = *part.sequence;
         const size_t begin = sequence.segments[first].cached;
+        rows_run_.push_back(part.end - std::min(part.end, begin));
         if (part.end <= begin) continue;
         const size_t rows = part.end - begin;
         const auto given_by = [&](size_t segment) {

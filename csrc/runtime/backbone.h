@@ -9,7 +9,7 @@
 
 namespace dynexec {
 
-// The target, as used by the sequences of one generate call: each segment runs the tokens that it has not run yet. No
+// The target, as used by the sequences of a decode loop: each segment runs the tokens that it has not run yet. No
 // segment runs a committed token twice.
 class Backbone {
 public:
@@ -25,6 +25,7 @@ public:
 
     // `tap` receives the output of `segment`, which is not the last segment. It must outlive this object.
     void add_tap(size_t segment, Tap& tap) { taps_.push_back({segment, &tap}); }
+    void remove_tap(const Tap& tap);
 
     struct Part {
         Sequence* sequence;
@@ -38,6 +39,8 @@ public:
     // PagedModel::forward), or nullptr if the last segment of the model is not among the segments. A pass of the last
     // segment is padded to `padded_rows` tokens if it has fewer and the cache has room.
     float* run(const std::vector<Part>& parts, size_t last, size_t padded_rows = 0);
+    // Of each part: the number of tokens in the latest pass.
+    const std::vector<size_t>& rows_run() const { return rows_run_; }
 
     // Gives the segments from `first` on keys and values for the tokens that wait in front of `first`, computed from
     // the hidden states of these tokens (CALM, arXiv 2207.07061). These tokens then count as run. Throws
@@ -62,6 +65,7 @@ private:
     };
     std::vector<Tapped> taps_;
     FlatBatch batch_;
+    std::vector<size_t> rows_run_;
 };
 
 }  // namespace dynexec

@@ -10,11 +10,10 @@ namespace dynexec {
 DraftHead::DraftHead(const Head& head, const ProposerContext& context, const std::string& memory)
     : model_(head.model()),
       drafts_(head.vocabulary(), head.stop_classifier(), context.backbone.model().vocab_size(),
-              context.confidence_threshold, context.num_sequences, context.memory, memory),
+              context.confidence_threshold, context.memory, memory),
       hidden_size_(head.model().input_hidden_size()),
       max_tokens_(context.max_tokens),
-      max_batch_tokens_(context.max_batch_tokens),
-      states_(context.num_sequences) {
+      max_batch_tokens_(context.max_batch_tokens) {
     const PagedModel& target = context.backbone.model();
     if (target.hidden_size() == 0) {
         throw std::invalid_argument("The model was loaded without its hidden states, which a draft head needs");
@@ -27,9 +26,9 @@ DraftHead::DraftHead(const Head& head, const ProposerContext& context, const std
 }
 
 size_t DraftHead::offer(const Sequence& sequence, size_t limit) {
-    drafts_.begin(sequence);
+    drafts_.begin_step(sequence);
     // A prompt of one token has no token after its hidden state yet.
-    return states_[sequence.index].pending.empty() ? 0 : std::min(limit, max_tokens_);
+    return states_.get(sequence).pending.empty() ? 0 : std::min(limit, max_tokens_);
 }
 
 double DraftHead::acceptance(const Sequence& sequence, size_t position) const {
@@ -39,7 +38,7 @@ double DraftHead::acceptance(const Sequence& sequence, size_t position) const {
 double DraftHead::seconds(const Sequence& sequence, size_t tokens) const {
     if (tokens == 0) return 0.0;
     const CostModel& cost = model_.cost_model();
-    const size_t rows = pending_rows(states_[sequence.index]);
+    const size_t rows = pending_rows(states_.at(sequence));
     const size_t of_step = std::min(rows, FlatBatch::kRowsOfAStep);
     const double backlog = share_of_text(sequence, tokens) * (cost.seconds(rows) - cost.seconds(of_step));
     const double switches = of_step > 1 ? 2.0 * cost.switch_seconds() : 0.0;
@@ -48,18 +47,19 @@ double DraftHead::seconds(const Sequence& sequence, size_t tokens) const {
 
 size_t DraftHead::add_rows(FlatBatch& batch, const Order& order, size_t room) {
     const Sequence& sequence = *order.sequence;
-    State& state = states_[sequence.index];
-    model_.reserve(state.table, state.cached + pending_rows(state) + order.tokens);
+    State& state = states_.at(sequence);
+    const size_t past = state.cached - state.skipped;
+    model_.reserve(state.table, past + pending_rows(state) + order.tokens);
     if (state.pending.empty()) {
         const auto& draft = sequence.draft.tokens;
         if (room == 0) return 0;
-        batch.add(&draft.back(), 1, state.cached + draft.size() - 1, state.table.blocks(), 1);
+        batch.add(&draft.back(), 1, past + draft.size() - 1, state.table.blocks(), 1);
         batch.hidden_states.insert(batch.hidden_states.end(), state.feedback.begin(), state.feedback.end());
         return 1;
     }
     const size_t rows = std::min(pending_rows(state), room);
     if (rows == 0) return 0;
-    batch.add(sequence.tokens.data() + state.cached + 1, rows, state.cached, state.table.blocks(), 1);
+    batch.add(sequence.tokens.data() + state.cached + 1, rows, past, state.table.blocks(), 1);
     batch.has_backlog = batch.has_backlog || rows > FlatBatch::kRowsOfAStep;
     const auto end = state.pending.begin() + static_cast<std::ptrdiff_t>(rows * hidden_size_);
     batch.hidden_states.insert(batch.hidden_states.end(), state.pending.begin(), end);
@@ -69,7 +69,7 @@ size_t DraftHead::add_rows(FlatBatch& batch, const Order& order, size_t room) {
 }
 
 void DraftHead::propose(const std::vector<Order>& orders) {
-    for (const Order& order : orders) states_[order.sequence->index].proposed = true;
+    for (const Order& order : orders) states_.at(*order.sequence).proposed = true;
     std::vector<Order> open = orders;
     FlatBatch batch;
     while (!open.empty()) {
@@ -78,11 +78,11 @@ void DraftHead::propose(const std::vector<Order>& orders) {
         for (const Order& order : open) rows.push_back(add_rows(batch, order, max_batch_tokens_ - batch.tokens()));
         const float* words = model_.forward(batch);
         const float* hidden_states = model_.hidden_states();
-        stats().forwards += 1;
+        forwards_ += 1;
         std::vector<Order> next;
         for (size_t i = 0; i < open.size(); ++i) {
             Sequence& sequence = *open[i].sequence;
-            State& state = states_[sequence.index];
+            State& state = states_.at(sequence);
             bool go_on = true;
             if (rows[i] > 0) {
                 hidden_states += rows[i] * hidden_size_;
@@ -100,21 +100,22 @@ void DraftHead::propose(const std::vector<Order>& orders) {
 }
 
 void DraftHead::saw(const Sequence& sequence, size_t first, const float* hidden_states, size_t n) {
-    State& state = states_[sequence.index];
+    State& state = states_.get(sequence);
+    if (state.cached == 0 && state.pending.empty()) state.skipped = state.cached = first;
     if (first != state.cached + pending_rows(state)) throw std::logic_error("DraftHead: hidden states are missing");
     state.pending.insert(state.pending.end(), hidden_states, hidden_states + n * hidden_size_);
 }
 
 void DraftHead::committed(const Sequence& sequence, size_t n) {
-    State& state = states_[sequence.index];
-    if (sequence.finished()) {
-        state.table.clear();
-        state.pending = {};
-        return;
-    }
-    if (!state.proposed) return;
-    state.proposed = false;
+    State* const state = states_.find(sequence);
+    if (state == nullptr || !state->proposed) return;
+    state->proposed = false;
     drafts_.committed(sequence, n);
+}
+
+void DraftHead::release(const Sequence& sequence) {
+    states_.release(sequence);
+    drafts_.release(sequence);
 }
 
 std::unique_ptr<Proposer> make_draft_head_proposer(const ProposerParams& params, const ProposerContext& context) {

@@ -1,12 +1,12 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #pragma once
 
-#include <deque>
 #include <string>
 #include <vector>
 
 #include "runtime/draft_tokens.h"
 #include "runtime/head.h"
+#include "runtime/per_sequence.h"
 #include "runtime/proposer.h"
 
 namespace dynexec {
@@ -29,11 +29,14 @@ public:
     void propose(const std::vector<Order>& orders) override;
     void saw(const Sequence& sequence, size_t first, const float* hidden_states, size_t n) override;
     void committed(const Sequence& sequence, size_t n) override;
+    void begin() override { drafts_.begin(); }
+    void release(const Sequence& sequence) override;
 
 private:
     struct State {
         BlockTable table;
-        size_t cached = 0;            // rows of the target's hidden states that the head has run
+        size_t skipped = 0;           // first tokens whose hidden states the target has not computed
+        size_t cached = 0;            // tokens whose hidden states the head has run or skipped
         std::vector<float> pending;   // [rows, hidden size]: the next hidden states of the target
         std::vector<float> feedback;  // [hidden size]: the output of the head in its last row
         bool proposed = false;
@@ -48,7 +51,7 @@ private:
     size_t hidden_size_;
     size_t max_tokens_;
     size_t max_batch_tokens_;
-    std::deque<State> states_;  // a block table does not move
+    PerSequence<State> states_;
 };
 
 }  // namespace dynexec

@@ -1,6 +1,5 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #include <algorithm>
-#include <deque>
 #include <memory>
 #include <numeric>
 #include <stdexcept>
@@ -8,6 +7,7 @@
 
 #include "runtime/backbone.h"
 #include "runtime/draft_tokens.h"
+#include "runtime/per_sequence.h"
 #include "runtime/proposer.h"
 
 namespace dynexec {
@@ -28,11 +28,10 @@ public:
         : model_(model),
           vocabulary_(std::move(vocabulary)),
           drafts_(*vocabulary_, nullptr, context.backbone.model().vocab_size(), context.confidence_threshold,
-                  context.num_sequences, context.memory, memory),
+                  context.memory, memory),
           window_(window),
           max_batch_tokens_(context.max_batch_tokens),
-          max_tokens_(context.max_tokens),
-          states_(context.num_sequences) {
+          max_tokens_(context.max_tokens) {
         const CostModel& cost = model_.cost_model();
         rows_ = kPassesOfADraft * (cost.seconds(2) - cost.seconds(1)) < cost.switch_seconds() ? 2 : 1;
         vocabulary_->check_fits(context.backbone.model().vocab_size());
@@ -47,6 +46,8 @@ public:
     double seconds(const Sequence& sequence, size_t tokens) const override;
     void propose(const std::vector<Order>& orders) override;
     void committed(const Sequence& sequence, size_t n) override;
+    void begin() override { drafts_.begin(); }
+    void release(const Sequence& sequence) override;
 
 private:
     struct State {
@@ -72,8 +73,8 @@ private:
     size_t window_;
     size_t max_batch_tokens_;
     size_t max_tokens_;
-    size_t rows_;               // of a pass without a backlog
-    std::deque<State> states_;  // a block table does not move
+    size_t rows_;  // of a pass without a backlog
+    PerSequence<State> states_;
 };
 
 void DraftModel::spell(State& state, int64_t token) const {
@@ -82,8 +83,8 @@ void DraftModel::spell(State& state, int64_t token) const {
 }
 
 size_t DraftModel::offer(const Sequence& sequence, size_t limit) {
-    drafts_.begin(sequence);
-    State& state = states_[sequence.index];
+    drafts_.begin_step(sequence);
+    State& state = states_.get(sequence);
     while (state.ends.size() < sequence.tokens.size()) spell(state, sequence.tokens[state.ends.size()]);
     // The last tokens may have no words.
     return state.words.size() > state.cached ? std::min(limit, max_tokens_) : 0;
@@ -95,7 +96,7 @@ double DraftModel::acceptance(const Sequence& sequence, size_t position) const {
 
 double DraftModel::seconds(const Sequence& sequence, size_t tokens) const {
     if (tokens == 0) return 0.0;
-    const State& state = states_[sequence.index];
+    const State& state = states_.at(sequence);
     const size_t backlog = std::min(window_, state.words.size() - state.cached);
     const CostModel& cost = model_.cost_model();
     const size_t first = std::clamp(backlog, rows_, FlatBatch::kRowsOfAStep);
@@ -125,19 +126,19 @@ void DraftModel::catch_up(const std::vector<Order>& orders) {
     const size_t share = std::max<size_t>(1, max_batch_tokens_ / orders.size());
     FlatBatch batch;
     for (const Order& order : orders) {
-        State& state = states_[order.sequence->index];
+        State& state = states_.at(*order.sequence);
         while (state.words.size() - state.cached > share) {
             batch.clear();
             add_words(batch, state, std::min(max_batch_tokens_, state.words.size() - state.cached - share));
             model_.forward(batch);
-            stats().forwards += 1;
+            forwards_ += 1;
         }
     }
 }
 
 void DraftModel::propose(const std::vector<Order>& orders) {
     for (const Order& order : orders) {
-        State& state = states_[order.sequence->index];
+        State& state = states_.at(*order.sequence);
         state.proposed = true;
         skip(state);
     }
@@ -148,15 +149,15 @@ void DraftModel::propose(const std::vector<Order>& orders) {
         batch.clear();
         // The committed tokens that it has not run yet, or else the token that it proposed last.
         for (const Order& order : open) {
-            State& state = states_[order.sequence->index];
+            State& state = states_.at(*order.sequence);
             add_words(batch, state, state.words.size() - state.cached);
         }
         const float* logits = model_.forward(batch);
-        stats().forwards += 1;
+        forwards_ += 1;
         std::vector<Order> next;
         for (size_t i = 0; i < open.size(); ++i) {
             if (!drafts_.choose(open[i], logits + i * model_.vocab_size())) continue;
-            spell(states_[open[i].sequence->index], open[i].sequence->draft.tokens.back());
+            spell(states_.at(*open[i].sequence), open[i].sequence->draft.tokens.back());
             next.push_back(open[i]);
         }
         open.swap(next);
@@ -165,20 +166,18 @@ void DraftModel::propose(const std::vector<Order>& orders) {
 }
 
 void DraftModel::committed(const Sequence& sequence, size_t n) {
-    State& state = states_[sequence.index];
-    if (state.proposed) {
-        state.proposed = false;
-        const size_t right = sequence.tokens.size() - n + drafts_.committed(sequence, n);
-        state.ends.resize(std::min(state.ends.size(), right));
-        state.words.resize(state.ends.back());
-        state.cached = std::min(state.cached, state.words.size());
-    }
-    if (sequence.finished()) {
-        state.table.clear();
-        state.words = {};
-        state.ends = {};
-        state.skipped = state.cached = 0;
-    }
+    State* const state = states_.find(sequence);
+    if (state == nullptr || !state->proposed) return;
+    state->proposed = false;
+    const size_t right = sequence.tokens.size() - n + drafts_.committed(sequence, n);
+    state->ends.resize(std::min(state->ends.size(), right));
+    state->words.resize(state->ends.back());
+    state->cached = std::min(state->cached, state->words.size());
+}
+
+void DraftModel::release(const Sequence& sequence) {
+    states_.release(sequence);
+    drafts_.release(sequence);
 }
 
 }  // namespace

@@ -28,22 +28,17 @@ size_t context_of(double confidence) {
 }  // namespace
 
 DraftTokens::DraftTokens(const DraftVocabulary& vocabulary, const StopClassifier* stop_classifier, size_t vocab,
-                         float confidence_threshold, size_t num_sequences, SpeculationMemory& memory,
-                         const std::string& name)
+                         float confidence_threshold, SpeculationMemory& memory, const std::string& name)
     : vocabulary_(vocabulary),
       stop_classifier_(stop_classifier),
       vocab_(vocab),
       confidence_threshold_(confidence_threshold),
-      row_(vocab) {
-    AcceptanceTable& positions = memory.acceptance(name + "/position", 1, kPositions);
-    AcceptanceTable& confidences = memory.acceptance(name + "/confidence", kConfidences, kConfidencePositions);
-    // Observations of earlier requests fade, so that drafts that are no longer used are tried again.
-    positions.forget(0.8);
-    for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(positions, confidences);
-}
+      positions_(memory.acceptance(name + "/position", 1, kPositions)),
+      confidences_(memory.acceptance(name + "/confidence", kConfidences, kConfidencePositions)),
+      row_(vocab) {}
 
-void DraftTokens::begin(const Sequence& sequence) {
-    State& state = states_[sequence.index];
+void DraftTokens::begin_step(const Sequence& sequence) {
+    State& state = states_.get(sequence, positions_, confidences_);
     state.drafted.clear();
     state.confidence.clear();
     state.reach = 1.0;
@@ -51,7 +46,7 @@ void DraftTokens::begin(const Sequence& sequence) {
 }
 
 double DraftTokens::acceptance(const Sequence& sequence, size_t position) const {
-    const State& state = states_[sequence.index];
+    const State& state = states_.at(sequence);
     if (position < state.drafted.size()) return acceptance_of(state, position);
     return state.by_position.estimate(0, position, kPrior, kPriorWeight);
 }
@@ -63,7 +58,7 @@ double DraftTokens::acceptance_of(const State& state, size_t position) const {
 
 bool DraftTokens::choose(const Proposer::Order& order, const float* words) {
     Sequence& sequence = *order.sequence;
-    State& state = states_[sequence.index];
+    State& state = states_.at(sequence);
     const LogitsParams& params = sequence.request.logits;
     LogitsStats stats = logits_stats(words, vocabulary_.size());
     if (stats.argmax < 0) throw std::runtime_error("A draft model or head gave NaN logits");
@@ -105,7 +100,7 @@ void DraftTokens::end(const Proposer::Order& order) {
 }
 
 size_t DraftTokens::committed(const Sequence& sequence, size_t n) {
-    State& state = states_[sequence.index];
+    State& state = states_.at(sequence);
     // Scored as far as it was drafted, not only as far as it was verified, because the tokens that followed show more.
     const int64_t* came = sequence.tokens.data() + sequence.tokens.size() - n;
     size_t position = 0;

@@ -7,6 +7,7 @@
 #include "kernels/stop_classifier.h"
 #include "runtime/acceptance.h"
 #include "runtime/draft_vocabulary.h"
+#include "runtime/per_sequence.h"
 #include "runtime/proposer.h"
 
 namespace dynexec {
@@ -19,10 +20,13 @@ public:
     // vocabulary. `confidence_threshold`: a draft ends after a token whose probability is below it. The observations
     // are kept in `memory` under `name`.
     DraftTokens(const DraftVocabulary& vocabulary, const StopClassifier* stop_classifier, size_t vocab,
-                float confidence_threshold, size_t num_sequences, SpeculationMemory& memory, const std::string& name);
+                float confidence_threshold, SpeculationMemory& memory, const std::string& name);
 
-    // Starts a new step.
-    void begin(const Sequence& sequence);
+    // A call begins: observations of earlier ones fade, so that drafts that are no longer used are tried again.
+    void begin() { positions_.forget(0.8); }
+
+    // A new step begins.
+    void begin_step(const Sequence& sequence);
     // Appends the next draft token from `words`, logits of the vocabulary. Returns whether the draft may go on.
     bool choose(const Proposer::Order& order, const float* words);
     // Removes the draft from the token counts of the processors, to which choose() has added it.
@@ -31,6 +35,7 @@ public:
     double acceptance(const Sequence& sequence, size_t position) const;
     // Returns the number of draft tokens that were right, whether they were verified or not.
     size_t committed(const Sequence& sequence, size_t n);
+    void release(const Sequence& sequence) { states_.release(sequence); }
 
 private:
     struct State {
@@ -50,7 +55,9 @@ private:
     const StopClassifier* stop_classifier_;
     size_t vocab_;
     float confidence_threshold_;
-    std::vector<State> states_;
+    AcceptanceTable& positions_;
+    AcceptanceTable& confidences_;
+    PerSequence<State> states_;
     std::vector<float> row_;  // [vocab]
 };
 

@@ -8,6 +8,7 @@
 
 #include "kernels/criteria/exit_policy.h"
 #include "runtime/exit_head.h"
+#include "runtime/per_sequence.h"
 
 namespace dynexec {
 
@@ -22,12 +23,15 @@ struct EarlyExitParams {
     // run when a later token needs them.
     bool copy_kv = false;
 };
+bool operator==(const EarlyExitParams& a, const EarlyExitParams& b);
 
-// Decides which tokens exit, and where.
+// Decides which tokens exit, and where, for all calls with the same parameters.
 class EarlyExit {
 public:
     // Throws std::invalid_argument if the parameters do not fit each other or the target.
-    EarlyExit(const EarlyExitParams& params, Backbone& backbone, size_t max_batch_tokens, size_t num_sequences);
+    EarlyExit(const EarlyExitParams& params, Backbone& backbone, size_t max_batch_tokens);
+
+    bool is(const EarlyExitParams& params) const;
 
     size_t num_exits() const { return params_.exits.size(); }
     bool prefill() const { return params_.prefill; }
@@ -36,19 +40,22 @@ public:
     // Whether the exit has anything to evaluate.
     bool asks(size_t exit) const { return heads_[exit] != nullptr; }
 
-    // Called before the next token of each sequence is decided.
-    void begin(const std::vector<const Sequence*>& sequences);
+    // A sequence begins to run.
+    void begin(const Sequence& sequence);
+    // Called before the next token of a sequence is decided.
+    void begin_step(const Sequence& sequence) { views_.get(sequence).clear(); }
     // Runs the head at an exit: it predicts the token after the last token that its segment has run.
     void predict(size_t exit, const std::vector<const Sequence*>& sequences);
     // Whether the i-th of these sequences exits here. If so, `row`, [vocab], receives the logits of the exit.
     bool leaves(size_t exit, size_t i, float* row, size_t vocab);
+    // A sequence has ended, or starts again.
     void release(const Sequence& sequence);
 
 private:
-    const EarlyExitParams& params_;
+    const EarlyExitParams params_;
     ExitPolicy policy_;
     std::deque<std::unique_ptr<ExitHead>> heads_;  // of each exit; nullptr if nothing is evaluated there
-    std::vector<std::vector<ExitView>> views_;     // for each sequence: the views of the exits on its next token
+    PerSequence<std::vector<ExitView>> views_;     // of the exits on the next token of a sequence
     std::vector<const Sequence*> asked_;
     const float* words_ = nullptr;
 };

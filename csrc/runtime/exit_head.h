@@ -1,12 +1,12 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <vector>
 
 #include "runtime/backbone.h"
 #include "runtime/head.h"
+#include "runtime/per_sequence.h"
 
 namespace dynexec {
 
@@ -16,14 +16,20 @@ struct Exit {
     size_t segment;
 };
 
-// An exit head that runs on the sequences of one generate call. It predicts the token after the last one that its
-// segment has run. A head with a transformer block has its own KV cache. It runs every token once, at the next
-// prediction.
+// An exit head that runs on the sequences of a decode loop that it was told of. It predicts the token after the last
+// one that its segment has run. A head with a transformer block has its own KV cache. It runs every token once, at the
+// next prediction.
 class ExitHead : public Backbone::Tap {
 public:
     // Throws std::invalid_argument if the head does not fit the target there.
-    ExitHead(const Exit& exit, Backbone& backbone, size_t max_batch_tokens, size_t num_sequences);
+    ExitHead(const Exit& exit, Backbone& backbone, size_t max_batch_tokens);
+    ~ExitHead() override;
     ExitHead(const ExitHead&) = delete;
+    ExitHead& operator=(const ExitHead&) = delete;
+
+    // A sequence begins to run. Until release(), the head sees its hidden states.
+    void begin(const Sequence& sequence) { states_.get(sequence); }
+    void release(const Sequence& sequence) { states_.release(sequence); }
 
     // Logits over its vocabulary after the last token of each sequence, [sequences, words], valid until the next call.
     float* predict(const std::vector<const Sequence*>& sequences);
@@ -37,8 +43,6 @@ public:
     size_t forwards() const { return forwards_; }
 
     void ran(const Sequence& sequence, size_t first, const float* hidden_states, size_t n) override;
-    // Releases the state of a finished sequence.
-    void release(const Sequence& sequence);
 
 private:
     struct State {
@@ -53,12 +57,13 @@ private:
 
     std::shared_ptr<const Head> head_;
     size_t segment_;
+    Backbone& backbone_;
     PagedModel& model_;
     size_t hidden_size_;
     bool has_cache_;
     size_t max_batch_tokens_;
     size_t forwards_ = 0;
-    std::deque<State> states_;  // a block table does not move
+    PerSequence<State> states_;
 };
 
 }  // namespace dynexec

@@ -1,5 +1,6 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #include <algorithm>
+#include <set>
 #include <stdexcept>
 
 #include "runtime/draft_tokens.h"
@@ -14,29 +15,32 @@ namespace {
 class ExitHeadDraft : public Proposer {
 public:
     ExitHeadDraft(const Exit& exit, const ProposerContext& context, const std::string& memory)
-        : head_(exit, context.backbone, context.max_batch_tokens, context.num_sequences),
+        : head_(exit, context.backbone, context.max_batch_tokens),
           backbone_(context.backbone),
           drafts_(head_.head().vocabulary(), head_.head().stop_classifier(), context.backbone.model().vocab_size(),
-                  context.confidence_threshold, context.num_sequences, context.memory, memory),
-          max_tokens_(context.max_tokens),
-          proposed_(context.num_sequences) {}
+                  context.confidence_threshold, context.memory, memory),
+          max_tokens_(context.max_tokens) {}
 
     size_t offer(const Sequence& sequence, size_t limit) override;
     double acceptance(const Sequence& sequence, size_t position) const override;
     double seconds(const Sequence& sequence, size_t tokens) const override;
     void propose(const std::vector<Order>& orders) override;
     void committed(const Sequence& sequence, size_t n) override;
+    void begin() override { drafts_.begin(); }
+    void begin(const Sequence& sequence) override { head_.begin(sequence); }
+    void release(const Sequence& sequence) override;
+    bool needs_whole_text() const override { return true; }
 
 private:
     ExitHead head_;
     Backbone& backbone_;
     DraftTokens drafts_;
     size_t max_tokens_;
-    std::vector<bool> proposed_;
+    std::set<const Sequence*> proposed_;
 };
 
 size_t ExitHeadDraft::offer(const Sequence& sequence, size_t limit) {
-    drafts_.begin(sequence);
+    drafts_.begin_step(sequence);
     return std::min(limit, max_tokens_);
 }
 
@@ -55,7 +59,7 @@ double ExitHeadDraft::seconds(const Sequence& sequence, size_t tokens) const {
 }
 
 void ExitHeadDraft::propose(const std::vector<Order>& orders) {
-    for (const Order& order : orders) proposed_[order.sequence->index] = true;
+    for (const Order& order : orders) proposed_.insert(order.sequence);
     std::vector<Order> open = orders;
     const size_t forwards = head_.forwards();
     while (!open.empty()) {
@@ -76,15 +80,18 @@ void ExitHeadDraft::propose(const std::vector<Order>& orders) {
         }
         open.swap(next);
     }
-    stats().forwards += head_.forwards() - forwards;
+    forwards_ += head_.forwards() - forwards;
     for (const Order& order : orders) drafts_.end(order);
 }
 
 void ExitHeadDraft::committed(const Sequence& sequence, size_t n) {
-    if (sequence.finished()) head_.release(sequence);
-    if (!proposed_[sequence.index]) return;
-    proposed_[sequence.index] = false;
-    drafts_.committed(sequence, n);
+    if (proposed_.erase(&sequence) > 0) drafts_.committed(sequence, n);
+}
+
+void ExitHeadDraft::release(const Sequence& sequence) {
+    head_.release(sequence);
+    drafts_.release(sequence);
+    proposed_.erase(&sequence);
 }
 
 }  // namespace

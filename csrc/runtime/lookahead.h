@@ -35,8 +35,13 @@ public:
         std::vector<Plan> plans;  // sequences without one decode plainly
         size_t rows = 0;          // tokens to pad the forward pass to; 0: no padding
     };
-    // One step: `candidates` are the decoding sequences. `other_rows` prompt tokens share the forward pass.
-    virtual Step plan(const std::vector<Candidate>& candidates, size_t other_rows) = 0;
+    // What shares the forward pass with the candidates.
+    struct Others {
+        size_t prompt_rows = 0;
+        size_t sequences = 0;  // that decode, and that this lookahead does not plan for
+    };
+    // One step: `candidates` are the decoding sequences.
+    virtual Step plan(const std::vector<Candidate>& candidates, const Others& others) = 0;
 
     // Revises the latest plan after the drafts are made and before they are verified. A draft may be shortened or
     // replaced, unless its tokens were sampled: dropping a sampled token because of its value would change the
@@ -48,13 +53,15 @@ public:
 
     // The outcome of a plan.
     virtual void observe(const Sequence& sequence, size_t proposed, size_t accepted) = 0;
+
+    // A sequence has ended, or starts again.
+    virtual void release(const Sequence& sequence) { static_cast<void>(sequence); }
 };
 
 struct LookaheadContext {
     std::vector<std::unique_ptr<Proposer>>& proposers;  // in order of preference
     const CostModel& cost;                              // of the target
     size_t num_tokens;                                  // longest draft, or the length itself for "constant"
-    size_t num_sequences;
     SpeculationMemory& memory;
     RowLimits limits{};  // of the target
 };

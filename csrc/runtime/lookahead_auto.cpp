@@ -2,8 +2,10 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "runtime/lookahead.h"
+#include "runtime/per_sequence.h"
 #include "runtime/row_counts.h"
 
 namespace dynexec {
@@ -146,15 +148,14 @@ class AutoLookahead : public Lookahead {
 public:
     explicit AutoLookahead(const LookaheadContext& context) : context_(context) {}
 
-    Step plan(const std::vector<Candidate>& candidates, size_t other_rows) override {
-        base_tokens_ = static_cast<double>(candidates.size());
-        const size_t base_rows = candidates.size() * context_.limits.per_sequence + other_rows;
+    Step plan(const std::vector<Candidate>& candidates, const Others& others) override {
+        const size_t sequences = candidates.size() + others.sequences;
+        base_tokens_ = static_cast<double>(sequences);
+        const size_t base_rows = sequences * context_.limits.per_sequence + others.prompt_rows;
         options_.clear();
         for (const Candidate& candidate : candidates) {
             Option best = best_option(candidate, base_rows);
-            const size_t index = candidate.sequence->index;
-            help_.resize(std::max(help_.size(), index + 1));
-            help_[index].steps += 1.0;
+            help_.get(*candidate.sequence).steps += 1.0;
             if (best.plan.proposer != nullptr) options_.push_back(std::move(best));
         }
         const Ranking ranking(all_options());
@@ -162,14 +163,15 @@ public:
         ranking.allot(candidates.size());
         for (const Option& option : options_) {
             const auto end = option.reach.begin() + static_cast<std::ptrdiff_t>(option.plan.tokens);
-            help_[option.plan.sequence->index].tokens += std::accumulate(option.reach.begin(), end, 0.0);
+            help_.at(*option.plan.sequence).tokens += std::accumulate(option.reach.begin(), end, 0.0);
         }
+        const Others before = std::exchange(others_, others);
         weight_ = weigh(candidates);
-        const bool other_base = base_rows != base_rows_ || (other_rows > 0) != (other_rows_ > 0);
+        const bool with_prompts = others.prompt_rows > 0;
+        const bool other_base = base_rows != base_rows_ || with_prompts != (before.prompt_rows > 0);
         base_rows_ = base_rows;
-        other_rows_ = other_rows;
         // With prompts, each pass has a new number of rows anyway. The sizes are then those of a single sequence.
-        if (other_base) sizes_ = sizes_of(other_rows > 0 ? context_.limits.per_sequence : base_rows, spare_rows());
+        if (other_base) sizes_ = sizes_of(with_prompts ? context_.limits.per_sequence : base_rows, spare_rows());
         const Outcomes outcomes = outcomes_of(ranking);
         if (other_base) long_run_ = outcomes;
         ranking.allot(choose(ranking, outcomes, 0, true));
@@ -217,8 +219,8 @@ public:
             option->plan.sequence->draft.tokens.resize(option->plan.tokens);
             if (option->plan.tokens > 0) step.plans.push_back(option->plan);
         }
-        // Prompts change the size anyway.
-        if (other_rows_ == 0) step.rows = static_cast<size_t>(base_tokens_) + size;
+        // Prompts and the drafts of others change the size anyway.
+        if (others_.prompt_rows == 0 && others_.sequences == 0) step.rows = static_cast<size_t>(base_tokens_) + size;
         last_rows_ = ranking.rows(size, base_rows_, spare_rows());
         remember(outcomes_of(Ranking(all_options())));
     }
@@ -227,17 +229,22 @@ public:
 
     void observe(const Sequence&, size_t, size_t) override {}  // the proposers keep the estimates
 
+    void release(const Sequence& sequence) override { help_.release(sequence); }
+
 private:
     // The seconds that a draft token saves in a batch, relative to the seconds that a token takes on average. The call
     // ends with its last sequence, so passes are saved only as far as drafts help the sequence that they help least. A
-    // row of a later pass that another sequence saves is worth little more than the switch to fewer rows costs.
+    // row of a later pass that another sequence saves is worth little more than the switch to fewer rows costs. If
+    // there are several calls, each of them ends on its own, and others take its place.
     double weigh(const std::vector<Candidate>& candidates) const {
         const auto n = static_cast<double>(candidates.size());
-        if (candidates.size() == 1) return 1.0;
+        const auto of_first = [&](const Candidate& c) { return c.sequence->call == candidates[0].sequence->call; };
+        const bool one_call = others_.sequences == 0 && std::all_of(candidates.begin(), candidates.end(), of_first);
+        if (candidates.size() == 1 || !one_call) return 1.0;
         double least = std::numeric_limits<double>::infinity();
         double mean = 0.0;
         for (const Candidate& candidate : candidates) {
-            const Help& help = help_[candidate.sequence->index];
+            const Help& help = help_.at(*candidate.sequence);
             least = std::min(least, help.tokens / help.steps);
             mean += help.tokens / help.steps / n;
         }
@@ -350,11 +357,11 @@ private:
     };
 
     LookaheadContext context_;
-    std::vector<Help> help_;  // by the index of the sequence
+    PerSequence<Help> help_;
     std::vector<Option> options_;
     double base_tokens_ = 0.0;
     double weight_ = 1.0;  // of a draft token
-    size_t other_rows_ = 0;
+    Others others_;
     size_t base_rows_ = 0;
     size_t last_rows_ = 0;
     std::vector<size_t> sizes_;  // numbers of draft tokens to choose from

@@ -12,7 +12,7 @@ class DiscoLookahead : public Lookahead {
 public:
     explicit DiscoLookahead(const LookaheadContext& context) : context_(context) {}
 
-    Step plan(const std::vector<Candidate>& candidates, size_t) override {
+    Step plan(const std::vector<Candidate>& candidates, const Others&) override {
         Step step;
         for (const auto& [sequence, limit] : candidates) {
             for (auto& proposer : context_.proposers) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "runtime/lookahead.h"
+#include "runtime/per_sequence.h"
 
 namespace dynexec {
 namespace {
@@ -13,15 +14,12 @@ constexpr size_t kMostTokens = 1024;
 class FixedLookahead : public Lookahead {
 public:
     FixedLookahead(const LookaheadContext& context, bool adapt, bool keep)
-        : context_(context), adapt_(adapt), keep_(keep), kept_(context.memory.number("heuristic")) {
-        const double start = keep && kept_ > 0 ? kept_ : static_cast<double>(context.num_tokens);
-        tokens_.assign(context.num_sequences, start);
-    }
+        : context_(context), adapt_(adapt), keep_(keep), kept_(context.memory.number("heuristic")) {}
 
-    Step plan(const std::vector<Candidate>& candidates, size_t) override {
+    Step plan(const std::vector<Candidate>& candidates, const Others&) override {
         Step step;
         for (const auto& [sequence, limit] : candidates) {
-            const size_t wanted = std::min(limit, static_cast<size_t>(tokens_[sequence->index]));
+            const size_t wanted = std::min(limit, static_cast<size_t>(tokens_.get(*sequence, start())));
             for (auto& proposer : context_.proposers) {
                 const size_t offered = wanted == 0 ? 0 : proposer->offer(*sequence, wanted);
                 if (offered == 0) continue;
@@ -36,17 +34,21 @@ public:
 
     void observe(const Sequence& sequence, size_t proposed, size_t accepted) override {
         if (!adapt_) return;
-        double& tokens = tokens_[sequence.index];
+        double& tokens = tokens_.at(sequence);
         tokens = accepted == proposed ? std::min<double>(kMostTokens, tokens + 2.0) : std::max(1.0, tokens - 1.0);
         if (keep_) kept_ = tokens;
     }
 
+    void release(const Sequence& sequence) override { tokens_.release(sequence); }
+
 private:
+    double start() const { return keep_ && kept_ > 0 ? kept_ : static_cast<double>(context_.num_tokens); }
+
     LookaheadContext context_;
     bool adapt_;
     bool keep_;
-    double& kept_;  // the length at the end of the latest call; 0: none yet
-    std::vector<double> tokens_;
+    double& kept_;  // the latest length; 0: none yet
+    PerSequence<double> tokens_;
 };
 
 }  // namespace

@@ -230,8 +230,33 @@ float* PagedModel::run(const FlatBatch& batch, size_t first, size_t last) {
 
 void PagedModel::reserve(BlockTable& table, size_t tokens) {
     const size_t needed = pool_.blocks_for(tokens) - std::min(pool_.blocks_for(tokens), table.blocks().size());
-    if (needed > pool_.available()) grow_cache(pool_.capacity() - pool_.available() + needed);
+    if (needed > pool_.available()) {
+        grow_cache(pool_.capacity() - pool_.available() + needed);
+    } else if (needed > pool_.unused() && pool_.capacity() < std::min(grow_until_, most_blocks())) {
+        grow_cache(std::min(pool_.capacity() - pool_.unused() + needed, most_blocks()));
+    }
     table.reserve(pool_, tokens);
+}
+
+bool PagedModel::try_reserve(BlockTable& table, size_t tokens) {
+    if (!has_room(table, tokens)) return false;
+    reserve(table, tokens);
+    return true;
+}
+
+size_t PagedModel::free_blocks() const { return most_blocks() - (pool_.capacity() - pool_.available()); }
+
+void PagedModel::keep_prefixes(size_t tokens) {
+    if (!has_cache()) throw std::invalid_argument("PagedModel: without a KV cache, there are no prefixes to keep");
+    if (prefix_cache_ == nullptr) prefix_cache_ = std::make_unique<PrefixCache>(pool_);
+    grow_until_ = pool_.blocks_for(tokens);
+}
+
+void PagedModel::cache_is_full(size_t tokens) const {
+    throw std::length_error("The KV cache is full: " + std::to_string(tokens) +
+                            " tokens are needed at once, but max_cache_tokens is " + std::to_string(max_cache_tokens_) +
+                            ". Use shorter inputs, a smaller batch or a smaller max_new_tokens, or load the model "
+                            "with a larger max_cache_tokens.");
 }
 
 size_t PagedModel::cache_limit() const {
@@ -251,13 +276,7 @@ size_t PagedModel::most_blocks() const {
 
 void PagedModel::grow_cache(size_t in_use) {
     const size_t limit = most_blocks();
-    if (in_use > limit) {
-        throw std::length_error("The KV cache is full: " + std::to_string(in_use * pool_.block_size()) +
-                                " tokens are needed at once, but max_cache_tokens is " +
-                                std::to_string(max_cache_tokens_) +
-                                ". Use shorter inputs, a smaller batch or a smaller max_new_tokens, or load the model "
-                                "with a larger max_cache_tokens.");
-    }
+    if (in_use > limit) cache_is_full(in_use * pool_.block_size());
     // A quarter more than requested, so that a growing sequence rarely copies.
     const size_t capacity = std::min(limit, in_use + in_use / 4 + 1);
     // All tensors are made before the first one is replaced: if there is no memory for them, the old ones stay.

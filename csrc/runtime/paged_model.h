@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <openvino/openvino.hpp>
 #include <optional>
@@ -13,7 +14,9 @@
 #include "runtime/block_pool.h"
 #include "runtime/cost_model.h"
 #include "runtime/flat_batch.h"
+#include "runtime/prefix_cache.h"
 #include "runtime/row_limits.h"
+#include "runtime/scheduler.h"
 
 namespace dynexec {
 
@@ -24,7 +27,7 @@ namespace dynexec {
 // or instead of them.
 //
 // Not thread safe: hold mutex() around everything that touches the model or its blocks.
-class PagedModel {
+class PagedModel : public CacheRoom {
 public:
     // `max_cache_tokens` limits the KV cache; 0: it grows as long as there is memory. Throws std::invalid_argument if
     // a segment has an input that this runtime cannot provide.
@@ -71,6 +74,15 @@ public:
 
     // Whether `table` can be given room for `tokens` tokens within max_cache_tokens.
     bool has_room(const BlockTable& table, size_t tokens) const;
+    bool try_reserve(BlockTable& table, size_t tokens) override;
+    size_t free_blocks() const override;
+    // Throws the std::length_error of reserve() for a cache with room for `tokens` tokens.
+    [[noreturn]] void cache_is_full(size_t tokens) const;
+
+    // Keeps the blocks of finished sequences, until their room is needed, for later sequences that begin with the same
+    // tokens. The cache then grows to `tokens` tokens before such blocks are given up.
+    void keep_prefixes(size_t tokens);
+    PrefixCache* prefix_cache() { return prefix_cache_.get(); }  // nullptr: none
 
     // Maximum number of tokens that the cache can hold.
     size_t cache_limit() const;
@@ -122,6 +134,8 @@ private:
 
     uint64_t id_ = next_id();
     BlockPool pool_{1};  // outlives all tables
+    std::unique_ptr<PrefixCache> prefix_cache_;
+    size_t grow_until_ = 0;  // blocks up to which the cache grows before known prefixes are given up
     std::vector<Segment> segments_;
     std::vector<Segment> copiers_;  // of segments_[1:]
     size_t max_cache_tokens_;

@@ -3,6 +3,7 @@
 
 #include "kernels/ngram_index.h"
 #include "runtime/acceptance.h"
+#include "runtime/per_sequence.h"
 #include "runtime/proposer.h"
 
 namespace dynexec {
@@ -27,8 +28,8 @@ size_t context_of(size_t match_length) { return match_length <= 4 ? match_length
 class PromptLookup : public Proposer {
 public:
     // `memory`: acceptance by match length.
-    PromptLookup(size_t max_ngram, size_t num_sequences, AcceptanceTable& memory) {
-        for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(max_ngram, memory);
+    PromptLookup(size_t max_ngram, AcceptanceTable& memory) : max_ngram_(max_ngram), memory_(memory) {
+        static_cast<void>(NGramIndex(max_ngram));  // which checks it
     }
 
     size_t offer(const Sequence& sequence, size_t limit) override;
@@ -36,6 +37,7 @@ public:
     double seconds(const Sequence&, size_t) const override { return 0.0; }
     void propose(const std::vector<Order>& orders) override;
     void committed(const Sequence& sequence, size_t n) override;
+    void release(const Sequence& sequence) override { states_.release(sequence); }
 
 private:
     struct State {
@@ -47,7 +49,9 @@ private:
     };
     void catch_up(State& state, const Sequence& sequence);
 
-    std::vector<State> states_;
+    size_t max_ngram_;
+    AcceptanceTable& memory_;
+    PerSequence<State> states_;
 };
 
 void PromptLookup::catch_up(State& state, const Sequence& sequence) {
@@ -56,7 +60,7 @@ void PromptLookup::catch_up(State& state, const Sequence& sequence) {
 }
 
 size_t PromptLookup::offer(const Sequence& sequence, size_t limit) {
-    State& state = states_[sequence.index];
+    State& state = states_.get(sequence, max_ngram_, memory_);
     catch_up(state, sequence);
     state.offered.clear();
     const auto match = state.index.longest_match();
@@ -67,14 +71,14 @@ size_t PromptLookup::offer(const Sequence& sequence, size_t limit) {
 }
 
 double PromptLookup::acceptance(const Sequence& sequence, size_t position) const {
-    const State& state = states_[sequence.index];
+    const State& state = states_.at(sequence);
     const double prior = kPrior[state.context][std::min(position, kPositions - 1)];
     return state.acceptance.estimate(state.context, position, prior, kPriorWeight);
 }
 
 void PromptLookup::propose(const std::vector<Order>& orders) {
     for (const Order& order : orders) {
-        const auto& offered = states_[order.sequence->index].offered;
+        const auto& offered = states_.at(*order.sequence).offered;
         order.sequence->draft.tokens.assign(offered.begin(),
                                             offered.begin() + static_cast<std::ptrdiff_t>(order.tokens));
     }
@@ -83,7 +87,9 @@ void PromptLookup::propose(const std::vector<Order>& orders) {
 void PromptLookup::committed(const Sequence& sequence, size_t n) {
     // Every offer is scored against the tokens that followed, including the part that was not proposed. This costs
     // nothing and keeps the estimate current while nothing is proposed.
-    State& state = states_[sequence.index];
+    State* const found = states_.find(sequence);
+    if (found == nullptr) return;
+    State& state = *found;
     state.acceptance.score(state.context, state.offered, sequence.tokens.data() + sequence.tokens.size() - n, n);
     state.offered.clear();
 }
@@ -92,8 +98,7 @@ void PromptLookup::committed(const Sequence& sequence, size_t n) {
 
 std::unique_ptr<Proposer> make_prompt_lookup_proposer(const ProposerParams& params, const ProposerContext& context) {
     const auto max_ngram = static_cast<size_t>(params.option("max_matching_ngram_size", 8.0));
-    return std::make_unique<PromptLookup>(max_ngram, context.num_sequences,
-                                          context.memory.acceptance(params.name, kContexts, kPositions));
+    return std::make_unique<PromptLookup>(max_ngram, context.memory.acceptance(params.name, kContexts, kPositions));
 }
 
 }  // namespace dynexec

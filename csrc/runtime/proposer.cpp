@@ -34,9 +34,7 @@ const Proposers& registry() {
 std::vector<std::string> proposer_names() { return registry().names(); }
 
 std::unique_ptr<Proposer> make_proposer(const ProposerParams& params, const ProposerContext& context) {
-    auto proposer = registry().make(params.name, params, context);
-    proposer->stats().name = params.name;
-    return proposer;
+    return registry().make(params.name, params, context);
 }
 
 }  // namespace dynexec

@@ -11,7 +11,6 @@
 
 #include "runtime/sequence.h"
 #include "runtime/speculation_memory.h"
-#include "runtime/stats.h"
 
 namespace dynexec {
 
@@ -20,11 +19,20 @@ class DraftVocabulary;
 class Head;
 class PagedModel;
 
-// A source of draft tokens for the sequences of one generate call. A new proposer is a subclass in its own file and a
-// line in the registry of proposer.cpp.
+// A source of draft tokens for the sequences of a decode loop. A new proposer is a subclass in its own file and a line
+// in the registry of proposer.cpp.
 class Proposer {
 public:
     virtual ~Proposer() = default;
+
+    // A call that it drafts for begins.
+    virtual void begin() {}
+    // A sequence begins to run. Between this call and release(), all of its tokens are run.
+    virtual void begin(const Sequence& sequence) { static_cast<void>(sequence); }
+    // The state of a sequence is no longer needed: it has ended, or starts again from its first token.
+    virtual void release(const Sequence& sequence) = 0;
+    // Whether the target must run every token of a sequence, also those whose keys and values are known.
+    virtual bool needs_whole_text() const { return false; }
 
     // The number of tokens, at most `limit`, that it could propose for `sequence` now.
     virtual size_t offer(const Sequence& sequence, size_t limit) = 0;
@@ -49,7 +57,7 @@ public:
 
     // The target has run `n` committed tokens of `sequence`, from index `first` on, and has computed `hidden_states`,
     // [n, its hidden_size()], for them. Called for every token except the last, in order, and only if the target
-    // returns hidden states.
+    // returns hidden states. The first tokens are missing if they were found in the prefix cache.
     virtual void saw(const Sequence& sequence, size_t first, const float* hidden_states, size_t n) {
         static_cast<void>(sequence), static_cast<void>(first), static_cast<void>(hidden_states), static_cast<void>(n);
     }
@@ -58,7 +66,8 @@ public:
     // contains the verified draft.
     virtual void committed(const Sequence& sequence, size_t n) = 0;
 
-    ProposerStats& stats() { return stats_; }
+    // The number of forward passes of its own model.
+    size_t forwards() const { return forwards_; }
 
 protected:
     // The share of the remaining text that a step with the first `tokens` tokens of this offer is expected to give.
@@ -69,8 +78,7 @@ protected:
         return std::min(1.0, expected / static_cast<double>(sequence.remaining()));
     }
 
-private:
-    ProposerStats stats_;
+    size_t forwards_ = 0;
 };
 
 // The parameters of a proposer: its name in the registry, and the models and numbers that it needs.
@@ -92,11 +100,10 @@ struct ProposerParams {
     }
 };
 
-// The call that a proposer is made for.
+// What a proposer is made for.
 struct ProposerContext {
-    Backbone& backbone;       // the target
-    size_t max_batch_tokens;  // longest pass of a model
-    size_t num_sequences;
+    Backbone& backbone;          // the target
+    size_t max_batch_tokens;     // longest pass of a model
     size_t max_tokens;           // longest draft
     float confidence_threshold;  // a draft of a model or head ends after a token whose probability is below it
     SpeculationMemory& memory;   // the observations of proposers

@@ -2,7 +2,8 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
+#include <deque>
+#include <functional>
 #include <vector>
 
 #include "runtime/sequence.h"
@@ -16,32 +17,61 @@ struct Schedule {
         size_t prompt_rows;  // 0: the sequence decodes; otherwise the number of tokens of its prompt to run
     };
     std::vector<Slot> slots;
-    size_t prompt_rows = 0;  // of all slots
+    size_t prompt_rows = 0;            // of all slots
+    std::vector<Sequence*> admitted;   // they begin to run in this step
+    std::vector<Sequence*> preempted;  // they wait again, and start from their first token
+    // It can never run: the whole cache has no room for its text.
+    Sequence* too_long = nullptr;
 
     bool empty() const { return slots.empty(); }
+    size_t decoding() const;  // number of slots that decode
 };
 
-// Owns the sequences of a run and decides which sequences share the next step.
+// The room of a KV cache, as the scheduler sees it.
+class CacheRoom {
+public:
+    virtual ~CacheRoom() = default;
+    // Gives `table` room for `tokens` tokens, or returns false.
+    virtual bool try_reserve(BlockTable& table, size_t tokens) = 0;
+    // Number of blocks that can still be given out.
+    virtual size_t free_blocks() const = 0;
+};
+
+// Decides which sequences share the next step. Sequences wait in the order in which they came. Those that run hold
+// blocks of the cache; where it has no room for a next token, the one that came last gives its blocks back and waits
+// again, in front of the others (preemption by recomputation, as in vLLM, arXiv 2309.06180).
 class Scheduler {
 public:
-    // `num_segments`: number of segments of the target. `max_batch_tokens`: maximum number of prompt tokens in one
-    // step.
-    Scheduler(size_t num_segments, size_t max_batch_tokens)
-        : num_segments_(num_segments), max_batch_tokens_(max_batch_tokens) {}
+    // `max_batch_tokens`: maximum number of prompt tokens in one step; `max_beside_decoding`: if other sequences
+    // decode, so that a long prompt does not keep them waiting. `max_running`: maximum number of sequences at once.
+    Scheduler(size_t max_batch_tokens, size_t max_beside_decoding, size_t max_running)
+        : max_batch_tokens_(max_batch_tokens), max_beside_decoding_(max_beside_decoding), max_running_(max_running) {}
 
-    // A sequence may join between any two steps. `request` must outlive it.
-    Sequence& add(const SequenceRequest& request);
+    void add(Sequence& sequence) { waiting_.push_back(&sequence); }
+    // A finished sequence, wherever it is.
+    void remove(Sequence& sequence);
 
-    // Decoding sequences run in every step. Prompts fill the step up to max_batch_tokens, in the order in which they
-    // were added. Drafts of the previous step are dropped. The schedule is empty when all sequences are finished.
-    Schedule next();
+    // Decoding sequences run in every step. Prompts fill the step up, in the order in which they came. Drafts of the
+    // previous step are dropped. `start` is called for each sequence that begins to run, and may give it blocks that
+    // hold its first tokens already. The schedule is empty if nothing can run.
+    Schedule next(CacheRoom& room, const std::function<void(Sequence&)>& start);
 
-    const std::vector<std::unique_ptr<Sequence>>& sequences() const { return sequences_; }
+    const std::deque<Sequence*>& waiting() const { return waiting_; }
+    const std::vector<Sequence*>& running() const { return running_; }
 
 private:
-    size_t num_segments_;
+    void decode(CacheRoom& room, Schedule& schedule);
+    void prefill(CacheRoom& room, Schedule& schedule, const std::function<void(Sequence&)>& start);
+    bool admit(Sequence& sequence, CacheRoom& room, const std::function<void(Sequence&)>& start) const;
+    // The running sequence that came last, and that can be preempted; nullptr if there is none.
+    Sequence* youngest() const;
+    void preempt(Sequence& sequence, Schedule& schedule);
+
     size_t max_batch_tokens_;
-    std::vector<std::unique_ptr<Sequence>> sequences_;
+    size_t max_beside_decoding_;
+    size_t max_running_;
+    std::deque<Sequence*> waiting_;
+    std::vector<Sequence*> running_;  // in the order in which they came
 };
 
 }  // namespace dynexec

@@ -18,4 +18,12 @@ void Sequence::rollback(size_t length) {
     }
 }
 
+void Sequence::restart() {
+    rollback(0);
+    draft.clear();
+    ahead.clear();
+    place = {};
+    table.clear();
+}
+
 }  // namespace dynexec

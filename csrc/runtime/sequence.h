@@ -3,14 +3,20 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "kernels/logits_processors.h"
 #include "kernels/sampling.h"
 #include "runtime/block_pool.h"
+#include "runtime/prefix_cache.h"
 
 namespace dynexec {
+
+struct Call;
+struct Handover;
+class Proposer;
 
 // The request of the caller, one for each output sequence.
 struct SequenceRequest {
@@ -21,6 +27,8 @@ struct SequenceRequest {
     uint64_t seed = 0;
     // Texts of requests with the same scope may be drafts for each other.
     std::string draft_scope;
+    // Requests with the same salt may share blocks of the KV cache.
+    std::string cache_salt;
 };
 
 // Tokens proposed for one sequence in one step.
@@ -41,14 +49,15 @@ struct SegmentProgress {
     std::vector<float> waiting;  // its input hidden states for the tokens that only the previous segments have run
 };
 
-enum class FinishReason { kNone, kLength, kStop, kCallback };
+enum class FinishReason { kNone, kLength, kStop, kCallback, kCancelled, kDeadline };
 
 // One sequence while it is being generated. It has its own random streams, so its tokens do not depend on its
 // neighbours in the batch.
 struct Sequence {
-    Sequence(size_t index_, const SequenceRequest& request_, size_t num_segments = 1)
+    Sequence(size_t index_, const SequenceRequest& request_, size_t num_segments = 1, Call* call_ = nullptr)
         : index(index_),
           request(request_),
+          call(call_),
           tokens(request_.prompt),
           segments(num_segments),
           rng(request_.seed, 2 * index_),
@@ -56,29 +65,37 @@ struct Sequence {
         counts.add_prompt(tokens.data(), tokens.size());
     }
 
-    size_t index;
+    size_t index;  // in its call
     const SequenceRequest& request;
+    Call* call;
     std::vector<int64_t> tokens;  // prompt and output
     std::vector<SegmentProgress> segments;
     BlockTable table;
+    PrefixCache::Place place;  // of its blocks in the prefix cache
     TokenCounts counts;
     Rng rng;
     Rng draft_rng;
     Draft draft;
-    std::vector<int64_t> ahead;  // draft tokens that the first segments have already run in this step
+    Proposer* drafted_by = nullptr;  // who proposed the draft
+    std::vector<int64_t> ahead;      // draft tokens that the first segments have already run in this step
     FinishReason finish_reason = FinishReason::kNone;
+    // Its next token is being decided by callbacks of the caller, in another thread, which has the sequence until then.
+    bool deciding = false;
+    std::shared_ptr<Handover> handover;
 
     size_t generated() const { return tokens.size() - request.prompt.size(); }
     size_t remaining() const { return request.max_new_tokens - generated(); }
     bool finished() const { return finish_reason != FinishReason::kNone; }
     // Tokens that the first segment has run.
     size_t cached() const { return segments.front().cached; }
-    // All but the last prompt token are in the cache: the next forward pass gives a new token.
+    // All but the last token are in the cache: the next forward pass gives a new token.
     bool decoding() const { return cached() + 1 == tokens.size(); }
     // The token at an index into tokens and draft, end to end.
     int64_t token_at(size_t i) const { return i < tokens.size() ? tokens[i] : draft.tokens[i - tokens.size()]; }
     // Discards the progress on the tokens from `length` on.
     void rollback(size_t length);
+    // Gives its blocks back. It starts again from its first token, and keeps those that it has generated.
+    void restart();
 };
 
 }  // namespace dynexec

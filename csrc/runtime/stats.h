@@ -15,11 +15,12 @@ struct ProposerStats {
     size_t forwards = 0;  // forward passes of the proposer's own model
 };
 
-// Statistics of one generate call. Times are wall-clock seconds.
+// Statistics of one call. Times are wall-clock seconds; passes that other calls share count fully.
 struct Stats {
     size_t sequences = 0;
     size_t prompt_tokens = 0;
-    size_t tokens = 0;  // generated
+    size_t cached_tokens = 0;  // tokens of the prompts that were found in the prefix cache
+    size_t tokens = 0;         // generated
     size_t target_forwards = 0;
     size_t prefill_forwards = 0;       // number of target_forwards with prompt tokens
     size_t verifications = 0;          // (sequence, forward) pairs that gave at least one token
@@ -36,6 +37,17 @@ struct Stats {
     double exit_head_seconds = 0.0;  // with early exit: in the exit heads
     double decide_seconds = 0.0;
     double time_to_first_token = 0.0;
+};
+
+// Statistics of a decode loop since it was made, and what it holds now.
+struct LoopStats {
+    size_t running = 0;         // sequences
+    size_t waiting = 0;         // sequences
+    size_t steps = 0;           // forward passes of the target that calls have shared
+    size_t tokens = 0;          // generated
+    size_t preemptions = 0;     // of sequences, for want of room in the KV cache
+    size_t prefix_queries = 0;  // tokens that were looked for in the prefix cache
+    size_t prefix_hits = 0;     // tokens that were found there
 };
 
 }  // namespace dynexec

@@ -1,10 +1,10 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #include <algorithm>
 #include <array>
-#include <deque>
 
 #include "kernels/suffix_automaton.h"
 #include "runtime/acceptance.h"
+#include "runtime/per_sequence.h"
 #include "runtime/proposer.h"
 #include "runtime/text_memory.h"
 
@@ -84,16 +84,15 @@ double prior_of(size_t context) {
 class SuffixDrafts : public Proposer {
 public:
     // `memory`: acceptance by context.
-    SuffixDrafts(size_t max_ngram, size_t num_sequences, TextMemory& texts, AcceptanceTable& memory)
-        : max_ngram_(max_ngram), texts_(texts) {
-        for (size_t i = 0; i < num_sequences; ++i) states_.emplace_back(memory);
-    }
+    SuffixDrafts(size_t max_ngram, TextMemory& texts, AcceptanceTable& memory)
+        : max_ngram_(max_ngram), texts_(texts), memory_(memory) {}
 
     size_t offer(const Sequence& sequence, size_t limit) override;
     double acceptance(const Sequence& sequence, size_t position) const override;
     double seconds(const Sequence&, size_t) const override { return 0.0; }
     void propose(const std::vector<Order>& orders) override;
     void committed(const Sequence& sequence, size_t n) override;
+    void release(const Sequence& sequence) override { states_.release(sequence); }
 
 private:
     struct Text {
@@ -120,7 +119,8 @@ private:
 
     size_t max_ngram_;
     TextMemory& texts_;
-    std::deque<State> states_;
+    AcceptanceTable& memory_;
+    PerSequence<State> states_;
 };
 
 void SuffixDrafts::catch_up(State& state, const Sequence& sequence) {
@@ -174,7 +174,7 @@ SuffixDrafts::Path SuffixDrafts::follow(const State& state, const SuffixAutomato
 }
 
 size_t SuffixDrafts::offer(const Sequence& sequence, size_t limit) {
-    State& state = states_[sequence.index];
+    State& state = states_.get(sequence, memory_);
     catch_up(state, sequence);
     // The longest suffix that occurred before: the text itself ends at `end`.
     const SuffixAutomaton::State before = state.own.shorter(state.end);
@@ -187,14 +187,14 @@ size_t SuffixDrafts::offer(const Sequence& sequence, size_t limit) {
 }
 
 double SuffixDrafts::acceptance(const Sequence& sequence, size_t position) const {
-    const State& state = states_[sequence.index];
+    const State& state = states_.at(sequence);
     const size_t context = state.offered.contexts[position];
     return state.acceptance.estimate(context, position, prior_of(context), kPriorWeight);
 }
 
 void SuffixDrafts::propose(const std::vector<Order>& orders) {
     for (const Order& order : orders) {
-        const auto& offered = states_[order.sequence->index].offered.tokens;
+        const auto& offered = states_.at(*order.sequence).offered.tokens;
         order.sequence->draft.tokens.assign(offered.begin(),
                                             offered.begin() + static_cast<std::ptrdiff_t>(order.tokens));
     }
@@ -202,7 +202,7 @@ void SuffixDrafts::propose(const std::vector<Order>& orders) {
 
 void SuffixDrafts::committed(const Sequence& sequence, size_t n) {
     // All that was offered is scored against the tokens that followed, whether it was verified or not.
-    State& state = states_[sequence.index];
+    State& state = states_.get(sequence, memory_);
     const int64_t* const came = sequence.tokens.data() + sequence.tokens.size() - n;
     const auto& offered = state.offered;
     for (size_t i = 0; i < std::min(n, offered.tokens.size()); ++i) {
@@ -221,7 +221,7 @@ void SuffixDrafts::committed(const Sequence& sequence, size_t n) {
 
 std::unique_ptr<Proposer> make_suffix_proposer(const ProposerParams& params, const ProposerContext& context) {
     const auto max_ngram = static_cast<size_t>(params.option("max_matching_ngram_size", 64.0));
-    return std::make_unique<SuffixDrafts>(max_ngram, context.num_sequences, context.memory.texts(),
+    return std::make_unique<SuffixDrafts>(max_ngram, context.memory.texts(),
                                           context.memory.acceptance(params.name, kContexts, kPositions));
 }
 

@@ -40,11 +40,12 @@ from ..utils.numbers import whole_number
 from ..version import __version__
 from .assistants import weights_path
 from .base import DynExecModelMixin
+from .continuous_batching import ContinuousBatchingMixin
 from .draft_corpus import add_draft_corpus
 from .draft_words import frequent_tokens
 from .early_exit import early_exit_params
-from .generate_call import GenerateCall, why_plain
-from .generate_request import make_job
+from .generate_call import CALL_DEFAULTS, GenerateCall, why_plain
+from .generate_request import NoJob, PreparedJob, make_job
 from .guidance import UnconditionalBranch
 from .pipelines import known_to_pipelines
 from .speculation_arguments import no_speculation_of_its_own, without_speculation
@@ -54,6 +55,8 @@ logger = logging.getLogger(__name__)
 
 # With `precision="auto"`, a decoding step with `"exact"` may take this multiple of a step in float32.
 MAX_SLOWDOWN = 1.1
+# The tokens whose keys and values a prefix cache keeps if nothing else is said.
+PREFIX_CACHE_TOKENS = 16384
 
 
 @dataclass
@@ -70,7 +73,7 @@ class DynExecGenerateOutput(GenerateDecoderOnlyOutput):
 
 
 @known_to_pipelines(AutoModelForCausalLM)
-class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
+class DynExecModelForCausalLM(ContinuousBatchingMixin, DynExecModelMixin, OVModelForCausalLM):
     """
     Drop-in for `OVModelForCausalLM`. `generate` runs on an engine that speculates without changing the output;
     `forward` and what the engine does not cover (beam search, say) run on the plain model, as in optimum-intel.
@@ -88,6 +91,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
     _not_pageable: str | None = None
     _max_cache_tokens: int | None = None
     _measure: bool = False
+    _prefix_cache: bool = False
     _cut: bool = True
     _draft_tokens: list[int] | None = None
 
@@ -106,6 +110,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         draft_corpus: str | Path | None = None,
         draft_vocabulary: int | None = None,
         speculation_memory: str | Path | None = None,
+        prefix_cache: bool = False,
         **kwargs: Any,
     ) -> "DynExecModelForCausalLM":
         """
@@ -159,6 +164,11 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
                 tokenizer, those in `draft_corpus`, and those with the smallest ids.
             speculation_memory (`str` or `Path`, *optional*):
                 File of [`save_speculation_memory`]: what draft sources learned in an earlier process.
+            prefix_cache (`bool`, *optional*, defaults to `False`):
+                Whether the keys and values of a text are kept when its call ends, so that later calls that begin with
+                the same tokens (a system prompt, an earlier turn of a chat) need not compute them again. With
+                `precision="exact"` and compressed weights, this changes no bit. The cache keeps up to
+                `max_cache_tokens` tokens, or 16,384 if that is not set, until their room is needed.
             kwargs (*optional*):
                 All other arguments of `OVModelForCausalLM.from_pretrained`.
 
@@ -184,6 +194,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             draft_corpus=draft_corpus,
             draft_vocabulary=draft_vocabulary,
             speculation_memory=speculation_memory,
+            prefix_cache=prefix_cache,
             **kwargs,
         )
 
@@ -198,11 +209,12 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         draft_corpus: str | Path | None = None,
         draft_vocabulary: int | None = None,
         speculation_memory: str | Path | None = None,
+        prefix_cache: bool = False,
         compile: bool = True,
         **kwargs: Any,
     ) -> "DynExecModelForCausalLM":
         model = super()._from_pretrained(model_id, config, compile=compile, **kwargs)
-        model._max_cache_tokens, model._measure = max_cache_tokens, measure
+        model._max_cache_tokens, model._measure, model._prefix_cache = max_cache_tokens, measure, prefix_cache
         vocab_size = config.get_text_config().vocab_size
         if draft_vocabulary is not None and draft_vocabulary < vocab_size:
             model._draft_tokens = frequent_tokens(model._directory, vocab_size, draft_vocabulary, draft_corpus)
@@ -291,6 +303,8 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             fast_identity=identity,
             draft_vocabulary=self._draft_tokens,
         )
+        if self._prefix_cache:
+            engine.paged_model.keep_prefixes(self._max_cache_tokens or PREFIX_CACHE_TOKENS)
         # Once is enough: an engine that is cut for its exits keeps the choice.
         self.ov_config, self._measure = engine.ov_config, False
         return engine
@@ -397,6 +411,7 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
         presence_penalty: float = 0.0,
         frequency_penalty: float = 0.0,
         draft_scope: str = "",
+        cache_salt: str = "",
         **kwargs: Any,
     ) -> torch.Tensor | GenerateDecoderOnlyOutput:
         """
@@ -442,6 +457,9 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
                 Suffix drafts also come from the texts of earlier calls with the same scope. Give each tenant a scope
                 of its own, and no text of one is ever a draft for another. `model.speculation_memory.forget_texts()`
                 forgets all of them.
+            cache_salt (`str`, *optional*, defaults to `""`):
+                With `prefix_cache`, only calls with the same salt share the KV blocks of their first tokens. Give each
+                tenant a salt of its own, and no one can tell from the time of a call what others have sent.
 
         Returns:
             `torch.LongTensor` of shape `(batch_size * num_return_sequences, length)`, or
@@ -472,33 +490,56 @@ class DynExecModelForCausalLM(DynExecModelMixin, OVModelForCausalLM):
             presence_penalty=presence_penalty,
             frequency_penalty=frequency_penalty,
             draft_scope=draft_scope,
+            cache_salt=cache_salt,
             kwargs=kwargs,
         )
+        prepared = self._prepare_job(call)
+        if isinstance(prepared, NoJob):
+            if early_exit is not None:
+                raise ValueError(f"`early_exit` is not possible here: {prepared.reason}")
+            if prepared.speculates:
+                logger.warning(f"Generating without speculation: {prepared.reason}.")
+            return self._generate_plain(call)
+        sequences, stats = prepared.job.run(prepared.engine, self.speculation_memory)
+        stats = replace(stats, precision=self.precision)
+        self.last_stats = stats
+        if prepared.return_dict_in_generate:
+            # Not `last_stats`, which another thread may have set by now.
+            return DynExecGenerateOutput(sequences=sequences, dynexec=stats)
+        return sequences
+
+    def _read_call(
+        self, inputs: torch.Tensor, generation_config: GenerationConfig | None, arguments: dict[str, Any]
+    ) -> GenerateCall:
+        """Reads the other arguments of [`generate`] from a dictionary."""
+        kwargs = dict(arguments)
+        given = {name: kwargs.pop(name, default) for name, default in CALL_DEFAULTS.items()}
+        if isinstance(given["assistant_model"], str | Path):
+            given["assistant_model"] = self._assistant(given["assistant_model"])
+        return GenerateCall.read(
+            defaults=self.generation_config,
+            inputs=inputs,
+            generation_config=generation_config,
+            kwargs=kwargs,
+            **given,
+        )
+
+    def _prepare_job(self, call: GenerateCall) -> PreparedJob | NoJob:
+        """Reads the arguments of a call, and makes the job for the engine, if the engine can run it."""
         # Early exit excludes speculation, so it comes first.
-        if early_exit is not None:
+        if call.early_exit is not None:
             self._cut_for_exits()
             speculation_config = SpeculationConfig()
         else:
             speculation_config = self._speculation(call.speculation)
-        config, model_kwargs = self._prepare_generation_config(generation_config, **call.for_config)
+        config, model_kwargs = self._prepare_generation_config(call.generation_config, **call.for_config)
         engine = self.engine
         reason = self._not_pageable if engine is None else why_plain(call, config, model_kwargs, self.config)
         if engine is None or reason is not None:
-            if early_exit is not None:
-                raise ValueError(f"`early_exit` is not possible here: {reason}")
-            if speculation_config.enabled and call.speculation.asked:
-                logger.warning(f"Generating without speculation: {reason}.")
-            return self._generate_plain(call)
-
-        exits = None if early_exit is None else self._early_exit_params(early_exit, engine)
+            return NoJob(reason or "", speculation_config.enabled and call.speculation.asked)
+        exits = None if call.early_exit is None else self._early_exit_params(call.early_exit, engine)
         job = make_job(self, engine, call, config, model_kwargs, speculation_config, exits)
-        sequences, stats = job.run(engine, self.speculation_memory)
-        stats = replace(stats, precision=self.precision)
-        self.last_stats = stats
-        if config.return_dict_in_generate:
-            # Not `last_stats`, which another thread may have set by now.
-            return DynExecGenerateOutput(sequences=sequences, dynexec=stats)
-        return sequences
+        return PreparedJob(job, engine, bool(config.return_dict_in_generate))
 
     def _assistant(self, directory: str | Path) -> "DynExecModelForCausalLM":
         """The assistant model of a directory, loaded once."""

@@ -25,6 +25,23 @@ MAX_SEED = 2**64 - 1
 EXCLUSIVE = "`early_exit` and speculation exclude each other: leave out the arguments of one of them"
 # Arguments of `generate` that are not part of a GenerationConfig.
 CALL_ARGUMENTS = ("tokenizer", "assistant_tokenizer", "custom_generate", "trust_remote_code", "use_model_defaults")
+# Arguments of `generate` that are no part of the configuration, and their defaults.
+CALL_DEFAULTS: dict[str, Any] = {
+    "logits_processor": None,
+    "stopping_criteria": None,
+    "prefix_allowed_tokens_fn": None,
+    "streamer": None,
+    "negative_prompt_ids": None,
+    "negative_prompt_attention_mask": None,
+    "assistant_model": None,
+    "speculation": None,
+    "early_exit": None,
+    "seed": None,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "draft_scope": "",
+    "cache_salt": "",
+}
 # The number of tokens that transformers generates if the call sets no length.
 DEFAULT_NEW_TOKENS = 20
 
@@ -50,6 +67,7 @@ class GenerateCall:
         seed (`int`, *optional*): seed of the random numbers.
         penalties (`LogitsProcessorList`): presence and frequency penalty, applied after the caller's processors.
         draft_scope (`str`): scope of the texts that drafts may come from.
+        cache_salt (`str`): calls with the same salt may share their first KV blocks.
         kwargs (`dict[str, Any]`): all other arguments, for transformers and `forward`.
     """
 
@@ -68,6 +86,7 @@ class GenerateCall:
     seed: int | None
     penalties: LogitsProcessorList
     draft_scope: str
+    cache_salt: str
     kwargs: dict[str, Any]
 
     @classmethod
@@ -86,6 +105,7 @@ class GenerateCall:
         presence_penalty: float,
         frequency_penalty: float,
         draft_scope: str,
+        cache_salt: str,
         kwargs: dict[str, Any],
         **others: Any,
     ) -> "GenerateCall":
@@ -101,8 +121,9 @@ class GenerateCall:
         """
         check_token_ids(inputs, kwargs.get("input_ids"))
         check_early_exit(early_exit, CALIBRATED)
-        if not isinstance(draft_scope, str):
-            raise TypeError(f"`draft_scope` must be a string, got {draft_scope!r}")
+        for name, value in (("draft_scope", draft_scope), ("cache_salt", cache_salt)):
+            if not isinstance(value, str):
+                raise TypeError(f"`{name}` must be a string, got {value!r}")
         tokenizers = None
         if kwargs.get("assistant_tokenizer") is not None:
             if assistant_model is None or kwargs.get("tokenizer") is None:
@@ -133,6 +154,7 @@ class GenerateCall:
             seed=None if seed is None else whole_number("seed", seed, 0, MAX_SEED),
             penalties=penalties,
             draft_scope=draft_scope,
+            cache_salt=cache_salt,
             kwargs={name: value for name, value in kwargs.items() if name not in SPECULATION_ARGUMENTS},
             **others,
         )

@@ -1,6 +1,7 @@
 """From the arguments of `generate` to a job for the engine."""
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +26,36 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PreparedJob:
+    """
+    A call that the engine can run.
+
+    Args:
+        job ([`~modeling.generation.GenerationJob`]): what to generate.
+        engine ([`~runtime.Engine`]): engine to generate on.
+        return_dict_in_generate (`bool`): whether the caller wants a dictionary.
+    """
+
+    job: GenerationJob
+    engine: Engine
+    return_dict_in_generate: bool
+
+
+@dataclass(frozen=True)
+class NoJob:
+    """
+    A call that only the plain model can run.
+
+    Args:
+        reason (`str`): why.
+        speculates (`bool`): whether the caller asked for speculation.
+    """
+
+    reason: str
+    speculates: bool
 
 
 def make_job(
@@ -126,4 +157,5 @@ def make_job(
         assistant=assistant,
         streamer=call.streamer,
         draft_scope=call.draft_scope,
+        cache_salt=call.cache_salt,
     )

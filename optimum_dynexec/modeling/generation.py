@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ class GenerationJob:
         assistant ([`~modeling.assistants.Assistant`], *optional*): assistant model.
         streamer (`BaseStreamer`, *optional*): object that receives the tokens as they are generated.
         draft_scope (`str`): scope of the texts that drafts may come from.
+        cache_salt (`str`, *optional*, defaults to `""`): requests with the same salt may share their first KV blocks.
+        max_time (`float`, *optional*): seconds after which the sequences end.
     """
 
     input_ids: torch.Tensor
@@ -54,6 +57,8 @@ class GenerationJob:
     assistant: Assistant | None
     streamer: BaseStreamer | None
     draft_scope: str
+    cache_salt: str = ""
+    max_time: float | None = None
 
     def run(self, engine: Engine, memory: _C.SpeculationMemory | None = None) -> tuple[torch.Tensor, GenerationStats]:
         """
@@ -73,18 +78,12 @@ class GenerationJob:
             `ValueError`: if a prompt is empty, a token id is outside the vocabulary, or the sequences have different
                 lengths and there is no `pad_token_id`.
         """
-        params = native_params(self.logits_processors[0], self.do_sample, self.input_ids.shape[1])
-        process_logits = None
-        if params is None:
-            process_logits = self._process_logits
-            params = _C.LogitsParams()
-            params.do_sample = self.do_sample
         result = engine.loop.generate(
-            [self._request(row, params) for row in range(self.input_ids.shape[0])],
+            self._requests(),
             self._speculation_params(engine),
             memory,
-            process_logits=process_logits,
-            should_stop=self._should_stop(),
+            process_logits=self.process_logits,
+            should_stop=self.should_stop,
             on_tokens=self._on_tokens() if self.streamer is not None else None,
             early_exit=self.early_exit,
         )
@@ -94,6 +93,37 @@ class GenerationJob:
             result.stats, engine.layers, self.speculation.exit_layers
         )
 
+    def submit(
+        self, engine: Engine, outbox: _C.Outbox, memory: _C.SpeculationMemory | None = None
+    ) -> _C.Call:
+        """
+        Starts to generate on `engine`, without waiting.
+
+        Args:
+            engine ([`Engine`]): engine of the model.
+            outbox (`_C.Outbox`): receiver of the events. `DECIDE` is answered with `process_logits` and `should_stop`.
+            memory (`_C.SpeculationMemory`, *optional*): see [`run`].
+
+        Raises:
+            `ValueError`: if a prompt is empty, or a token id is outside the vocabulary.
+        """
+        callbacks = self.process_logits is not None or self.should_stop is not None
+        return engine.loop.submit(
+            self._requests(), self._speculation_params(engine), outbox, memory, callbacks, self.early_exit, self.max_time
+        )
+
+    @cached_property
+    def _native_params(self) -> _C.LogitsParams | None:
+        """The logits processors as the decode loop applies them; `None` if it does not cover them."""
+        return native_params(self.logits_processors[0], self.do_sample, self.input_ids.shape[1])
+
+    def _requests(self) -> list[_C.SequenceRequest]:
+        params = self._native_params
+        if params is None:
+            params = _C.LogitsParams()
+            params.do_sample = self.do_sample
+        return [self._request(row, params) for row in range(self.input_ids.shape[0])]
+
     def _request(self, row: int, params: _C.LogitsParams) -> _C.SequenceRequest:
         request = _C.SequenceRequest()
         request.prompt = self.input_ids[row][self.attention_mask[row].bool()].tolist()
@@ -102,6 +132,7 @@ class GenerationJob:
         request.eos_token_ids = self.eos_token_ids
         request.seed = self.seed
         request.draft_scope = self.draft_scope
+        request.cache_salt = self.cache_salt
         return request
 
     def _speculation_params(self, engine: Engine) -> _C.SpeculationParams:
@@ -127,12 +158,22 @@ class GenerationJob:
         generated = tokens[int(self.attention_mask[row].sum()) :]
         return torch.cat([prompt, torch.from_numpy(generated)])[None]
 
-    def _process_logits(self, row: int, tokens: np.ndarray, logits: np.ndarray) -> None:
-        scores = torch.from_numpy(logits)[None]
-        processed = self.logits_processors[row](self._padded_ids(row, tokens), scores)
-        scores.copy_(processed)
+    @property
+    def process_logits(self) -> Callable[[int, np.ndarray, np.ndarray], None] | None:
+        """Applies the logits processors to the logits of a row; `None` if the decode loop applies them itself."""
+        if self._native_params is not None:
+            return None
 
-    def _should_stop(self) -> Callable[[int, np.ndarray], bool] | None:
+        def process_logits(row: int, tokens: np.ndarray, logits: np.ndarray) -> None:
+            scores = torch.from_numpy(logits)[None]
+            processed = self.logits_processors[row](self._padded_ids(row, tokens), scores)
+            scores.copy_(processed)
+
+        return process_logits
+
+    @property
+    def should_stop(self) -> Callable[[int, np.ndarray], bool] | None:
+        """Asks the stopping criteria whether a row ends; `None` if there are none."""
         criteria = self.stopping_criteria
         if not criteria:
             return None

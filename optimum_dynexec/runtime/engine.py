@@ -27,7 +27,7 @@ MAX_BATCH_TOKENS = 1024
 
 class Engine:
     """
-    A compiled decoder with its paged KV cache and decode loop. Calls from several threads take turns.
+    A compiled decoder with its paged KV cache and decode loop. Calls from several threads share its passes.
 
     Args:
         model (`openvino.Model`):

@@ -1,0 +1,31 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#include "runtime/call.h"
+
+#include <utility>
+
+namespace dynexec {
+namespace {
+
+uint64_t next_id() {
+    static std::atomic<uint64_t> next{0};
+    return next++;
+}
+
+}  // namespace
+
+Call::Call(std::vector<SequenceRequest> requests_, CallParams params_, std::shared_ptr<Outbox> outbox_,
+           size_t num_segments)
+    : id(next_id()), requests(std::move(requests_)), params(std::move(params_)), outbox(std::move(outbox_)) {
+    for (const auto& request : requests) {
+        Sequence& sequence = sequences.emplace_back(sequences.size(), request, num_segments, this);
+        if (request.max_new_tokens == 0) {
+            sequence.finish_reason = FinishReason::kLength;
+        } else {
+            ++unfinished;
+        }
+        stats.prompt_tokens += request.prompt.size();
+    }
+    stats.sequences = requests.size();
+}
+
+}  // namespace dynexec

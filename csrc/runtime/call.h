@@ -1,0 +1,52 @@
+// Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "runtime/commit.h"
+#include "runtime/drafting.h"
+#include "runtime/early_exit.h"
+#include "runtime/outbox.h"
+#include "runtime/stats.h"
+#include "timer.h"
+
+namespace dynexec {
+
+// How a call runs, apart from its requests.
+struct CallParams {
+    SpeculationParams speculation;
+    std::shared_ptr<SpeculationMemory> memory;  // the observations of proposers; nullptr: those of this call only
+    std::optional<EarlyExitParams> early_exit;  // excludes speculation
+    bool callbacks = false;                     // whether the owner decides tokens: see Event::Kind::kDecide
+    bool streams = false;                       // whether the owner is told the tokens as they come
+    std::optional<Clock::time_point> deadline;  // its sequences end then
+};
+
+// The sequences of one generate call. Those of several calls run in the same passes. Of the fields, only `cancelled`
+// may be touched by another thread than that of the loop before the call is closed; a sequence that is being decided
+// belongs to the thread that decides it.
+struct Call : std::enable_shared_from_this<Call> {
+    Call(std::vector<SequenceRequest> requests_, CallParams params_, std::shared_ptr<Outbox> outbox_,
+         size_t num_segments);
+
+    const uint64_t id;  // unique in the process
+    const std::vector<SequenceRequest> requests;
+    const CallParams params;
+    const std::shared_ptr<Outbox> outbox;
+    std::deque<Sequence> sequences;         // of the requests
+    std::shared_ptr<Drafting> drafting;     // without speculation, nullptr
+    std::shared_ptr<EarlyExit> early_exit;  // without early exit, nullptr
+    Stats stats;
+    const Clock::time_point start = Clock::now();
+    size_t unfinished = 0;  // number of sequences
+    std::atomic<bool> cancelled{false};
+    bool closed = false;
+    std::exception_ptr error;
+};
+
+}  // namespace dynexec

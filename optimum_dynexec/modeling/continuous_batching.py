@@ -1,0 +1,512 @@
+"""transformers' interface for continuous batching: requests come and go while others are generated."""
+
+import asyncio
+import itertools
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tqdm.auto import tqdm
+from transformers.generation import GenerationConfig
+from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
+
+from ..native import _C
+from ..speculative.stats import GenerationStats
+from .generate_call import GenerateCall
+from .generation import GenerationJob
+
+
+if TYPE_CHECKING:
+    from .causal_lm import DynExecModelForCausalLM
+
+
+logger = logging.getLogger(__name__)
+
+# The number of requests whose Python functions (processors, stopping criteria) run at the same time.
+CALLBACK_THREADS = 4
+# How often the thread that delivers results looks whether it should end.
+TICK = 0.1
+
+
+@dataclass
+class DynExecGenerationOutput(GenerationOutput):
+    """
+    The state of a request: transformers' fields, and two more.
+
+    Args:
+        finish_reason (`str`, *optional*):
+            Why it ended: `"length"`, `"stop"` (an end-of-sequence token), `"callback"` (a stopping criterion),
+            `"cancelled"` or `"deadline"`. `None` while it goes on.
+        dynexec ([`~speculative.GenerationStats`], *optional*): what the request did, in figures, when it has ended.
+    """
+
+    finish_reason: str | None = None
+    dynexec: GenerationStats | None = None
+
+
+@dataclass
+class _Request:
+    """A request that has not ended, and who is told about it."""
+
+    output: DynExecGenerationOutput
+    job: GenerationJob
+    call: _C.Call | None = None
+    streaming: bool = False
+    handler: Callable[[DynExecGenerationOutput], None] | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+    times: list[float] = field(default_factory=list)
+
+    def snapshot(self) -> DynExecGenerationOutput:
+        return replace(
+            self.output,
+            generated_tokens=list(self.output.generated_tokens),
+            timestamps=None if self.output.timestamps is None else list(self.output.timestamps),
+        )
+
+
+class ContinuousBatchingManager:
+    """
+    Generates for requests that come and go, as transformers' class of that name. All of them share the forward passes
+    of the model with each other and with calls of `generate`. Made by
+    [`DynExecModelForCausalLM.init_continuous_batching`].
+
+    Args:
+        model ([`DynExecModelForCausalLM`]): model that generates.
+        generation_config (`GenerationConfig`): configuration of the requests.
+        max_queue_size (`int`, *optional*, defaults to 0):
+            Maximum number of requests that have not ended; 0: no limit. [`add_request`] waits for room for 10 seconds.
+    """
+
+    def __init__(
+        self, model: "DynExecModelForCausalLM", generation_config: GenerationConfig, max_queue_size: int = 0
+    ):
+        self.model = model
+        self.generation_config = generation_config
+        self._max_queue_size = max_queue_size
+        self._outbox = _C.Outbox()
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()  # of what follows
+        self._by_id: dict[str, _Request] = {}
+        self._by_call: dict[int, _Request] = {}
+        self._results: list[DynExecGenerationOutput] = []
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._callbacks: ThreadPoolExecutor | None = None
+
+    # ---- its thread --------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts to deliver results. Requests may be added before."""
+        if self.is_running():
+            logger.warning("The manager is running already.")
+            return
+        self._stopping = False
+        self._callbacks = ThreadPoolExecutor(CALLBACK_THREADS, thread_name_prefix="dynexec-callbacks")
+        self._thread = threading.Thread(target=self._deliver, name="dynexec-results", daemon=True)
+        self._thread.start()
+
+    def is_running(self) -> bool:
+        """Whether results are delivered."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def stop(self, block: bool = True, timeout: float | None = None, keep_for_next_session: bool = False) -> None:
+        """
+        Stops when all requests have ended.
+
+        Args:
+            block (`bool`, *optional*, defaults to `True`): whether to wait for that.
+            timeout (`float`, *optional*): maximum time to wait, in seconds.
+            keep_for_next_session (`bool`, *optional*, defaults to `False`): whether `model` keeps this manager.
+        """
+        self._stopping = True
+        if keep_for_next_session:
+            self.model._cached_continuous_batching_manager = self
+        if block and self._thread is not None:
+            self._thread.join(timeout)
+            if self._thread.is_alive():
+                logger.warning(f"Requests have not ended after {timeout} seconds.")
+
+    def _deliver(self) -> None:
+        assert self._callbacks is not None
+        while not (self._stopping and not self._by_id):
+            for event in self._outbox.take(TICK):
+                # The request is entered after its call has started, so an event may come first.
+                with self._changed:
+                    request = self._by_call[event.call.id]
+                self._handle(request, event)
+        self._callbacks.shutdown()
+
+    def _handle(self, request: _Request, event: _C.Event) -> None:
+        output = request.output
+        if event.kind == _C.Event.Kind.DECIDE:
+            assert self._callbacks is not None
+            self._callbacks.submit(self._answer, request, event)
+        elif event.kind == _C.Event.Kind.TOKENS:
+            if output.status == RequestStatus.PENDING:
+                output.status, output.lifespan = RequestStatus.DECODING, (time.perf_counter(), -1)
+            output.generated_tokens += event.tokens
+            if output.timestamps is not None:
+                output.timestamps += [time.perf_counter()] * len(event.tokens)
+            if event.finish_reason != _C.FinishReason.NONE:
+                output.finish_reason = event.finish_reason.name.lower()
+            elif request.streaming:
+                self._publish(request)
+        else:
+            self._close(request, event)
+
+    def _close(self, request: _Request, event: _C.Event) -> None:
+        output, engine = request.output, self.model.engine
+        output.error = output.error or event.error
+        output.status = RequestStatus.FINISHED if output.error is None else RequestStatus.FAILED
+        output.lifespan = (output.lifespan[0], time.perf_counter())
+        layers = [] if engine is None else engine.layers
+        stats = GenerationStats.from_engine(event.call.stats, layers, request.job.speculation.exit_layers)
+        output.dynexec = replace(stats, precision=self.model.precision)
+        with self._changed:
+            del self._by_id[output.request_id], self._by_call[event.call.id]
+        self._publish(request)
+
+    def _answer(self, request: _Request, event: _C.Event) -> None:
+        engine = self.model.engine
+        assert engine is not None
+        try:
+            engine.loop.answer(event, request.job.process_logits, request.job.should_stop)
+        except Exception as error:  # of the caller's functions: it ends the request, and is its result
+            request.output.error = f"{type(error).__name__}: {error}"
+
+    def _publish(self, request: _Request) -> None:
+        output = request.snapshot()
+        if request.handler is not None and request.loop is not None:
+            request.loop.call_soon_threadsafe(request.handler, output)
+            return
+        with self._changed:
+            self._results.append(output)
+            self._changed.notify_all()
+
+    # ---- requests ----------------------------------------------------------------------------------------------
+
+    def add_request(
+        self,
+        input_ids: Sequence[int],
+        request_id: str | None = None,
+        max_new_tokens: int | None = None,
+        streaming: bool = False,
+        record_timestamps: bool = False,
+        eos_token_id: int | list[int] | None = None,
+        *,
+        handler: Callable[[DynExecGenerationOutput], None] | None = None,
+        **kwargs: Any,
+    ) -> str:
+        """
+        Adds a request, which starts at once.
+
+        Args:
+            input_ids (`Sequence[int]`): token ids of the prompt.
+            request_id (`str`, *optional*): its name. If not set: `"req_0"`, `"req_1"` and so on.
+            max_new_tokens (`int`, *optional*): maximum number of new tokens. If not set: that of the configuration.
+            streaming (`bool`, *optional*, defaults to `False`):
+                Whether there is a result after every step, with all tokens so far, or only at the end.
+            record_timestamps (`bool`, *optional*, defaults to `False`): whether to record the time of every token.
+            eos_token_id (`int` or `list[int]`, *optional*): tokens that end it. If not set: those of the configuration.
+            handler (`Callable`, *optional*): see [`register_result_handler`].
+            kwargs (*optional*):
+                All other arguments of [`~DynExecModelForCausalLM.generate`], such as `temperature`, `seed`,
+                `speculation`, `early_exit`, `assistant_model`, `logits_processor`, `stopping_criteria`, `max_time` or
+                `cache_salt`.
+
+        Returns:
+            `str`: the name of the request.
+
+        Raises:
+            `ValueError`: if an argument is not accepted, the name is in use, or the engine cannot run the request (see
+                [`~DynExecModelForCausalLM.generate`] for what only the plain model can do).
+            `TimeoutError`: if `max_queue_size` requests did not end for 10 seconds.
+        """
+        if request_id is None:
+            request_id = f"req_{next(self._numbers)}"
+        if max_new_tokens is not None:
+            kwargs["max_new_tokens"] = max_new_tokens
+        if eos_token_id is not None:
+            kwargs["eos_token_id"] = eos_token_id
+        job, engine = self._job(list(input_ids), kwargs)
+        output = DynExecGenerationOutput(
+            request_id=request_id, prompt_ids=list(input_ids), timestamps=[] if record_timestamps else None
+        )
+        loop = asyncio.get_running_loop() if handler is not None else None
+        request = _Request(output, job, streaming=streaming, handler=handler, loop=loop)
+        with self._changed:
+            has_room = self._changed.wait_for(
+                lambda: self._max_queue_size == 0 or len(self._by_id) < self._max_queue_size, timeout=10
+            )
+            if not has_room:
+                raise TimeoutError(f"{self._max_queue_size} requests have not ended: `max_queue_size` allows no more")
+            if request_id in self._by_id:
+                raise ValueError(f"`request_id` {request_id!r} is in use: take another one, or wait for its result")
+            request.call = job.submit(engine, self._outbox, self.model.speculation_memory)
+            self._by_id[request_id] = self._by_call[request.call.id] = request
+        return request_id
+
+    def _job(self, input_ids: list[int], kwargs: dict[str, Any]) -> tuple[GenerationJob, Any]:
+        from .generate_request import NoJob
+
+        config = kwargs.pop("generation_config", None) or self.generation_config
+        inputs = torch.tensor([input_ids], dtype=torch.long)
+        prepared = self.model._prepare_job(self.model._read_call(inputs, config, kwargs))
+        if isinstance(prepared, NoJob):
+            raise ValueError(f"continuous batching is not possible here: {prepared.reason}")
+        if prepared.job.input_ids.shape[0] != 1:
+            raise ValueError(
+                f"`num_return_sequences` must be 1, got {prepared.job.input_ids.shape[0]}: add a request for each of them"
+            )
+        return prepared.job, prepared.engine
+
+    def add_requests(
+        self,
+        inputs: Sequence[Sequence[int]],
+        max_new_tokens: int | None = None,
+        streaming: bool = False,
+        record_timestamps: bool = False,
+        **kwargs: Any,
+    ) -> list[str]:
+        """
+        Adds several requests.
+
+        Args:
+            inputs (`Sequence[Sequence[int]]`): token ids of the prompts.
+            max_new_tokens, streaming, record_timestamps, kwargs (*optional*): see [`add_request`].
+
+        Returns:
+            `list[str]`: the names of the requests.
+        """
+        return [
+            self.add_request(ids, None, max_new_tokens, streaming, record_timestamps, **dict(kwargs)) for ids in inputs
+        ]
+
+    def cancel_request(self, request_id: str) -> None:
+        """
+        Ends a request before its next step. Its result has the tokens so far.
+
+        Args:
+            request_id (`str`): its name. Nothing happens if it has ended.
+        """
+        with self._changed:
+            request = self._by_id.get(request_id)
+        if request is not None and request.call is not None and self.model.engine is not None:
+            self.model.engine.loop.cancel(request.call)
+
+    def get_result(
+        self, request_id: str | None = None, timeout: float | None = None
+    ) -> DynExecGenerationOutput | None:
+        """
+        Takes a result.
+
+        Args:
+            request_id (`str`, *optional*): name of the request. If not set: the oldest result.
+            timeout (`float`, *optional*): maximum time to wait, in seconds. If not set: until there is one.
+
+        Returns:
+            `DynExecGenerationOutput`, *optional*: the result; `None` if there is none, and the time is over or nothing
+            is running.
+        """
+
+        def find() -> int | None:
+            return next(
+                (i for i, result in enumerate(self._results) if request_id in (None, result.request_id)), None
+            )
+
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while (found := find()) is None:
+                left = TICK if deadline is None else min(TICK, deadline - time.monotonic())
+                if left <= 0 or not self.is_running():
+                    return None
+                self._changed.wait(left)
+            return self._results.pop(found)
+
+    def __iter__(self) -> Iterator[DynExecGenerationOutput]:
+        while self.is_running():
+            result = self.get_result(timeout=TICK)
+            if result is not None:
+                yield result
+
+    def request_id_iter(self, request_id: str) -> Iterator[DynExecGenerationOutput]:
+        """
+        Iterates over the results of a request, until it has ended.
+
+        Args:
+            request_id (`str`): its name.
+        """
+        while (result := self.get_result(request_id)) is not None:
+            yield result
+            if has_ended(result):
+                return
+
+    def register_result_handler(self, request_id: str, callback: Callable[[DynExecGenerationOutput], None]) -> None:
+        """
+        Has the results of a request delivered to a function, on the running event loop. Results that came before are
+        delivered first.
+
+        Args:
+            request_id (`str`): name of the request.
+            callback (`Callable`): function that is called with each [`DynExecGenerationOutput`].
+
+        Raises:
+            `RuntimeError`: if no event loop is running.
+        """
+        loop = asyncio.get_running_loop()
+        with self._changed:
+            earlier = [result for result in self._results if result.request_id == request_id]
+            self._results = [result for result in self._results if result.request_id != request_id]
+            for result in earlier:
+                loop.call_soon_threadsafe(callback, result)
+            request = self._by_id.get(request_id)
+            if request is not None:
+                request.handler, request.loop = callback, loop
+
+    async def stream(self, input_ids: Sequence[int], **kwargs: Any) -> AsyncIterator[DynExecGenerationOutput]:
+        """
+        Adds a request and gives its results as they come: `async for output in manager.stream(ids)`. If the iteration
+        ends early, the request is cancelled.
+
+        Args:
+            input_ids (`Sequence[int]`): token ids of the prompt.
+            kwargs (*optional*): see [`add_request`].
+        """
+        results: asyncio.Queue[DynExecGenerationOutput] = asyncio.Queue()
+        request_id = self.add_request(input_ids, streaming=True, handler=results.put_nowait, **kwargs)
+        ended = False
+        try:
+            while not ended:
+                result = await results.get()
+                ended = has_ended(result)
+                yield result
+        finally:
+            if not ended:
+                self.cancel_request(request_id)
+
+
+def has_ended(output: GenerationOutput) -> bool:
+    """
+    Whether a request has ended, as it should or with an error.
+
+    Args:
+        output (`GenerationOutput`): a result of the request.
+    """
+    return output.status in (RequestStatus.FINISHED, RequestStatus.FAILED)
+
+
+class ContinuousBatchingMixin:
+    """Continuous batching, with the names of transformers' `ContinuousMixin`."""
+
+    generation_config: GenerationConfig
+    _cached_continuous_batching_manager: ContinuousBatchingManager | None = None
+
+    def init_continuous_batching(
+        self,
+        generation_config: GenerationConfig | None = None,
+        continuous_batching_config: Any = None,
+        **kwargs: Any,
+    ) -> ContinuousBatchingManager:
+        """
+        Makes a manager of requests that come and go.
+
+        Args:
+            generation_config (`GenerationConfig`, *optional*): configuration of the requests; by default the model's.
+            continuous_batching_config (`transformers.ContinuousBatchingConfig`, *optional*):
+                Its `max_queue_size` is used; the other fields are about kernels of GPUs.
+            kwargs (*optional*): `max_queue_size`, and others of transformers' older versions, which have no effect.
+
+        Returns:
+            [`ContinuousBatchingManager`]: the manager; one that was kept for the next session, if there is one.
+        """
+        if self._cached_continuous_batching_manager is not None:
+            return self._cached_continuous_batching_manager
+        limit = kwargs.get("max_queue_size") or getattr(continuous_batching_config, "max_queue_size", 0)
+        return ContinuousBatchingManager(
+            self,  # type: ignore[arg-type]
+            self.generation_config if generation_config is None else generation_config,
+            limit,
+        )
+
+    def destroy_cached_continuous_batching_manager(self) -> None:
+        """Stops the manager that was kept for the next session."""
+        if self._cached_continuous_batching_manager is not None:
+            self._cached_continuous_batching_manager.stop()
+            self._cached_continuous_batching_manager = None
+
+    @contextmanager
+    def continuous_batching_context_manager(
+        self,
+        generation_config: GenerationConfig | None = None,
+        block: bool = True,
+        timeout: float | None = None,
+        continuous_batching_config: Any = None,
+        persistent_manager: bool = False,
+        warmup_requests: int | None = 0,
+        **kwargs: Any,
+    ) -> Iterator[ContinuousBatchingManager]:
+        """
+        Starts a manager, and stops it at the end.
+
+        Args:
+            block, timeout (*optional*): see [`ContinuousBatchingManager.stop`].
+            persistent_manager (`bool`, *optional*, defaults to `False`): whether the model keeps the manager.
+            warmup_requests (`int`, *optional*): has no effect, because the model is warmed up when it is loaded.
+            generation_config, continuous_batching_config, kwargs (*optional*): see [`init_continuous_batching`].
+        """
+        manager = self.init_continuous_batching(generation_config, continuous_batching_config, **kwargs)
+        manager.start()
+        try:
+            yield manager
+        finally:
+            manager.stop(block, timeout, persistent_manager)
+
+    def generate_batch(
+        self,
+        inputs: Sequence[Sequence[int]],
+        generation_config: GenerationConfig | None = None,
+        continuous_batching_config: Any = None,
+        record_timestamps: bool = False,
+        progress_bar: bool = True,
+        persistent_manager: bool = False,
+        warmup: bool = True,
+        **kwargs: Any,
+    ) -> dict[str, DynExecGenerationOutput]:
+        """
+        Generates for prompts of different lengths, without padding.
+
+        Args:
+            inputs (`Sequence[Sequence[int]]`): token ids of the prompts.
+            progress_bar (`bool`, *optional*, defaults to `True`): whether to show a progress bar.
+            kwargs (*optional*): see [`ContinuousBatchingManager.add_request`].
+            generation_config, continuous_batching_config, record_timestamps, persistent_manager, warmup (*optional*):
+                see [`continuous_batching_context_manager`].
+
+        Returns:
+            `dict[str, DynExecGenerationOutput]`: the result of each prompt, in their order, by the names of the
+            requests.
+        """
+        results: dict[str, DynExecGenerationOutput] = {}
+        with (
+            self.continuous_batching_context_manager(
+                generation_config, True, None, continuous_batching_config, persistent_manager
+            ) as manager,
+            tqdm(total=len(inputs), desc="requests", unit="request", disable=not progress_bar) as bar,
+        ):
+            names = manager.add_requests(inputs, record_timestamps=record_timestamps, **kwargs)
+            try:
+                for name in names:
+                    result = manager.get_result(name)
+                    assert result is not None
+                    results[name] = result
+                    bar.update()
+            finally:
+                for name in names[len(results) :]:
+                    manager.cancel_request(name)
+        return results
