@@ -166,6 +166,8 @@ class PagedModel:
         Keeps the KV blocks of finished sequences for later ones that begin with the same tokens, until their room is
         needed. The cache grows to `tokens` tokens before blocks are given up. Raises `ValueError` without a KV cache.
         """
+    def forget_prefixes(self) -> None:
+        """Forgets all KV blocks that no sequence uses."""
     @property
     def has_copiers(self) -> bool: ...
     @property
@@ -311,7 +313,8 @@ class EarlyExitParams:
 class SequenceRequest:
     """
     One output sequence: `prompt` has at least one token; `seed` is that of its random streams; texts of requests with
-    the same `draft_scope` may be drafts for each other; requests with the same `cache_salt` may share KV blocks.
+    the same `draft_scope` may be drafts for each other; requests with the same `cache_salt` may share KV blocks;
+    `logprobs`: for how many of the most probable tokens events have the logarithms of probabilities.
     """
 
     prompt: list[int]
@@ -321,6 +324,7 @@ class SequenceRequest:
     seed: int
     draft_scope: str
     cache_salt: str
+    logprobs: int | None
 
 class FinishReason:
     NONE: FinishReason
@@ -427,6 +431,12 @@ class Event:
     def row(self) -> int | None: ...
     @property
     def tokens(self) -> list[int]: ...
+    @property
+    def logprobs(self) -> list[tuple[float, list[tuple[int, float]]]]:
+        """
+        For each of `tokens`, if the request wants them: the natural logarithm of the probability that the model gave
+        it, before the logits processors, and the most probable tokens with theirs.
+        """
     @property
     def finish_reason(self) -> FinishReason:
         """Of `TOKENS`: why the sequence has ended; `NONE` if it goes on."""

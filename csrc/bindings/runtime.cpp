@@ -158,7 +158,8 @@ void bind_runtime(py::module_& m) {
         .def_readwrite("eos_token_ids", &SequenceRequest::eos_token_ids)
         .def_readwrite("seed", &SequenceRequest::seed)
         .def_readwrite("draft_scope", &SequenceRequest::draft_scope)
-        .def_readwrite("cache_salt", &SequenceRequest::cache_salt);
+        .def_readwrite("cache_salt", &SequenceRequest::cache_salt)
+        .def_readwrite("logprobs", &SequenceRequest::logprobs);
     py::class_<RowLimits>(m, "RowLimits")
         .def(py::init([](size_t per_sequence, size_t least, std::optional<size_t> most) {
                  RowLimits limits{per_sequence, least, most.value_or(std::numeric_limits<size_t>::max())};
@@ -192,6 +193,9 @@ void bind_runtime(py::module_& m) {
                 model.keep_prefixes(tokens);
             },
             py::arg("tokens"))
+        .def("forget_prefixes", locked([](PagedModel& model) {
+                 if (model.prefix_cache() != nullptr) model.prefix_cache()->clear();
+             }))
         .def_property_readonly("has_copiers", &PagedModel::has_copiers)
         .def_property_readonly("vocab_size", &PagedModel::vocab_size)
         .def_property_readonly("num_segments", &PagedModel::num_segments)
@@ -336,6 +340,18 @@ void bind_runtime(py::module_& m) {
     event.def_readonly("call", &Event::call)
         .def_readonly("kind", &Event::kind)
         .def_readonly("tokens", &Event::tokens)
+        .def_property_readonly("logprobs",
+                               [](const Event& made) {
+                                   py::list found;
+                                   for (const Logprobs& logprobs : made.logprobs) {
+                                       py::list top;
+                                       for (const auto& [token, logprob] : logprobs.top) {
+                                           top.append(py::make_tuple(token, logprob));
+                                       }
+                                       found.append(py::make_tuple(logprobs.chosen.logprob, top));
+                                   }
+                                   return found;
+                               })
         .def_readonly("finish_reason", &Event::finish_reason)
         .def_property_readonly("row",
                                [](const Event& made) {

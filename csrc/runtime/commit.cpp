@@ -2,6 +2,7 @@
 #include "runtime/commit.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "runtime/decision.h"
 
@@ -27,12 +28,19 @@ void append(Sequence& sequence, int64_t token, const Callbacks& callbacks) {
 
 Committed commit(Sequence& sequence, float* rows, size_t vocab, const Callbacks& callbacks) {
     const size_t before = sequence.tokens.size();
+    std::vector<float> before_processors;
     Committed committed;
     committed.drafted = sequence.draft.tokens.size();
     for (size_t position = 0; position <= committed.drafted && !sequence.finished(); ++position) {
         float* row = rows + position * vocab;
+        // The processors and the decision overwrite the row.
+        if (sequence.request.logprobs) before_processors.assign(row, row + vocab);
         if (callbacks.process_logits) callbacks.process_logits(sequence, row, vocab);
         const Decision decision = decide(sequence, position, row, vocab);
+        if (sequence.request.logprobs) {
+            sequence.logprobs.push_back(
+                logprobs(before_processors.data(), vocab, decision.token, *sequence.request.logprobs));
+        }
         append(sequence, decision.token, callbacks);
         if (!decision.accepted || position == committed.drafted) break;
         ++committed.accepted;

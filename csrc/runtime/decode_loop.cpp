@@ -418,9 +418,12 @@ void DecodeLoop::settle(Sequence& sequence, const Rows& rows, const Committed& c
 void DecodeLoop::tell(Sequence& sequence, size_t n) {
     Call& call = *sequence.call;
     if (!call.params.streams) return;
-    const auto first = sequence.tokens.end() - static_cast<std::ptrdiff_t>(n);
-    call.outbox->push({call.shared_from_this(), Event::Kind::kTokens, &sequence,
-                       std::vector<int64_t>(first, sequence.tokens.end()), sequence.finish_reason});
+    Event event{call.shared_from_this(), Event::Kind::kTokens, &sequence};
+    const auto last = static_cast<std::ptrdiff_t>(n);
+    event.tokens.assign(sequence.tokens.end() - last, sequence.tokens.end());
+    if (sequence.request.logprobs) event.logprobs.assign(sequence.logprobs.end() - last, sequence.logprobs.end());
+    event.finish_reason = sequence.finish_reason;
+    call.outbox->push(std::move(event));
 }
 
 void DecodeLoop::show(Sequence& sequence, const Rows& rows) {
@@ -489,7 +492,9 @@ void DecodeLoop::sweep() {
     for (const auto& call : closed) {
         call->drafting = nullptr;
         call->early_exit = nullptr;
-        call->outbox->push({call, Event::Kind::kClosed, nullptr, {}, FinishReason::kNone, call->error});
+        Event event{call, Event::Kind::kClosed};
+        event.error = call->error;
+        call->outbox->push(std::move(event));
     }
 }
 

@@ -34,7 +34,7 @@ public:
 
     void observe(const Sequence& sequence, size_t proposed, size_t accepted) override {
         if (!adapt_) return;
-        double& tokens = tokens_.at(sequence);
+        double& tokens = tokens_.get(sequence, start());
         tokens = accepted == proposed ? std::min<double>(kMostTokens, tokens + 2.0) : std::max(1.0, tokens - 1.0);
         if (keep_) kept_ = tokens;
     }

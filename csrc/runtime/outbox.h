@@ -25,6 +25,7 @@ struct Event {
     Kind kind;
     Sequence* sequence = nullptr;                      // of kTokens and kDecide
     std::vector<int64_t> tokens{};                     // of kTokens
+    std::vector<Logprobs> logprobs{};                  // of these tokens, if the request wants them
     FinishReason finish_reason = FinishReason::kNone;  // of kTokens: whether the sequence has ended, and why
     std::exception_ptr error{};                        // of kClosed
 };

@@ -28,7 +28,12 @@ double median(std::vector<double> values) {
     return *middle;
 }
 
-// At most the number that the largest cache has room for. Smaller passes than the least are filled up. A block has at
+// The number of tokens for which the cache has room beside the sequences that it holds.
+size_t room_of(const PagedModel& model) {
+    return std::min(model.cache_limit(), model.free_blocks() * model.pool().block_size());
+}
+
+// At most the number that the cache has room for. Smaller passes than the least are filled up. A block has at
 // least two tokens.
 std::vector<size_t> fitting_rows(const PagedModel& model) {
     const size_t least = std::max(model.row_limits().per_sequence, model.row_limits().least);
@@ -36,7 +41,7 @@ std::vector<size_t> fitting_rows(const PagedModel& model) {
     for (const size_t rows : kRowCounts) {
         if (rows > least && rows <= kMostTimedRows) fitting.push_back(rows);
     }
-    while (fitting.size() > 1 && 2 * fitting.back() > model.cache_limit()) fitting.pop_back();
+    while (fitting.size() > 1 && 2 * fitting.back() > room_of(model)) fitting.pop_back();
     return fitting;
 }
 
@@ -55,7 +60,7 @@ std::vector<size_t> order_of(const std::vector<size_t>& sizes) {
 
 void run(PagedModel& model, size_t rows) {
     // Attention to a context of usual length is part of the cost. The content of the context does not matter.
-    const size_t past = std::min(kPast, model.cache_limit() - rows);
+    const size_t past = std::min(kPast, room_of(model) - rows);
     const std::vector<int64_t> ids(rows, 0);
     BlockTable table;
     model.reserve(table, past + rows);

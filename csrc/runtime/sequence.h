@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kernels/logits_processors.h"
+#include "kernels/logprobs.h"
 #include "kernels/sampling.h"
 #include "runtime/block_pool.h"
 #include "runtime/prefix_cache.h"
@@ -29,6 +31,8 @@ struct SequenceRequest {
     std::string draft_scope;
     // Requests with the same salt may share blocks of the KV cache.
     std::string cache_salt;
+    // For how many of the most probable tokens, apart from the chosen one, the logarithms of probabilities are kept.
+    std::optional<size_t> logprobs;
 };
 
 // Tokens proposed for one sequence in one step.
@@ -68,7 +72,8 @@ struct Sequence {
     size_t index;  // in its call
     const SequenceRequest& request;
     Call* call;
-    std::vector<int64_t> tokens;  // prompt and output
+    std::vector<int64_t> tokens;     // prompt and output
+    std::vector<Logprobs> logprobs;  // of the output, before the logits processors, if the request wants them
     std::vector<SegmentProgress> segments;
     BlockTable table;
     PrefixCache::Place place;  // of its blocks in the prefix cache

@@ -75,6 +75,7 @@ public:
         }
     }
     void committed(const Sequence&, size_t) override {}
+    void release(const Sequence&) override {}
 
 private:
     double acceptance_;
@@ -90,7 +91,7 @@ public:
         request_.max_new_tokens = 1 << 20;
         sequence_ = std::make_unique<Sequence>(0, request_);
         proposers_.push_back(std::make_unique<Drafts>(acceptance, draft));
-        lookahead_ = make_lookahead("auto", {proposers_, target, 31, 1, memory_});
+        lookahead_ = make_lookahead("auto", {proposers_, target, 31, memory_});
         if (draft_ != nullptr) draft_->follow(target_, 0);
     }
 
@@ -99,7 +100,7 @@ public:
         double seconds = 0.0, tokens = 0.0;
         for (int i = 0; i < steps; ++i) {
             sequence_->draft.clear();
-            Lookahead::Step step = lookahead_->plan({{sequence_.get(), 31}}, 0);
+            Lookahead::Step step = lookahead_->plan({{sequence_.get(), 31}}, {});
             for (const auto& plan : step.plans) {
                 plan.proposer->propose({{plan.sequence, plan.tokens, plan.least_reach}});
                 for (size_t k = 0; draft_ != nullptr && k < sequence_->draft.tokens.size(); ++k) {

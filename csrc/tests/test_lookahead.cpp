@@ -43,6 +43,7 @@ public:
         }
     }
     void committed(const Sequence&, size_t) override {}
+    void release(const Sequence&) override {}
 
     const CostModel* cost = nullptr;  // of its model, if there is one
     std::vector<double> known;
@@ -71,8 +72,7 @@ struct Scene {
             sequences.push_back(std::make_unique<Sequence>(i, requests[i]));
         }
         make = [=](Scene& scene) {
-            scene.lookahead = make_lookahead(
-                schedule, {scene.proposers, scene.cost, num_tokens, scene.sequences.size(), scene.memory});
+            scene.lookahead = make_lookahead(schedule, {scene.proposers, scene.cost, num_tokens, scene.memory});
         };
     }
 
@@ -82,14 +82,14 @@ struct Scene {
     }
 
     // Tokens planned for each sequence.
-    std::vector<size_t> plan(size_t limit, size_t other_rows = 0) {
+    std::vector<size_t> plan(size_t limit, size_t other_rows = 0, size_t other_sequences = 0) {
         if (!lookahead) make(*this);
         std::vector<Lookahead::Candidate> candidates;
         for (auto& sequence : sequences) candidates.push_back({sequence.get(), limit});
         for (auto& sequence : sequences) sequence->draft.clear();
         for (auto& proposer : proposers) static_cast<FakeProposer&>(*proposer).drafted = false;
         std::vector<size_t> tokens(sequences.size());
-        Lookahead::Step step = lookahead->plan(candidates, other_rows);
+        Lookahead::Step step = lookahead->plan(candidates, {other_rows, other_sequences});
         for (const auto& plan : step.plans) {
             plan.proposer->propose({{plan.sequence, plan.tokens, plan.least_reach}});
         }
@@ -214,7 +214,7 @@ TEST(auto_ends_drafting_where_a_token_costs_more_than_it_gives) {
         FakeProposer& head = scene.add({std::vector<double>(31, 0.8)}, seconds);
         scene.plan(31);
         head.drafted = false;
-        const auto step = scene.lookahead->plan({{scene.sequences[0].get(), 31}}, 0);
+        const auto step = scene.lookahead->plan({{scene.sequences[0].get(), 31}}, {});
         CHECK(step.plans.size() == 1);
         if (step.plans.empty()) continue;
         CHECK(step.plans[0].tokens == 31);

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from transformers.generation.continuous_batching.requests import GenerationOutpu
 
 from ..native import _C
 from ..speculative.stats import GenerationStats
-from .generate_call import GenerateCall
 from .generation import GenerationJob
 
 
@@ -32,20 +32,25 @@ logger = logging.getLogger(__name__)
 CALLBACK_THREADS = 4
 # How often the thread that delivers results looks whether it should end.
 TICK = 0.1
+# How long a request waits for room in the queue, in seconds, as in transformers.
+QUEUE_PATIENCE = 10.0
 
 
 @dataclass
 class DynExecGenerationOutput(GenerationOutput):
     """
-    The state of a request: transformers' fields, and two more.
+    The state of a request: transformers' fields, and three more.
 
     Args:
+        top_logprobs (`list[list[tuple[int, float]]]`):
+            For each generated token, the most probable tokens and the natural logarithms of their probabilities.
         finish_reason (`str`, *optional*):
             Why it ended: `"length"`, `"stop"` (an end-of-sequence token), `"callback"` (a stopping criterion),
             `"cancelled"` or `"deadline"`. `None` while it goes on.
         dynexec ([`~speculative.GenerationStats`], *optional*): what the request did, in figures, when it has ended.
     """
 
+    top_logprobs: list[list[tuple[int, float]]] = field(default_factory=list)
     finish_reason: str | None = None
     dynexec: GenerationStats | None = None
 
@@ -63,11 +68,11 @@ class _Request:
     times: list[float] = field(default_factory=list)
 
     def snapshot(self) -> DynExecGenerationOutput:
-        return replace(
-            self.output,
-            generated_tokens=list(self.output.generated_tokens),
-            timestamps=None if self.output.timestamps is None else list(self.output.timestamps),
-        )
+        output = copy(self.output)
+        for name in ("generated_tokens", "logprobs", "top_logprobs", "timestamps"):
+            values = getattr(output, name)
+            setattr(output, name, None if values is None else list(values))
+        return output
 
 
 class ContinuousBatchingManager:
@@ -83,9 +88,7 @@ class ContinuousBatchingManager:
             Maximum number of requests that have not ended; 0: no limit. [`add_request`] waits for room for 10 seconds.
     """
 
-    def __init__(
-        self, model: "DynExecModelForCausalLM", generation_config: GenerationConfig, max_queue_size: int = 0
-    ):
+    def __init__(self, model: "DynExecModelForCausalLM", generation_config: GenerationConfig, max_queue_size: int = 0):
         self.model = model
         self.generation_config = generation_config
         self._max_queue_size = max_queue_size
@@ -151,6 +154,9 @@ class ContinuousBatchingManager:
             if output.status == RequestStatus.PENDING:
                 output.status, output.lifespan = RequestStatus.DECODING, (time.perf_counter(), -1)
             output.generated_tokens += event.tokens
+            for logprob, top in event.logprobs:
+                output.logprobs.append(logprob)
+                output.top_logprobs.append(top)
             if output.timestamps is not None:
                 output.timestamps += [time.perf_counter()] * len(event.tokens)
             if event.finish_reason != _C.FinishReason.NONE:
@@ -170,6 +176,7 @@ class ContinuousBatchingManager:
         output.dynexec = replace(stats, precision=self.model.precision)
         with self._changed:
             del self._by_id[output.request_id], self._by_call[event.call.id]
+            self._changed.notify_all()
         self._publish(request)
 
     def _answer(self, request: _Request, event: _C.Event) -> None:
@@ -201,6 +208,8 @@ class ContinuousBatchingManager:
         eos_token_id: int | list[int] | None = None,
         *,
         handler: Callable[[DynExecGenerationOutput], None] | None = None,
+        logprobs: int | None = None,
+        max_time: float | None = None,
         **kwargs: Any,
     ) -> str:
         """
@@ -213,11 +222,15 @@ class ContinuousBatchingManager:
             streaming (`bool`, *optional*, defaults to `False`):
                 Whether there is a result after every step, with all tokens so far, or only at the end.
             record_timestamps (`bool`, *optional*, defaults to `False`): whether to record the time of every token.
-            eos_token_id (`int` or `list[int]`, *optional*): tokens that end it. If not set: those of the configuration.
+            eos_token_id (`int` or `list[int]`, *optional*): tokens that end it; by default those of the configuration.
             handler (`Callable`, *optional*): see [`register_result_handler`].
+            logprobs (`int`, *optional*):
+                Number of the most probable tokens whose log probabilities are in the results, with those of the
+                generated tokens. They are those of the model, before temperature and other processors.
+            max_time (`float`, *optional*): seconds after which the request ends, with the tokens so far.
             kwargs (*optional*):
                 All other arguments of [`~DynExecModelForCausalLM.generate`], such as `temperature`, `seed`,
-                `speculation`, `early_exit`, `assistant_model`, `logits_processor`, `stopping_criteria`, `max_time` or
+                `speculation`, `early_exit`, `assistant_model`, `logits_processor`, `stopping_criteria` or
                 `cache_salt`.
 
         Returns:
@@ -235,6 +248,7 @@ class ContinuousBatchingManager:
         if eos_token_id is not None:
             kwargs["eos_token_id"] = eos_token_id
         job, engine = self._job(list(input_ids), kwargs)
+        job.logprobs, job.max_time = logprobs, max_time
         output = DynExecGenerationOutput(
             request_id=request_id, prompt_ids=list(input_ids), timestamps=[] if record_timestamps else None
         )
@@ -242,7 +256,7 @@ class ContinuousBatchingManager:
         request = _Request(output, job, streaming=streaming, handler=handler, loop=loop)
         with self._changed:
             has_room = self._changed.wait_for(
-                lambda: self._max_queue_size == 0 or len(self._by_id) < self._max_queue_size, timeout=10
+                lambda: self._max_queue_size == 0 or len(self._by_id) < self._max_queue_size, QUEUE_PATIENCE
             )
             if not has_room:
                 raise TimeoutError(f"{self._max_queue_size} requests have not ended: `max_queue_size` allows no more")
@@ -260,10 +274,9 @@ class ContinuousBatchingManager:
         prepared = self.model._prepare_job(self.model._read_call(inputs, config, kwargs))
         if isinstance(prepared, NoJob):
             raise ValueError(f"continuous batching is not possible here: {prepared.reason}")
-        if prepared.job.input_ids.shape[0] != 1:
-            raise ValueError(
-                f"`num_return_sequences` must be 1, got {prepared.job.input_ids.shape[0]}: add a request for each of them"
-            )
+        rows = prepared.job.input_ids.shape[0]
+        if rows != 1:
+            raise ValueError(f"`num_return_sequences` must be 1, got {rows}: add a request for each of them")
         return prepared.job, prepared.engine
 
     def add_requests(
@@ -316,9 +329,7 @@ class ContinuousBatchingManager:
         """
 
         def find() -> int | None:
-            return next(
-                (i for i, result in enumerate(self._results) if request_id in (None, result.request_id)), None
-            )
+            return next((i for i, result in enumerate(self._results) if request_id in (None, result.request_id)), None)
 
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
@@ -427,7 +438,7 @@ class ContinuousBatchingMixin:
         """
         if self._cached_continuous_batching_manager is not None:
             return self._cached_continuous_batching_manager
-        limit = kwargs.get("max_queue_size") or getattr(continuous_batching_config, "max_queue_size", 0)
+        limit = kwargs.get("max_queue_size") or getattr(continuous_batching_config, "max_queue_size", None) or 0
         return ContinuousBatchingManager(
             self,  # type: ignore[arg-type]
             self.generation_config if generation_config is None else generation_config,

@@ -40,7 +40,10 @@ class GenerationJob:
         streamer (`BaseStreamer`, *optional*): object that receives the tokens as they are generated.
         draft_scope (`str`): scope of the texts that drafts may come from.
         cache_salt (`str`, *optional*, defaults to `""`): requests with the same salt may share their first KV blocks.
-        max_time (`float`, *optional*): seconds after which the sequences end.
+        max_time (`float`, *optional*): seconds after which the sequences end; only of [`submit`].
+        logprobs (`int`, *optional*):
+            Number of the most probable tokens whose log probabilities are events of [`submit`], with those of the
+            tokens themselves.
     """
 
     input_ids: torch.Tensor
@@ -59,6 +62,7 @@ class GenerationJob:
     draft_scope: str
     cache_salt: str = ""
     max_time: float | None = None
+    logprobs: int | None = None
 
     def run(self, engine: Engine, memory: _C.SpeculationMemory | None = None) -> tuple[torch.Tensor, GenerationStats]:
         """
@@ -93,9 +97,7 @@ class GenerationJob:
             result.stats, engine.layers, self.speculation.exit_layers
         )
 
-    def submit(
-        self, engine: Engine, outbox: _C.Outbox, memory: _C.SpeculationMemory | None = None
-    ) -> _C.Call:
+    def submit(self, engine: Engine, outbox: _C.Outbox, memory: _C.SpeculationMemory | None = None) -> _C.Call:
         """
         Starts to generate on `engine`, without waiting.
 
@@ -109,7 +111,13 @@ class GenerationJob:
         """
         callbacks = self.process_logits is not None or self.should_stop is not None
         return engine.loop.submit(
-            self._requests(), self._speculation_params(engine), outbox, memory, callbacks, self.early_exit, self.max_time
+            self._requests(),
+            self._speculation_params(engine),
+            outbox,
+            memory,
+            callbacks,
+            self.early_exit,
+            self.max_time,
         )
 
     @cached_property
@@ -133,6 +141,7 @@ class GenerationJob:
         request.seed = self.seed
         request.draft_scope = self.draft_scope
         request.cache_salt = self.cache_salt
+        request.logprobs = self.logprobs
         return request
 
     def _speculation_params(self, engine: Engine) -> _C.SpeculationParams:

@@ -38,7 +38,8 @@ class ProposerStats:
 @dataclass(frozen=True)
 class GenerationStats:
     """
-    Statistics of one `generate` call. Times are wall-clock seconds. `print` shows a readable summary.
+    Statistics of one `generate` call. Times are wall-clock seconds; forward passes that other calls share count fully.
+    `print` shows a readable summary.
 
     Args:
         sequences (`int`): number of output sequences.
@@ -61,6 +62,7 @@ class GenerationStats:
         decide_seconds (`float`): time to verify and choose tokens, to check stopping criteria and to stream.
         time_to_first_token (`float`): time until the first token of any sequence.
         precision (`str`): precision of the model, as in [`DynExecModelForCausalLM`]; empty if unknown.
+        cached_tokens (`int`): number of prompt tokens whose keys and values were known (`prefix_cache`).
     """
 
     sequences: int
@@ -81,6 +83,7 @@ class GenerationStats:
     decide_seconds: float = 0.0
     time_to_first_token: float = 0.0
     precision: str = ""
+    cached_tokens: int = 0
 
     @classmethod
     def from_engine(
@@ -156,7 +159,9 @@ class GenerationStats:
             f"{self.tokens} tokens in {self.total_seconds:.3f} s: {self.tokens_per_second:.1f} tokens/s"
             f" ({self.decode_tokens_per_second:.1f} after the prompt), first token after"
             f" {self.time_to_first_token * 1e3:.0f} ms",
-            f"prompt {self.prompt_tokens} tokens, {self.sequences} sequence(s)",
+            f"prompt {self.prompt_tokens} tokens"
+            + (f" ({self.cached_tokens} known)" if self.cached_tokens else "")
+            + f", {self.sequences} sequence(s)",
         ]
         passes = f"forward passes: {self.target_forwards} of the model"
         if self.drafted_verifications:

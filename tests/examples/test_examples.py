@@ -47,6 +47,12 @@ def test_draft_model(run, chat):
     assert "draft_model: " in said
 
 
+def test_many_users(run, chat):
+    said = run("many_users.py", "--model", chat("ov"), "--max-new-tokens", "8")
+    assert "cancelled after" in said
+    assert "tokens in" in said.splitlines()[-1]
+
+
 def test_earlier_texts(run, chat, tmp_path):
     (tmp_path / "text.txt").write_text(TEXT[0])
     corpus, _ = make_draft_corpus(chat("ov"), [tmp_path / "text.txt"])
