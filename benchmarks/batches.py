@@ -14,6 +14,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -64,6 +65,17 @@ class DynExecBatches(BatchSystem):
         return self.model.generate(ids, attention_mask=mask, **lengths, **self.options)[:, longest:].tolist()
 
 
+class DynExecThreads(BatchSystem):
+    """`DynExecModelForCausalLM`, called from a thread for each prompt."""
+
+    def __init__(self, model: DynExecModelForCausalLM, speculation: str, eos: list[int]):
+        self.one = DynExecBatches(model, speculation, eos)
+
+    def __call__(self, batch: Batch, new_tokens: int) -> Batch:
+        with ThreadPoolExecutor(len(batch)) as pool:
+            return [rows[0] for rows in pool.map(lambda prompt: self.one([prompt], new_tokens), batch)]
+
+
 class GenaiBatches(BatchSystem):
     """`openvino_genai.ContinuousBatchingPipeline` with one set of properties."""
 
@@ -106,7 +118,7 @@ class BatchFigures:
     equal: int
 
 
-REFERENCE = {"dynexec-auto": "dynexec-plain"}
+REFERENCE = {"dynexec-auto": "dynexec-plain", "dynexec-threads": "dynexec-plain"}
 
 
 def measure(systems: dict[str, BatchSystem], batch: Batch, new_tokens: int, repeats: int) -> list[BatchFigures]:
@@ -149,7 +161,7 @@ def measure(systems: dict[str, BatchSystem], batch: Batch, new_tokens: int, repe
 def table(rows: Sequence[BatchFigures]) -> str:
     """All batch sizes, as Markdown, with the ratio to each setting of openvino_genai and to our plain decoding."""
     by_key = {(row.batch_size, row.system): row for row in rows}
-    bases = [name for name in dict.fromkeys(row.system for row in rows) if name != "dynexec-auto"]
+    bases = [name for name in dict.fromkeys(row.system for row in rows) if name not in REFERENCE]
     cells = [
         [
             str(row.batch_size),
@@ -196,6 +208,7 @@ def main(argv: list[str] | None = None) -> None:
     systems: dict[str, BatchSystem] = {
         "dynexec-plain": DynExecBatches(model, "off", eos),
         "dynexec-auto": DynExecBatches(model, "auto", eos),
+        "dynexec-threads": DynExecThreads(model, "off", eos),
         **{f"genai-plain{name}": GenaiBatches(args.model, values, eos) for name, values in PROPERTIES.items()},
     }
     settings = {

@@ -527,7 +527,7 @@ class DecodeLoop:
     ) -> None:
         """
         Decides the next tokens of a sequence after its event `DECIDE`, in this thread. Raises what the callbacks
-        raise; the call is then cancelled.
+        raise; the call is then cancelled. Raises `ValueError` for another event, or one that was answered before.
         """
     @property
     def stats(self) -> LoopStats: ...

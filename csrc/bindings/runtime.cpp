@@ -389,10 +389,9 @@ void bind_runtime(py::module_& m) {
         .def(
             "answer",
             [](DecodeLoop& loop, const Event& asked, const py::object& process_logits, const py::object& should_stop) {
-                if (asked.kind != Event::Kind::kDecide) throw std::invalid_argument("The event asks for no decision");
                 const Callbacks callbacks = make_callbacks(process_logits, should_stop);
                 py::gil_scoped_release release;
-                loop.answer(*asked.sequence, callbacks);
+                loop.answer(asked, callbacks);
             },
             py::arg("event"), py::arg("process_logits") = py::none(), py::arg("should_stop") = py::none())
         .def_property_readonly("stats", &DecodeLoop::stats);

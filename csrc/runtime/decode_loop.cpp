@@ -2,6 +2,7 @@
 #include "runtime/decode_loop.h"
 
 #include <algorithm>
+#include <atomic>
 #include <set>
 #include <stdexcept>
 #include <utility>
@@ -48,6 +49,7 @@ struct Handover {
     Committed committed;
     double seconds = 0.0;
     bool failed = false;
+    std::atomic<bool> answered{false};
 };
 
 // ---- what other threads call -----------------------------------------------------------------------------------
@@ -111,8 +113,11 @@ void DecodeLoop::cancel(Call& call) {
     asked_.notify_one();
 }
 
-void DecodeLoop::answer(Sequence& sequence, const Callbacks& callbacks) {
-    Handover& handover = *sequence.handover;
+void DecodeLoop::answer(const Event& event, const Callbacks& callbacks) {
+    if (event.handover == nullptr) throw std::invalid_argument("The event asks for no decision");
+    Sequence& sequence = *event.sequence;
+    Handover& handover = *event.handover;
+    if (handover.answered.exchange(true)) throw std::invalid_argument("The event has been answered before");
     const auto begin = Clock::now();
     try {
         handover.committed = commit(sequence, handover.logits.data(), target_.vocab_size(), callbacks);
@@ -156,9 +161,9 @@ GenerationResult DecodeLoop::generate(std::vector<SequenceRequest> requests, Cal
                 guarded([&] { hooks.on_tokens(*event.sequence, event.tokens); });
             } else if (event.kind == Event::Kind::kDecide) {
                 if (error == nullptr) {
-                    guarded([&] { answer(*event.sequence, hooks.callbacks); });
+                    guarded([&] { answer(event, hooks.callbacks); });
                 } else {
-                    event.sequence->handover->failed = true;
+                    event.handover->failed = true;
                     give_back(*event.sequence);
                 }
             } else {
@@ -307,7 +312,9 @@ bool DecodeLoop::step() {
     // Only now, because their new owners may change them at once.
     for (Sequence* sequence : std::exchange(handed_over_, {})) {
         if (sequence->call->closed) continue;
-        sequence->call->outbox->push({sequence->call->shared_from_this(), Event::Kind::kDecide, sequence});
+        Event event{sequence->call->shared_from_this(), Event::Kind::kDecide, sequence};
+        event.handover = sequence->handover;
+        sequence->call->outbox->push(std::move(event));
     }
     return true;
 }

@@ -53,9 +53,9 @@ public:
                                  std::shared_ptr<Outbox> outbox);
     // Ends a call before its next step. Its kClosed event comes as always.
     void cancel(Call& call);
-    // Decides the tokens of a sequence after its kDecide event, and gives it back to the loop. Throws what the
-    // callbacks throw; the sequence is then given back too, and has to be cancelled.
-    void answer(Sequence& sequence, const Callbacks& callbacks);
+    // Decides the tokens of the sequence of a kDecide event, and gives it back to the loop. Throws what the callbacks
+    // throw; the call is then cancelled. Throws std::invalid_argument for another event, or one that was answered.
+    void answer(const Event& event, const Callbacks& callbacks);
 
     // Starts a call and waits until it has ended. Throws what went wrong in it.
     GenerationResult generate(std::vector<SequenceRequest> requests, CallParams params, const Hooks& hooks);

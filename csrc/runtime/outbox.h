@@ -27,6 +27,7 @@ struct Event {
     std::vector<int64_t> tokens{};                     // of kTokens
     std::vector<Logprobs> logprobs{};                  // of these tokens, if the request wants them
     FinishReason finish_reason = FinishReason::kNone;  // of kTokens: whether the sequence has ended, and why
+    std::shared_ptr<Handover> handover{};              // of kDecide
     std::exception_ptr error{};                        // of kClosed
 };
 

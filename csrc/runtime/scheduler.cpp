@@ -57,9 +57,8 @@ void Scheduler::prefill(CacheRoom& room, Schedule& schedule, const std::function
     for (Sequence* sequence : running_) {
         if (!sequence->deciding && !sequence->decoding()) add(*sequence);
     }
-    // A sequence that was preempted in this step would take back what it has just given.
-    while (schedule.preempted.empty() && !waiting_.empty() && running_.size() < max_running_ &&
-           schedule.prompt_rows < most) {
+    // A sequence that was preempted in this step is in front, and needs more blocks than it has just given.
+    while (!waiting_.empty() && running_.size() < max_running_ && schedule.prompt_rows < most) {
         Sequence& sequence = *waiting_.front();
         if (!admit(sequence, room, start)) {
             if (running_.empty()) schedule.too_long = &sequence;

@@ -102,6 +102,16 @@ TEST(the_least_recently_used_blocks_are_given_up_and_children_before_parents) {
     CHECK(scene.use({5, 6, 7, 8}) == 2);
 }
 
+TEST(the_older_of_two_blocks_that_were_never_found_is_given_up) {
+    for (const int64_t first : {1, 5}) {
+        Scene scene(2);
+        scene.use({first, 2});
+        scene.use({6 - first, 2});
+        scene.use({9, 9});
+        CHECK(scene.use({6 - first, 2}) == 2);
+    }
+}
+
 TEST(blocks_in_use_are_never_given_up) {
     Scene scene(3);
     Scene::Text text{{1, 2, 3, 4}, ""};

@@ -148,6 +148,7 @@ TEST(the_youngest_gives_its_blocks_back_and_starts_again) {
     Scene scene(4, 100);
     Sequence& old = scene.add(4, 12);
     Sequence& young = scene.add(4, 12);
+    scene.add(1, 1);  // does not overtake it
     Schedule schedule = scene.next();
     // Both run, until their third blocks would be the fifth of the cache.
     while (schedule.preempted.empty()) {
@@ -165,7 +166,7 @@ TEST(the_youngest_gives_its_blocks_back_and_starts_again) {
         schedule = scene.next();
     }
     // All of its text is run again, in one chunk.
-    CHECK(slots_of(schedule) == Slots({{1, 4 + generated}}));
+    CHECK(slots_of(schedule).front() == std::make_pair(size_t{1}, 4 + generated));
     while (!young.finished()) {
         scene.run(schedule);
         schedule = scene.next();

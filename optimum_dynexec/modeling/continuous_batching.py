@@ -39,9 +39,12 @@ QUEUE_PATIENCE = 10.0
 @dataclass
 class DynExecGenerationOutput(GenerationOutput):
     """
-    The state of a request: transformers' fields, and three more.
+    The state of a request: transformers' fields (those of 5.5, also with older versions), and three more.
 
     Args:
+        created_time (`float`): time at which the request was made, of `time.perf_counter`.
+        lifespan (`tuple[float, float]`): times of its first tokens and of its end; -1 before.
+        timestamps (`list[float]`, *optional*): time of each token, if they are recorded.
         top_logprobs (`list[list[tuple[int, float]]]`):
             For each generated token, the most probable tokens and the natural logarithms of their probabilities.
         finish_reason (`str`, *optional*):
@@ -50,9 +53,16 @@ class DynExecGenerationOutput(GenerationOutput):
         dynexec ([`~speculative.GenerationStats`], *optional*): what the request did, in figures, when it has ended.
     """
 
+    created_time: float = field(default_factory=time.perf_counter)
+    lifespan: tuple[float, float] = (-1, -1)
+    timestamps: list[float] | None = None
     top_logprobs: list[list[tuple[int, float]]] = field(default_factory=list)
     finish_reason: str | None = None
     dynexec: GenerationStats | None = None
+
+    def is_finished(self) -> bool:
+        """Whether it has ended without an error."""
+        return self.status == RequestStatus.FINISHED
 
 
 @dataclass
@@ -65,7 +75,6 @@ class _Request:
     streaming: bool = False
     handler: Callable[[DynExecGenerationOutput], None] | None = None
     loop: asyncio.AbstractEventLoop | None = None
-    times: list[float] = field(default_factory=list)
 
     def snapshot(self) -> DynExecGenerationOutput:
         output = copy(self.output)
@@ -111,7 +120,8 @@ class ContinuousBatchingManager:
             return
         self._stopping = False
         self._callbacks = ThreadPoolExecutor(CALLBACK_THREADS, thread_name_prefix="dynexec-callbacks")
-        self._thread = threading.Thread(target=self._deliver, name="dynexec-results", daemon=True)
+        # Not a daemon: the interpreter would end it in the middle of a call of the extension.
+        self._thread = threading.Thread(target=self._deliver, name="dynexec-results")
         self._thread.start()
 
     def is_running(self) -> bool:
@@ -137,13 +147,13 @@ class ContinuousBatchingManager:
 
     def _deliver(self) -> None:
         assert self._callbacks is not None
-        while not (self._stopping and not self._by_id):
+        while threading.main_thread().is_alive() and not (self._stopping and not self._by_id):
             for event in self._outbox.take(TICK):
                 # The request is entered after its call has started, so an event may come first.
                 with self._changed:
                     request = self._by_call[event.call.id]
                 self._handle(request, event)
-        self._callbacks.shutdown()
+        self._callbacks.shutdown(cancel_futures=True)
 
     def _handle(self, request: _Request, event: _C.Event) -> None:
         output = request.output

@@ -1,6 +1,8 @@
 """transformers' interface for continuous batching, on the decode loop."""
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -184,3 +186,22 @@ def test_the_queue_has_a_limit(model, prompts, monkeypatch):
     manager.cancel_request(name)
     manager.stop()
     assert not manager.is_running()
+
+
+LEFT_RUNNING = """
+import sys
+from transformers import GenerationConfig
+from optimum_dynexec import DynExecModelForCausalLM
+model = DynExecModelForCausalLM.from_pretrained(sys.argv[1])
+manager = model.init_continuous_batching(GenerationConfig(max_new_tokens=10**6, min_new_tokens=10**6, do_sample=False))
+manager.start()
+manager.add_request([5, 6, 7], streaming=True)
+manager.get_result()
+"""
+
+
+def test_a_program_may_end_while_requests_run(tiny_export):
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT_RUNNING, str(tiny_export("llama"))], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr

@@ -208,6 +208,8 @@ def test_callbacks_of_one_call_do_not_stall_another(tiny_model):
     owner.wait(slow, answer=lambda event: engine.loop.answer(event, process_logits))
     assert owner.tokens[slow.id] == [[33, 34, 35, 36, 37]]
     assert seen == [3, 4, 5, 6, 7]
+    with pytest.raises(ValueError, match="answered before"):
+        engine.loop.answer(asked[0], process_logits)
 
 
 def test_an_exception_in_a_callback_cancels_its_call_only(tiny_model):
