@@ -18,7 +18,7 @@ constexpr milliseconds kPatience(20);
 constexpr milliseconds kPoll(50);
 constexpr double kPollSeconds = 0.05;
 // The most prompt tokens in a step with sequences that decode: about the time of a few of their steps.
-constexpr size_t kMostBesideDecoding = 256;
+constexpr size_t kMostBesideDecoding = 128;
 
 size_t at_least_1(size_t value, const char* name) {
     if (value == 0) throw std::invalid_argument(std::string(name) + " must be at least 1");
