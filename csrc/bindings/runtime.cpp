@@ -57,12 +57,12 @@ Hooks make_hooks(const py::object& process_logits, const py::object& should_stop
     return hooks;
 }
 
-auto locked(void (*function)(PagedModel&)) {
-    return [function](PagedModel& model) {
-        py::gil_scoped_release release;
-        std::lock_guard<std::mutex> lock(model.mutex());
-        function(model);
-    };
+// Calls a function while nobody else touches `owner`. Whoever holds its mutex may be waiting for the GIL.
+template <typename Owner, typename Function>
+auto alone(Owner& owner, const Function& function) {
+    py::gil_scoped_release release;
+    std::lock_guard<std::mutex> lock(owner.mutex());
+    return function();
 }
 
 py::object generate(DecodeLoop& loop, std::vector<SequenceRequest> requests, const SpeculationParams& speculation,
@@ -175,27 +175,24 @@ void bind_runtime(py::module_& m) {
     py::class_<PagedModel, std::shared_ptr<PagedModel>>(m, "PagedModel")
         .def(py::init<const std::vector<ov::CompiledModel>&, size_t>(), py::arg("segments"),
              py::arg("max_cache_tokens") = 0)
-        .def("warm_up", locked(&warm_up))
-        .def("profile", locked(&profile))
+        .def("warm_up", [](PagedModel& model) { alone(model, [&] { warm_up(model); }); })
+        .def("profile", [](PagedModel& model) { alone(model, [&] { profile(model); }); })
         .def(
             "add_copiers",
             [](PagedModel& model, const std::vector<ov::CompiledModel>& copiers) {
-                py::gil_scoped_release release;
-                std::lock_guard<std::mutex> lock(model.mutex());
-                model.add_copiers(copiers);
+                alone(model, [&] { model.add_copiers(copiers); });
             },
             py::arg("copiers"))
         .def(
             "keep_prefixes",
-            [](PagedModel& model, size_t tokens) {
-                py::gil_scoped_release release;
-                std::lock_guard<std::mutex> lock(model.mutex());
-                model.keep_prefixes(tokens);
-            },
+            [](PagedModel& model, size_t tokens) { alone(model, [&] { model.keep_prefixes(tokens); }); },
             py::arg("tokens"))
-        .def("forget_prefixes", locked([](PagedModel& model) {
-                 if (model.prefix_cache() != nullptr) model.prefix_cache()->clear();
-             }))
+        .def("forget_prefixes",
+             [](PagedModel& model) {
+                 alone(model, [&] {
+                     if (model.prefix_cache() != nullptr) model.prefix_cache()->clear();
+                 });
+             })
         .def_property_readonly("has_copiers", &PagedModel::has_copiers)
         .def_property_readonly("vocab_size", &PagedModel::vocab_size)
         .def_property_readonly("num_segments", &PagedModel::num_segments)
@@ -203,11 +200,7 @@ void bind_runtime(py::module_& m) {
         .def_property_readonly("input_hidden_size", &PagedModel::input_hidden_size)
         .def_property(
             "row_limits", [](const PagedModel& model) { return model.row_limits(); },
-            [](PagedModel& model, const RowLimits& limits) {
-                py::gil_scoped_release release;
-                std::lock_guard<std::mutex> lock(model.mutex());
-                model.set_row_limits(limits);
-            })
+            [](PagedModel& model, const RowLimits& limits) { alone(model, [&] { model.set_row_limits(limits); }); })
         .def_property_readonly("cache_limit", &PagedModel::cache_limit)
         .def_property_readonly("rows_run", &PagedModel::rows_run)
         .def_property_readonly("cache_bytes", &PagedModel::cache_bytes)
@@ -262,18 +255,11 @@ void bind_runtime(py::module_& m) {
         .def_readwrite("num_assistant_tokens", &SpeculationParams::num_assistant_tokens);
     py::class_<SpeculationMemory, std::shared_ptr<SpeculationMemory>>(m, "SpeculationMemory")
         .def(py::init<>())
-        .def("forget_texts",
-             [](SpeculationMemory& memory) {
-                 py::gil_scoped_release release;
-                 std::lock_guard<std::mutex> lock(memory.mutex());
-                 memory.texts().forget_all();
-             })
+        .def("forget_texts", [](SpeculationMemory& memory) { alone(memory, [&] { memory.texts().forget_all(); }); })
         .def(
             "add_to_corpus",
             [](SpeculationMemory& memory, const std::vector<int64_t>& tokens) {
-                py::gil_scoped_release release;
-                std::lock_guard<std::mutex> lock(memory.mutex());
-                memory.texts().add_to_corpus(tokens.data(), tokens.size());
+                alone(memory, [&] { memory.texts().add_to_corpus(tokens.data(), tokens.size()); });
             },
             py::arg("tokens"))
         .def(
@@ -283,21 +269,14 @@ void bind_runtime(py::module_& m) {
                     throw std::invalid_argument("The values must have the shape [contexts, positions, 2]");
                 }
                 const std::vector<double> found(values.data(), values.data() + values.size());
-                py::gil_scoped_release release;
-                std::lock_guard<std::mutex> lock(memory.mutex());
-                memory.acceptance(name, static_cast<size_t>(values.shape(0)), static_cast<size_t>(values.shape(1)))
-                    .set_values(found);
+                const auto contexts = static_cast<size_t>(values.shape(0));
+                const auto positions = static_cast<size_t>(values.shape(1));
+                alone(memory, [&] { memory.acceptance(name, contexts, positions).set_values(found); });
             },
             py::arg("name"), py::arg("values"))
         .def_property_readonly("observations",
                                [](SpeculationMemory& memory) {
-                                   // A call that holds the mutex may wait for the GIL.
-                                   std::map<std::string, AcceptanceTable> tables;
-                                   {
-                                       py::gil_scoped_release release;
-                                       std::lock_guard<std::mutex> lock(memory.mutex());
-                                       tables = memory.tables();
-                                   }
+                                   const auto tables = alone(memory, [&] { return memory.tables(); });
                                    py::dict found;
                                    for (const auto& [name, table] : tables) {
                                        const auto values = table.values();
@@ -308,9 +287,7 @@ void bind_runtime(py::module_& m) {
                                    return found;
                                })
         .def_property_readonly("text_tokens", [](SpeculationMemory& memory) {
-            py::gil_scoped_release release;
-            std::lock_guard<std::mutex> lock(memory.mutex());
-            return memory.texts().num_tokens();
+            return alone(memory, [&] { return memory.texts().num_tokens(); });
         });
     m.def("lookahead_names", &lookahead_names);
     py::class_<EarlyExitParams>(m, "EarlyExitParams")
