@@ -1,7 +1,7 @@
 # make venv        a development environment in .venv, with the package installed editable
 # make ext         rebuilds the extension after a change under csrc (incremental)
 # make quickstart  exports a small model and generates with it: about 8 minutes the first time
-# make test        C++ tests, plain and sanitized, then pytest
+# make test        C++ tests, plain and sanitized, also for races, then pytest
 # make test-matrix the quick tests with the oldest and the newest transformers and optimum-intel, each in an environment
 #                  of its own in build/matrix (several gigabytes; CORNERS=transformers-4.57 for one)
 # make lint        formatting, linting and types
@@ -17,12 +17,12 @@ VENV := .venv
 BIN := $(abspath $(VENV))/bin
 DEPENDENCIES := $(VENV)/.dependencies
 PACKAGE := $(VENV)/.package
-EXTRAS := tests quality benchmark examples docs
+EXTRAS := tests quality benchmark examples docs serve
 
 CPP_FOLDERS := csrc/kernels csrc/kernels/criteria csrc/kernels/diffusion csrc/runtime csrc/encoder csrc/bindings
 CPP_SOURCES := $(wildcard $(CPP_FOLDERS:=/*.cpp))
 CPP_HEADERS := $(wildcard csrc/*.h $(CPP_FOLDERS:=/*.h))
-CPP_FORMATTED := $(CPP_SOURCES) $(CPP_HEADERS) $(wildcard csrc/tests/*.cpp csrc/tests/*.h)
+CPP_FORMATTED := $(CPP_SOURCES) $(CPP_HEADERS) $(wildcard csrc/tests/*.cpp csrc/tests/*.h csrc/tests/loop/*.cpp)
 
 # cmake and ninja are those of the environment.
 export PATH := $(BIN):$(PATH)
@@ -65,6 +65,9 @@ test-cpp: $(DEPENDENCIES)
 	cmake -S csrc/tests -B build/tests-sanitize -DDYNEXEC_SANITIZE=ON
 	cmake --build build/tests-sanitize
 	ctest --test-dir build/tests-sanitize --output-on-failure
+	cmake -S csrc/tests/loop -B build/tests-loop -DPython_EXECUTABLE=$(BIN)/python
+	cmake --build build/tests-loop
+	ctest --test-dir build/tests-loop --output-on-failure
 
 test-python: venv
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "optimum_dynexec"
 # From top to bottom: each line may import what stands in the lines below it, and nothing of its own line.
 ORDER = """
     commands
+    serving
     optimize
     report
     tuning

@@ -12,6 +12,7 @@ from .optimize import OptimizeCommand
 from .quantize import QuantizeCommand
 from .report import ReportCommand
 from .running import STATUS, describe
+from .serve import ServeCommand
 from .train_heads import TrainHeadsCommand
 from .train_steps import TrainStepsCommand
 from .tune import TuneCommand
@@ -26,6 +27,7 @@ class DynExecCommand(BaseOptimumCLICommand):
         CommandInfo("calibrate", "Find thresholds of early exit with a guarantee.", CalibrateCommand),
         CommandInfo("quantize", "Quantize an exported model with its heads.", QuantizeCommand),
         CommandInfo("draft-corpus", "Make a draft corpus of your own texts.", DraftCorpusCommand),
+        CommandInfo("serve", "Serve a model with OpenAI's API.", ServeCommand),
         CommandInfo("benchmark", "Measure models with and without dynamic execution.", BenchmarkCommand),
         CommandInfo("report", "Make a page from benchmark results.", ReportCommand),
         CommandInfo("train-steps", "Train a step predictor for a diffusion pipeline.", TrainStepsCommand),
@@ -40,6 +42,7 @@ class DynExecCommand(BaseOptimumCLICommand):
             "change its output, or, after calibration, answer instead of it.\n\n"
             "Start with `optimum-cli export dynexec`, then train-heads. calibrate is for early exit.\n"
             "train-steps is for diffusion pipelines, exported with `optimum-cli export openvino`.\n"
+            "serve answers requests over HTTP.\n"
             "benchmark measures the result, and report makes a page from it.",
             STATUS,
         )

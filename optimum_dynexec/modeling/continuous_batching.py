@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from transformers.generation import GenerationConfig
 from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
 
 from ..native import _C
+from ..speculative.arguments import SPECULATION_ARGUMENTS
 from ..speculative.stats import GenerationStats
 from .generation import GenerationJob
 
@@ -199,12 +200,13 @@ class ContinuousBatchingManager:
 
     def _publish(self, request: _Request) -> None:
         output = request.snapshot()
-        if request.handler is not None and request.loop is not None:
-            request.loop.call_soon_threadsafe(request.handler, output)
-            return
+        # A handler may be registered at this moment: it gets this result from `_results`, or here.
         with self._changed:
-            self._results.append(output)
-            self._changed.notify_all()
+            if request.handler is not None and request.loop is not None:
+                request.loop.call_soon_threadsafe(request.handler, output)
+            else:
+                self._results.append(output)
+                self._changed.notify_all()
 
     # ---- requests ----------------------------------------------------------------------------------------------
 
@@ -218,6 +220,7 @@ class ContinuousBatchingManager:
         eos_token_id: int | list[int] | None = None,
         *,
         handler: Callable[[DynExecGenerationOutput], None] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
         logprobs: int | None = None,
         max_time: float | None = None,
         **kwargs: Any,
@@ -233,7 +236,8 @@ class ContinuousBatchingManager:
                 Whether there is a result after every step, with all tokens so far, or only at the end.
             record_timestamps (`bool`, *optional*, defaults to `False`): whether to record the time of every token.
             eos_token_id (`int` or `list[int]`, *optional*): tokens that end it; by default those of the configuration.
-            handler (`Callable`, *optional*): see [`register_result_handler`].
+            handler (`Callable`, *optional*): function that receives the results, see [`register_result_handler`].
+            loop (`asyncio.AbstractEventLoop`, *optional*): event loop of `handler`; by default the running one.
             logprobs (`int`, *optional*):
                 Number of the most probable tokens whose log probabilities are in the results, with those of the
                 generated tokens. They are those of the model, before temperature and other processors.
@@ -262,7 +266,8 @@ class ContinuousBatchingManager:
         output = DynExecGenerationOutput(
             request_id=request_id, prompt_ids=list(input_ids), timestamps=[] if record_timestamps else None
         )
-        loop = asyncio.get_running_loop() if handler is not None else None
+        if handler is not None and loop is None:
+            loop = asyncio.get_running_loop()
         request = _Request(output, job, streaming=streaming, handler=handler, loop=loop)
         with self._changed:
             has_room = self._changed.wait_for(
@@ -279,8 +284,12 @@ class ContinuousBatchingManager:
     def _job(self, input_ids: list[int], kwargs: dict[str, Any]) -> tuple[GenerationJob, Any]:
         from .generate_request import NoJob
 
-        config = kwargs.pop("generation_config", None) or self.generation_config
+        config = deepcopy(kwargs.pop("generation_config", None) or self.generation_config)
+        # As `generate` would do, which warns when it gets both.
+        fields = [name for name in kwargs if hasattr(config, name) and name not in SPECULATION_ARGUMENTS]
+        config.update(**{name: kwargs.pop(name) for name in fields})
         inputs = torch.tensor([input_ids], dtype=torch.long)
+        kwargs.setdefault("attention_mask", torch.ones_like(inputs))
         prepared = self.model._prepare_job(self.model._read_call(inputs, config, kwargs))
         if isinstance(prepared, NoJob):
             raise ValueError(f"continuous batching is not possible here: {prepared.reason}")

@@ -1,0 +1,160 @@
+"""The endpoints."""
+
+import asyncio
+import time
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from ..version import __version__
+from .bodies import read_body
+from .errors import ApiError, server_error
+from .guard import Guard, answer_error
+from .keys import ApiKeys
+from .requests import ChatRequest, CompletionRequest, Generation
+from .responses import GeneratedResponse
+from .service import Service
+from .tasks import chat_task, completion_task
+
+
+# Seconds in which the body of a request must have come.
+BODY_TIMEOUT = 30.0
+METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+JSON = "application/json"
+
+
+def make_app(service: Service, keys: ApiKeys) -> ASGIApp:
+    """
+    Makes the application.
+
+    Args:
+        service ([`Service`]): what all requests share.
+        keys ([`ApiKeys`]): API keys.
+    """
+    # The pages that show the schema would load scripts from elsewhere.
+    app = FastAPI(title="Optimum DynExec", version=__version__, docs_url=None, redoc_url=None)
+    app.add_exception_handler(ApiError, _on_api_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_any_error)
+    created = int(time.time())
+    about = {
+        "id": service.name,
+        "object": "model",
+        "created": created,
+        "owned_by": "optimum-dynexec",
+        "max_model_len": service.loaded.max_model_len,
+    }
+
+    @app.post("/v1/chat/completions", openapi_extra=_takes(ChatRequest), responses=_ERRORS)
+    async def chat_completions(request: Request) -> Response:
+        start = time.perf_counter()
+        body = read_body(await _body(request, service.arguments.max_body_bytes), ChatRequest)
+        task, make_answer = await chat_task(service, body, request.state.tenant)
+        return GeneratedResponse(service, task, make_answer, start)
+
+    @app.post("/v1/completions", openapi_extra=_takes(CompletionRequest), responses=_ERRORS)
+    async def completions(request: Request) -> Response:
+        start = time.perf_counter()
+        body = read_body(await _body(request, service.arguments.max_body_bytes), CompletionRequest)
+        task, make_answer = await completion_task(service, body, request.state.tenant)
+        return GeneratedResponse(service, task, make_answer, start)
+
+    @app.get("/v1/models", responses=_ERRORS)
+    async def models() -> dict[str, Any]:
+        return {"object": "list", "data": [about]}
+
+    @app.get("/v1/models/{model:path}", responses=_ERRORS)
+    async def model(model: str) -> dict[str, Any]:
+        service.check_model(model)
+        return about
+
+    @app.get("/health", responses=_ERRORS)
+    async def health() -> Response:
+        return JSONResponse({"status": "stopping" if service.draining else "ok"}, 503 if service.draining else 200)
+
+    @app.get("/metrics", responses=_ERRORS)
+    async def metrics() -> Response:
+        return Response(service.metrics.text(), media_type=METRICS_TYPE)
+
+    def schema() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(title=app.title, version=app.version, routes=app.routes)
+            kinds = [(ChatRequest, "validation"), (CompletionRequest, "validation")]
+            _, definitions = models_json_schema(kinds, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+            made.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    app.openapi = schema  # type: ignore[method-assign]
+    return Guard(app, service, keys)
+
+
+def _takes(kind: type[Generation]) -> dict[str, Any]:
+    """The description of a body, which the endpoint reads itself: what is wrong with it has OpenAI's form."""
+    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
+
+
+_ERROR: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "object", "required": ["message", "type", "param", "code"]}},
+}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"description": "An error.", "content": {JSON: {"schema": _ERROR}}}
+    for status in (400, 401, 404, 408, 413, 429, 500, 503, 504)
+}
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """
+    Raises:
+        [`ApiError`]: with status 413 if the body is too large, with 408 if it does not come.
+    """
+    too_large = ApiError(413, f"The body is larger than {limit} bytes, which this server accepts.")
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and len(length) < 20 and int(length) > limit:
+        raise too_large
+
+    async def read() -> bytes:
+        parts, size = [], 0
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise too_large
+            parts.append(part)
+        return b"".join(parts)
+
+    try:
+        return await asyncio.wait_for(read(), BODY_TIMEOUT)
+    except asyncio.TimeoutError:
+        raise ApiError(408, f"The body did not come within {BODY_TIMEOUT:g} seconds.") from None
+    except ClientDisconnect:
+        raise ApiError(400, "The body is not complete.") from None
+
+
+async def _on_api_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return answer_error(error)
+
+
+async def _on_any_error(_: Request, error: Exception) -> Response:
+    """It is raised again after this answer, and the guard writes it to the log."""
+    return answer_error(server_error())
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    """Of a path or a method that does not exist."""
+    assert isinstance(error, HTTPException)
+    messages = {
+        404: f"There is no {request.url.path[:200]}: see /openapi.json.",
+        405: f"{request.url.path[:200]} does not take {request.method}.",
+    }
+    message = messages.get(error.status_code, str(error.detail))
+    return answer_error(ApiError(error.status_code, message, headers=error.headers))

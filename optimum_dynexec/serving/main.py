@@ -1,0 +1,53 @@
+"""Serves a model."""
+
+import importlib.util
+from pathlib import Path
+
+from .arguments import ServeArguments
+from .errors import ServeError, not_installed
+
+
+NEEDED = ("fastapi", "uvicorn", "prometheus_client", "llguidance")
+
+
+def serve(directory: str | Path, arguments: ServeArguments | None = None) -> int:
+    """
+    Serves an exported model with OpenAI's API, until the process gets SIGTERM or SIGINT. It then refuses new requests,
+    finishes those that run, and returns.
+
+    Args:
+        directory (`str` or `Path`): directory of an exported model.
+        arguments ([`ServeArguments`], *optional*): arguments.
+
+    Returns:
+        `int`: the number of requests that were answered.
+
+    Raises:
+        [`ServeError`]: if a library is missing, or the model cannot be served.
+    """
+    for library in NEEDED:
+        if importlib.util.find_spec(library) is None:
+            raise not_installed(library)
+    arguments = arguments or ServeArguments()
+    if not Path(directory).is_dir():
+        raise ServeError(f"there is no directory {directory}")
+    from .messages import messages
+
+    with messages(arguments.log_level):
+        return _serve(Path(directory), arguments)
+
+
+def _serve(directory: Path, arguments: ServeArguments) -> int:
+    from .app import make_app
+    from .keys import ApiKeys
+    from .loading import load
+    from .server import run
+    from .service import Service
+
+    keys = ApiKeys(arguments.api_key_file)
+    loaded = load(directory, arguments)
+    name = arguments.served_model_name or directory.resolve().name
+    with loaded.model.continuous_batching_context_manager(block=True, timeout=10.0) as manager:
+        service = Service(loaded, manager, name, arguments)
+        run(make_app(service, keys), service)
+    return service.answered
