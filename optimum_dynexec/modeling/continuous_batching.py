@@ -18,6 +18,7 @@ from transformers.generation import GenerationConfig
 from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
 
 from ..native import _C
+from ..runtime import Engine
 from ..speculative.arguments import SPECULATION_ARGUMENTS
 from ..speculative.stats import GenerationStats
 from .generation import GenerationJob
@@ -72,6 +73,7 @@ class _Request:
 
     output: DynExecGenerationOutput
     job: GenerationJob
+    engine: Engine  # the model may get another one, when a later request asks for an exit
     call: _C.Call | None = None
     streaming: bool = False
     handler: Callable[[DynExecGenerationOutput], None] | None = None
@@ -178,12 +180,12 @@ class ContinuousBatchingManager:
             self._close(request, event)
 
     def _close(self, request: _Request, event: _C.Event) -> None:
-        output, engine = request.output, self.model.engine
+        output = request.output
         output.error = output.error or event.error
         output.status = RequestStatus.FINISHED if output.error is None else RequestStatus.FAILED
         output.lifespan = (output.lifespan[0], time.perf_counter())
-        layers = [] if engine is None else engine.layers
-        stats = GenerationStats.from_engine(event.call.stats, layers, request.job.speculation.exit_layers)
+        exit_layers = request.job.speculation.exit_layers
+        stats = GenerationStats.from_engine(event.call.stats, request.engine.layers, exit_layers)
         output.dynexec = replace(stats, precision=self.model.precision)
         with self._changed:
             del self._by_id[output.request_id], self._by_call[event.call.id]
@@ -191,10 +193,8 @@ class ContinuousBatchingManager:
         self._publish(request)
 
     def _answer(self, request: _Request, event: _C.Event) -> None:
-        engine = self.model.engine
-        assert engine is not None
         try:
-            engine.loop.answer(event, request.job.process_logits, request.job.should_stop)
+            request.engine.loop.answer(event, request.job.process_logits, request.job.should_stop)
         except Exception as error:  # of the caller's functions: it ends the request, and is its result
             request.output.error = f"{type(error).__name__}: {error}"
 
@@ -268,7 +268,7 @@ class ContinuousBatchingManager:
         )
         if handler is not None and loop is None:
             loop = asyncio.get_running_loop()
-        request = _Request(output, job, streaming=streaming, handler=handler, loop=loop)
+        request = _Request(output, job, engine, streaming=streaming, handler=handler, loop=loop)
         with self._changed:
             has_room = self._changed.wait_for(
                 lambda: self._max_queue_size == 0 or len(self._by_id) < self._max_queue_size, QUEUE_PATIENCE
@@ -281,7 +281,7 @@ class ContinuousBatchingManager:
             self._by_id[request_id] = self._by_call[request.call.id] = request
         return request_id
 
-    def _job(self, input_ids: list[int], kwargs: dict[str, Any]) -> tuple[GenerationJob, Any]:
+    def _job(self, input_ids: list[int], kwargs: dict[str, Any]) -> tuple[GenerationJob, Engine]:
         from .generate_request import NoJob
 
         config = deepcopy(kwargs.pop("generation_config", None) or self.generation_config)
@@ -329,8 +329,8 @@ class ContinuousBatchingManager:
         """
         with self._changed:
             request = self._by_id.get(request_id)
-        if request is not None and request.call is not None and self.model.engine is not None:
-            self.model.engine.loop.cancel(request.call)
+        if request is not None and request.call is not None:
+            request.engine.loop.cancel(request.call)
 
     def get_result(
         self, request_id: str | None = None, timeout: float | None = None

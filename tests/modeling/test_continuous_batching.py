@@ -3,12 +3,14 @@
 import asyncio
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
 from transformers import GenerationConfig, StoppingCriteria
 from transformers.generation.continuous_batching.requests import GenerationOutput, RequestStatus
 
+from optimum_dynexec import DynExecModelForCausalLM
 from tests.tiny_models import TEXT
 
 
@@ -125,6 +127,30 @@ def test_functions_of_the_caller(model, manager, prompts):
     result = manager.get_result(stopped, timeout=30)
     assert (result.finish_reason, len(result.generated_tokens)) == ("callback", 1)
     assert manager.get_result(processed, timeout=30).generated_tokens == [7] * 8
+
+
+class Waits(StoppingCriteria):
+    def __init__(self):
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, input_ids, scores, **kwargs):
+        self.asked.set()
+        assert self.go_on.wait(60)
+        return torch.zeros(1, dtype=torch.bool)
+
+
+def test_a_request_stays_with_the_engine_it_started_on(tiny_export, prompts):
+    """A later request may make the model compile another engine, as one that asks for an exit does."""
+    model = DynExecModelForCausalLM.from_pretrained(tiny_export("llama"), precision="exact")
+    config = GenerationConfig(do_sample=False, max_new_tokens=8)
+    with model.continuous_batching_context_manager(config) as manager:
+        waits = Waits()
+        first = manager.add_request(prompts[0], stopping_criteria=[waits])
+        assert waits.asked.wait(30)
+        model.clear_requests()
+        assert manager.get_result(manager.add_request(prompts[1]), timeout=60).error is None
+        waits.go_on.set()
+        assert manager.get_result(first, timeout=30).generated_tokens == alone(model, prompts[0])
 
 
 def test_what_is_not_possible_says_why(model, manager, prompts):
