@@ -1,7 +1,8 @@
 # make venv        a development environment in .venv, with the package installed editable
 # make ext         rebuilds the extension after a change under csrc (incremental)
 # make quickstart  exports a small model and generates with it: about 8 minutes the first time
-# make test        C++ tests, plain and sanitized, also for races, then pytest
+# make test        C++ tests, plain and sanitized, then pytest without what is marked slow
+# make test-slow   the decode loop under ThreadSanitizer, then what is marked slow: real models, the built wheel
 # make test-matrix the quick tests with the oldest and the newest transformers and optimum-intel, each in an environment
 #                  of its own in build/matrix (several gigabytes; CORNERS=transformers-4.57 for one)
 # make lint        formatting, linting and types
@@ -28,7 +29,7 @@ CPP_FORMATTED := $(CPP_SOURCES) $(CPP_HEADERS) $(wildcard csrc/tests/*.cpp csrc/
 export PATH := $(BIN):$(PATH)
 export CMAKE_GENERATOR := Ninja
 
-.PHONY: venv ext quickstart test test-cpp test-python test-matrix lint format docs wheel clean
+.PHONY: venv ext quickstart test test-cpp test-python test-races test-slow test-matrix lint format docs wheel clean
 
 venv: $(PACKAGE)
 
@@ -65,12 +66,17 @@ test-cpp: $(DEPENDENCIES)
 	cmake -S csrc/tests -B build/tests-sanitize -DDYNEXEC_SANITIZE=ON
 	cmake --build build/tests-sanitize
 	ctest --test-dir build/tests-sanitize --output-on-failure
+
+test-python: venv
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-races: $(DEPENDENCIES)
 	cmake -S csrc/tests/loop -B build/tests-loop -DPython_EXECUTABLE=$(BIN)/python
 	cmake --build build/tests-loop
 	ctest --test-dir build/tests-loop --output-on-failure
 
-test-python: venv
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test-slow: test-races venv
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 test-matrix: venv
 	PYTHON="$(PYTHON)" PIP_INSTALL_ARGS="$(PIP_INSTALL_ARGS)" PYTEST_ARGS="$(PYTEST_ARGS)" tests/matrix/run $(CORNERS)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 REGISTRATION = "optimum/commands/register/register_dynexec.py"
 SOURCES = ["pyproject.toml", "setup.py", "CMakeLists.txt", "README.md", "LICENSE", "CHANGELOG.md", "Makefile"]
