@@ -283,7 +283,10 @@ class SpeculationMemory:
         """Adds a text from which the requests of all scopes draft, and which is never forgotten."""
 
     def restore(self, name: str, values: np.ndarray) -> None:
-        """Replaces a table of `observations`. Raises `ValueError` if the values cannot be observations."""
+        """
+        Replaces a table of `observations`. Raises `ValueError` if the values cannot be observations, or have another
+        shape than a table that exists.
+        """
 
     @property
     def observations(self) -> dict[str, np.ndarray]:
@@ -471,6 +474,9 @@ class LoopStats:
     @property
     def prefix_hits(self) -> int:
         """Tokens that were found there."""
+    @property
+    def used_blocks(self) -> int:
+        """Blocks of the KV cache that sequences use, after the latest step."""
 
 class DecodeLoop:
     """

@@ -61,8 +61,14 @@ Hooks make_hooks(const py::object& process_logits, const py::object& should_stop
 template <typename Owner, typename Function>
 auto alone(Owner& owner, const Function& function) {
     py::gil_scoped_release release;
-    std::lock_guard<std::mutex> lock(owner.mutex());
+    const std::lock_guard lock(owner.mutex());
     return function();
+}
+
+// A property of a model that a decode loop may be changing.
+template <typename Function>
+auto when_alone(const Function& function) {
+    return [function](PagedModel& model) { return alone(model, [&] { return function(model); }); };
 }
 
 py::object generate(DecodeLoop& loop, std::vector<SequenceRequest> requests, const SpeculationParams& speculation,
@@ -83,7 +89,7 @@ py::object generate(DecodeLoop& loop, std::vector<SequenceRequest> requests, con
 }
 
 std::shared_ptr<Call> submit(DecodeLoop& loop, std::vector<SequenceRequest> requests,
-                             const SpeculationParams& speculation, std::shared_ptr<Outbox> outbox,
+                             const SpeculationParams& speculation, const std::shared_ptr<Outbox>& outbox,
                              std::shared_ptr<SpeculationMemory> memory, bool callbacks,
                              const std::optional<EarlyExitParams>& early_exit, std::optional<double> max_time) {
     CallParams params;
@@ -92,12 +98,13 @@ std::shared_ptr<Call> submit(DecodeLoop& loop, std::vector<SequenceRequest> requ
     params.early_exit = early_exit;
     params.callbacks = callbacks;
     params.streams = true;
-    if (max_time) {
+    // More than a year is no limit, and would overflow.
+    if (max_time && *max_time < 3e7) {
         params.deadline =
             Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(*max_time));
     }
     py::gil_scoped_release release;
-    return loop.submit(std::move(requests), std::move(params), std::move(outbox));
+    return loop.submit(std::move(requests), std::move(params), outbox);
 }
 
 // The message of what went wrong in a call.
@@ -202,14 +209,14 @@ void bind_runtime(py::module_& m) {
             "row_limits", [](const PagedModel& model) { return model.row_limits(); },
             [](PagedModel& model, const RowLimits& limits) { alone(model, [&] { model.set_row_limits(limits); }); })
         .def_property_readonly("cache_limit", &PagedModel::cache_limit)
-        .def_property_readonly("rows_run", &PagedModel::rows_run)
-        .def_property_readonly("cache_bytes", &PagedModel::cache_bytes)
-        .def_property_readonly("free_blocks", [](const PagedModel& model) { return model.pool().available(); })
-        .def_property_readonly("num_blocks", [](const PagedModel& model) { return model.pool().capacity(); })
+        .def_property_readonly("rows_run", when_alone([](PagedModel& model) { return model.rows_run(); }))
+        .def_property_readonly("cache_bytes", when_alone([](PagedModel& model) { return model.cache_bytes(); }))
+        .def_property_readonly("free_blocks", when_alone([](PagedModel& model) { return model.pool().available(); }))
+        .def_property_readonly("num_blocks", when_alone([](PagedModel& model) { return model.pool().capacity(); }))
         .def_property_readonly("block_size", [](const PagedModel& model) { return model.pool().block_size(); })
-        .def_property_readonly("costs", [](const PagedModel& model) { return model.cost_model().points(); })
+        .def_property_readonly("costs", when_alone([](PagedModel& model) { return model.cost_model().points(); }))
         .def_property_readonly("switch_seconds",
-                               [](const PagedModel& model) { return model.cost_model().switch_seconds(); });
+                               when_alone([](PagedModel& model) { return model.cost_model().switch_seconds(); }));
 
     py::class_<DraftVocabulary, std::shared_ptr<DraftVocabulary>>(m, "DraftVocabulary")
         .def(py::init<std::vector<int64_t>, const std::vector<std::vector<int64_t>>&>(), py::arg("token_ids"),
@@ -271,7 +278,15 @@ void bind_runtime(py::module_& m) {
                 const std::vector<double> found(values.data(), values.data() + values.size());
                 const auto contexts = static_cast<size_t>(values.shape(0));
                 const auto positions = static_cast<size_t>(values.shape(1));
-                alone(memory, [&] { memory.acceptance(name, contexts, positions).set_values(found); });
+                alone(memory, [&] {
+                    // Calls that run may be using a table that exists.
+                    const auto known = memory.tables().find(name);
+                    if (known != memory.tables().end() &&
+                        (known->second.contexts() != contexts || known->second.positions() != positions)) {
+                        throw std::invalid_argument("The values have another shape than the table '" + name + "'");
+                    }
+                    memory.acceptance(name, contexts, positions).set_values(found);
+                });
             },
             py::arg("name"), py::arg("values"))
         .def_property_readonly("observations",
@@ -352,8 +367,9 @@ void bind_runtime(py::module_& m) {
         .def_readonly("tokens", &LoopStats::tokens)
         .def_readonly("preemptions", &LoopStats::preemptions)
         .def_readonly("prefix_queries", &LoopStats::prefix_queries)
-        .def_readonly("prefix_hits", &LoopStats::prefix_hits);
-    py::class_<DecodeLoop>(m, "DecodeLoop")
+        .def_readonly("prefix_hits", &LoopStats::prefix_hits)
+        .def_readonly("used_blocks", &LoopStats::used_blocks);
+    py::class_<DecodeLoop>(m, "DecodeLoop", py::release_gil_before_calling_cpp_dtor())
         .def(py::init<PagedModel&, size_t, size_t>(), py::arg("target"), py::arg("max_batch_tokens"),
              py::arg("max_running") = DecodeLoop::kMaxRunning, py::keep_alive<1, 2>())
         .def("generate", &generate, py::arg("requests"), py::arg("speculation"), py::arg("memory") = nullptr,

@@ -30,7 +30,7 @@ public:
     ~CachedSequence() {
         // Whoever holds the mutex may be waiting for the GIL.
         py::gil_scoped_release release;
-        std::lock_guard<std::mutex> lock(model_->mutex());
+        const std::lock_guard lock(model_->mutex());
         table_.clear();
     }
 
@@ -43,7 +43,7 @@ public:
             batch.hidden_states = hidden_states_of(*hidden_states, ids.size(), model_->input_hidden_size());
         }
         py::gil_scoped_release release;
-        std::lock_guard<std::mutex> lock(model_->mutex());
+        const std::lock_guard lock(model_->mutex());
         model_->reserve(table_, length_ + ids.size());
         batch.add(ids.data(), ids.size(), length_, table_.blocks(), ids.size());
         const float* const logits = model_->forward(batch);
@@ -93,7 +93,7 @@ public:
     }
     ~DraftedSequence() {
         py::gil_scoped_release release;
-        std::lock_guard<std::mutex> lock(head_->model().mutex());
+        const std::lock_guard lock(head_->model().mutex());
         proposer_.reset();
     }
 
@@ -115,7 +115,7 @@ public:
         sequence_->draft.clear();
         {
             py::gil_scoped_release release;
-            std::lock_guard<std::mutex> lock(head_->model().mutex());
+            const std::lock_guard lock(head_->model().mutex());
             const size_t offered = proposer_->offer(*sequence_, tokens);
             if (offered > 0) proposer_->propose({{sequence_.get(), offered}});
         }

@@ -13,9 +13,9 @@ uint64_t next_id() {
 
 }  // namespace
 
-Call::Call(std::vector<SequenceRequest> requests_, CallParams params_, std::shared_ptr<Outbox> outbox_,
+Call::Call(std::vector<SequenceRequest> requests_, CallParams params_, const std::shared_ptr<Outbox>& outbox_,
            size_t num_segments)
-    : id(next_id()), requests(std::move(requests_)), params(std::move(params_)), outbox(std::move(outbox_)) {
+    : id(next_id()), requests(std::move(requests_)), params(std::move(params_)), outbox(outbox_) {
     for (const auto& request : requests) {
         Sequence& sequence = sequences.emplace_back(sequences.size(), request, num_segments, this);
         if (request.max_new_tokens == 0) {
@@ -26,6 +26,10 @@ Call::Call(std::vector<SequenceRequest> requests_, CallParams params_, std::shar
         stats.prompt_tokens += request.prompt.size();
     }
     stats.sequences = requests.size();
+}
+
+void Call::push(Event event) const {
+    if (const auto receiver = outbox.lock()) receiver->push(std::move(event));
 }
 
 }  // namespace dynexec

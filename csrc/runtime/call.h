@@ -31,13 +31,14 @@ struct CallParams {
 // may be touched by another thread than that of the loop before the call is closed; a sequence that is being decided
 // belongs to the thread that decides it.
 struct Call : std::enable_shared_from_this<Call> {
-    Call(std::vector<SequenceRequest> requests_, CallParams params_, std::shared_ptr<Outbox> outbox_,
+    Call(std::vector<SequenceRequest> requests_, CallParams params_, const std::shared_ptr<Outbox>& outbox_,
          size_t num_segments);
 
     const uint64_t id;  // unique in the process
     const std::vector<SequenceRequest> requests;
     const CallParams params;
-    const std::shared_ptr<Outbox> outbox;
+    // Of the owner. Events of a call hold the call, so the call does not hold them.
+    const std::weak_ptr<Outbox> outbox;
     std::deque<Sequence> sequences;         // of the requests
     std::shared_ptr<Drafting> drafting;     // without speculation, nullptr
     std::shared_ptr<EarlyExit> early_exit;  // without early exit, nullptr
@@ -47,6 +48,9 @@ struct Call : std::enable_shared_from_this<Call> {
     std::atomic<bool> cancelled{false};
     bool closed = false;
     std::exception_ptr error;
+
+    // Tells the owner, if it still wants to know.
+    void push(Event event) const;
 };
 
 }  // namespace dynexec

@@ -87,14 +87,13 @@ void DecodeLoop::validate(const std::vector<SequenceRequest>& requests) const {
 }
 
 std::shared_ptr<Call> DecodeLoop::submit(std::vector<SequenceRequest> requests, CallParams params,
-                                         std::shared_ptr<Outbox> outbox) {
+                                         const std::shared_ptr<Outbox>& outbox) {
     validate(requests);
     if (params.early_exit && !params.speculation.proposers.empty()) {
         throw std::invalid_argument("Early exit and speculation exclude each other");
     }
     if (params.memory == nullptr) params.memory = std::make_shared<SpeculationMemory>();
-    auto call =
-        std::make_shared<Call>(std::move(requests), std::move(params), std::move(outbox), target_.num_segments());
+    auto call = std::make_shared<Call>(std::move(requests), std::move(params), outbox, target_.num_segments());
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         if (!thread_.joinable()) thread_ = std::thread(&DecodeLoop::loop, this);
@@ -199,8 +198,8 @@ void DecodeLoop::loop() {
         calls_.insert(calls_.end(), inbox.joining.begin(), inbox.joining.end());
         {
             const auto locks = lock_all();
-            if (inbox.stop) fail_all(std::make_exception_ptr(std::runtime_error("The model is no longer there")));
             try {
+                if (inbox.stop) throw std::runtime_error("The model is no longer there");
                 for (const auto& [call, sequence] : inbox.answered) take_back(*sequence);
                 for (const auto& call : inbox.joining) join(*call);
                 end_cancelled();
@@ -208,6 +207,7 @@ void DecodeLoop::loop() {
             } catch (...) {
                 fail_all(std::current_exception());
             }
+            stats_.used_blocks = target_.used_blocks();
         }
         sweep();
         if (inbox.stop) return;
@@ -228,16 +228,16 @@ DecodeLoop::Inbox DecodeLoop::take_inbox(bool idle) {
     return std::exchange(inbox_, {});
 }
 
-std::vector<std::unique_lock<std::mutex>> DecodeLoop::lock_all() const {
-    std::set<std::mutex*> mutexes = {&target_.mutex()};
+std::vector<std::unique_lock<FairMutex>> DecodeLoop::lock_all() const {
+    std::set<FairMutex*> mutexes = {&target_.mutex()};
     for (const auto& call : calls_) {
-        mutexes.insert(&call->params.memory->mutex());
+        if (!call->params.speculation.proposers.empty()) mutexes.insert(&call->params.memory->mutex());
         for (PagedModel* model : models_of(call->params.speculation)) mutexes.insert(&model->mutex());
         if (!call->params.early_exit) continue;
         for (const Exit& exit : call->params.early_exit->exits) mutexes.insert(&exit.head->model().mutex());
     }
-    std::vector<std::unique_lock<std::mutex>> locks;
-    for (std::mutex* mutex : mutexes) locks.emplace_back(*mutex);
+    std::vector<std::unique_lock<FairMutex>> locks;
+    for (FairMutex* mutex : mutexes) locks.emplace_back(*mutex);
     return locks;
 }
 
@@ -258,7 +258,11 @@ void DecodeLoop::join(Call& call) {
         return;
     }
     for (Sequence& sequence : call.sequences) {
-        if (!sequence.finished()) scheduler_.add(sequence);
+        if (sequence.finished()) {
+            tell(sequence, 0);
+        } else {
+            scheduler_.add(sequence);
+        }
     }
     if (call.unfinished == 0) close(call, nullptr);
 }
@@ -292,7 +296,7 @@ void DecodeLoop::end_cancelled() {
 }
 
 bool DecodeLoop::step() {
-    const Schedule schedule = scheduler_.next(target_, [this](Sequence& sequence) { start(sequence); });
+    Schedule schedule = scheduler_.next(target_, [this](Sequence& sequence) { start(sequence); });
     for (Sequence* sequence : schedule.preempted) forget(*sequence);
     stats_.preemptions += schedule.preempted.size();
     for (Sequence* sequence : schedule.admitted) admit(*sequence);
@@ -305,7 +309,11 @@ bool DecodeLoop::step() {
     stats_.steps += 1;
     try {
         const size_t padded_rows = propose(schedule);
-        step_.run(schedule, padded_rows);
+        // A call whose drafts have failed has given its blocks back.
+        auto& slots = schedule.slots;
+        const auto closed = [](const Schedule::Slot& slot) { return slot.sequence->call->closed; };
+        slots.erase(std::remove_if(slots.begin(), slots.end(), closed), slots.end());
+        if (!slots.empty()) step_.run(schedule, padded_rows);
     } catch (...) {
         for (const auto& slot : schedule.slots) close(*slot.sequence->call, std::current_exception());
     }
@@ -314,7 +322,7 @@ bool DecodeLoop::step() {
         if (sequence->call->closed) continue;
         Event event{sequence->call->shared_from_this(), Event::Kind::kDecide, sequence};
         event.handover = sequence->handover;
-        sequence->call->outbox->push(std::move(event));
+        sequence->call->push(std::move(event));
     }
     return true;
 }
@@ -333,7 +341,8 @@ void DecodeLoop::admit(Sequence& sequence) {
     Call& call = *sequence.call;
     if (call.drafting) call.drafting->begin(sequence);
     if (call.early_exit) call.early_exit->begin(sequence);
-    if (target_.prefix_cache() == nullptr) return;
+    // A sequence that was preempted finds its own blocks.
+    if (target_.prefix_cache() == nullptr || std::exchange(sequence.has_run, true)) return;
     stats_.prefix_queries += sequence.tokens.size();
     stats_.prefix_hits += sequence.cached();
     call.stats.cached_tokens += std::min(sequence.cached(), sequence.request.prompt.size());
@@ -347,7 +356,7 @@ size_t DecodeLoop::propose(const Schedule& schedule) {
     std::map<Drafting*, std::vector<Lookahead::Candidate>> candidates;
     for (const auto& slot : schedule.slots) {
         Sequence& sequence = *slot.sequence;
-        if (slot.prompt_rows > 0 || !sequence.call->drafting) continue;
+        if (slot.prompt_rows > 0 || !sequence.call->drafting || !sequence.drafts) continue;
         const size_t room = (sequence.table.blocks().size() + spare) * block_size - sequence.tokens.size();
         // The last token of a forward pass needs no draft: it is chosen anyway.
         candidates[sequence.call->drafting.get()].push_back({&sequence, std::min(sequence.remaining() - 1, room)});
@@ -355,13 +364,32 @@ size_t DecodeLoop::propose(const Schedule& schedule) {
     size_t padded_rows = 0;
     for (const auto& [drafting, group] : candidates) {
         const auto begin = Clock::now();
-        padded_rows = drafting->propose(group, {schedule.prompt_rows, decoding - group.size()});
+        try {
+            padded_rows = drafting->propose(group, {schedule.prompt_rows, decoding - group.size()});
+        } catch (const std::length_error&) {
+            padded_rows = 0;
+            for (const auto& candidate : group) go_on_without_drafts(*candidate.sequence);
+        } catch (...) {
+            for (const auto& candidate : group) close(*candidate.sequence->call, std::current_exception());
+        }
         const double seconds = seconds_since(begin);
         std::set<Call*> calls;
         for (const auto& candidate : group) calls.insert(candidate.sequence->call);
         for (Call* call : calls) call->stats.propose_seconds += seconds;
     }
     return padded_rows;
+}
+
+void DecodeLoop::go_on_without_drafts(Sequence& sequence) {
+    Call& call = *sequence.call;
+    // Exit heads have to see every token.
+    if (call.drafting->needs_whole_text()) {
+        close(call, std::current_exception());
+        return;
+    }
+    sequence.drop_draft();
+    sequence.drafts = false;
+    call.drafting->release(sequence);
 }
 
 void DecodeLoop::decide(Sequence& sequence, const Rows& rows) {
@@ -391,6 +419,7 @@ void DecodeLoop::hand_over(Sequence& sequence, const Rows& rows) {
         handover->hidden_states.assign(rows.hidden_states, rows.hidden_states + rows.n * target_.hidden_size());
         handover->rows.hidden_states = handover->hidden_states.data();
     }
+    handover->rows.logits = handover->logits.data();
     sequence.handover = std::move(handover);
     sequence.deciding = true;
     handed_over_.push_back(&sequence);
@@ -430,7 +459,7 @@ void DecodeLoop::tell(Sequence& sequence, size_t n) {
     event.tokens.assign(sequence.tokens.end() - last, sequence.tokens.end());
     if (sequence.request.logprobs) event.logprobs.assign(sequence.logprobs.end() - last, sequence.logprobs.end());
     event.finish_reason = sequence.finish_reason;
-    call.outbox->push(std::move(event));
+    call.push(std::move(event));
 }
 
 void DecodeLoop::show(Sequence& sequence, const Rows& rows) {
@@ -501,7 +530,7 @@ void DecodeLoop::sweep() {
         call->early_exit = nullptr;
         Event event{call, Event::Kind::kClosed};
         event.error = call->error;
-        call->outbox->push(std::move(event));
+        call->push(std::move(event));
     }
 }
 

@@ -28,7 +28,7 @@ struct Hooks {
     Callbacks callbacks;
     // Called when tokens have been appended to a sequence.
     std::function<void(const Sequence& sequence, const std::vector<int64_t>& tokens)> on_tokens;
-    // Called at least every 50 ms, for example to notice an interrupt.
+    // Called every 50 ms, unless another function runs, for example to notice an interrupt.
     std::function<void()> poll;
 };
 
@@ -47,10 +47,11 @@ public:
     DecodeLoop(const DecodeLoop&) = delete;
     DecodeLoop& operator=(const DecodeLoop&) = delete;
 
-    // Starts a call, whose events go to `outbox`. Parameters that do not fit are an error of the call: see
-    // Event::error. Throws std::invalid_argument for an empty prompt or a token id outside the vocabulary.
+    // Starts a call, whose events go to `outbox`, as long as it exists. Parameters that do not fit the model are an
+    // error of the call: see Event::error. Throws std::invalid_argument for an empty prompt, a token id outside the
+    // vocabulary, or speculation together with early exit.
     std::shared_ptr<Call> submit(std::vector<SequenceRequest> requests, CallParams params,
-                                 std::shared_ptr<Outbox> outbox);
+                                 const std::shared_ptr<Outbox>& outbox);
     // Ends a call before its next step. Its kClosed event comes as always.
     void cancel(Call& call);
     // Decides the tokens of the sequence of a kDecide event, and gives it back to the loop. Throws what the callbacks
@@ -78,7 +79,7 @@ private:
     Inbox take_inbox(bool idle);
     // All models and memories that the calls use. They are locked in the order of their addresses, so that two models
     // that draft for each other do not wait forever.
-    std::vector<std::unique_lock<std::mutex>> lock_all() const;
+    std::vector<std::unique_lock<FairMutex>> lock_all() const;
     void give_back(Sequence& sequence);
 
     void join(Call& call);
@@ -93,6 +94,8 @@ private:
     bool step();
     // Returns the number of rows to fill the pass up to.
     size_t propose(const Schedule& schedule);
+    // There is no room for its drafts, so it decodes plainly from now on.
+    void go_on_without_drafts(Sequence& sequence);
     void decide(Sequence& sequence, const Rows& rows);
     void hand_over(Sequence& sequence, const Rows& rows);
     void take_back(Sequence& sequence);

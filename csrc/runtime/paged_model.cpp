@@ -244,7 +244,9 @@ bool PagedModel::try_reserve(BlockTable& table, size_t tokens) {
     return true;
 }
 
-size_t PagedModel::free_blocks() const { return most_blocks() - (pool_.capacity() - pool_.available()); }
+size_t PagedModel::free_blocks() const { return most_blocks() - used_blocks(); }
+
+bool PagedModel::could_hold(size_t tokens) const { return tokens <= cache_limit(); }
 
 void PagedModel::keep_prefixes(size_t tokens) {
     if (!has_cache()) throw std::invalid_argument("PagedModel: without a KV cache, there are no prefixes to keep");

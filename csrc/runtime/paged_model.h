@@ -5,12 +5,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <openvino/openvino.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "fair_mutex.h"
 #include "runtime/block_pool.h"
 #include "runtime/cost_model.h"
 #include "runtime/flat_batch.h"
@@ -76,6 +76,9 @@ public:
     bool has_room(const BlockTable& table, size_t tokens) const;
     bool try_reserve(BlockTable& table, size_t tokens) override;
     size_t free_blocks() const override;
+    bool could_hold(size_t tokens) const override;
+    // Number of blocks that sequences use.
+    size_t used_blocks() const { return pool_.capacity() - pool_.available(); }
     // Throws the std::length_error of reserve() for a cache with room for `tokens` tokens.
     [[noreturn]] void cache_is_full(size_t tokens) const;
 
@@ -98,7 +101,7 @@ public:
     bool has_cache() const;
     size_t cache_bytes() const;
     const BlockPool& pool() const { return pool_; }
-    std::mutex& mutex() { return mutex_; }
+    FairMutex& mutex() { return mutex_; }
     // Unique in the process, also after this model is destroyed.
     uint64_t id() const { return id_; }
 
@@ -147,7 +150,7 @@ private:
     BlockTable scratch_;  // for added rows that have no room in the blocks of their sequence
     std::vector<float> gathered_logits_;
     CostModel cost_model_;
-    std::mutex mutex_;
+    FairMutex mutex_;
 };
 
 }  // namespace dynexec

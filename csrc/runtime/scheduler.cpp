@@ -35,7 +35,7 @@ void Scheduler::decode(CacheRoom& room, Schedule& schedule) {
         // Whoever is preempted came later, so it has no slot yet.
         while (!room.try_reserve(sequence.table, sequence.tokens.size())) {
             Sequence* const last = youngest();
-            if (last == &sequence && running_.size() == 1) {
+            if (last == &sequence && !room.could_hold(sequence.tokens.size())) {
                 schedule.too_long = &sequence;
                 return;
             }
@@ -57,11 +57,10 @@ void Scheduler::prefill(CacheRoom& room, Schedule& schedule, const std::function
     for (Sequence* sequence : running_) {
         if (!sequence->deciding && !sequence->decoding()) add(*sequence);
     }
-    // A sequence that was preempted in this step is in front, and needs more blocks than it has just given.
     while (!waiting_.empty() && running_.size() < max_running_ && schedule.prompt_rows < most) {
         Sequence& sequence = *waiting_.front();
         if (!admit(sequence, room, start)) {
-            if (running_.empty()) schedule.too_long = &sequence;
+            if (!room.could_hold(sequence.tokens.size())) schedule.too_long = &sequence;
             return;
         }
         waiting_.pop_front();

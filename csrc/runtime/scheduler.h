@@ -35,6 +35,8 @@ public:
     virtual bool try_reserve(BlockTable& table, size_t tokens) = 0;
     // Number of blocks that can still be given out.
     virtual size_t free_blocks() const = 0;
+    // Whether the cache has room for a text of `tokens` tokens if nothing else is in it.
+    virtual bool could_hold(size_t tokens) const = 0;
 };
 
 // Decides which sequences share the next step. Sequences wait in the order in which they came. Those that run hold

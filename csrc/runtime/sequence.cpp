@@ -18,6 +18,14 @@ void Sequence::rollback(size_t length) {
     }
 }
 
+void Sequence::drop_draft() {
+    draft.clear();
+    ahead.clear();
+    counts = {};
+    counts.add_prompt(request.prompt.data(), request.prompt.size());
+    for (size_t i = request.prompt.size(); i < tokens.size(); ++i) counts.push(tokens[i]);
+}
+
 void Sequence::restart() {
     rollback(0);
     draft.clear();

@@ -86,6 +86,8 @@ struct Sequence {
     FinishReason finish_reason = FinishReason::kNone;
     // Its next token is being decided by callbacks of the caller, in another thread, which has the sequence until then.
     bool deciding = false;
+    bool has_run = false;  // whether it has been admitted before
+    bool drafts = true;    // false if there was no room for drafts
     std::shared_ptr<Handover> handover;
 
     size_t generated() const { return tokens.size() - request.prompt.size(); }
@@ -101,6 +103,8 @@ struct Sequence {
     void rollback(size_t length);
     // Gives its blocks back. It starts again from its first token, and keeps those that it has generated.
     void restart();
+    // Drops the draft, also from the token counts, wherever it was left.
+    void drop_draft();
 };
 
 }  // namespace dynexec

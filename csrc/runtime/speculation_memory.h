@@ -3,16 +3,16 @@
 
 #include <cstddef>
 #include <map>
-#include <mutex>
 #include <string>
 
+#include "fair_mutex.h"
 #include "runtime/acceptance.h"
 #include "runtime/text_memory.h"
 
 namespace dynexec {
 
-// The observations of proposers and lookaheads over generate calls, under names that they choose. It belongs to the
-// owner of the engine, who passes it to DecodeLoop::generate. A new memory has no observations.
+// The observations of proposers and lookaheads over calls, under names that they choose. It belongs to the
+// owner of the engine, who passes it to each call. A new memory has no observations.
 class SpeculationMemory {
 public:
     // Created at the first request, and made anew if it has another size. References stay valid.
@@ -27,14 +27,14 @@ public:
 
     TextMemory& texts() { return texts_; }
 
-    // Held by a generate call from start to end.
-    std::mutex& mutex() { return mutex_; }
+    // Held by a decode loop during a step.
+    FairMutex& mutex() { return mutex_; }
 
 private:
     std::map<std::string, AcceptanceTable> tables_;
     std::map<std::string, double> numbers_;
     TextMemory texts_;
-    std::mutex mutex_;
+    FairMutex mutex_;
 };
 
 }  // namespace dynexec

@@ -48,6 +48,7 @@ struct LoopStats {
     size_t preemptions = 0;     // of sequences, for want of room in the KV cache
     size_t prefix_queries = 0;  // tokens that were looked for in the prefix cache
     size_t prefix_hits = 0;     // tokens that were found there
+    size_t used_blocks = 0;     // of the KV cache of the target, after the latest step
 };
 
 }  // namespace dynexec

@@ -45,7 +45,7 @@ Step::Open Step::open(const Schedule::Slot& slot) {
     EarlyExit* const early_exit = sequence.call->early_exit.get();
     // The first token follows from the whole prompt, however it was split into passes. After a prompt of one token,
     // there is nothing else to run.
-    const bool in_prompt = sequence.generated() == 0 && sequence.request.prompt.size() > 1;
+    const bool in_prompt = slot.prompt_rows > 0 || (sequence.generated() == 0 && sequence.request.prompt.size() > 1);
     const bool may_leave = early_exit != nullptr && (!in_prompt || early_exit->prefill());
     if (early_exit != nullptr) early_exit->begin_step(sequence);
     if (slot.prompt_rows > 0) {
@@ -74,6 +74,9 @@ void Step::run_to_exits() {
         if (open_.empty()) return;
         forward(segment + 1);
         for (const auto& [early_exit, exit] : asked) ask(*early_exit, exit);
+        // A call that has failed has given its blocks back.
+        const auto closed = [](const Open& open) { return open.part.sequence->call->closed; };
+        open_.erase(std::remove_if(open_.begin(), open_.end(), closed), open_.end());
     }
 }
 
@@ -117,7 +120,7 @@ Step::Parts Step::leave(EarlyExit& early_exit, size_t exit, const Parts& candida
             rows.logits = row_.data();
             rows.exit = exit;
             decide_(sequence, rows);
-            if (!sequence.finished()) left.push_back(candidates[i]);
+            if (!sequence.finished() && !sequence.call->closed) left.push_back(candidates[i]);
         } else {
             open_.push_back({candidates[i], true, true, 0});
         }

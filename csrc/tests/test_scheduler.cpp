@@ -26,6 +26,7 @@ struct Scene : CacheRoom {
         return true;
     }
     size_t free_blocks() const override { return pool.available(); }
+    bool could_hold(size_t tokens) const override { return pool.blocks_for(tokens) <= pool.capacity(); }
 
     Sequence& add(size_t prompt, size_t max_new_tokens = 4) {
         requests.emplace_back();
@@ -187,6 +188,25 @@ TEST(a_text_for_which_the_whole_cache_has_no_room_is_named) {
     }
     CHECK(schedule.too_long == &output);
     CHECK(output.tokens.size() == 9);
+}
+
+TEST(what_others_hold_is_waited_for) {
+    Scene scene(4, 100);
+    BlockTable of_another;
+    of_another.reserve(scene.pool, 3 * kBlock);
+    Sequence& sequence = scene.add(6, 9);
+    CHECK(scene.next().empty());
+    CHECK(scene.scheduler.waiting().size() == 1);
+    of_another.clear();
+    Schedule schedule = scene.next();
+    CHECK(slots_of(schedule) == Slots({{0, 6}}));
+    scene.run(schedule);
+    of_another.reserve(scene.pool, 2 * kBlock);
+    while (!(schedule = scene.next()).empty()) scene.run(schedule);
+    // The ninth token has no room, so the sequence waits again.
+    CHECK(schedule.too_long == nullptr && schedule.preempted.size() == 1);
+    of_another.clear();
+    while (!sequence.finished()) scene.run(scene.next());
 }
 
 // Whatever comes in whatever order, everything ends, in a cache of any size that has room for each of them alone.

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -118,10 +118,12 @@ class ContinuousBatchingManager:
 
     def start(self) -> None:
         """Starts to deliver results. Requests may be added before."""
-        if self.is_running():
-            logger.warning("The manager is running already.")
-            return
-        self._stopping = False
+        with self._changed:
+            # A thread that was to stop when all requests have ended goes on.
+            self._stopping = False
+            if self.is_running():
+                logger.warning("The manager is running already.")
+                return
         self._callbacks = ThreadPoolExecutor(CALLBACK_THREADS, thread_name_prefix="dynexec-callbacks")
         # Not a daemon: the interpreter would end it in the middle of a call of the extension.
         self._thread = threading.Thread(target=self._deliver, name="dynexec-results")
@@ -140,23 +142,30 @@ class ContinuousBatchingManager:
             timeout (`float`, *optional*): maximum time to wait, in seconds.
             keep_for_next_session (`bool`, *optional*, defaults to `False`): whether `model` keeps this manager.
         """
-        self._stopping = True
+        with self._changed:
+            self._stopping = True
         if keep_for_next_session:
             self.model._cached_continuous_batching_manager = self
-        if block and self._thread is not None:
-            self._thread.join(timeout)
-            if self._thread.is_alive():
+        thread = self._thread
+        if block and thread is not None:
+            thread.join(timeout)
+            if thread.is_alive():
                 logger.warning(f"Requests have not ended after {timeout} seconds.")
 
     def _deliver(self) -> None:
-        assert self._callbacks is not None
-        while threading.main_thread().is_alive() and not (self._stopping and not self._by_id):
+        callbacks = self._callbacks
+        assert callbacks is not None
+        while threading.main_thread().is_alive():
             for event in self._outbox.take(TICK):
                 # The request is entered after its call has started, so an event may come first.
                 with self._changed:
                     request = self._by_call[event.call.id]
                 self._handle(request, event)
-        self._callbacks.shutdown(cancel_futures=True)
+            with self._changed:
+                if self._stopping and not self._by_id:
+                    self._thread = None
+                    break
+        callbacks.shutdown(cancel_futures=True)
 
     def _handle(self, request: _Request, event: _C.Event) -> None:
         output = request.output
@@ -189,21 +198,37 @@ class ContinuousBatchingManager:
         output.dynexec = replace(stats, precision=self.model.precision)
         with self._changed:
             del self._by_id[output.request_id], self._by_call[event.call.id]
+            self._publish(request)
             self._changed.notify_all()
-        self._publish(request)
 
     def _answer(self, request: _Request, event: _C.Event) -> None:
+        def noted(function: Callable[..., Any] | None) -> Callable[..., Any] | None:
+            """The function of the caller. What it raises ends the request, and is its result."""
+
+            def call(*arguments: Any) -> Any:
+                assert function is not None
+                try:
+                    return function(*arguments)
+                except Exception as error:
+                    # Now, because the request has ended as soon as the loop knows.
+                    request.output.error = f"{type(error).__name__}: {error}"
+                    raise
+
+            return None if function is None else call
+
         try:
-            request.engine.loop.answer(event, request.job.process_logits, request.job.should_stop)
-        except Exception as error:  # of the caller's functions: it ends the request, and is its result
-            request.output.error = f"{type(error).__name__}: {error}"
+            request.engine.loop.answer(event, noted(request.job.process_logits), noted(request.job.should_stop))
+        except Exception as error:
+            request.output.error = request.output.error or f"{type(error).__name__}: {error}"
 
     def _publish(self, request: _Request) -> None:
         output = request.snapshot()
         # A handler may be registered at this moment: it gets this result from `_results`, or here.
         with self._changed:
             if request.handler is not None and request.loop is not None:
-                request.loop.call_soon_threadsafe(request.handler, output)
+                # Nobody waits for a result on an event loop that has been closed.
+                with suppress(RuntimeError):
+                    request.loop.call_soon_threadsafe(request.handler, output)
             else:
                 self._results.append(output)
                 self._changed.notify_all()
@@ -270,16 +295,16 @@ class ContinuousBatchingManager:
             loop = asyncio.get_running_loop()
         request = _Request(output, job, engine, streaming=streaming, handler=handler, loop=loop)
         with self._changed:
-            has_room = self._changed.wait_for(
-                lambda: self._max_queue_size == 0 or len(self._by_id) < self._max_queue_size, QUEUE_PATIENCE
-            )
-            if not has_room:
+            if not self._changed.wait_for(lambda: not self._is_full(), QUEUE_PATIENCE):
                 raise TimeoutError(f"{self._max_queue_size} requests have not ended: `max_queue_size` allows no more")
             if request_id in self._by_id:
                 raise ValueError(f"`request_id` {request_id!r} is in use: take another one, or wait for its result")
             request.call = job.submit(engine, self._outbox, self.model.speculation_memory)
             self._by_id[request_id] = self._by_call[request.call.id] = request
         return request_id
+
+    def _is_full(self) -> bool:
+        return 0 < self._max_queue_size <= len(self._by_id)
 
     def _job(self, input_ids: list[int], kwargs: dict[str, Any]) -> tuple[GenerationJob, Engine]:
         from .generate_request import NoJob
@@ -409,6 +434,8 @@ class ContinuousBatchingManager:
             kwargs (*optional*): see [`add_request`].
         """
         results: asyncio.Queue[DynExecGenerationOutput] = asyncio.Queue()
+        while self._is_full():
+            await asyncio.sleep(TICK)
         request_id = self.add_request(input_ids, streaming=True, handler=results.put_nowait, **kwargs)
         ended = False
         try:
@@ -453,10 +480,17 @@ class ContinuousBatchingMixin:
             kwargs (*optional*): `max_queue_size`, and others of transformers' older versions, which have no effect.
 
         Returns:
-            [`ContinuousBatchingManager`]: the manager; one that was kept for the next session, if there is one.
+            [`ContinuousBatchingManager`]: the manager; one that was kept for the next session, if there is one, as in
+            transformers.
         """
-        if self._cached_continuous_batching_manager is not None:
-            return self._cached_continuous_batching_manager
+        kept = self._cached_continuous_batching_manager
+        if kept is not None:
+            if generation_config not in (None, kept.generation_config):
+                logger.warning(
+                    "The manager that was kept has another `generation_config`, which its requests use. Call"
+                    " `destroy_cached_continuous_batching_manager` first to make a new one."
+                )
+            return kept
         limit = kwargs.get("max_queue_size") or getattr(continuous_batching_config, "max_queue_size", None) or 0
         return ContinuousBatchingManager(
             self,  # type: ignore[arg-type]

@@ -94,7 +94,7 @@ class _EngineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         stats, model = self._engine.loop.stats, self._engine.paged_model
         waiting = stats.waiting + self._admission.waiting
-        used = (model.num_blocks - model.free_blocks) * model.block_size / max(model.cache_limit, 1)
+        used = stats.used_blocks * model.block_size / max(model.cache_limit, 1)
         gauges = {
             "num_requests_running": ("Sequences that are generated at present.", stats.running),
             "num_requests_waiting": ("Requests that wait.", waiting),

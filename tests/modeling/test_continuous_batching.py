@@ -188,6 +188,29 @@ def test_results_on_an_event_loop(model, manager, prompts):
         manager.register_result_handler("any", print)
 
 
+def test_an_event_loop_that_is_closed_takes_no_other_request_with_it(model, manager, prompts):
+    async def leave():
+        stream = manager.stream(prompts[0], max_new_tokens=500, min_new_tokens=500)
+        await anext(stream)
+
+    asyncio.run(leave())
+    for _ in range(3):
+        assert manager.get_result(manager.add_request(prompts[1]), timeout=30).error is None
+    assert manager.is_running()
+
+
+def test_a_manager_that_was_to_stop_may_go_on(model, prompts):
+    manager = model.init_continuous_batching(GenerationConfig(do_sample=False, max_new_tokens=60, min_new_tokens=60))
+    manager.start()
+    first = manager.add_request(prompts[0])
+    manager.stop(block=False)
+    manager.start()
+    assert manager.get_result(first, timeout=30) is not None
+    assert manager.get_result(manager.add_request(prompts[0]), timeout=30) is not None
+    manager.stop()
+    assert not manager.is_running()
+
+
 def test_a_manager_that_is_kept_is_used_again(model, prompts):
     config = GenerationConfig(do_sample=False, max_new_tokens=4)
     with model.continuous_batching_context_manager(config, persistent_manager=True) as first:

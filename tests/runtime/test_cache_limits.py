@@ -61,11 +61,13 @@ def test_a_small_cache_can_be_filled_to_its_last_block(limit, tiny_export):
     assert paged.free_blocks == paged.num_blocks
 
 
-def test_a_draft_model_with_a_full_cache(tiny_export, tiny_model):
+def test_a_draft_model_with_a_full_cache_drafts_no_more(tiny_export, tiny_model):
     target, draft = tiny_model("llama"), load(tiny_export("llama", seed=1), max_cache_tokens=32)
     arguments = {"max_new_tokens": 60, "min_new_tokens": 60, "do_sample": False, "assistant_model": draft}
-    with pytest.raises(ValueError, match="KV cache is full"):
-        target.generate(prompt(20), **arguments)
+    arguments["num_assistant_tokens"] = 3
+    expected = target.generate(prompt(20), **{**arguments, "assistant_model": None}, speculation="off")
+    assert torch.equal(target.generate(prompt(20), **arguments), expected)
+    assert 0 < target.last_stats.proposed < 60
     for model in (target, draft):
         paged = model.engine.paged_model
         assert paged.free_blocks == paged.num_blocks

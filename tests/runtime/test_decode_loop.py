@@ -281,6 +281,51 @@ def test_logprobs_are_those_of_the_model(tiny_model):
         assert [p for _, p in top] == pytest.approx(sorted(expected, reverse=True)[:3], abs=1e-4)
 
 
+def test_a_full_cache_of_a_draft_model_fails_nobody(tiny_model, small_cache):
+    target, draft = tiny_model("llama").engine, small_cache(64)
+    params = _C.SpeculationParams()
+    params.proposers = [_C.ProposerParams("draft_model", model=draft.paged_model)]
+    params.lookahead, params.num_assistant_tokens = "constant", 3
+    requests = [request([5 + i, 6, 7], 100) for i in range(4)]
+    plain = [target.loop.generate([one], PLAIN).tokens[0] for one in requests]
+    owner = Owner(target.loop)
+    calls = [owner.submit([one], speculation) for one in requests for speculation in (params, PLAIN)]
+    owner.wait(*calls)
+    assert set(owner.errors.values()) == {None}
+    assert [owner.tokens[call.id][0] for call in calls[::2]] == plain
+    assert [owner.tokens[call.id][0] for call in calls[1::2]] == plain
+    assert sum(owner.closed[call.id].proposers[0].accepted for call in calls[::2]) > 0
+    assert blocks_are_back(draft.paged_model)
+
+
+def test_what_a_model_drafts_with_is_waited_for(tiny_model, small_cache):
+    """The cache of a draft model, which also serves requests of its own, is held by the drafts for another."""
+    target, draft = tiny_model("llama").engine, small_cache(128)
+    params = _C.SpeculationParams()
+    params.proposers = [_C.ProposerParams("draft_model", model=draft.paged_model)]
+    params.lookahead, params.num_assistant_tokens = "constant", 3
+    drafted, owner = Owner(target.loop), Owner(draft.loop)
+    first = drafted.submit([request([5] * 40, 300)], params)
+    while not drafted.tokens[first.id][0]:
+        drafted.take()
+    own = owner.submit([request([6] * 90, 8)])
+    drafted.wait(first)
+    owner.wait(own)
+    assert owner.errors[own.id] is None
+    assert drafted.errors[first.id] is None
+
+
+def test_a_loop_that_ends_at_once_leaves_nothing(tiny_model):
+    paged = tiny_model("llama").engine.paged_model
+    outbox = _C.Outbox()
+    for _ in range(20):
+        loop = _C.DecodeLoop(paged, 64)
+        loop.submit([request([5, 6, 7], 10**6)], PLAIN, outbox)
+        del loop
+    assert blocks_are_back(paged)
+    assert all(event.error for event in outbox.take(1.0) if event.kind == _C.Event.Kind.CLOSED)
+
+
 # ---- prefix cache ------------------------------------------------------------------------------------------------
 
 
