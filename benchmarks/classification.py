@@ -8,7 +8,6 @@ thresholds must not have been calibrated, on this data.
 
 import argparse
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from optimum_dynexec.directory.config import DynExecConfig
 from optimum_dynexec.directory.hashes import hash_model
 
 from .classification_systems import ClassificationSystem, load_systems
+from .results import write_results
 
 
 METHOD = (
@@ -76,8 +76,7 @@ def main(argv: list[str] | None = None) -> None:
         figures[batch_size] = rows
         print(f"\n### Batch {batch_size}\n\n{table(rows)}")
     out = args.out or Path("build", "benchmarks", f"classification-{directory.name}-{args.precision}.json")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"settings": settings, "figures": figures}, indent=1) + "\n", encoding="utf-8")
+    write_results(out, settings, figures=figures)
     tables = "\n\n".join(f"### Batch {size}\n\n{table(rows)}" for size, rows in figures.items())
     heading = "\n".join(f"- {name}: {value}" for name, value in settings.items())
     out.with_suffix(".md").write_text(f"{heading}\n\n{METHOD}\n\n{tables}\n", encoding="utf-8")

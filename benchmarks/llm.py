@@ -13,7 +13,6 @@ OpenVINO's defaults.
 
 import argparse
 import contextlib
-import json
 import logging
 import time
 from pathlib import Path
@@ -36,6 +35,7 @@ from .models import WEIGHT_FORMATS, attached_heads, eos_token_ids, exported, is_
 from .questions import MADE, encode, hash_questions, load_questions
 from .registry import select
 from .report import PEERS, as_json, complete_questions, equal_questions, report, summarize
+from .results import write_results
 from .systems import Setting, System
 
 
@@ -82,8 +82,7 @@ def main(argv: list[str] | None = None) -> None:
         result = _unguessable(args, setting, tokenizer, systems)
     else:
         result = _speed(args, setting, settings, tokenizer, systems, out.with_suffix(".jsonl"))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"settings": settings, **result}, indent=1) + "\n", encoding="utf-8")
+    write_results(out, settings, **result)
     print(f"\nWritten to {out}")
 
 

@@ -10,7 +10,6 @@ TPOT the time per output token after it.
 
 import argparse
 import contextlib
-import json
 import random
 import time
 from abc import ABC, abstractmethod
@@ -33,6 +32,7 @@ from optimum_dynexec.modeling.continuous_batching import has_ended
 from .genai_systems import DEVICE
 from .models import eos_token_ids
 from .questions import CODE_EDITING, encode, hash_questions, load_questions
+from .results import write_results
 
 
 PRECISIONS = ("auto", "exact", "f32", "fast")
@@ -387,9 +387,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.plot is not None:
         draw(rows, args.plot, args.model.name)
     if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        result = {"settings": settings, "figures": [asdict(row) for row in rows]}
-        args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_results(args.out, settings, figures=[asdict(row) for row in rows])
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "fair_mutex.h"
 #include "runtime/commit.h"
 #include "runtime/drafting.h"
 #include "runtime/early_exit.h"
@@ -39,6 +40,7 @@ struct Call : std::enable_shared_from_this<Call> {
     const CallParams params;
     // Of the owner. Events of a call hold the call, so the call does not hold them.
     const std::weak_ptr<Outbox> outbox;
+    const std::vector<FairMutex*> mutexes;  // of the models and the memory that it uses, without the target
     std::deque<Sequence> sequences;         // of the requests
     std::shared_ptr<Drafting> drafting;     // without speculation, nullptr
     std::shared_ptr<EarlyExit> early_exit;  // without early exit, nullptr

@@ -16,7 +16,6 @@ using std::chrono::milliseconds;
 constexpr milliseconds kPatience(20);
 // How often an owner polls.
 constexpr milliseconds kPoll(50);
-constexpr double kPollSeconds = 0.05;
 // The most prompt tokens in a step with sequences that decode: about the time of a few of their steps.
 constexpr size_t kMostBesideDecoding = 128;
 
@@ -29,14 +28,6 @@ size_t at_least_1(size_t value, const char* name) {
 // values; exit heads read what the target computes for each token.
 bool shares_prefixes(const Call& call) {
     return !call.early_exit && !(call.drafting && call.drafting->needs_whole_text());
-}
-
-std::exception_ptr full_cache(const PagedModel& model, size_t tokens) {
-    try {
-        model.cache_is_full(tokens);
-    } catch (...) {
-        return std::current_exception();
-    }
 }
 
 }  // namespace
@@ -170,7 +161,7 @@ GenerationResult DecodeLoop::generate(std::vector<SequenceRequest> requests, Cal
                 if (error == nullptr) error = event.error;
             }
         }
-        if (closed || !hooks.poll || seconds_since(polled) < kPollSeconds) continue;
+        if (closed || !hooks.poll || Clock::now() - polled < kPoll) continue;
         polled = Clock::now();
         guarded(hooks.poll);
     }
@@ -230,12 +221,7 @@ DecodeLoop::Inbox DecodeLoop::take_inbox(bool idle) {
 
 std::vector<std::unique_lock<FairMutex>> DecodeLoop::lock_all() const {
     std::set<FairMutex*> mutexes = {&target_.mutex()};
-    for (const auto& call : calls_) {
-        if (!call->params.speculation.proposers.empty()) mutexes.insert(&call->params.memory->mutex());
-        for (PagedModel* model : models_of(call->params.speculation)) mutexes.insert(&model->mutex());
-        if (!call->params.early_exit) continue;
-        for (const Exit& exit : call->params.early_exit->exits) mutexes.insert(&exit.head->model().mutex());
-    }
+    for (const auto& call : calls_) mutexes.insert(call->mutexes.begin(), call->mutexes.end());
     std::vector<std::unique_lock<FairMutex>> locks;
     for (FairMutex* mutex : mutexes) locks.emplace_back(*mutex);
     return locks;
@@ -302,7 +288,7 @@ bool DecodeLoop::step() {
     for (Sequence* sequence : schedule.admitted) admit(*sequence);
     if (schedule.too_long != nullptr) {
         const Sequence& sequence = *schedule.too_long;
-        close(*sequence.call, full_cache(target_, sequence.tokens.size()));
+        close(*sequence.call, std::make_exception_ptr(target_.full_cache(sequence.tokens.size())));
         return true;
     }
     if (schedule.empty()) return false;

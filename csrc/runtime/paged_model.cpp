@@ -254,11 +254,12 @@ void PagedModel::keep_prefixes(size_t tokens) {
     grow_until_ = pool_.blocks_for(tokens);
 }
 
-void PagedModel::cache_is_full(size_t tokens) const {
-    throw std::length_error("The KV cache is full: " + std::to_string(tokens) +
-                            " tokens are needed at once, but max_cache_tokens is " + std::to_string(max_cache_tokens_) +
-                            ". Use shorter inputs, a smaller batch or a smaller max_new_tokens, or load the model "
-                            "with a larger max_cache_tokens.");
+std::length_error PagedModel::full_cache(size_t tokens) const {
+    return std::length_error("The KV cache is full: " + std::to_string(tokens) +
+                             " tokens are needed at once, but max_cache_tokens is " +
+                             std::to_string(max_cache_tokens_) +
+                             ". Use shorter inputs, a smaller batch or a smaller max_new_tokens, or load the model "
+                             "with a larger max_cache_tokens.");
 }
 
 size_t PagedModel::cache_limit() const {
@@ -278,7 +279,7 @@ size_t PagedModel::most_blocks() const {
 
 void PagedModel::grow_cache(size_t in_use) {
     const size_t limit = most_blocks();
-    if (in_use > limit) cache_is_full(in_use * pool_.block_size());
+    if (in_use > limit) throw full_cache(in_use * pool_.block_size());
     // A quarter more than requested, so that a growing sequence rarely copies.
     const size_t capacity = std::min(limit, in_use + in_use / 4 + 1);
     // All tensors are made before the first one is replaced: if there is no memory for them, the old ones stay.

@@ -7,6 +7,7 @@
 #include <memory>
 #include <openvino/openvino.hpp>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -79,8 +80,8 @@ public:
     bool could_hold(size_t tokens) const override;
     // Number of blocks that sequences use.
     size_t used_blocks() const { return pool_.capacity() - pool_.available(); }
-    // Throws the std::length_error of reserve() for a cache with room for `tokens` tokens.
-    [[noreturn]] void cache_is_full(size_t tokens) const;
+    // What reserve() throws if `tokens` tokens have no room.
+    std::length_error full_cache(size_t tokens) const;
 
     // Keeps the blocks of finished sequences, until their room is needed, for later sequences that begin with the same
     // tokens. The cache then grows to `tokens` tokens before such blocks are given up.

@@ -147,10 +147,10 @@ class Choice:
         if self.first_token is None and output.generated_tokens:
             self.first_token = output.lifespan[0] if output.lifespan[0] > 0 else time.perf_counter()
         text = ""
-        logprobs: list[float] = getattr(output, "logprobs", None) or []
+        logprobs = output.logprobs
         for token in output.generated_tokens[self.tokens :]:
             if logprobs and token not in self._left_out:
-                top = output.top_logprobs[self.tokens] if output.top_logprobs else []
+                top = output.top_logprobs[self.tokens]
                 self._waiting.append(TokenInfo(token, logprobs[self.tokens], list(top), self._read))
             self.tokens += 1
             piece = self._detokenizer.add(token)
@@ -191,7 +191,7 @@ class Choice:
     def cached_tokens(self) -> int:
         """Prompt tokens that were found in the prefix cache."""
         stats = None if self.output is None else self.output.dynexec
-        return int(getattr(stats, "cached_tokens", 0))
+        return 0 if stats is None else stats.cached_tokens
 
     @property
     def accepted_tokens(self) -> int:

@@ -10,14 +10,7 @@ import pytest
 
 from optimum_dynexec import DynExecModelForCausalLM
 from optimum_dynexec.native import _C
-
-
-def request(prompt, new_tokens=4, **fields):
-    made = _C.SequenceRequest()
-    made.prompt, made.max_new_tokens = prompt, new_tokens
-    for name, value in fields.items():
-        setattr(made, name, value)
-    return made
+from tests.runtime.sequence_requests import request
 
 
 def test_tokens_reasons_and_figures(tiny_model):

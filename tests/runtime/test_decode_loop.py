@@ -9,18 +9,11 @@ import pytest
 from optimum_dynexec.native import _C
 from optimum_dynexec.precision import FLOAT32_OV_CONFIG
 from optimum_dynexec.runtime import Engine
+from tests.runtime.sequence_requests import request
 
 
 TIMEOUT = 60.0
 PLAIN = _C.SpeculationParams()
-
-
-def request(prompt, new_tokens=8, **fields):
-    made = _C.SequenceRequest()
-    made.prompt, made.max_new_tokens = prompt, new_tokens
-    for name, value in fields.items():
-        setattr(made, name, value)
-    return made
 
 
 def lookup():
@@ -40,11 +33,11 @@ class Owner:
 
     def __init__(self, loop):
         self.loop, self.outbox = loop, _C.Outbox()
-        self.tokens, self.reasons, self.closed, self.errors = {}, {}, {}, {}
+        self.tokens, self.logprobs, self.reasons, self.closed, self.errors = {}, {}, {}, {}, {}
 
     def submit(self, requests, params=PLAIN, **kwargs):
         call = self.loop.submit(requests, params, self.outbox, **kwargs)
-        self.tokens[call.id] = [[] for _ in requests]
+        self.tokens[call.id], self.logprobs[call.id] = [[] for _ in requests], [[] for _ in requests]
         return call
 
     def take(self, answer=None):
@@ -52,6 +45,7 @@ class Owner:
             which = event.call.id
             if event.kind == _C.Event.Kind.TOKENS:
                 self.tokens[which][event.row] += event.tokens
+                self.logprobs[which][event.row] += event.logprobs
                 self.reasons[which, event.row] = event.finish_reason.name
             elif event.kind == _C.Event.Kind.DECIDE:
                 answer(event)
@@ -264,17 +258,11 @@ def test_logprobs_are_those_of_the_model(tiny_model):
     engine = tiny_model("llama").engine
     loop, paged = engine.loop, engine.paged_model
     owner = Owner(loop)
-    found = []
     call = owner.submit([request([5, 6, 7], 6, logprobs=3, logits=sampling())], lookup())
-    while call.id not in owner.closed:
-        for event in owner.outbox.take(0.05):
-            if event.kind == _C.Event.Kind.TOKENS:
-                found += zip(event.tokens, event.logprobs, strict=True)
-            elif event.kind == _C.Event.Kind.CLOSED:
-                owner.closed[call.id] = event.call.stats
-    tokens = [token for token, _ in found]
+    owner.wait(call)
+    tokens = owner.tokens[call.id][0]
     logits = _C.CachedSequence(paged).forward([5, 6, 7, *tokens])[2:-1]
-    for row, (token, (logprob, top)) in zip(logits, found, strict=True):
+    for row, token, (logprob, top) in zip(logits, tokens, owner.logprobs[call.id][0], strict=True):
         expected = row - _C.logits_stats(row).logsumexp
         assert logprob == pytest.approx(expected[token], abs=1e-4)
         assert [t for t, _ in top] == (-row).argsort(kind="stable")[:3].tolist()
@@ -398,14 +386,9 @@ def test_in_exact_mode_a_known_prefix_changes_no_bit(weight_format, tiny_model):
         if number == 1:
             engine.paged_model.keep_prefixes(4096)
         call = owner.submit([request(prompt, 12, logprobs=5, logits=sampling(), seed=3)], lookup())
-        found = []
-        while call.id not in owner.closed:
-            for event in owner.outbox.take(0.05):
-                if event.kind == _C.Event.Kind.TOKENS:
-                    found += zip(event.tokens, event.logprobs, strict=True)
-                elif event.kind == _C.Event.Kind.CLOSED:
-                    owner.closed[call.id] = event.call.stats
-        seen.append(found)
+        owner.wait(call)
+        seen.append((owner.tokens[call.id][0], owner.logprobs[call.id][0]))
+    assert len(seen[0][1]) == len(seen[0][0]) == 12
     # The third one found what the second one left.
     assert owner.closed[call.id].cached_tokens > 0
     assert seen[0] == seen[1] == seen[2]
