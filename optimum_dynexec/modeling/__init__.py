@@ -7,6 +7,7 @@ from ..utils.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .causal_lm import DynExecGenerateOutput, DynExecModelForCausalLM
+    from .continuous_batching import ContinuousBatchingManager, ContinuousBatchingMixin, DynExecGenerationOutput
     from .encoder_outputs import (
         DynExecFeatureExtractionOutput,
         DynExecImageClassifierOutput,
@@ -28,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "causal_lm": ["DynExecGenerateOutput", "DynExecModelForCausalLM"],
+        "continuous_batching": ["ContinuousBatchingManager", "ContinuousBatchingMixin", "DynExecGenerationOutput"],
         "encoder_outputs": [
             "DynExecFeatureExtractionOutput",
             "DynExecImageClassifierOutput",
