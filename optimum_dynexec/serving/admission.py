@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from .errors import ApiError
 
@@ -67,15 +67,21 @@ class Admission:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.running -= count  # its turn came at the same time
+            if turn.cancelled():
+                with suppress(ValueError):  # those that are cancelled may have been taken out already
+                    self._queue.remove((count, turn))
             else:
-                self._queue.remove((count, turn))
+                self.running -= count  # its turn came at the same time
             self._wake()
             raise
 
     def _wake(self) -> None:
-        while self._queue and self.running + self._queue[0][0] <= self.max_running:
-            count, turn = self._queue.popleft()
-            self.running += count
-            turn.set_result(None)
+        while self._queue:
+            count, turn = self._queue[0]
+            if not turn.cancelled() and self.running + count > self.max_running:
+                break
+            self._queue.popleft()
+            # The task of one that is cancelled runs after this, so it may still be here.
+            if not turn.cancelled():
+                self.running += count
+                turn.set_result(None)

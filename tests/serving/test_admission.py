@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from optimum_dynexec.serving.admission import Admission
 from optimum_dynexec.serving.errors import ApiError
@@ -41,22 +43,40 @@ def test_requests_wait_for_their_turn_and_too_many_are_refused():
     asyncio.run(asyncio.wait_for(main(), 10))
 
 
-def test_a_request_that_is_cancelled_when_its_turn_comes_gives_it_on():
+# What happens at once, before any task runs on; then tasks run on.
+ACTIONS = st.sampled_from(["comes", "comes twice", "leaves", "is cancelled", "tasks run"])
+
+
+@given(happenings=st.lists(st.tuples(ACTIONS, st.integers(0, 3)), max_size=30))
+@example([("comes twice", 0), ("comes", 0), ("tasks run", 0), ("leaves", 0), ("is cancelled", 1)])
+@example([("comes twice", 0), ("comes", 0), ("tasks run", 0), ("leaves", 0), ("tasks run", 0), ("is cancelled", 1)])
+def test_whoever_comes_leaves_or_is_cancelled_at_the_same_moment_leaves_no_trace(happenings):
     async def main() -> None:
-        admission = Admission(max_running=1, max_waiting=2)
+        admission, tasks, ends = Admission(max_running=2, max_waiting=3), [], []
 
-        async def request() -> None:
-            async with admission.slots(1):
+        async def request(count: int, end: asyncio.Future) -> None:
+            async with admission.slots(count):
+                assert admission.running <= 2
+                await end
+
+        for what, which in happenings:
+            if what.startswith("comes"):
+                ends.append(asyncio.get_running_loop().create_future())
+                tasks.append(asyncio.create_task(request(1 + (what == "comes twice"), ends[-1])))
+            elif what == "tasks run":
                 await asyncio.sleep(0)
-
-        first = admission.slots(1)
-        await first.__aenter__()
-        second, third = asyncio.create_task(request()), asyncio.create_task(request())
-        await asyncio.sleep(0)
-        await first.__aexit__(None, None, None)
-        second.cancel()
-        await asyncio.gather(second, third, return_exceptions=True)
-        assert third.exception() is None
+            elif which < len(tasks):
+                if what == "is cancelled":
+                    tasks[which].cancel()
+                elif not ends[which].done():
+                    ends[which].set_result(None)
+        for end in ends:
+            if not end.done():
+                end.set_result(None)
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        refused = [outcome for outcome in outcomes if isinstance(outcome, ApiError)]
+        assert all(outcome is None or isinstance(outcome, asyncio.CancelledError | ApiError) for outcome in outcomes)
+        assert len(refused) <= max(len(tasks) - 3, 0)
         assert (admission.running, admission.waiting) == (0, 0)
 
     asyncio.run(asyncio.wait_for(main(), 10))
