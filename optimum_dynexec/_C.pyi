@@ -496,13 +496,17 @@ class DecodeLoop:
         should_stop: Callable[[int, npt.NDArray[np.int64]], bool] | None = None,
         on_tokens: Callable[[int, list[int]], None] | None = None,
         early_exit: EarlyExitParams | None = None,
+        forced: Callable[[int, npt.NDArray[np.int64]], list[int]] | None = None,
+        count_allowed: Callable[[int, npt.NDArray[np.int64], list[int]], int] | None = None,
     ) -> GenerationResult:
         """
         Generates all sequences together. Hooks get the index of the sequence; an exception in one ends the call.
 
         `memory`: what proposers have learned, and learn now; without one, that is lost. `process_logits`: changes the
         logits, float32 `[vocab]`, in place; it gets the tokens so far, int64 `[length]`. `should_stop`: asked after
-        every token. `on_tokens`: gets those that have come.
+        every token. `on_tokens`: gets those that have come. `forced`: the tokens that it expects next, asked after
+        every step. `count_allowed`: how many tokens of a draft could be accepted; it is called in the thread of the
+        loop, so it has to be fast.
 
         Raises `ValueError` for an empty prompt, a token outside the vocabulary, speculation together with
         `early_exit`, or parameters that do not fit the model, and `RuntimeError` if logits are NaN.
@@ -517,6 +521,7 @@ class DecodeLoop:
         callbacks: bool = False,
         early_exit: EarlyExitParams | None = None,
         max_time: float | None = None,
+        count_allowed: Callable[[int, npt.NDArray[np.int64], list[int]], int] | None = None,
     ) -> Call:
         """
         Starts a call, whose events go to `outbox`. With `callbacks`, each token waits for `answer`. After `max_time`
@@ -530,6 +535,7 @@ class DecodeLoop:
         event: Event,
         process_logits: Callable[[int, npt.NDArray[np.int64], npt.NDArray[np.float32]], None] | None = None,
         should_stop: Callable[[int, npt.NDArray[np.int64]], bool] | None = None,
+        forced: Callable[[int, npt.NDArray[np.int64]], list[int]] | None = None,
     ) -> None:
         """
         Decides the next tokens of a sequence after its event `DECIDE`, in this thread. Raises what the callbacks

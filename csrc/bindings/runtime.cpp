@@ -22,7 +22,7 @@ py::array_t<int64_t> tokens_of(const Sequence& sequence) {
 }
 
 // Python callables as callbacks: each takes the GIL for as long as it runs.
-Callbacks make_callbacks(const py::object& process_logits, const py::object& should_stop) {
+Callbacks make_callbacks(const py::object& process_logits, const py::object& should_stop, const py::object& forced) {
     Callbacks callbacks;
     if (!process_logits.is_none()) {
         callbacks.process_logits = [&process_logits](const Sequence& sequence, float* logits, size_t vocab) {
@@ -38,12 +38,32 @@ Callbacks make_callbacks(const py::object& process_logits, const py::object& sho
             return should_stop(sequence.index, tokens_of(sequence)).cast<bool>();
         };
     }
+    if (!forced.is_none()) {
+        callbacks.forced = [&forced](const Sequence& sequence) {
+            py::gil_scoped_acquire gil;
+            return forced(sequence.index, tokens_of(sequence)).cast<std::vector<int64_t>>();
+        };
+    }
     return callbacks;
 }
 
-Hooks make_hooks(const py::object& process_logits, const py::object& should_stop, const py::object& on_tokens) {
+// A Python callable that the loop calls, and the last of its threads drops.
+std::function<size_t(const Sequence&)> make_count_allowed(const py::object& count_allowed) {
+    if (count_allowed.is_none()) return nullptr;
+    const std::shared_ptr<const py::object> function(new py::object(count_allowed), [](const py::object* held) {
+        py::gil_scoped_acquire gil;
+        delete held;
+    });
+    return [function](const Sequence& sequence) {
+        py::gil_scoped_acquire gil;
+        return (*function)(sequence.index, tokens_of(sequence), sequence.draft.tokens).cast<size_t>();
+    };
+}
+
+Hooks make_hooks(const py::object& process_logits, const py::object& should_stop, const py::object& forced,
+                 const py::object& on_tokens) {
     Hooks hooks;
-    hooks.callbacks = make_callbacks(process_logits, should_stop);
+    hooks.callbacks = make_callbacks(process_logits, should_stop, forced);
     if (!on_tokens.is_none()) {
         hooks.on_tokens = [&on_tokens](const Sequence& sequence, const std::vector<int64_t>& tokens) {
             py::gil_scoped_acquire gil;
@@ -74,12 +94,14 @@ auto when_alone(const Function& function) {
 py::object generate(DecodeLoop& loop, std::vector<SequenceRequest> requests, const SpeculationParams& speculation,
                     std::shared_ptr<SpeculationMemory> memory, const py::object& process_logits,
                     const py::object& should_stop, const py::object& on_tokens,
-                    const std::optional<EarlyExitParams>& early_exit) {
-    const Hooks hooks = make_hooks(process_logits, should_stop, on_tokens);
+                    const std::optional<EarlyExitParams>& early_exit, const py::object& forced,
+                    const py::object& count_allowed) {
+    const Hooks hooks = make_hooks(process_logits, should_stop, forced, on_tokens);
     CallParams params;
     params.speculation = speculation;
     params.memory = std::move(memory);
     params.early_exit = early_exit;
+    params.count_allowed = make_count_allowed(count_allowed);
     GenerationResult result;
     {
         py::gil_scoped_release release;
@@ -91,12 +113,14 @@ py::object generate(DecodeLoop& loop, std::vector<SequenceRequest> requests, con
 std::shared_ptr<Call> submit(DecodeLoop& loop, std::vector<SequenceRequest> requests,
                              const SpeculationParams& speculation, const std::shared_ptr<Outbox>& outbox,
                              std::shared_ptr<SpeculationMemory> memory, bool callbacks,
-                             const std::optional<EarlyExitParams>& early_exit, std::optional<double> max_time) {
+                             const std::optional<EarlyExitParams>& early_exit, std::optional<double> max_time,
+                             const py::object& count_allowed) {
     CallParams params;
     params.speculation = speculation;
     params.memory = std::move(memory);
     params.early_exit = early_exit;
     params.callbacks = callbacks;
+    params.count_allowed = make_count_allowed(count_allowed);
     params.streams = true;
     // More than a year is no limit, and would overflow.
     if (max_time && *max_time < 3e7) {
@@ -374,18 +398,21 @@ void bind_runtime(py::module_& m) {
              py::arg("max_running") = DecodeLoop::kMaxRunning, py::keep_alive<1, 2>())
         .def("generate", &generate, py::arg("requests"), py::arg("speculation"), py::arg("memory") = nullptr,
              py::arg("process_logits") = py::none(), py::arg("should_stop") = py::none(),
-             py::arg("on_tokens") = py::none(), py::arg("early_exit") = py::none())
+             py::arg("on_tokens") = py::none(), py::arg("early_exit") = py::none(), py::arg("forced") = py::none(),
+             py::arg("count_allowed") = py::none())
         .def("submit", &submit, py::arg("requests"), py::arg("speculation"), py::arg("outbox"),
              py::arg("memory") = nullptr, py::arg("callbacks") = false, py::arg("early_exit") = py::none(),
-             py::arg("max_time") = py::none(), py::keep_alive<0, 1>())
+             py::arg("max_time") = py::none(), py::arg("count_allowed") = py::none(), py::keep_alive<0, 1>())
         .def("cancel", &DecodeLoop::cancel, py::arg("call"), py::call_guard<py::gil_scoped_release>())
         .def(
             "answer",
-            [](DecodeLoop& loop, const Event& asked, const py::object& process_logits, const py::object& should_stop) {
-                const Callbacks callbacks = make_callbacks(process_logits, should_stop);
+            [](DecodeLoop& loop, const Event& asked, const py::object& process_logits, const py::object& should_stop,
+               const py::object& forced) {
+                const Callbacks callbacks = make_callbacks(process_logits, should_stop, forced);
                 py::gil_scoped_release release;
                 loop.answer(asked, callbacks);
             },
-            py::arg("event"), py::arg("process_logits") = py::none(), py::arg("should_stop") = py::none())
+            py::arg("event"), py::arg("process_logits") = py::none(), py::arg("should_stop") = py::none(),
+            py::arg("forced") = py::none())
         .def_property_readonly("stats", &DecodeLoop::stats);
 }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -24,6 +25,9 @@ struct CallParams {
     std::shared_ptr<SpeculationMemory> memory;  // the observations of proposers; nullptr: those of this call only
     std::optional<EarlyExitParams> early_exit;  // excludes speculation
     bool callbacks = false;                     // whether the owner decides tokens: see Event::Kind::kDecide
+    // How many of the first draft tokens of a sequence its processors would not exclude. Unlike other functions of
+    // callers, it is called by the loop, before the tokens are verified, so it has to be fast.
+    std::function<size_t(const Sequence& sequence)> count_allowed;
     bool streams = false;                       // whether the owner is told the tokens as they come
     std::optional<Clock::time_point> deadline;  // its sequences end then
 };

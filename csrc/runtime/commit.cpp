@@ -48,6 +48,8 @@ Committed commit(Sequence& sequence, float* rows, size_t vocab, const Callbacks&
     // The cache holds every committed token but the last, which has not been an input yet.
     sequence.rollback(sequence.tokens.size() - 1);
     committed.tokens = sequence.tokens.size() - before;
+    sequence.forced.clear();
+    if (callbacks.forced && !sequence.finished()) sequence.forced = callbacks.forced(sequence);
     return committed;
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "runtime/sequence.h"
 
@@ -14,6 +16,9 @@ struct Callbacks {
     std::function<void(const Sequence& sequence, float* logits, size_t vocab)> process_logits;
     // Called after every token. If it returns true, the sequence ends with that token.
     std::function<bool(const Sequence& sequence)> should_stop;
+    // Called after the last token, unless the sequence has ended. Returns the tokens that the caller expects next,
+    // because the processors will exclude all others. They are drafts like any other.
+    std::function<std::vector<int64_t>(const Sequence& sequence)> forced;
 };
 
 // The tokens that a sequence has taken in a step.

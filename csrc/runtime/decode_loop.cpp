@@ -358,12 +358,26 @@ size_t DecodeLoop::propose(const Schedule& schedule) {
         } catch (...) {
             for (const auto& candidate : group) close(*candidate.sequence->call, std::current_exception());
         }
+        for (const auto& candidate : group) check_draft(*candidate.sequence);
         const double seconds = seconds_since(begin);
         std::set<Call*> calls;
         for (const auto& candidate : group) calls.insert(candidate.sequence->call);
         for (Call* call : calls) call->stats.propose_seconds += seconds;
     }
     return padded_rows;
+}
+
+void DecodeLoop::check_draft(Sequence& sequence) {
+    Call& call = *sequence.call;
+    Draft& draft = sequence.draft;
+    if (!call.params.count_allowed || call.closed || draft.tokens.empty()) return;
+    try {
+        // A token that was drawn from a distribution must be rejected by the rule of verification: leaving it out
+        // would change the distribution of the output. What follows it is never reached.
+        draft.cut(call.params.count_allowed(sequence) + (draft.probs.empty() ? 0 : 1));
+    } catch (...) {
+        close(call, std::current_exception());
+    }
 }
 
 void DecodeLoop::go_on_without_drafts(Sequence& sequence) {

@@ -94,6 +94,8 @@ private:
     bool step();
     // Returns the number of rows to fill the pass up to.
     size_t propose(const Schedule& schedule);
+    // Leaves out the draft tokens that cannot be accepted.
+    void check_draft(Sequence& sequence);
     // There is no room for its drafts, so it decodes plainly from now on.
     void go_on_without_drafts(Sequence& sequence);
     void decide(Sequence& sequence, const Rows& rows);

@@ -9,6 +9,7 @@
     PROPOSER(draft_head)            \
     PROPOSER(draft_model)           \
     PROPOSER(exit_heads)            \
+    PROPOSER(forced_tokens)         \
     PROPOSER(prompt_lookup)         \
     PROPOSER(suffix)
 

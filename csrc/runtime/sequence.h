@@ -41,9 +41,11 @@ struct Draft {
     // The distribution that each token was drawn from, [tokens.size()][vocab]. Empty if the proposer was certain.
     std::vector<std::vector<float>> probs;
 
-    void clear() {
-        tokens.clear();
-        probs.clear();
+    void clear() { cut(0); }
+    // Keeps the first `n` tokens at most.
+    void cut(size_t n) {
+        if (tokens.size() > n) tokens.resize(n);
+        if (probs.size() > n) probs.resize(n);
     }
 };
 
@@ -82,6 +84,7 @@ struct Sequence {
     Rng draft_rng;
     Draft draft;
     Proposer* drafted_by = nullptr;  // who proposed the draft
+    std::vector<int64_t> forced;     // the next tokens, as far as its caller says that no others can follow
     std::vector<int64_t> ahead;      // draft tokens that the first segments have already run in this step
     FinishReason finish_reason = FinishReason::kNone;
     // Its next token is being decided by callbacks of the caller, in another thread, which has the sequence until then.

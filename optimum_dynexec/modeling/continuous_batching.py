@@ -155,14 +155,20 @@ class ContinuousBatchingManager:
     def _deliver(self) -> None:
         callbacks = self._callbacks
         assert callbacks is not None
-        while threading.main_thread().is_alive():
+        ending = False
+        while True:
+            if not ending and not threading.main_thread().is_alive():
+                # The program ends: the loop must not call Python any more.
+                ending = True
+                for request_id in list(self._by_id):
+                    self.cancel_request(request_id)
             for event in self._outbox.take(TICK):
                 # The request is entered after its call has started, so an event may come first.
                 with self._changed:
                     request = self._by_call[event.call.id]
                 self._handle(request, event)
             with self._changed:
-                if self._stopping and not self._by_id:
+                if (ending or self._stopping) and not self._by_id:
                     self._thread = None
                     break
         callbacks.shutdown(cancel_futures=True)
@@ -171,7 +177,10 @@ class ContinuousBatchingManager:
         output = request.output
         if event.kind == _C.Event.Kind.DECIDE:
             assert self._callbacks is not None
-            self._callbacks.submit(self._answer, request, event)
+            try:
+                self._callbacks.submit(self._answer, request, event)
+            except RuntimeError:  # the program ends
+                self._answer(request, event)
         elif event.kind == _C.Event.Kind.TOKENS:
             if output.status == RequestStatus.PENDING:
                 output.status, output.lifespan = RequestStatus.DECODING, (time.perf_counter(), -1)
@@ -217,7 +226,8 @@ class ContinuousBatchingManager:
             return None if function is None else call
 
         try:
-            request.engine.loop.answer(event, noted(request.job.process_logits), noted(request.job.should_stop))
+            job = request.job
+            request.engine.loop.answer(event, noted(job.process_logits), noted(job.should_stop), noted(job.forced))
         except Exception as error:
             request.output.error = request.output.error or f"{type(error).__name__}: {error}"
 

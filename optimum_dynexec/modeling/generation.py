@@ -16,6 +16,7 @@ from ..speculative.config import SpeculationConfig
 from ..speculative.proposers import DraftParts
 from ..speculative.stats import GenerationStats
 from .assistants import Assistant
+from .draft_guide import Guides
 from .logits_processors import native_params
 
 
@@ -90,6 +91,8 @@ class GenerationJob:
             should_stop=self.should_stop,
             on_tokens=self._on_tokens() if self.streamer is not None else None,
             early_exit=self.early_exit,
+            forced=self.forced,
+            count_allowed=self.count_allowed,
         )
         if self.streamer is not None:
             self.streamer.end()
@@ -103,7 +106,8 @@ class GenerationJob:
 
         Args:
             engine ([`Engine`]): engine of the model.
-            outbox (`_C.Outbox`): receiver of the events. `DECIDE` is answered with `process_logits` and `should_stop`.
+            outbox (`_C.Outbox`):
+                Receiver of the events. `DECIDE` is answered with `process_logits`, `should_stop` and `forced`.
             memory (`_C.SpeculationMemory`, *optional*): see [`run`].
 
         Raises:
@@ -118,6 +122,7 @@ class GenerationJob:
             callbacks,
             self.early_exit,
             self.max_time,
+            self.count_allowed,
         )
 
     @cached_property
@@ -156,6 +161,8 @@ class GenerationJob:
         )
         params = _C.SpeculationParams()
         params.proposers = [proposer.params(parts) for proposer in config.proposers]
+        if self.forced is not None:
+            params.proposers = [_C.ProposerParams("forced_tokens"), *params.proposers]
         params.assistant_confidence_threshold = config.assistant_confidence_threshold
         params.lookahead = config.lookahead
         params.num_assistant_tokens = config.num_assistant_tokens
@@ -193,6 +200,32 @@ class GenerationJob:
             return any([bool(torch.as_tensor(criterion(ids, None)).all()) for criterion in criteria])
 
         return should_stop
+
+    @cached_property
+    def _guides(self) -> list[Guides]:
+        return [Guides(processors) for processors in self.logits_processors]
+
+    @property
+    def forced(self) -> Callable[[int, np.ndarray], list[int]] | None:
+        """Asks the guides of a row for the tokens that come next; `None` without guides or speculation."""
+        if not self.speculation.proposers or not any(self._guides):
+            return None
+
+        def forced(row: int, tokens: np.ndarray) -> list[int]:
+            return self._guides[row].forced_tokens(self._padded_ids(row, tokens)[0].numpy())
+
+        return forced
+
+    @property
+    def count_allowed(self) -> Callable[[int, np.ndarray, list[int]], int] | None:
+        """Asks the guides of a row which draft tokens they allow; `None` without guides or speculation."""
+        if self.forced is None:
+            return None
+
+        def count_allowed(row: int, tokens: np.ndarray, draft: list[int]) -> int:
+            return self._guides[row].count_allowed(self._padded_ids(row, tokens)[0].numpy(), draft)
+
+        return count_allowed
 
     def _on_tokens(self) -> Callable[[int, list[int]], None]:
         streamer = self.streamer

@@ -87,6 +87,7 @@ class GrammarLogitsProcessor(LogitsProcessor):
     def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer, prompt_length: int):
         self._matcher, self._eos, self._prompt_length = matcher, list(tokenizer.eos_tokens), prompt_length
         self._mask = np.zeros((tokenizer.vocab_size + 31) // 32, dtype=np.int32)
+        self._has_mask = False  # whether `_mask` is that of the next token
         self._read: list[int] = []
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
@@ -110,10 +111,33 @@ class GrammarLogitsProcessor(LogitsProcessor):
         Raises:
             `RuntimeError`: if the grammar has become too complex.
         """
+        return self._next() if self._follow(tokens) else self._only_end()
+
+    def forced_tokens(self, input_ids: np.ndarray) -> list[int]:
+        """What the grammar forces, in the tokens of the tokenizer: see [`DraftGuide`]."""
+        if not self._follow(input_ids[self._prompt_length :].tolist()):
+            return []
+        forced = self._matcher.compute_ff_tokens()
+        if forced:
+            return list(forced)
+        (only,) = np.nonzero(self._next())
+        return only.tolist() if len(only) == 1 else []
+
+    def count_allowed(self, input_ids: np.ndarray, draft: Sequence[int]) -> int:
+        """How far a draft follows the grammar: see [`DraftGuide`]."""
+        if not self._follow(input_ids[self._prompt_length :].tolist()):
+            return 0
+        return int(self._matcher.validate_tokens(list(draft)))
+
+    def _follow(self, tokens: list[int]) -> bool:
+        """Brings the matcher to these tokens. Returns `False` if they do not follow the grammar."""
         common = next(
             (i for i, (a, b) in enumerate(zip(self._read, tokens, strict=False)) if a != b),
             min(len(self._read), len(tokens)),
         )
+        if common == len(self._read) == len(tokens):
+            return True
+        self._has_mask = False
         if common < len(self._read):
             self._matcher.rollback(len(self._read) - common)
             self._read = self._read[:common]
@@ -122,10 +146,12 @@ class GrammarLogitsProcessor(LogitsProcessor):
         self._read += rest[:taken]
         if self._matcher.is_error():
             raise RuntimeError("the grammar of `response_format` has become too complex for the text")
-        if taken < len(rest):
-            # Only a text that did not follow the grammar comes here. It can only end.
-            return self._only_end()
-        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
+        return taken == len(rest)
+
+    def _next(self) -> np.ndarray:
+        if not self._has_mask:
+            self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
+            self._has_mask = True
         return np.unpackbits(self._mask.view(np.uint8), bitorder="little").astype(bool)
 
     def _only_end(self) -> np.ndarray:
