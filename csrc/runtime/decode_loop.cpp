@@ -129,7 +129,8 @@ void DecodeLoop::give_back(Sequence& sequence) {
 }
 
 GenerationResult DecodeLoop::generate(std::vector<SequenceRequest> requests, CallParams params, const Hooks& hooks) {
-    params.callbacks = hooks.callbacks.process_logits || hooks.callbacks.should_stop;
+    const Callbacks& callbacks = hooks.callbacks;
+    params.callbacks = callbacks.process_logits || callbacks.should_stop || callbacks.forced;
     params.streams = static_cast<bool>(hooks.on_tokens);
     const auto outbox = std::make_shared<Outbox>();
     const auto call = submit(std::move(requests), std::move(params), outbox);

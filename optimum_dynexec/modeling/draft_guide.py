@@ -9,8 +9,8 @@ import numpy as np
 @runtime_checkable
 class DraftGuide(Protocol):
     """
-    A logits processor with these two methods makes speculation cheaper: its forced tokens are drafts that cost nothing,
-    and draft tokens that it would exclude are not verified. It does not change what is generated.
+    A logits processor with these two methods makes speculation cheaper: its forced tokens are drafts that cost
+    nothing, and draft tokens that it would exclude are not verified. It does not change what is generated.
     """
 
     def forced_tokens(self, input_ids: np.ndarray) -> list[int]:

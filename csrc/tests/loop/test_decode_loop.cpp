@@ -128,6 +128,50 @@ TEST(threads_that_generate_cancel_and_ask_share_a_loop) {
     CHECK(model->pool().available() == model->pool().capacity());
 }
 
+TEST(guides_that_expect_something_wrong_change_nothing) {
+    const auto model = make_model(0);
+    DecodeLoop loop(*model, 64);
+    std::atomic<size_t> wrong{0}, forced{0}, checked{0};
+    std::vector<std::thread> threads;
+    for (size_t i = 0; i < 4; ++i) {
+        threads.emplace_back([&, i] {
+            const SequenceRequest one = request(4, 60, i);
+            const auto expected = loop.generate({one}, plain(), {}).tokens[0];
+            for (int round = 0; round < 10; ++round) {
+                CallParams params = suffix(nullptr);
+                params.speculation.proposers.insert(params.speculation.proposers.begin(),
+                                                    {"forced_tokens", nullptr, nullptr, nullptr, 0, {}, ""});
+                if (round % 2 == 0) {
+                    params.count_allowed = [&](const Sequence& sequence) {
+                        ++checked;
+                        return (sequence.tokens.size() * 7) % (sequence.draft.tokens.size() + 1);
+                    };
+                }
+                Hooks hooks;
+                hooks.callbacks.forced = [&](const Sequence& sequence) {
+                    const size_t done = sequence.generated();
+                    const size_t end = std::min(done + done % 4, expected.size());
+                    std::vector<int64_t> next(expected.begin() + static_cast<std::ptrdiff_t>(done),
+                                              expected.begin() + static_cast<std::ptrdiff_t>(end));
+                    if (done % 5 == 2 && !next.empty()) next.back() = (next.back() + 1) % kVocab;
+                    forced += next.size();
+                    return next;
+                };
+                // A fixed length, so that the drafts are made whatever they cost.
+                params.speculation.lookahead = "constant";
+                params.speculation.num_assistant_tokens = 3;
+                const auto result = loop.generate({one}, params, hooks);
+                if (result.tokens[0] != expected) ++wrong;
+                if (result.stats.proposers[0].accepted == 0) ++wrong;
+            }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    CHECK(wrong == 0);
+    CHECK(forced > 0);
+    CHECK(checked > 0);
+}
+
 TEST(a_loop_may_end_while_calls_run) {
     const auto model = make_model(0);
     for (int round = 0; round < 20; ++round) {
