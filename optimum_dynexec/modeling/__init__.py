@@ -8,6 +8,7 @@ from ..utils.lazy import lazy_exports
 if TYPE_CHECKING:
     from .causal_lm import DynExecGenerateOutput, DynExecModelForCausalLM
     from .continuous_batching import ContinuousBatchingManager, ContinuousBatchingMixin, DynExecGenerationOutput
+    from .draft_guide import DraftGuide
     from .encoder_outputs import (
         DynExecFeatureExtractionOutput,
         DynExecImageClassifierOutput,
@@ -30,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "causal_lm": ["DynExecGenerateOutput", "DynExecModelForCausalLM"],
         "continuous_batching": ["ContinuousBatchingManager", "ContinuousBatchingMixin", "DynExecGenerationOutput"],
+        "draft_guide": ["DraftGuide"],
         "encoder_outputs": [
             "DynExecFeatureExtractionOutput",
             "DynExecImageClassifierOutput",

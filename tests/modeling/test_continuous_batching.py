@@ -244,13 +244,23 @@ from optimum_dynexec import DynExecModelForCausalLM
 model = DynExecModelForCausalLM.from_pretrained(sys.argv[1])
 manager = model.init_continuous_batching(GenerationConfig(max_new_tokens=10**6, min_new_tokens=10**6, do_sample=False))
 manager.start()
-manager.add_request([5, 6, 7], streaming=True)
+class Guide:
+    def __call__(self, input_ids, scores):
+        return scores
+    def forced_tokens(self, input_ids):
+        return [9]
+    def count_allowed(self, input_ids, draft):
+        return len(draft)
+arguments = {"logits_processor": [Guide()], "speculation": "suffix"} if sys.argv[2] == "guided" else {}
+manager.add_request([5, 6, 7], streaming=True, **arguments)
 manager.get_result()
 """
 
 
-def test_a_program_may_end_while_requests_run(tiny_export):
-    done = subprocess.run(
-        [sys.executable, "-c", LEFT_RUNNING, str(tiny_export("llama"))], capture_output=True, text=True, timeout=120
-    )
+@pytest.mark.parametrize("kind", ["plain", "guided"])
+def test_a_program_may_end_while_requests_run(tiny_export, kind):
+    """The loop may not call Python when it is no longer there."""
+    command = [sys.executable, "-c", LEFT_RUNNING, str(tiny_export("llama")), kind]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+    assert "Error" not in done.stderr, done.stderr
