@@ -231,7 +231,7 @@ float* PagedModel::run(const FlatBatch& batch, size_t first, size_t last) {
 void PagedModel::reserve(BlockTable& table, size_t tokens) {
     const size_t needed = pool_.blocks_for(tokens) - std::min(pool_.blocks_for(tokens), table.blocks().size());
     if (needed > pool_.available()) {
-        grow_cache(pool_.capacity() - pool_.available() + needed);
+        grow_cache(taken_blocks() + needed);
     } else if (needed > pool_.unused() && pool_.capacity() < std::min(grow_until_, most_blocks())) {
         grow_cache(std::min(pool_.capacity() - pool_.unused() + needed, most_blocks()));
     }
@@ -244,7 +244,7 @@ bool PagedModel::try_reserve(BlockTable& table, size_t tokens) {
     return true;
 }
 
-size_t PagedModel::free_blocks() const { return most_blocks() - used_blocks(); }
+size_t PagedModel::free_blocks() const { return most_blocks() - taken_blocks(); }
 
 bool PagedModel::could_hold(size_t tokens) const { return tokens <= cache_limit(); }
 
@@ -268,7 +268,7 @@ size_t PagedModel::cache_limit() const {
 }
 
 bool PagedModel::has_room(const BlockTable& table, size_t tokens) const {
-    const size_t blocks = pool_.capacity() - pool_.available() + pool_.blocks_for(tokens);
+    const size_t blocks = taken_blocks() + pool_.blocks_for(tokens);
     return blocks - table.blocks().size() <= most_blocks();
 }
 

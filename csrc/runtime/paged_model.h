@@ -79,7 +79,7 @@ public:
     size_t free_blocks() const override;
     bool could_hold(size_t tokens) const override;
     // Number of blocks that sequences use.
-    size_t used_blocks() const { return pool_.capacity() - pool_.available(); }
+    size_t used_blocks() const { return taken_blocks() - scratch_.blocks().size(); }
     // What reserve() throws if `tokens` tokens have no room.
     std::length_error full_cache(size_t tokens) const;
 
@@ -128,6 +128,8 @@ private:
     static ov::Tensor hidden_states_of(const FlatBatch& batch, const Segment& segment);
     // One pass: forward() for a batch that keeps the limits.
     float* run(const FlatBatch& batch, size_t first, size_t last);
+    // Blocks that are not available: those of sequences, and the one for added rows.
+    size_t taken_blocks() const { return pool_.capacity() - pool_.available(); }
     void grow_cache(size_t in_use);
     // Largest number of blocks of the cache.
     size_t most_blocks() const;

@@ -131,6 +131,13 @@ def test_a_sampled_text_does_not_depend_on_the_batch(load, batch):
         assert torch.equal(model.generate(ids[:1], attention_mask=mask[:1], seed=seed, **settings)[0], together[0])
 
 
+def test_the_block_for_added_rows_is_none_that_a_sequence_uses(load):
+    model = load("llama", "int8")
+    model.generate(torch.tensor([[5, 6, 7]]), max_new_tokens=4, do_sample=False)
+    assert model.engine.paged_model.row_limits.sequence_rows > 1
+    assert model.engine.loop.stats.used_blocks == 0
+
+
 @pytest.mark.parametrize("layers", [[0, 1], []], ids=["cut", "whole"])
 def test_cut_models_keep_the_bits(load, layers):
     paged = load("llama", "int8", exit_layers=layers).engine.paged_model

@@ -142,9 +142,13 @@ def soak(server: RunningServer, name: str, seconds: float, seed: int = 0) -> tup
     """
     process = psutil.Process(server.process.pid)
     users = Soak(server, name, seed)
-    asyncio.run(users.run(seconds / 4))
-    before = process.memory_info().rss
-    asyncio.run(users.run(3 * seconds / 4))
+    try:
+        asyncio.run(users.run(seconds / 4))
+        before = process.memory_info().rss
+        asyncio.run(users.run(3 * seconds / 4))
+    finally:
+        for what, times in sorted(users.happened.items()):
+            print(f"{what}: {times}")
     server.wait_until(lambda metrics: metrics["vllm:num_requests_running"] == metrics["vllm:kv_cache_usage_perc"] == 0)
     growth = process.memory_info().rss / before - 1
     assert server.process.poll() is None
@@ -162,9 +166,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         running(args.directory, Path(folder) / "log", *ARGUMENTS) as server,
     ):
-        happened, growth = soak(server, args.directory.name, args.seconds, args.seed)
-        for what, times in sorted(happened.items()):
-            print(f"{what}: {times}")
+        _, growth = soak(server, args.directory.name, args.seconds, args.seed)
         print(f"memory after a quarter of the time and at the end: {growth:+.1%}")
 
 
