@@ -10,8 +10,7 @@ from .requests import Strict, TokenIds, Words
 # OpenAI's maximum number of texts in a request.
 MAX_TEXTS = 2048
 
-Texts = Annotated[list[str], Field(min_length=1, max_length=MAX_TEXTS)]
-Input = str | TokenIds | Texts | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_TEXTS)]
+Input = str | TokenIds | Annotated[list[str], Field(min_length=1)] | Annotated[list[TokenIds], Field(min_length=1)]
 
 
 class Encoding(Strict):

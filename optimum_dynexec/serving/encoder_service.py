@@ -12,6 +12,7 @@ from .arguments import ServeArguments
 from .base_service import BaseService
 from .batching import Batching
 from .encoder_loading import LoadedEncoder
+from .encoder_requests import MAX_TEXTS
 from .errors import ApiError, invalid
 from .metrics import EncoderMetrics
 from .pooling import Pooling, read_pooling
@@ -52,9 +53,13 @@ class EncoderService(BaseService):
             param (`str`): the field with it.
 
         Raises:
-            [`ApiError`]: with status 400 if one is empty or too long, or has a token that does not exist.
+            [`ApiError`]: with status 400 if there are too many, or one is empty or too long, or has a token that does not exist.
         """
         several: Sequence[Any] = [given] if isinstance(given, str) or isinstance(given[0], int) else given
+        if len(several) > MAX_TEXTS:
+            raise invalid(
+                f"`{param}` must have at most {MAX_TEXTS} texts, got {len(several)}: send several requests.", param
+            )
         found: list[Inputs] = []
         for one in several:
             found.append(await self.prompts.inputs_of(one) if isinstance(one, str) else {"input_ids": list(one)})

@@ -1,10 +1,13 @@
 """Embeddings, labels and the order of documents over HTTP."""
 
 import json
+import runpy
 import shutil
 import signal
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,13 +72,13 @@ def cross_encoder_export(tmp_path_factory):
     from transformers import BertConfig, BertForSequenceClassification
 
     from optimum_dynexec import export_dynexec
-    from tests.tiny_encoders import FAMILIES
+    from tests.tiny_encoders import TEXT_ENCODERS
     from tests.tiny_models import build_tokenizer
 
     base = tmp_path_factory.mktemp("cross")
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
-    config = BertConfig(**{**FAMILIES["bert"][1], "vocab_size": len(tokenizer), "num_labels": 1})
+    config = BertConfig(**{**TEXT_ENCODERS["bert"][1], "vocab_size": len(tokenizer), "num_labels": 1})
     BertForSequenceClassification(config).save_pretrained(base / "hf")
     tokenizer.save_pretrained(base / "hf")
     export_dynexec(base / "hf", base / "export", task="text-classification", weight_format="fp32")
@@ -242,6 +245,18 @@ def test_documents_in_their_order(reranker, cross_encoder_export):
     assert "document" not in best[0]
     error = is_error(post(reranker, "/v1/rerank", **body, early_exit="calibrated"), 400)
     assert error["param"] == "early_exit"
+
+
+@pytest.mark.parametrize(
+    ("name", "ask"), [("embedder", "embeddings"), ("classifier", "classify"), ("reranker", "rerank")]
+)
+def test_the_example_runs(request, capsys, monkeypatch, name, ask):
+    found = request.getfixturevalue(name)
+    path = Path(__file__).parents[2] / "examples" / "serving" / "encoder_client.py"
+    monkeypatch.setattr(sys, "argv", [str(path), "--url", f"{found.url}/v1", "--ask", ask])
+    monkeypatch.setenv("OPENAI_API_KEY", found.key)
+    runpy.run_path(str(path), run_name="__main__")
+    assert len(capsys.readouterr().out.splitlines()) >= 2
 
 
 def test_what_the_server_does_not_have(embedder, classifier, server):
