@@ -53,7 +53,8 @@ class EncoderService(BaseService):
             param (`str`): the field with it.
 
         Raises:
-            [`ApiError`]: with status 400 if there are too many, or one is empty or too long, or has a token that does not exist.
+            [`ApiError`]: with status 400 if there are too many, or one is empty or too long, or has a
+                token that does not exist.
         """
         several: Sequence[Any] = [given] if isinstance(given, str) or isinstance(given[0], int) else given
         if len(several) > MAX_TEXTS:
