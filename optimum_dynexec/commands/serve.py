@@ -10,8 +10,9 @@ from .running import Outcome, add_common_arguments, describe, run_command
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 DESCRIPTION = """\
-Serves an exported decoder over HTTP with OpenAI's API. Requests share the forward passes
-of the model, and speculation does not change their answers.
+Serves an exported decoder or encoder over HTTP with OpenAI's API. Requests share the
+forward passes of the model, and speculation does not change their answers. Encoders give
+embeddings, or classify texts.
 
   optimum-cli dynexec serve smollm2-int8 --port 8000
 
@@ -24,7 +25,7 @@ class ServeCommand(BaseOptimumCLICommand):
     @staticmethod
     def parse_args(parser: ArgumentParser):
         describe(parser, DESCRIPTION)
-        parser.add_argument("model", metavar="DIRECTORY", help="Directory of an exported decoder.")
+        parser.add_argument("model", metavar="DIRECTORY", help="Directory of an exported model.")
         group = parser.add_argument_group("Server")
         group.add_argument("--host", default="127.0.0.1", help="Address to listen on. Default: %(default)s.")
         group.add_argument(

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,14 +14,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from ..version import __version__
+from .base_service import BaseService
 from .bodies import read_body
+from .endpoints import Endpoint, endpoints_of
 from .errors import ApiError, server_error
 from .guard import Guard, answer_error
 from .keys import ApiKeys
-from .requests import ChatRequest, CompletionRequest, Generation
-from .responses import GeneratedResponse
-from .service import Service
-from .tasks import chat_task, completion_task
+from .requests import Strict
 
 
 # Seconds in which the body of a request must have come.
@@ -29,18 +29,17 @@ METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 JSON = "application/json"
 
 
-def make_app(service: Service, keys: ApiKeys) -> ASGIApp:
+def make_app(service: BaseService, keys: ApiKeys) -> ASGIApp:
     """
     Makes the application.
 
     Args:
-        service ([`Service`]): what all requests share.
+        service ([`BaseService`]): what all requests share.
         keys ([`ApiKeys`]): API keys.
     """
     # The pages that show the schema would load scripts from elsewhere.
     app = FastAPI(title="Optimum DynExec", version=__version__, docs_url=None, redoc_url=None)
     app.add_exception_handler(ApiError, _on_api_error)
-    app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_any_error)
     created = int(time.time())
     about = {
@@ -48,22 +47,13 @@ def make_app(service: Service, keys: ApiKeys) -> ASGIApp:
         "object": "model",
         "created": created,
         "owned_by": "optimum-dynexec",
-        "max_model_len": service.loaded.max_model_len,
+        "max_model_len": service.max_model_len,
     }
 
-    @app.post("/v1/chat/completions", openapi_extra=_takes(ChatRequest), responses=_ERRORS)
-    async def chat_completions(request: Request) -> Response:
-        start = time.perf_counter()
-        body = read_body(await _body(request, service.arguments.max_body_bytes), ChatRequest)
-        task, make_answer = await chat_task(service, body, request.state.tenant)
-        return GeneratedResponse(service, task, make_answer, start)
-
-    @app.post("/v1/completions", openapi_extra=_takes(CompletionRequest), responses=_ERRORS)
-    async def completions(request: Request) -> Response:
-        start = time.perf_counter()
-        body = read_body(await _body(request, service.arguments.max_body_bytes), CompletionRequest)
-        task, make_answer = await completion_task(service, body, request.state.tenant)
-        return GeneratedResponse(service, task, make_answer, start)
+    endpoints = endpoints_of(service)
+    app.add_exception_handler(HTTPException, _on_http_error(service.what, endpoints))
+    for endpoint in endpoints:
+        _add(app, endpoint, service.arguments.max_body_bytes)
 
     @app.get("/v1/models", responses=_ERRORS)
     async def models() -> dict[str, Any]:
@@ -85,7 +75,7 @@ def make_app(service: Service, keys: ApiKeys) -> ASGIApp:
     def schema() -> dict[str, Any]:
         if app.openapi_schema is None:
             made = get_openapi(title=app.title, version=app.version, routes=app.routes)
-            kinds = [(ChatRequest, "validation"), (CompletionRequest, "validation")]
+            kinds = [(endpoint.body, "validation") for endpoint in endpoints]
             _, definitions = models_json_schema(kinds, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
             made.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
             app.openapi_schema = made
@@ -95,7 +85,21 @@ def make_app(service: Service, keys: ApiKeys) -> ASGIApp:
     return Guard(app, service, keys)
 
 
-def _takes(kind: type[Generation]) -> dict[str, Any]:
+def _add(app: FastAPI, endpoint: Endpoint, max_body_bytes: int) -> None:
+    @app.post(
+        endpoint.path,
+        openapi_extra=_takes(endpoint.body),
+        responses=_ERRORS,
+        operation_id=endpoint.body.__name__,
+        summary=endpoint.body.__doc__,
+    )
+    async def respond(request: Request) -> Response:
+        start = time.perf_counter()
+        body = read_body(await _body(request, max_body_bytes), endpoint.body)
+        return await endpoint.respond(body, request.state.tenant, start)
+
+
+def _takes(kind: type[Strict]) -> dict[str, Any]:
     """The description of a body, which the endpoint reads itself: what is wrong with it has OpenAI's form."""
     schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
     return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
@@ -149,12 +153,18 @@ async def _on_any_error(_: Request, error: Exception) -> Response:
     return answer_error(server_error())
 
 
-async def _on_http_error(request: Request, error: Exception) -> Response:
+def _on_http_error(what: str, endpoints: Sequence[Endpoint]) -> Callable[[Request, Exception], Awaitable[Response]]:
     """Of a path or a method that does not exist."""
-    assert isinstance(error, HTTPException)
-    messages = {
-        404: f"There is no {request.url.path[:200]}: see /openapi.json.",
-        405: f"{request.url.path[:200]} does not take {request.method}.",
-    }
-    message = messages.get(error.status_code, str(error.detail))
-    return answer_error(ApiError(error.status_code, message, headers=error.headers))
+    paths = ", ".join(endpoint.path for endpoint in endpoints)
+
+    async def answer(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        path = request.url.path[:200]
+        messages = {
+            404: f"There is no {path}: this server has a model for {what}, with {paths}; see /openapi.json.",
+            405: f"{path} does not take {request.method}.",
+        }
+        message = messages.get(error.status_code, str(error.detail))
+        return answer_error(ApiError(error.status_code, message, headers=error.headers))
+
+    return answer

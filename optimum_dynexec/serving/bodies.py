@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from .errors import ApiError, invalid
-from .requests import Generation
+from .requests import Strict
 
 
-Request = TypeVar("Request", bound=Generation)
+Request = TypeVar("Request", bound=Strict)
 
 
 def read_body(body: bytes, kind: type[Request]) -> Request:

@@ -6,9 +6,9 @@ import traceback
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .base_service import BaseService
 from .errors import ApiError, server_error
 from .keys import ApiKeys
-from .service import Service
 
 
 logger = logging.getLogger(__name__)
@@ -24,11 +24,11 @@ class Guard:
 
     Args:
         app (`ASGIApp`): what answers.
-        service ([`Service`]): what all requests share.
+        service ([`BaseService`]): what all requests share.
         keys ([`ApiKeys`]): API keys.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, keys: ApiKeys):
+    def __init__(self, app: ASGIApp, service: BaseService, keys: ApiKeys):
         self._app, self._service, self._keys = app, service, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

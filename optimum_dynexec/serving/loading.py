@@ -41,7 +41,7 @@ class Loaded:
 
 def load(directory: str | Path, arguments: ServeArguments) -> Loaded:
     """
-    Loads what is served.
+    Loads a decoder that is served.
 
     Args:
         directory (`str` or `Path`): directory of an exported model.
@@ -50,14 +50,8 @@ def load(directory: str | Path, arguments: ServeArguments) -> Loaded:
     Raises:
         [`ServeError`]: if the model cannot be served.
     """
-    if not (Path(directory) / OV_XML_FILE_NAME).is_file():
-        raise ServeError(
-            f"{directory} is not an exported model: it has no {OV_XML_FILE_NAME}. Make one with `optimum-cli export"
-            " dynexec`"
-        )
-    tokenizer = AutoTokenizer.from_pretrained(directory)
-    if not tokenizer.is_fast:
-        raise ServeError(f"{directory} has no tokenizer.json, which the server needs: save a fast tokenizer there")
+    check_exported(directory)
+    tokenizer = load_tokenizer(directory)
     model = _load_sized(directory, arguments)
     assistant = None
     if arguments.draft is not None:
@@ -77,6 +71,39 @@ def load(directory: str | Path, arguments: ServeArguments) -> Loaded:
         [] if eos is None else [eos] if isinstance(eos, int) else list(eos),
         defaults,
     )
+
+
+def check_exported(directory: str | Path) -> None:
+    """
+    Checks that a directory has an exported model.
+
+    Args:
+        directory (`str` or `Path`): directory.
+
+    Raises:
+        [`ServeError`]: if it has none.
+    """
+    if not (Path(directory) / OV_XML_FILE_NAME).is_file():
+        raise ServeError(
+            f"{directory} is not an exported model: it has no {OV_XML_FILE_NAME}. Make one with `optimum-cli export"
+            " dynexec`"
+        )
+
+
+def load_tokenizer(directory: str | Path) -> PreTrainedTokenizerBase:
+    """
+    Loads the tokenizer of a model.
+
+    Args:
+        directory (`str` or `Path`): directory of the model.
+
+    Raises:
+        [`ServeError`]: if it has no fast one.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    if not tokenizer.is_fast:
+        raise ServeError(f"{directory} has no tokenizer.json, which the server needs: save a fast tokenizer there")
+    return tokenizer
 
 
 def _load_sized(directory: str | Path, arguments: ServeArguments) -> DynExecModelForCausalLM:

@@ -40,14 +40,11 @@ def serve(directory: str | Path, arguments: ServeArguments | None = None) -> int
 def _serve(directory: Path, arguments: ServeArguments) -> int:
     from .app import make_app
     from .keys import ApiKeys
-    from .loading import load
+    from .kinds import open_service
     from .server import run
-    from .service import Service
 
     keys = ApiKeys(arguments.api_key_file)
-    loaded = load(directory, arguments)
     name = arguments.served_model_name or directory.resolve().name
-    with loaded.model.continuous_batching_context_manager(block=True, timeout=10.0) as manager:
-        service = Service(loaded, manager, name, arguments)
+    with open_service(directory, name, arguments) as service:
         run(make_app(service, keys), service)
     return service.answered

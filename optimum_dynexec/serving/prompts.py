@@ -80,6 +80,24 @@ class Prompts:
         """
         return await self.run(lambda: list(self._tokenizer(text)["input_ids"]))
 
+    async def inputs_of(self, text: str, pair: str | None = None) -> dict[str, list[int]]:
+        """
+        Makes the inputs of an encoder.
+
+        Args:
+            text (`str`): the text.
+            pair (`str`, *optional*): a second text, which is read together with it.
+
+        Returns:
+            `dict[str, list[int]]`: `input_ids`, and what else the tokenizer makes, without the attention mask.
+        """
+
+        def make() -> dict[str, list[int]]:
+            made = self._tokenizer(text, pair, return_attention_mask=False)
+            return {name: list(values) for name, values in made.items()}
+
+        return await self.run(make)
+
     async def text_of(self, tokens: Sequence[int]) -> str:
         """
         Gives the text of a prompt.

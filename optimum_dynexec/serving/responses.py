@@ -5,12 +5,12 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Coroutine
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from .connected import while_connected
 from .errors import ApiError, timed_out
 from .merging import merged
 from .service import Service, Task
@@ -48,7 +48,7 @@ class GeneratedResponse(Response):
         stream = bool(self._task.request.stream)
         work = self._stream(send) if stream else self._whole(scope, receive, send)
         try:
-            await _while_connected(receive, asyncio.wait_for(work, max(left, 0.0)))
+            await while_connected(receive, asyncio.wait_for(work, max(left, 0.0)))
             self._record("abort")
         except asyncio.TimeoutError:
             self._record("abort")
@@ -118,22 +118,3 @@ class GeneratedResponse(Response):
             end - self._start,
             ", ".join(reasons),
         )
-
-
-async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
-    """Runs something to its end, or until the client disconnects."""
-
-    async def disconnected() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(disconnected())
-    try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        gone.cancel()
-        if not working.done():
-            working.cancel()
-        await asyncio.wait({working, gone})
-    if not working.cancelled():
-        working.result()

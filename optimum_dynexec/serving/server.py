@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from .base_service import BaseService
 from .errors import ServeError
-from .service import Service
 
 
 logger = logging.getLogger(__name__)
@@ -24,10 +24,10 @@ class Server(uvicorn.Server):
 
     Args:
         app (`ASGIApp`): what answers.
-        service ([`Service`]): what all requests share.
+        service ([`BaseService`]): what all requests share.
     """
 
-    def __init__(self, app: ASGIApp, service: Service):
+    def __init__(self, app: ASGIApp, service: BaseService):
         arguments = service.arguments
         super().__init__(
             uvicorn.Config(
@@ -79,13 +79,13 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def run(app: ASGIApp, service: Service) -> None:
+def run(app: ASGIApp, service: BaseService) -> None:
     """
     Listens until a signal comes.
 
     Args:
         app (`ASGIApp`): what answers.
-        service ([`Service`]): what all requests share.
+        service ([`BaseService`]): what all requests share.
 
     Raises:
         [`ServeError`]: if the address cannot be listened on.

@@ -10,14 +10,14 @@ from transformers import LogitsProcessor
 
 from ..modeling.continuous_batching import ContinuousBatchingManager
 from ..speculative.arguments import SPECULATION_MODES
-from .admission import Admission
 from .arguments import ServeArguments
+from .base_service import BaseService
 from .choice import Choice
 from .errors import ApiError, invalid, too_long
 from .grammar import Grammars
 from .loading import Loaded
 from .metrics import Metrics
-from .prompts import Prompts, check_tokens
+from .prompts import check_tokens
 from .requests import Generation
 from .sampling import LogitBias, read_logit_bias, sampling_arguments, seeds
 from .token_texts import TokenTexts
@@ -62,9 +62,9 @@ class Task:
         return len(self.prompts) * (self.request.n or 1)
 
 
-class Service:
+class Service(BaseService):
     """
-    What all requests share.
+    What all requests share that generate.
 
     Args:
         loaded ([`~serving.loading.Loaded`]): model and tokenizer.
@@ -73,17 +73,16 @@ class Service:
         arguments ([`ServeArguments`]): arguments of the server.
     """
 
+    what = "generation"
+    metrics: Metrics
+
     def __init__(self, loaded: Loaded, manager: ContinuousBatchingManager, name: str, arguments: ServeArguments):
-        self.loaded, self.name, self.arguments = loaded, name, arguments
+        super().__init__(name, arguments, loaded.tokenizer, loaded.max_model_len)
+        self.loaded = loaded
         self._manager = manager
-        self.prompts = Prompts(loaded.tokenizer)
-        self.admission = Admission(arguments.max_running, arguments.max_waiting)
         self.metrics = Metrics(loaded.engine, self.admission, name)
         self.vocab_size = loaded.engine.paged_model.vocab_size
         self._special = frozenset(loaded.tokenizer.all_special_ids) | frozenset(loaded.eos_token_ids)
-        self.draining = False
-        self.active = 0
-        self.answered = 0
 
     @cached_property
     def grammars(self) -> Grammars:
@@ -94,24 +93,6 @@ class Service:
     def token_texts(self) -> TokenTexts:
         """Texts of single tokens."""
         return TokenTexts(self.grammars.tokenizer)
-
-    def check_model(self, name: str) -> None:
-        """
-        Checks the name of the model in a request.
-
-        Args:
-            name (`str`): the name.
-
-        Raises:
-            [`ApiError`]: with status 404 if it is another model.
-        """
-        if name != self.name:
-            raise ApiError(
-                404,
-                f"The model {name[:200]!r} does not exist. This server has {self.name!r}.",
-                param="model",
-                code="model_not_found",
-            )
 
     def special_tokens(self, texts: Sequence[str]) -> frozenset[int]:
         """The special tokens that are some texts."""
