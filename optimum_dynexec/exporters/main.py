@@ -17,6 +17,7 @@ from ..directory.staging import EXPORT_MARK, staged_directory
 from ..early_exit.config import EarlyExitConfig
 from .annotate import annotate_export, layers_of
 from .optimum_intel import DENIED_OPTIONS, check_architecture, default_options, export_openvino
+from .pooling_files import copy_pooling_files
 from .tasks import resolve_task
 
 
@@ -110,6 +111,8 @@ def export_dynexec(
                 check_exit_layers(exit_layers, num_layers)
             with _temporary_files_in(staging / ".tmp"):
                 export_openvino(source, staging, task, options)
+        if task == "feature-extraction":
+            copy_pooling_files(source, staging, options.get("cache_dir"))
         if not (staging / EXPORT_MARK).is_file():
             raise ExportError(f"the export of {source} contains no {EXPORT_MARK}, so this library cannot use it")
         config = annotate_export(staging, exit_layers=exit_layers, task=task)
