@@ -18,13 +18,20 @@ def get():
     import httpx
 
     from optimum_dynexec.serving.app import make_app
+    from optimum_dynexec.serving.arguments import ServeArguments
+    from optimum_dynexec.serving.base_service import BaseService
+    from optimum_dynexec.serving.endpoints import endpoints_of
     from optimum_dynexec.serving.keys import ApiKeys
 
     def fail():
         raise RuntimeError(SECRET)
 
-    service = SimpleNamespace(name="tiny", loaded=SimpleNamespace(max_model_len=1), draining=False)
-    service.metrics, service.active, service.answered = SimpleNamespace(text=fail), 0, 0
+    class Stub(BaseService):
+        what = "tests"
+
+    endpoints_of.register(Stub, lambda service: [])
+    service = Stub("tiny", ServeArguments(), None, 1)
+    service.metrics = SimpleNamespace(text=fail)
     app = make_app(service, ApiKeys())
 
     def ask(path):
