@@ -1,6 +1,5 @@
 """The endpoints."""
 
-import asyncio
 import time
 from typing import Any
 
@@ -8,12 +7,11 @@ from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from ..version import __version__
-from .bodies import read_body
+from .bodies import read_body, receive_body
 from .errors import ApiError, server_error
 from .guard import Guard, answer_error
 from .keys import ApiKeys
@@ -23,8 +21,6 @@ from .service import Service
 from .tasks import chat_task, completion_task
 
 
-# Seconds in which the body of a request must have come.
-BODY_TIMEOUT = 30.0
 METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 JSON = "application/json"
 
@@ -54,14 +50,14 @@ def make_app(service: Service, keys: ApiKeys) -> ASGIApp:
     @app.post("/v1/chat/completions", openapi_extra=_takes(ChatRequest), responses=_ERRORS)
     async def chat_completions(request: Request) -> Response:
         start = time.perf_counter()
-        body = read_body(await _body(request, service.arguments.max_body_bytes), ChatRequest)
+        body = read_body(await receive_body(request, service.arguments.max_body_bytes), ChatRequest)
         task, make_answer = await chat_task(service, body, request.state.tenant)
         return GeneratedResponse(service, task, make_answer, start)
 
     @app.post("/v1/completions", openapi_extra=_takes(CompletionRequest), responses=_ERRORS)
     async def completions(request: Request) -> Response:
         start = time.perf_counter()
-        body = read_body(await _body(request, service.arguments.max_body_bytes), CompletionRequest)
+        body = read_body(await receive_body(request, service.arguments.max_body_bytes), CompletionRequest)
         task, make_answer = await completion_task(service, body, request.state.tenant)
         return GeneratedResponse(service, task, make_answer, start)
 
@@ -110,33 +106,6 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": "An error.", "content": {JSON: {"schema": _ERROR}}}
     for status in (400, 401, 404, 408, 413, 429, 500, 503, 504)
 }
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """
-    Raises:
-        [`ApiError`]: with status 413 if the body is too large, with 408 if it does not come.
-    """
-    too_large = ApiError(413, f"The body is larger than {limit} bytes, which this server accepts.")
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and len(length) < 20 and int(length) > limit:
-        raise too_large
-
-    async def read() -> bytes:
-        parts, size = [], 0
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise too_large
-            parts.append(part)
-        return b"".join(parts)
-
-    try:
-        return await asyncio.wait_for(read(), BODY_TIMEOUT)
-    except asyncio.TimeoutError:
-        raise ApiError(408, f"The body did not come within {BODY_TIMEOUT:g} seconds.") from None
-    except ClientDisconnect:
-        raise ApiError(400, "The body is not complete.") from None
 
 
 async def _on_api_error(_: Request, error: Exception) -> Response:
