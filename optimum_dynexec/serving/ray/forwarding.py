@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-# The length of a beginning, in characters: longer than greetings, shorter than most system prompts.
+# The length of a beginning, in characters of JSON: longer than greetings, shorter than most system prompts.
 PREFIX = 256
 
 
@@ -53,7 +53,7 @@ def prefix_of(body: bytes) -> bytes:
     try:
         content = json.loads(body)
         beginning = content.get("messages") or content.get("prompt")
-        text = json.dumps([content.get("cache_salt"), beginning])
+        text = json.dumps([content.get("cache_salt"), json.dumps(beginning)[:PREFIX]])
     except (ValueError, AttributeError, RecursionError):
         text = ""
-    return hashlib.blake2b(text[:PREFIX].encode(), digest_size=16).digest()
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()

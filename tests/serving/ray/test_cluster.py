@@ -46,9 +46,7 @@ def test_a_replica_that_is_killed_loses_no_request_that_has_not_begun(cluster, c
     import httpx
     import ray
 
-    application = build_app(
-        chat_export, ServeArguments(precision="exact"), RayArguments(num_replicas=2, num_cpus=0.8)
-    )
+    application = build_app(chat_export, ServeArguments(precision="exact"), RayArguments(num_replicas=2, num_cpus=0.8))
 
     async def load(url):
         begun = set()
