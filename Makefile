@@ -18,7 +18,7 @@ VENV := .venv
 BIN := $(abspath $(VENV))/bin
 DEPENDENCIES := $(VENV)/.dependencies
 PACKAGE := $(VENV)/.package
-EXTRAS := tests quality benchmark examples docs serve
+EXTRAS := tests quality benchmark examples docs serve ray
 
 CPP_FOLDERS := csrc/kernels csrc/kernels/criteria csrc/kernels/diffusion csrc/runtime csrc/encoder csrc/bindings
 CPP_SOURCES := $(wildcard $(CPP_FOLDERS:=/*.cpp))

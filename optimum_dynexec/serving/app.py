@@ -1,6 +1,5 @@
 """The endpoints."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -9,13 +8,12 @@ from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from ..version import __version__
 from .base_service import BaseService
-from .bodies import read_body
+from .bodies import read_body, receive_body
 from .endpoints import Endpoint, endpoints_of
 from .errors import ApiError, server_error
 from .guard import Guard, answer_error
@@ -23,8 +21,6 @@ from .keys import ApiKeys
 from .requests import Strict
 
 
-# Seconds in which the body of a request must have come.
-BODY_TIMEOUT = 30.0
 METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 JSON = "application/json"
 
@@ -95,7 +91,7 @@ def _add(app: FastAPI, endpoint: Endpoint, max_body_bytes: int) -> None:
     )
     async def respond(request: Request) -> Response:
         start = time.perf_counter()
-        body = read_body(await _body(request, max_body_bytes), endpoint.body)
+        body = read_body(await receive_body(request, max_body_bytes), endpoint.body)
         return await endpoint.respond(body, request.state.tenant, start)
 
 
@@ -114,33 +110,6 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": "An error.", "content": {JSON: {"schema": _ERROR}}}
     for status in (400, 401, 404, 408, 413, 429, 500, 503, 504)
 }
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """
-    Raises:
-        [`ApiError`]: with status 413 if the body is too large, with 408 if it does not come.
-    """
-    too_large = ApiError(413, f"The body is larger than {limit} bytes, which this server accepts.")
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and len(length) < 20 and int(length) > limit:
-        raise too_large
-
-    async def read() -> bytes:
-        parts, size = [], 0
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise too_large
-            parts.append(part)
-        return b"".join(parts)
-
-    try:
-        return await asyncio.wait_for(read(), BODY_TIMEOUT)
-    except asyncio.TimeoutError:
-        raise ApiError(408, f"The body did not come within {BODY_TIMEOUT:g} seconds.") from None
-    except ClientDisconnect:
-        raise ApiError(400, "The body is not complete.") from None
 
 
 async def _on_api_error(_: Request, error: Exception) -> Response:

@@ -1,6 +1,6 @@
 """What a server of any kind of model has."""
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from .admission import Admission
@@ -36,6 +36,10 @@ class BaseService(ABC):
         self.draining = False
         self.active = 0
         self.answered = 0
+
+    @abstractmethod
+    def is_running(self) -> bool:
+        """Whether results are delivered."""
 
     def check_model(self, name: str) -> None:
         """

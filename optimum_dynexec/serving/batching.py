@@ -71,6 +71,10 @@ class Batching:
             self._changed.notify()
         return await asyncio.gather(*(asyncio.wrap_future(sample.result) for sample in samples))
 
+    def is_running(self) -> bool:
+        """Whether samples are run."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Ends the thread after the samples that wait."""
         with self._changed:

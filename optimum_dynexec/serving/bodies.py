@@ -1,15 +1,54 @@
 """From the body of a request to its model; what is wrong with it in OpenAI's form."""
 
+import asyncio
 import json
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
 
 from .errors import ApiError, invalid
 from .requests import Strict
 
 
 Request = TypeVar("Request", bound=Strict)
+
+# Seconds in which the body of a request must have come.
+BODY_TIMEOUT = 30.0
+
+
+async def receive_body(request: HttpRequest, limit: int) -> bytes:
+    """
+    Receives a body.
+
+    Args:
+        request (`starlette.requests.Request`): HTTP request.
+        limit (`int`): maximum size in bytes.
+
+    Raises:
+        [`ApiError`]: with status 413 if the body is too large, with 408 if it does not come.
+    """
+    too_large = ApiError(413, f"The body is larger than {limit} bytes, which this server accepts.")
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and len(length) < 20 and int(length) > limit:
+        raise too_large
+
+    async def read() -> bytes:
+        parts, size = [], 0
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise too_large
+            parts.append(part)
+        return b"".join(parts)
+
+    try:
+        return await asyncio.wait_for(read(), BODY_TIMEOUT)
+    except asyncio.TimeoutError:
+        raise ApiError(408, f"The body did not come within {BODY_TIMEOUT:g} seconds.") from None
+    except ClientDisconnect:
+        raise ApiError(400, "The body is not complete.") from None
 
 
 def read_body(body: bytes, kind: type[Request]) -> Request:

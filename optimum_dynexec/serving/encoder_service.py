@@ -44,6 +44,10 @@ class EncoderService(BaseService):
         self._batching = batching
         self.metrics = EncoderMetrics(self.admission, name)
 
+    def is_running(self) -> bool:
+        """Whether results are delivered."""
+        return self._batching.is_running()
+
     async def inputs_of(self, given: str | Sequence[Any], param: str) -> list[Inputs]:
         """
         Reads one or several texts, or lists of token ids.

@@ -10,9 +10,9 @@ class ServeError(ValueError):
     """A server that cannot start."""
 
 
-def not_installed(library: str) -> ServeError:
-    """The error for a missing library of the extra `serve`."""
-    return ServeError(f"the server needs {library}, which is not installed: {install_hint('serve')}")
+def not_installed(library: str, extra: str = "serve") -> ServeError:
+    """The error for a missing library of an extra."""
+    return ServeError(f"the server needs {library}, which is not installed: {install_hint(extra)}")
 
 
 class ApiError(Exception):

@@ -2,14 +2,17 @@
 
 import logging
 import traceback
+from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .base_service import BaseService
 from .errors import ApiError, server_error
 from .keys import ApiKeys
 
+
+if TYPE_CHECKING:
+    from .base_service import BaseService
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +31,7 @@ class Guard:
         keys ([`ApiKeys`]): API keys.
     """
 
-    def __init__(self, app: ASGIApp, service: BaseService, keys: ApiKeys):
+    def __init__(self, app: ASGIApp, service: "BaseService", keys: ApiKeys):
         self._app, self._service, self._keys = app, service, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

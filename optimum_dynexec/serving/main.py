@@ -25,9 +25,7 @@ def serve(directory: str | Path, arguments: ServeArguments | None = None) -> int
     Raises:
         [`ServeError`]: if a library is missing, or the model cannot be served.
     """
-    for library in NEEDED:
-        if importlib.util.find_spec(library) is None:
-            raise not_installed(library)
+    check_installed()
     arguments = arguments or ServeArguments()
     if not Path(directory).is_dir():
         raise ServeError(f"there is no directory {directory}")
@@ -35,6 +33,18 @@ def serve(directory: str | Path, arguments: ServeArguments | None = None) -> int
 
     with messages(arguments.log_level):
         return _serve(Path(directory), arguments)
+
+
+def check_installed() -> None:
+    """
+    Checks that the libraries of the extra `serve` are there.
+
+    Raises:
+        [`ServeError`]: if one is not installed.
+    """
+    for library in NEEDED:
+        if importlib.util.find_spec(library) is None:
+            raise not_installed(library)
 
 
 def _serve(directory: Path, arguments: ServeArguments) -> int:

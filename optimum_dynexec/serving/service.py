@@ -84,6 +84,10 @@ class Service(BaseService):
         self.vocab_size = loaded.engine.paged_model.vocab_size
         self._special = frozenset(loaded.tokenizer.all_special_ids) | frozenset(loaded.eos_token_ids)
 
+    def is_running(self) -> bool:
+        """Whether results are delivered."""
+        return self._manager.is_running()
+
     @cached_property
     def grammars(self) -> Grammars:
         """Makes grammars. It takes up to a second, so it is made when it is needed first, in another thread."""

@@ -29,6 +29,9 @@ def get():
     class Stub(BaseService):
         what = "tests"
 
+        def is_running(self):
+            return True
+
     endpoints_of.register(Stub, lambda service: [])
     service = Stub("tiny", ServeArguments(), None, 1)
     service.metrics = SimpleNamespace(text=fail)
