@@ -477,6 +477,7 @@ def test_interrupt(run, monkeypatch):
     assert error == "\noptimum-cli dynexec attach-heads: interrupted\n"
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_training_then_again(tiny_export, prompts, tmp_path):
     """A real one; the same command then goes on and comes to its end."""
     directory = shutil.copytree(tiny_export("llama"), tmp_path / "model")

@@ -241,7 +241,7 @@ def test_any_value_in_any_place(victim):
         st.text(max_size=5),
     )
 
-    @settings(max_examples=40, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(places(content)), anything)
     def check(path, value):
         try:

@@ -174,6 +174,7 @@ def test_another_column_is_other_data(tiny_hf, tmp_path, steps):
         assert len(steps.done) == expected
 
 
+@pytest.mark.slow
 def test_classifier_of_pairs(tiny_encoder_hf, tmp_path, monkeypatch):
     path = tmp_path / "texts.csv"
     rows = [f'"{" ".join(WORDS[i % 60 : i % 60 + 3 + i // 60])}",{WORDS[i % 7]},class_{i % 3}' for i in range(200)]
