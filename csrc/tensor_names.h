@@ -16,6 +16,9 @@ inline constexpr char kMaxContextLen[] = "max_context_len";
 inline constexpr char kKeyCache[] = "key_cache.";      // followed by a number
 inline constexpr char kValueCache[] = "value_cache.";  // followed by a number
 inline constexpr char kLogitsIndices[] = "dynexec.logits_indices";
+// Of a decoder whose PagedAttention may see more rows than its products, see AttentionRows.
+inline constexpr char kAttentionRows[] = "dynexec.attention_rows";
+inline constexpr char kKeptRows[] = "dynexec.kept_rows";
 // What a segment or a head takes, and gives: the hidden states between layers.
 inline constexpr char kHiddenStates[] = "dynexec.hidden_states";
 // Of a decoder with a draft head: what its unembedding reads.

@@ -22,6 +22,8 @@ MAX_CONTEXT_LEN: str
 KEY_CACHE: str
 VALUE_CACHE: str
 LOGITS_INDICES: str
+ATTENTION_ROWS: str
+KEPT_ROWS: str
 HIDDEN_STATES: str
 LAST_HIDDEN_STATES: str
 ATTENTION_MASK: str
@@ -135,10 +137,13 @@ class RowLimits:
     The sizes of passes in which the logits of a token do not depend on the other rows, bit for bit.
 
     `per_sequence`: least number of rows of each sequence in a pass; `least`: of a pass; `most`: largest number of rows
-    of a pass. Raises `ValueError` if no pass can keep them.
+    of a pass; `attention`: least number of rows of each sequence that PagedAttention sees. Raises `ValueError` if no
+    pass can keep them.
     """
 
-    def __init__(self, per_sequence: int = 1, least: int = 1, most: int | None = None) -> None: ...
+    def __init__(self, per_sequence: int = 1, least: int = 1, most: int | None = None, attention: int = 1) -> None: ...
+    @property
+    def attention(self) -> int: ...
     @property
     def per_sequence(self) -> int: ...
     @property
@@ -180,6 +185,9 @@ class PagedModel:
     @property
     def input_hidden_size(self) -> int:
         """The size of the hidden states that the first segment takes; 0 if it takes none."""
+    @property
+    def has_attention_rows(self) -> bool:
+        """Whether its PagedAttention may see more rows than its products."""
     @property
     def row_limits(self) -> RowLimits:
         """Passes are divided and rows are added so that they keep these limits."""
@@ -553,6 +561,9 @@ class CachedSequence:
         `hidden_states`: float32 `[tokens, input_hidden_size]`, for a model that takes some. Returns the logits,
         `[tokens, vocab_size]`.
         """
+    @staticmethod
+    def forward_together(sequences: Sequence["CachedSequence"], ids: Sequence[int]) -> npt.NDArray[np.float32]:
+        """One token of each of several sequences of a model, in one pass. Returns the logits, `[n, vocab_size]`."""
     @property
     def hidden_states(self) -> npt.NDArray[np.float32]:
         """Of the latest pass, `[tokens, hidden_size]`."""

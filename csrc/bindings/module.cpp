@@ -19,6 +19,8 @@ void bind_tensor_names(pybind11::module_& m) {
     m.attr("KEY_CACHE") = names::kKeyCache;
     m.attr("VALUE_CACHE") = names::kValueCache;
     m.attr("LOGITS_INDICES") = names::kLogitsIndices;
+    m.attr("ATTENTION_ROWS") = names::kAttentionRows;
+    m.attr("KEPT_ROWS") = names::kKeptRows;
     m.attr("HIDDEN_STATES") = names::kHiddenStates;
     m.attr("LAST_HIDDEN_STATES") = names::kLastHiddenStates;
     m.attr("ATTENTION_MASK") = names::kAttentionMask;

@@ -192,12 +192,14 @@ void bind_runtime(py::module_& m) {
         .def_readwrite("cache_salt", &SequenceRequest::cache_salt)
         .def_readwrite("logprobs", &SequenceRequest::logprobs);
     py::class_<RowLimits>(m, "RowLimits")
-        .def(py::init([](size_t per_sequence, size_t least, std::optional<size_t> most) {
-                 RowLimits limits{per_sequence, least, most.value_or(std::numeric_limits<size_t>::max())};
+        .def(py::init([](size_t per_sequence, size_t least, std::optional<size_t> most, size_t attention) {
+                 RowLimits limits{per_sequence, least, most.value_or(std::numeric_limits<size_t>::max()), attention};
                  validate(limits);
                  return limits;
              }),
-             py::arg("per_sequence") = 1, py::arg("least") = 1, py::arg("most") = std::nullopt)
+             py::arg("per_sequence") = 1, py::arg("least") = 1, py::arg("most") = std::nullopt,
+             py::arg("attention") = 1)
+        .def_readonly("attention", &RowLimits::attention)
         .def_readonly("per_sequence", &RowLimits::per_sequence)
         .def_readonly("least", &RowLimits::least)
         .def_property_readonly("most", [](const RowLimits& limits) {
@@ -229,6 +231,7 @@ void bind_runtime(py::module_& m) {
         .def_property_readonly("num_segments", &PagedModel::num_segments)
         .def_property_readonly("hidden_size", &PagedModel::hidden_size)
         .def_property_readonly("input_hidden_size", &PagedModel::input_hidden_size)
+        .def_property_readonly("has_attention_rows", &PagedModel::has_attention_rows)
         .def_property(
             "row_limits", [](const PagedModel& model) { return model.row_limits(); },
             [](PagedModel& model, const RowLimits& limits) { alone(model, [&] { model.set_row_limits(limits); }); })

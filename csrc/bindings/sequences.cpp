@@ -56,6 +56,32 @@ public:
         return out;
     }
 
+    // One token of each of several sequences of a model, in one pass.
+    static py::array_t<float> forward_together(const std::vector<CachedSequence*>& sequences,
+                                               const std::vector<int64_t>& ids) {
+        if (ids.empty() || ids.size() != sequences.size()) {
+            throw std::invalid_argument("forward_together needs one token for each of at least one sequence");
+        }
+        PagedModel& model = *sequences.front()->model_;
+        for (const CachedSequence* sequence : sequences) {
+            if (sequence->model_.get() != &model) throw std::invalid_argument("The sequences are of different models");
+        }
+        py::array_t<float> out({ids.size(), model.vocab_size()});
+        float* const destination = out.mutable_data();
+        FlatBatch batch;
+        py::gil_scoped_release release;
+        const std::lock_guard lock(model.mutex());
+        for (size_t i = 0; i < ids.size(); ++i) {
+            CachedSequence& sequence = *sequences[i];
+            model.reserve(sequence.table_, sequence.length_ + 1);
+            batch.add(&ids[i], 1, sequence.length_, sequence.table_.blocks(), 1);
+            ++sequence.length_;
+        }
+        const float* const logits = model.forward(batch);
+        std::copy(logits, logits + ids.size() * model.vocab_size(), destination);
+        return out;
+    }
+
     py::array_t<float> hidden_states() const {
         if (hidden_states_.empty()) throw std::logic_error("no pass has given hidden states");
         const size_t rows = hidden_states_.size() / model_->hidden_size();
@@ -144,6 +170,7 @@ void bind_sequences(py::module_& m) {
     py::class_<CachedSequence>(m, "CachedSequence")
         .def(py::init<std::shared_ptr<PagedModel>>(), py::arg("model"))
         .def("forward", &CachedSequence::forward, py::arg("ids"), py::arg("hidden_states") = py::none())
+        .def_static("forward_together", &CachedSequence::forward_together, py::arg("sequences"), py::arg("ids"))
         .def_property_readonly("hidden_states", &CachedSequence::hidden_states)
         .def("rollback", &CachedSequence::rollback, py::arg("length"))
         .def("__len__", &CachedSequence::length);

@@ -57,17 +57,29 @@ void PagedModel::find_outputs(const ov::CompiledModel& last) {
 
 PagedModel::Segment PagedModel::make_segment(ov::CompiledModel compiled) {
     static const std::map<std::string, Feed> feeds = {
-        {names::kInputIds, [](const FlatBatch& batch) { return view(batch.input_ids); }},
-        {names::kPositionIds, [](const FlatBatch& batch) { return view(batch.position_ids); }},
-        {names::kPastLens, [](const FlatBatch& batch) { return view(batch.past_lens); }},
-        {names::kSubsequenceBegins, [](const FlatBatch& batch) { return view(batch.subsequence_begins); }},
-        {names::kBlockIndices, [](const FlatBatch& batch) { return view(batch.block_indices); }},
-        {names::kBlockIndicesBegins, [](const FlatBatch& batch) { return view(batch.block_indices_begins); }},
-        {names::kMaxContextLen,
-         [](const FlatBatch& batch) {
-             return ov::Tensor(ov::element::i32, ov::Shape{}, const_cast<int32_t*>(&batch.max_context_len));
+        {names::kInputIds, [](const Pass& pass) { return view(pass.batch.input_ids); }},
+        {names::kPositionIds, [](const Pass& pass) { return view(pass.batch.position_ids); }},
+        {names::kPastLens, [](const Pass& pass) { return view(pass.batch.past_lens); }},
+        {names::kSubsequenceBegins,
+         [](const Pass& pass) {
+             return view(pass.attention ? pass.attention->subsequence_begins : pass.batch.subsequence_begins);
          }},
-        {names::kLogitsIndices, [](const FlatBatch& batch) { return view(batch.logits_indices); }},
+        {names::kBlockIndices,
+         [](const Pass& pass) {
+             return view(pass.attention ? pass.attention->block_indices : pass.batch.block_indices);
+         }},
+        {names::kBlockIndicesBegins,
+         [](const Pass& pass) {
+             return view(pass.attention ? pass.attention->block_indices_begins : pass.batch.block_indices_begins);
+         }},
+        {names::kMaxContextLen,
+         [](const Pass& pass) {
+             const int32_t& most = pass.attention ? pass.attention->max_context_len : pass.batch.max_context_len;
+             return ov::Tensor(ov::element::i32, ov::Shape{}, const_cast<int32_t*>(&most));
+         }},
+        {names::kLogitsIndices, [](const Pass& pass) { return view(pass.batch.logits_indices); }},
+        {names::kAttentionRows, [](const Pass& pass) { return view(pass.attention->rows); }},
+        {names::kKeptRows, [](const Pass& pass) { return view(pass.attention->kept); }},
     };
     Segment segment;
     for (const auto& input : compiled.inputs()) {
@@ -87,6 +99,7 @@ PagedModel::Segment PagedModel::make_segment(ov::CompiledModel compiled) {
             segment.caches.push_back(input);
         } else if (const auto feed = feeds.find(name); feed != feeds.end()) {
             segment.inputs.emplace_back(input, feed->second);
+            segment.has_attention_rows = segment.has_attention_rows || name == names::kAttentionRows;
         } else {
             throw std::invalid_argument("PagedModel: the model has an input '" + name +
                                         "' that this runtime cannot provide");
@@ -144,6 +157,7 @@ void PagedModel::share_caches(size_t segment) {
 
 void PagedModel::copy(const FlatBatch& batch, size_t first) {
     if (copiers_.empty()) throw std::logic_error("PagedModel: there are no copiers");
+    follow(batch);
     for (size_t i = first; i < segments_.size(); ++i) {
         Segment& copier = copiers_[i - 1];
         feed(copier, batch);
@@ -152,8 +166,18 @@ void PagedModel::copy(const FlatBatch& batch, size_t first) {
     }
 }
 
-void PagedModel::feed(Segment& segment, const FlatBatch& batch) {
-    for (const auto& [port, made] : segment.inputs) segment.request.set_tensor(port, made(batch));
+void PagedModel::feed(Segment& segment, const FlatBatch& batch) const {
+    const Pass pass = {batch, segment.has_attention_rows ? &attention_rows_ : nullptr};
+    for (const auto& [port, made] : segment.inputs) segment.request.set_tensor(port, made(pass));
+}
+
+void PagedModel::follow(const FlatBatch& batch) {
+    const int32_t scratch = scratch_.blocks().empty() ? 0 : scratch_.blocks().front();
+    attention_rows_.follow(batch, limits_.attention, pool_.block_size(), scratch);
+}
+
+bool PagedModel::has_attention_rows() const {
+    return std::any_of(segments_.begin(), segments_.end(), [](const Segment& s) { return s.has_attention_rows; });
 }
 
 ov::Tensor PagedModel::hidden_states_of(const FlatBatch& batch, const Segment& segment) {
@@ -170,6 +194,11 @@ ov::Tensor PagedModel::hidden_states_of(const FlatBatch& batch, const Segment& s
 
 void PagedModel::set_row_limits(const RowLimits& limits) {
     validate(limits);
+    if (limits.attention > 1 && !has_attention_rows()) {
+        throw std::invalid_argument(
+            "RowLimits: attention is " + std::to_string(limits.attention) +
+            ", but PagedAttention of this model sees the rows of its products, so it must be 1");
+    }
     limits_ = limits;
     // An added row is one of a few, so that one block has room for those of every sequence.
     if (!limits.none() && has_cache() && scratch_.blocks().empty()) reserve(scratch_, 1);
@@ -205,6 +234,7 @@ float* PagedModel::forward(const FlatBatch& batch, size_t first, size_t last) {
 }
 
 float* PagedModel::run(const FlatBatch& batch, size_t first, size_t last) {
+    follow(batch);
     // The hidden states of the previous segment; for the first segment, those of the batch.
     ov::Tensor hidden_states;
     if (segments_[first].hidden_states) hidden_states = hidden_states_of(batch, segments_[first]);

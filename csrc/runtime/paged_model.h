@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "fair_mutex.h"
+#include "runtime/attention_rows.h"
 #include "runtime/block_pool.h"
 #include "runtime/cost_model.h"
 #include "runtime/flat_batch.h"
@@ -39,6 +40,8 @@ public:
     // std::invalid_argument if no pass can.
     void set_row_limits(const RowLimits& limits);
     const RowLimits& row_limits() const { return limits_; }
+    // Whether PagedAttention may see more rows than the products: see AttentionRows.
+    bool has_attention_rows() const;
 
     // Runs the batch and returns logits, [batch.logits_indices.size(), vocab_size()] float32, row major. The caller
     // may overwrite them. They stay valid until the next call.
@@ -107,7 +110,13 @@ public:
     uint64_t id() const { return id_; }
 
 private:
-    using Feed = std::function<ov::Tensor(const FlatBatch&)>;
+    // A pass, as a segment takes it. `attention`: nullptr for a segment whose PagedAttention sees the rows of the
+    // batch.
+    struct Pass {
+        const FlatBatch& batch;
+        const AttentionRows* attention;
+    };
+    using Feed = std::function<ov::Tensor(const Pass&)>;
     struct Segment {
         ov::InferRequest request;
         std::vector<std::pair<ov::Output<const ov::Node>, Feed>> inputs;
@@ -115,6 +124,7 @@ private:
         std::optional<ov::Output<const ov::Node>> hidden_states;  // input
         size_t hidden_size = 0;
         size_t block_size = 0;
+        bool has_attention_rows = false;
         size_t rows_run = 0;
         size_t last_rows = 0;
         double last_seconds = 0.0;
@@ -123,7 +133,9 @@ private:
     };
     static Segment make_segment(ov::CompiledModel compiled);
     void add_segment(const ov::CompiledModel& compiled);
-    static void feed(Segment& segment, const FlatBatch& batch);
+    void feed(Segment& segment, const FlatBatch& batch) const;
+    // Finds the rows that PagedAttention sees in a pass.
+    void follow(const FlatBatch& batch);
     void find_outputs(const ov::CompiledModel& last);
     static ov::Tensor hidden_states_of(const FlatBatch& batch, const Segment& segment);
     // One pass: forward() for a batch that keeps the limits.
@@ -150,6 +162,7 @@ private:
     std::optional<ov::Output<const ov::Node>> hidden_states_output_;
     const float* hidden_states_ = nullptr;
     RowLimits limits_;
+    AttentionRows attention_rows_;
     BlockTable scratch_;  // for added rows that have no room in the blocks of their sequence
     std::vector<float> gathered_logits_;
     CostModel cost_model_;

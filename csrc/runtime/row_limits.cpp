@@ -119,14 +119,15 @@ private:
 }  // namespace
 
 void validate(const RowLimits& limits) {
-    if (limits.per_sequence > 0 && limits.least > 0 && limits.most >= std::max(limits.per_sequence, limits.least)) {
+    if (limits.per_sequence > 0 && limits.least > 0 && limits.attention > 0 &&
+        limits.most >= std::max(limits.per_sequence, limits.least)) {
         return;
     }
     throw std::invalid_argument(
         "RowLimits: a pass needs at least one row of each sequence and must have room for the least number of rows; "
         "per_sequence is " +
         std::to_string(limits.per_sequence) + ", least is " + std::to_string(limits.least) + ", most is " +
-        std::to_string(limits.most));
+        std::to_string(limits.most) + ", attention is " + std::to_string(limits.attention));
 }
 
 bool keeps(const FlatBatch& batch, const RowLimits& limits) {

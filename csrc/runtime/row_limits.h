@@ -18,8 +18,11 @@ struct RowLimits {
     size_t per_sequence = 1;                           // least number of rows of each sequence in a pass
     size_t least = 1;                                  // least number of rows of a pass
     size_t most = std::numeric_limits<size_t>::max();  // largest number of rows of a pass
+    size_t attention = 1;                              // least number of rows of each sequence in PagedAttention
 
-    bool none() const { return per_sequence == 1 && least == 1 && most == std::numeric_limits<size_t>::max(); }
+    bool none() const {
+        return per_sequence == 1 && least == 1 && most == std::numeric_limits<size_t>::max() && attention == 1;
+    }
 };
 
 // Throws std::invalid_argument if no pass can keep the limits.

@@ -6,6 +6,7 @@ from typing import Any
 
 import openvino as ov
 
+from ..graph.attention_rows import add_attention_rows
 from ..graph.copiers import make_copier
 from ..graph.cut_vocabulary import cut_vocabulary
 from ..graph.input_limits import find_length_limit
@@ -101,6 +102,8 @@ class Engine:
             cut_vocabulary(paged, draft_vocabulary)
             self.draft_vocabulary = _C.DraftVocabulary(draft_vocabulary)
         merge_products(paged)
+        if row_invariance is not None:
+            add_attention_rows(paged)
         segments = cut(paged, list(boundaries))
         self._later_segments = segments[1:]
         # The properties that make the backbone exact have no use for heads.

@@ -21,6 +21,8 @@ from ..utils.remembered import recall, remember
 # From the cheapest to the most expensive. AVX2 has another kernel from 81 rows on, and for products with thousands of
 # inputs another one up to 4 rows.
 CANDIDATES = (
+    {"per_sequence": 1, "least": 2, "most": 512, "attention": 2},
+    {"per_sequence": 1, "least": 2, "most": 80, "attention": 2},
     {"per_sequence": 2, "least": 2, "most": 512},
     {"per_sequence": 2, "least": 2, "most": 80},
     {"per_sequence": 2, "least": 5, "most": 512},
@@ -29,9 +31,12 @@ CANDIDATES = (
 )
 # The number of random ways to divide a sequence into passes that are compared.
 DIVISIONS = 3
+# Lengths of the beginnings of a text that run on together, and the number of tokens for which they do.
+ENDS = (3, 17, 31, 32, 70)
+TOGETHER = 4
 # The most columns of the logits that are compared.
 COLUMNS = 4096
-KIND = "row-limits"
+KIND = "row-limits-2"
 
 
 # Passes with and without limits whose times are compared.
@@ -136,6 +141,8 @@ def find_row_limits(model: _C.PagedModel, max_tokens: int | None = None) -> dict
         limits = {**candidate, "most": min(candidate["most"], length)}
         if limits["most"] < max(limits["per_sequence"], limits["least"]):
             continue
+        if "attention" in candidate and not model.has_attention_rows:
+            continue
         model.row_limits = _C.RowLimits(**limits)
         if is_row_invariant(model, length):
             return limits
@@ -162,10 +169,28 @@ def is_row_invariant(model: _C.PagedModel, length: int, divisions: int = DIVISIO
         rows = _logits(model, short[:end], sizes)
         if not np.array_equal(rows, expected[: len(rows)]):
             return False
+    if not _equal_together(model, short, expected):
+        return False
     expected = _logits(model, tokens, [length])
     for number in range(divisions):
         sizes = list(_division(generator, length, (8, 24, length)[number % 3]))
         if not np.array_equal(_logits(model, tokens, sizes), expected):
+            return False
+    return True
+
+
+def _equal_together(model: _C.PagedModel, tokens: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether the next tokens of several beginnings of a text have the expected logits in common passes of one row."""
+    ends = [end for end in ENDS if end + TOGETHER <= len(tokens)]
+    if not ends:
+        return True
+    sequences = [_C.CachedSequence(model) for _ in ends]
+    for sequence, end in zip(sequences, ends, strict=True):
+        sequence.forward(tokens[:end].tolist())
+    for step in range(TOGETHER):
+        places = [end + step for end in ends]
+        logits = _C.CachedSequence.forward_together(sequences, tokens[places].tolist())
+        if not np.array_equal(logits[:, :: _step(model)], expected[places]):
             return False
     return True
 
@@ -179,9 +204,13 @@ def _division(generator: np.random.Generator, length: int, largest: int) -> Iter
 
 def _logits(model: _C.PagedModel, tokens: np.ndarray, sizes: list[int]) -> np.ndarray:
     """float32 `[tokens, columns]`."""
-    sequence, step = _C.CachedSequence(model), max(1, model.vocab_size // COLUMNS)
+    sequence, step = _C.CachedSequence(model), _step(model)
     rows, begin = [], 0
     for size in sizes:
         rows.append(sequence.forward(tokens[begin : begin + size].tolist())[:, ::step].copy())
         begin += size
     return np.concatenate(rows)
+
+
+def _step(model: _C.PagedModel) -> int:
+    return max(1, model.vocab_size // COLUMNS)
