@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     limits = paged.row_limits
     print(
         f"\nRow limits: {limits.per_sequence} rows of a sequence, {limits.attention} in PagedAttention,"
-        f" {limits.least} to {limits.most} rows of a pass; a decoding step takes {slowdown(paged):.2f} x the time of a step without limits\n"
+        f" {limits.least} to {limits.most} rows of a pass; a decoding step takes {slowdown(paged):.2f} x the time of a"
+        " step without limits\n"
     )
     print(times(engines, args.rows, args.repeats))
     if args.divisions:

@@ -562,7 +562,7 @@ class CachedSequence:
         `[tokens, vocab_size]`.
         """
     @staticmethod
-    def forward_together(sequences: Sequence["CachedSequence"], ids: Sequence[int]) -> npt.NDArray[np.float32]:
+    def forward_together(sequences: Sequence[CachedSequence], ids: Sequence[int]) -> npt.NDArray[np.float32]:
         """One token of each of several sequences of a model, in one pass. Returns the logits, `[n, vocab_size]`."""
     @property
     def hidden_states(self) -> npt.NDArray[np.float32]:
