@@ -201,6 +201,8 @@ void DecodeLoop::loop() {
             }
             stats_.used_blocks = target_.used_blocks();
         }
+        // Before the owners of closed calls are told, so that they find the blocks of these free.
+        publish();
         sweep();
         if (inbox.stop) return;
     }
@@ -208,9 +210,6 @@ void DecodeLoop::loop() {
 
 DecodeLoop::Inbox DecodeLoop::take_inbox(bool idle) {
     std::unique_lock<std::mutex> lock(mutex_);
-    stats_.running = scheduler_.running().size();
-    stats_.waiting = scheduler_.waiting().size();
-    published_ = stats_;
     const auto asked = [this] { return !inbox_.empty(); };
     if (idle && calls_.empty()) {
         asked_.wait(lock, asked);
@@ -218,6 +217,13 @@ DecodeLoop::Inbox DecodeLoop::take_inbox(bool idle) {
         asked_.wait_for(lock, kPatience, asked);
     }
     return std::exchange(inbox_, {});
+}
+
+void DecodeLoop::publish() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stats_.running = scheduler_.running().size();
+    stats_.waiting = scheduler_.waiting().size();
+    published_ = stats_;
 }
 
 std::vector<std::unique_lock<FairMutex>> DecodeLoop::lock_all() const {

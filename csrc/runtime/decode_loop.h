@@ -77,6 +77,8 @@ private:
     void loop();
     // What other threads have asked for since the last step. If nothing can run, it waits for that.
     Inbox take_inbox(bool idle);
+    // What stats() returns from now on.
+    void publish();
     // All models and memories that the calls use. They are locked in the order of their addresses, so that two models
     // that draft for each other do not wait forever.
     std::vector<std::unique_lock<FairMutex>> lock_all() const;

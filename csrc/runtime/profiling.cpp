@@ -61,7 +61,9 @@ std::vector<size_t> order_of(const std::vector<size_t>& sizes) {
 void run(PagedModel& model, size_t rows) {
     // Attention to a context of usual length is part of the cost. The content of the context does not matter.
     const size_t past = std::min(kPast, room_of(model) - rows);
-    const std::vector<int64_t> ids(rows, 0);
+    // Not the token for padding, which is among the first ones: its embedding is zero, and zeros make NaN of what
+    // chooses the experts of PhiMoE, with which OpenVINO writes out of bounds.
+    const std::vector<int64_t> ids(rows, static_cast<int64_t>(model.vocab_size() / 2));
     BlockTable table;
     model.reserve(table, past + rows);
     FlatBatch batch;

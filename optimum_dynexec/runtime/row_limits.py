@@ -108,14 +108,15 @@ def slowdown(model: _C.PagedModel) -> float:
     sequence, limits = _C.CachedSequence(model), (model.row_limits, _C.RowLimits())
     times: tuple[list[float], list[float]] = ([], [])
     context = min(CONTEXT, model.cache_limit - 8)
-    sequence.forward([0] * context)
+    token = model.vocab_size // 2
+    sequence.forward([token] * context)
     for _ in range(TIMED_STEPS):
         for choice, seconds in zip(limits, times, strict=True):
             model.row_limits = choice
             # The first pass of a size pays for the change.
             for _ in range(2):
                 start = time.perf_counter()
-                sequence.forward([0])
+                sequence.forward([token])
                 seconds.append(time.perf_counter() - start)
                 sequence.rollback(context)
     model.row_limits = limits[0]
