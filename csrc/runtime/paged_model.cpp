@@ -172,6 +172,7 @@ void PagedModel::feed(Segment& segment, const FlatBatch& batch) const {
 }
 
 void PagedModel::follow(const FlatBatch& batch) {
+    if (!has_attention_rows()) return;
     const int32_t scratch = scratch_.blocks().empty() ? 0 : scratch_.blocks().front();
     attention_rows_.follow(batch, limits_.attention, pool_.block_size(), scratch);
 }

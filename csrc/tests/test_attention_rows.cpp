@@ -1,7 +1,6 @@
 // Copyright 2026 The optimum-dynexec authors. Licensed under the Apache License, Version 2.0.
 #include <algorithm>
 #include <random>
-#include <set>
 
 #include "check.h"
 #include "runtime/attention_rows.h"

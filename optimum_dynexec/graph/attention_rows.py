@@ -11,6 +11,7 @@ import openvino.opset13 as ops
 from openvino import Model
 
 from ..native import _C
+from .paged import row_indices
 
 
 # Queries, keys and values: the inputs of PagedAttention with a row for each token.
@@ -26,7 +27,7 @@ def add_attention_rows(model: Model) -> None:
     Args:
         model (`openvino.Model`): a model from [`prepare`]. It is changed.
     """
-    given, kept = (_parameter(name) for name in (_C.ATTENTION_ROWS, _C.KEPT_ROWS))
+    given, kept = (row_indices(name) for name in (_C.ATTENTION_ROWS, _C.KEPT_ROWS))
     axis = ops.constant(0, np.int64)
     for node in model.get_ordered_ops():
         if node.get_type_name() != "PagedAttentionExtension":
@@ -39,9 +40,3 @@ def add_attention_rows(model: Model) -> None:
             target.replace_source_output(rows)
     model.add_parameters([given, kept])
     model.validate_nodes_and_infer_types()
-
-
-def _parameter(name: str):
-    made = ops.parameter([-1], np.int64, name=name)
-    made.get_output_tensor(0).set_names({name})
-    return made

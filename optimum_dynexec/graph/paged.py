@@ -80,8 +80,7 @@ def select_logits(model: Model) -> ov.Output:
     except ValueError as error:
         raise NotPageableError(str(error)) from error
     hidden_states = node.input_value(0)
-    indices = ops.parameter([-1], np.int64, name=LOGITS_INDICES)
-    indices.get_output_tensor(0).set_names({LOGITS_INDICES})
+    indices = row_indices(LOGITS_INDICES)
     rows = ops.gather(hidden_states, indices, ops.constant(0, np.int64))
     node.input(0).replace_source_output(rows.output(0))
     result = model.output("logits").get_node()
@@ -89,6 +88,18 @@ def select_logits(model: Model) -> ov.Output:
     model.add_parameters([indices])
     model.validate_nodes_and_infer_types()
     return hidden_states
+
+
+def row_indices(name: str) -> ov.Node:
+    """
+    Makes an input of row indices, int64 `[rows]`.
+
+    Args:
+        name (`str`): its name.
+    """
+    made = ops.parameter([-1], np.int64, name=name)
+    made.get_output_tensor(0).set_names({name})
+    return made
 
 
 def _as_float32(value: ov.Output) -> ov.Output:

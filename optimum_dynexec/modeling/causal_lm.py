@@ -54,8 +54,8 @@ from .speculation_arguments import no_speculation_of_its_own, without_speculatio
 logger = logging.getLogger(__name__)
 
 # With `precision="auto"`, a decoding step with `"exact"` may take this multiple of a step of the same arithmetic
-# without row limits. Float32, which comes instead, takes 1.7 times as long with AMX (INT8, 0.5B). With AVX2 only, the
-# limits cost 1.5 and more, and float32 nothing. Between these, a machine that is busy at load changes nothing.
+# without row limits. With AMX, this is about 1.1, and float32, which comes instead, is slower, above all in passes
+# with several rows. With AVX2 only, it is far more. Between these, a machine that is busy at load changes nothing.
 MAX_SLOWDOWN = 1.3
 # The tokens whose keys and values a prefix cache keeps if nothing else is said.
 PREFIX_CACHE_TOKENS = 16384

@@ -1,6 +1,6 @@
 """What `/metrics` says, with vLLM's names."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -133,6 +133,16 @@ class Metrics(CommonMetrics):
                 self._accepted.labels(self._name, proposer.name).inc(proposer.accepted)
 
 
+def _families(
+    kind: type[GaugeMetricFamily | CounterMetricFamily], values: Mapping[str, tuple[str, float]], model_name: str
+) -> Iterator[Metric]:
+    """A metric for each name, with its description and its value."""
+    for name, (description, value) in values.items():
+        family = kind(f"vllm:{name}", description, labels=[LABEL])
+        family.add_metric([model_name], value)
+        yield family
+
+
 class _AdmissionCollector(Collector):
     """What runs and waits."""
 
@@ -144,10 +154,7 @@ class _AdmissionCollector(Collector):
             "num_requests_running": ("Texts that have their turn.", self._admission.running),
             "num_requests_waiting": ("Requests that wait.", self._admission.waiting),
         }
-        for name, (description, value) in gauges.items():
-            gauge = GaugeMetricFamily(f"vllm:{name}", description, labels=[LABEL])
-            gauge.add_metric([self._name], value)
-            yield gauge
+        yield from _families(GaugeMetricFamily, gauges, self._name)
 
 
 class _EngineCollector(Collector):
@@ -165,16 +172,10 @@ class _EngineCollector(Collector):
             "num_requests_waiting": ("Requests that wait.", waiting),
             "kv_cache_usage_perc": ("Share of the KV cache that is in use, from 0 to 1.", min(used, 1.0)),
         }
-        for name, (description, value) in gauges.items():
-            gauge = GaugeMetricFamily(f"vllm:{name}", description, labels=[LABEL])
-            gauge.add_metric([self._name], value)
-            yield gauge
+        yield from _families(GaugeMetricFamily, gauges, self._name)
         counters = {
             "prefix_cache_queries": ("Tokens that were looked for in the prefix cache.", stats.prefix_queries),
             "prefix_cache_hits": ("Tokens that were found in the prefix cache.", stats.prefix_hits),
             "num_preemptions": ("Sequences that gave their KV cache back.", stats.preemptions),
         }
-        for name, (description, value) in counters.items():
-            counter = CounterMetricFamily(f"vllm:{name}", description, labels=[LABEL])
-            counter.add_metric([self._name], value)
-            yield counter
+        yield from _families(CounterMetricFamily, counters, self._name)

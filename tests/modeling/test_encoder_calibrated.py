@@ -10,14 +10,11 @@ import torch
 from optimum_dynexec import DynExecModelForSequenceClassification, EarlyExitConfig
 from optimum_dynexec.calibration import CalibrationArguments, ExitRecords, calibrate
 from optimum_dynexec.directory.errors import StaleCalibrationError
-from optimum_dynexec.directory.freshness import hash_heads, save_calibration
+from optimum_dynexec.directory.freshness import save_calibration
 from optimum_dynexec.early_exit.statistics import reference_statistics
+from tests.calibrated_encoder import EPSILON, exit_records
 from tests.encoder_heads import random_encoder_heads
 from tests.modeling.test_encoder_exit import texts
-
-
-# Random heads are wrong most of the time.
-EPSILON = 0.9
 
 
 @pytest.fixture(scope="module")
@@ -29,18 +26,7 @@ def directory(tiny_encoder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def records(directory) -> ExitRecords:
-    model = DynExecModelForSequenceClassification.from_pretrained(directory, precision="exact")
-    said = model.exit_logits(**texts([8] * 300, seed=5))
-    *layers, last = sorted(said)
-    return ExitRecords(
-        layers=tuple(layers),
-        num_layers=last + 1,
-        statistics=reference_statistics([said[layer]["logits"].numpy() for layer in layers]),
-        full_prediction=said[last]["logits"].argmax(-1).numpy(),
-        group_sizes=np.ones(300, np.int64),
-        model_hash=model.dynexec_config.model_hash,
-        head_hashes=hash_heads(directory, model.dynexec_config),
-    )
+    return exit_records(directory)
 
 
 @pytest.mark.parametrize("criterion", ["max_prob", "vote", "classifier"])

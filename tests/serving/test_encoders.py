@@ -21,8 +21,6 @@ from tests.serving.test_hostile import is_error, values
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and", "then", "it", "sleeps"]
 TEXTS = [" ".join(WORDS[: 1 + index % len(WORDS)]) + "!" * (index // len(WORDS)) for index in range(40)]
-# Random heads are wrong most of the time.
-EPSILON = 0.9
 
 
 def with_tokenizer(source, directory):
@@ -43,26 +41,14 @@ def embedding_export(tiny_encoder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def calibrated_export(tiny_encoder, tmp_path_factory):
     """A classifier that is calibrated, so that texts leave early."""
-    from optimum_dynexec import DynExecModelForSequenceClassification
-    from optimum_dynexec.calibration import CalibrationArguments, ExitRecords, calibrate
-    from optimum_dynexec.directory.freshness import hash_heads, save_calibration
-    from optimum_dynexec.early_exit.statistics import reference_statistics
-    from tests.modeling.test_encoder_exit import texts
+    from optimum_dynexec.calibration import CalibrationArguments, calibrate
+    from optimum_dynexec.directory.freshness import save_calibration
+    from tests.calibrated_encoder import EPSILON, exit_records
 
     directory = with_tokenizer(tiny_encoder("bert"), tmp_path_factory.mktemp("classify") / "classify")
-    model = DynExecModelForSequenceClassification.from_pretrained(directory, precision="exact")
-    said = model.exit_logits(**texts([8] * 300, seed=5))
-    *layers, last = sorted(said)
-    records = ExitRecords(
-        layers=tuple(layers),
-        num_layers=last + 1,
-        statistics=reference_statistics([said[layer]["logits"].numpy() for layer in layers]),
-        full_prediction=said[last]["logits"].argmax(-1).numpy(),
-        group_sizes=np.ones(300, np.int64),
-        model_hash=model.dynexec_config.model_hash,
-        head_hashes=hash_heads(directory, model.dynexec_config),
+    found = calibrate(
+        exit_records(directory), CalibrationArguments(criterion="max_prob", epsilon=EPSILON, method="binomial")
     )
-    found = calibrate(records, CalibrationArguments(criterion="max_prob", epsilon=EPSILON, method="binomial"))
     save_calibration(found.calibration, found.criterion.content(), directory)
     return directory
 
